@@ -1,0 +1,60 @@
+# The two commands are `make demo` and `make test`; both set up what they need in .venv.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+export PIP_DISABLE_PIP_VERSION_CHECK = 1
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint format types imports unit test-tools lock clean
+
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
+
+demo: $(VENV)/.runtime ## a simulated exchange and the exporter, no key needed
+	$(BIN)/binance-futures-exporter demo $(ARGS)
+
+test: $(VENV)/.dev test-tools lint types imports unit ## everything CI runs
+
+lint: $(VENV)/.dev ## formatting and lint
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+
+format: $(VENV)/.dev ## rewrite to the project's format
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+types: $(VENV)/.dev
+	$(BIN)/mypy
+
+imports: $(VENV)/.dev
+	$(BIN)/lint-imports
+
+unit: $(VENV)/.dev
+	$(BIN)/pytest --cov --cov-report=term $(ARGS)
+
+# Tools that are not Python packages: found on PATH, else installed where we are root on Debian.
+test-tools: ## promtool and prometheus for the tests
+	@sh tests/tools.sh
+
+lock: $(VENV)/.dev ## pin pyproject.toml's ranges anew
+	$(BIN)/uv pip compile -q --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+	  --custom-compile-command "make lock" pyproject.toml -o requirements.txt
+	$(BIN)/uv pip compile -q --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+	  --custom-compile-command "make lock" -c requirements.txt --group dev pyproject.toml -o requirements-dev.txt
+
+clean: ## remove what the targets made
+	rm -rf $(VENV) dist build .coverage .coverage.* .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+
+# One environment: the runtime first, what the tests need on top. The build backend is pinned in the locks of the
+# tests; the demo lets pip fetch it for the one editable build.
+$(BIN)/pip:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.runtime: requirements.txt pyproject.toml | $(BIN)/pip
+	$(BIN)/pip install -q --require-hashes -r requirements.txt
+	$(BIN)/pip install -q --no-deps -e .
+	@touch $@
+
+$(VENV)/.dev: requirements-dev.txt $(VENV)/.runtime
+	$(BIN)/pip install -q --require-hashes -r requirements-dev.txt
+	@touch $@

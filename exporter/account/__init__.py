@@ -1,0 +1,1 @@
+"""What an account is; knows nothing of sockets."""

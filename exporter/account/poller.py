@@ -1,0 +1,183 @@
+"""One account's loop: ask, build, publish, or say why not.
+
+Every account polls on a grid of its own, `interval` apart and shifted by its place among the endpoint's accounts, so
+that polls are spread evenly at the start, while running and after a pause. Each point of the grid is a due poll: it
+is sent, or it counts as failed with the reason why it was not.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import TYPE_CHECKING, Final, NoReturn
+
+import structlog
+
+from exporter.account.snapshot import build_snapshot
+from exporter.account.state import AccountState, Failure
+from exporter.binance.errors import Action, BinanceError, NotSent, Reason, Verdict, advise, classify
+from exporter.binance.messages import WEIGHT, Method, decode_account_status
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from exporter.account.snapshot import AccountSnapshot
+    from exporter.binance.connection import Connection
+
+log = structlog.get_logger()
+
+POLL_WEIGHT: Final = WEIGHT[Method.ACCOUNT_STATUS]
+_REFUSED_RETRY_SECONDS: Final = 300.0
+_LEAST_BACKOFF_CAP_SECONDS: Final = 60.0
+_BACKOFF_CAP_INTERVALS: Final = 4
+_LOG_AGAIN_SECONDS: Final = 300.0
+
+
+class Poller:
+    """Polls one account on one connection until cancelled.
+
+    Args:
+        state: what is known of the account; written here only.
+        connection: the endpoint's connection.
+        publish: called with every good snapshot.
+        poll_over: called after every due poll, however it ended.
+        phase: the account's place on the endpoint's grid, 0 <= phase < 1.
+    """
+
+    def __init__(
+        self,
+        state: AccountState,
+        connection: Connection,
+        publish: Callable[[AccountState, AccountSnapshot], None],
+        poll_over: Callable[[], None],
+        phase: float = 0.0,
+    ) -> None:
+        self.state = state
+        self._connection = connection
+        self._monotonic = connection.clock.monotonic
+        self._publish = publish
+        self._poll_over = poll_over
+        self._phase = phase
+        self._retries = 0
+        self._held_until = float("-inf")  # due polls before are not sent, for the reason of the last failure
+        self._logged: tuple[Reason, str] | None = None  # the failure that the log has last told of
+        self._logged_at = float("-inf")
+
+    async def run(self) -> NoReturn:
+        """Poll on the grid until cancelled; no failure ends it."""
+        await self._connection.first_attempt_over.wait()
+        origin = self._monotonic()
+        self.state.stretch(self._connection.budget.stretch)
+        due = origin + self._phase * self.state.interval_seconds
+        while True:
+            await asyncio.sleep(due - self._monotonic())
+            self.state.stretch(self._connection.budget.stretch)
+            await self.poll(due + self.state.interval_seconds)
+            due = self._next_due(origin, due)
+
+    async def poll(self, deadline: float) -> None:
+        """Do one due poll, over by `deadline` (monotonic seconds), and write down how it ended."""
+        self.state.polls += 1
+        try:
+            if self._monotonic() < self._held_until and self.state.last_failure:
+                self.state.failures[self.state.last_failure.reason] += 1
+                return
+            snapshot = await self._ask(deadline)
+            self._publish(self.state, snapshot)
+            self._succeeded(snapshot)
+        except BinanceError as error:
+            self._failed(error, classify(error))
+        except Exception:
+            # A fault of this program must neither end the polling of an account nor pass unseen.
+            log.exception("poll failed by a fault of this program", account=self.state.settings.name)
+            self._note(Failure(Reason.PROTOCOL, "a fault of this program", "report what the log says of it"))
+        finally:
+            self.state.first_poll_over = True
+            self._poll_over()
+
+    def _next_due(self, origin: float, due: float) -> float:
+        """Return the grid's next point after now, also when a stretched interval has moved the grid."""
+        interval = self.state.interval_seconds
+        passed = (max(self._monotonic(), due) - origin) / interval - self._phase
+        # The small part keeps rounding from finding the point that was just served again.
+        return origin + (int(passed + 1e-6) + 1 + self._phase) * interval
+
+    async def _ask(self, deadline: float) -> AccountSnapshot:
+        asked_at = self._monotonic()
+        try:
+            return await self._ask_once(deadline)
+        except BinanceError as error:
+            if classify(error).action is not Action.RESYNC:
+                raise
+            try:
+                async with asyncio.timeout(deadline - self._monotonic()):
+                    await self._connection.resync_clock(asked_at)
+            except TimeoutError:
+                raise error from None
+            return await self._ask_once(deadline)
+
+    async def _ask_once(self, deadline: float) -> AccountSnapshot:
+        settings = self.state.settings
+        answer = await self._connection.request(
+            Method.ACCOUNT_STATUS,
+            settings.credentials,
+            recv_window_ms=settings.recv_window_ms,
+            timeout_seconds=settings.request_timeout_seconds,
+            deadline=deadline,
+        )
+        return build_snapshot(
+            decode_account_status(answer.result),
+            asset_mode=settings.asset_mode,
+            asked_at=answer.asked_at,
+            answered_at=answer.answered_at,
+        )
+
+    def _succeeded(self, snapshot: AccountSnapshot) -> None:
+        state = self.state
+        if state.last_failure and not state.last_poll_succeeded:
+            log.info("poll succeeded again", account=state.settings.name, after=state.last_failure.reason.value)
+        state.last_poll_succeeded = True
+        state.last_success_unix = time.time()
+        state.answered_at = snapshot.answered_at
+        state.asset_mode = snapshot.asset_mode
+        self._retries = 0
+        self._held_until = float("-inf")
+        self._logged = None
+
+    def _failed(self, error: BinanceError, verdict: Verdict) -> None:
+        interval = self.state.interval_seconds
+        if verdict.action in {Action.REFUSED, Action.BUG}:
+            hold = _REFUSED_RETRY_SECONDS
+        elif isinstance(error, NotSent) or verdict.action is Action.WAIT:
+            hold = 0.0  # nothing was asked of the exchange, or the budget holds back by itself
+        else:
+            cap = max(_BACKOFF_CAP_INTERVALS * interval, _LEAST_BACKOFF_CAP_SECONDS)
+            hold = min(cap, interval * 2 ** min(self._retries, 10))
+            self._retries += 1
+        # Half an interval less, so that the grid's point at the end of the hold is let through.
+        self._held_until = self._monotonic() + hold - interval / 2
+        failure = Failure(verdict.reason, str(error), advise(error))
+        self._note(failure)
+        # The words of what was not sent tell a time that is another in each of them.
+        what = type(error).__name__ if isinstance(error, NotSent) else failure.words
+        self._log(failure, what, verdict, max(hold, interval))
+
+    def _note(self, failure: Failure) -> None:
+        self.state.last_poll_succeeded = False
+        self.state.last_failure = failure
+        self.state.failures[failure.reason] += 1
+
+    def _log(self, failure: Failure, what: str, verdict: Verdict, retry_in_seconds: float) -> None:
+        """Log a failure when it is new, and again every five minutes while it lasts."""
+        now = self._monotonic()
+        if self._logged == (failure.reason, what) and now - self._logged_at < _LOG_AGAIN_SECONDS:
+            return
+        self._logged, self._logged_at = (failure.reason, what), now
+        (log.error if verdict.action is Action.BUG else log.warning)(
+            "poll failed",
+            account=self.state.settings.name,
+            reason=failure.reason.value,
+            error=failure.words,
+            advice=failure.advice,
+            retry_in_seconds=round(retry_in_seconds, 1),
+        )

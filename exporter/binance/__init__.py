@@ -1,0 +1,1 @@
+"""Speaks Binance; knows nothing of Prometheus."""

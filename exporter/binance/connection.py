@@ -1,0 +1,335 @@
+"""One multiplexed connection to one endpoint: request(method, credentials) -> answer. The only I/O outward.
+
+A supervisor task owns the socket: it dials within the weight budget, learns the exchange's time, and backs off with
+full jitter. Requests of all accounts share the socket; each is signed by itself, at the moment it is sent.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+from collections import Counter, defaultdict
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NoReturn
+
+import structlog
+
+from exporter.binance.dialing import Backoff, Endpoint, Timing, explain_refusal, open_socket
+from exporter.binance.durations import Durations
+from exporter.binance.errors import (
+    Action,
+    BinanceError,
+    ConnectionLost,
+    Crowded,
+    ExchangeError,
+    Ignored,
+    Loss,
+    NoAnswer,
+    NotConnected,
+    Paused,
+    ProtocolError,
+    Reason,
+    classify,
+)
+from exporter.binance.link import Link
+from exporter.binance.messages import (
+    HANDSHAKE_WEIGHT,
+    WEIGHT,
+    Method,
+    decode_error,
+    decode_event_name,
+    decode_request_weight,
+    decode_session_status,
+    encode_request,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from msgspec import Raw
+
+    from exporter.binance.clock import ExchangeClock
+    from exporter.binance.messages import Envelope
+    from exporter.binance.signing import Credentials
+    from exporter.binance.weight import Reservation, WeightBudget
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A good answer's undecoded result, and when it was asked for and came, in monotonic seconds."""
+
+    result: Raw
+    asked_at: float
+    answered_at: float
+
+
+class Connection:
+    """The connection of all accounts on one endpoint.
+
+    Args:
+        endpoint: where to connect to.
+        budget: the endpoint's request weight; every request and every dial is charged to it.
+        clock: the endpoint's clock; requests are signed with its time.
+        timing: how long things may take.
+    """
+
+    def __init__(
+        self, endpoint: Endpoint, budget: WeightBudget, clock: ExchangeClock, timing: Timing | None = None
+    ) -> None:
+        self.endpoint = endpoint
+        self.budget = budget
+        self.clock = clock
+        self.first_attempt_over = asyncio.Event()
+        # Read by metrics.health.
+        self.connections = 0
+        self.disconnections: Counter[Loss] = Counter()
+        self.ignored: Counter[Ignored] = Counter()
+        self.durations: defaultdict[Method, Durations] = defaultdict(Durations)
+        self._timing = timing or Timing()
+        self._backoff = Backoff(self._timing.backoff_first, self._timing.backoff_cap)
+        self._link: Link | None = None
+        self._connected = asyncio.Event()
+        self._why_not = "not dialled yet"
+        self._ids = itertools.count(1)
+        self._clock_lock = asyncio.Lock()
+        self._clock_asked_at = float("-inf")
+        self._told_stretch = 1.0
+        self._logged_at: dict[Ignored, float] = {}
+
+    @property
+    def connected(self) -> bool:
+        """Whether requests can be sent now."""
+        return self._link is not None
+
+    async def request(
+        self,
+        method: Method,
+        credentials: Credentials,
+        *,
+        recv_window_ms: int,
+        timeout_seconds: float,
+        deadline: float,
+    ) -> Answer:
+        """Sign, send and await one query, to be over by `deadline` in monotonic seconds.
+
+        Raises:
+            NotConnected: there is no connection, and none came within the grace.
+            Paused: the exchange has refused this IP for a while.
+            Crowded: the budget had no room for it until the deadline.
+            NoAnswer: no answer came within `timeout_seconds` of sending.
+            ConnectionLost: the connection ended meanwhile.
+            ExchangeError: Binance answered with an error.
+            ProtocolError: the answer is neither a result nor an error.
+        """
+        if not self.connected:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._connected.wait(), self._timing.reconnect_grace)
+        self._usable_link()
+        try:
+            async with asyncio.timeout(deadline - self.clock.monotonic()):
+                reservation = await self.budget.acquire(WEIGHT[method])
+        except TimeoutError:
+            raise Crowded("this IP's request weight left no room for the poll within its interval") from None
+        # A poll is over before the next one is due, whatever the timeout says.
+        timeout_seconds = min(timeout_seconds, max(deadline - self.clock.monotonic(), 0.0))
+        return await self._ask(reservation, method, credentials, recv_window_ms, timeout_seconds)
+
+    async def resync_clock(self, since: float) -> None:
+        """Learn the exchange's time anew, unless that was begun after `since` (monotonic seconds).
+
+        Raises:
+            BinanceError: it could not be asked.
+        """
+        async with self._clock_lock:
+            if self._clock_asked_at <= since:
+                await self._learn_clock(self._usable_link())
+
+    async def run(self) -> NoReturn:
+        """Keep the connection up until cancelled; no failure ends it."""
+        while True:
+            self.budget.settle(await self._afford(HANDSHAKE_WEIGHT))  # counted at once: no answer tells of it
+            try:
+                delay = await self._live()
+            except Exception:  # whatever an upstream fault may raise, the next dial goes on
+                log.exception("connection supervisor failed", endpoint=self.endpoint.label)
+                delay = self._backoff.next_seconds()
+            finally:
+                self.first_attempt_over.set()
+            await asyncio.sleep(delay)
+
+    async def _live(self) -> float:
+        """Dial once and serve until the connection ends; return how long to wait before the next dial."""
+        sent_at = self.clock.monotonic()
+        try:
+            socket = await open_socket(self.endpoint)
+        except Exception as error:  # noqa: BLE001 - explain_refusal knows the many, and names the rest
+            return self._refused(error, sent_at)
+        self.connections += 1
+        link = Link(socket, self._ignore, self.clock.monotonic)
+        reader = asyncio.create_task(link.read(), name=f"reader of {self.endpoint.label}")
+        keeper = asyncio.create_task(self._use(link), name=f"clock of {self.endpoint.label}")
+        try:
+            loss, words = await reader
+        finally:
+            self._link = None
+            self._connected.clear()
+            keeper.cancel()
+            await link.close()
+            reader.cancel()
+            await asyncio.gather(keeper, reader, return_exceptions=True)
+        if link.answered and self.clock.monotonic() - link.opened_at >= self._timing.stable_after:
+            self._backoff.reset()
+        return self._lost(loss, words)
+
+    async def _use(self, link: Link) -> None:
+        """Learn the exchange's time, then let requests use the link, and keep the time fresh."""
+        while True:
+            try:
+                async with self._clock_lock:
+                    await self._learn_clock(link)
+            except (NoAnswer, ConnectionLost):
+                link.abort()  # a link that does not answer the first question would not answer a poll
+                return
+            if self._link is None:
+                self._link = link
+                self._connected.set()
+                self.first_attempt_over.set()
+                log.info("connected", endpoint=self.endpoint.label, clock_offset_seconds=self.clock.offset_seconds)
+            await asyncio.sleep(self._timing.clock_interval)
+
+    async def _learn_clock(self, link: Link) -> None:
+        self._clock_asked_at = self.clock.monotonic()
+        reservation = await self._afford(WEIGHT[Method.SESSION_STATUS])
+        try:
+            answer = await self._ask(
+                reservation, Method.SESSION_STATUS, timeout_seconds=self._timing.clock_timeout, link=link
+            )
+            server_time_ms = decode_session_status(answer.result).server_time_ms
+            self.clock.learn(server_time_ms, answer.asked_at, answer.answered_at)
+        except (NoAnswer, ConnectionLost):
+            raise
+        except BinanceError as error:
+            # Not told: the handshake's Date is precise enough for a recvWindow of seconds.
+            if not self.clock.learnt and link.handshake_date_ms is not None:
+                self.clock.learn(link.handshake_date_ms, link.opened_at, link.opened_at)
+            log.warning("exchange does not tell its time", endpoint=self.endpoint.label, error=str(error))
+
+    async def _ask(
+        self,
+        reservation: Reservation,
+        method: Method,
+        credentials: Credentials | None = None,
+        recv_window_ms: int = 0,
+        timeout_seconds: float = 10.0,
+        link: Link | None = None,
+    ) -> Answer:
+        told = None
+        try:
+            link = link or self._usable_link()
+            request_id = next(self._ids)
+            params = self._sign(credentials, recv_window_ms) if credentials else {}
+            asked_at = self.clock.monotonic()
+            envelope = await link.exchange(request_id, encode_request(request_id, method, params), timeout_seconds)
+            answered_at = self.clock.monotonic()
+            told = decode_request_weight(envelope.rate_limits)
+        except NoAnswer:
+            if link and self.clock.monotonic() - link.last_frame_at > self._timing.silence:
+                link.abort()  # half-open: ours still sends, theirs is gone
+            raise
+        finally:
+            self.budget.settle(reservation, told)
+            self._tell_stretch()
+        self.durations[method].observe(answered_at - asked_at)
+        if envelope.error or envelope.status not in {None, 200}:
+            error = decode_error(envelope)
+            if error.server_time_ms is not None and not self.clock.learnt:
+                self.clock.learn(error.server_time_ms, asked_at, answered_at)
+            self._note_refusal(error, asked_at)
+            raise error
+        if envelope.status is None and not envelope.result:
+            raise ProtocolError("the answer holds neither a result nor an error")
+        return Answer(envelope.result, asked_at, answered_at)
+
+    def _tell_stretch(self) -> None:
+        if (stretch := self.budget.stretch) != self._told_stretch:
+            self._told_stretch = stretch
+            log.warning(
+                "polling intervals follow the weight budget",
+                endpoint=self.endpoint.label,
+                times_configured=round(stretch, 3),
+                weight_limit=self.budget.limit,
+                weight_share=self.budget.share,
+            )
+
+    def _sign(self, credentials: Credentials, recv_window_ms: int) -> Mapping[str, str | int]:
+        params: dict[str, str | int] = {
+            "apiKey": credentials.api_key.reveal(),
+            "recvWindow": recv_window_ms,
+            "timestamp": self.clock.milliseconds,
+        }
+        params["signature"] = credentials.sign(params)
+        return params
+
+    def _note_refusal(self, error: ExchangeError, sent_at: float | None = None) -> None:
+        verdict = classify(error)
+        if verdict.action is Action.WAIT:
+            self._pause(verdict.reason, error.retry_at_ms, sent_at, str(error))
+
+    def _pause(self, reason: Reason, retry_at_ms: int | None, sent_at: float | None, words: str) -> None:
+        if self.budget.refuse(reason, retry_at_ms, sent_at=sent_at):
+            log.error(
+                "requests paused",
+                endpoint=self.endpoint.label,
+                reason=reason.value,
+                error=words,
+                resumes_in_seconds=round(self.budget.pause_seconds, 1),
+            )
+
+    def _refused(self, error: Exception, sent_at: float) -> float:
+        refusal = explain_refusal(error)
+        if refusal.status in {418, 429}:
+            after = refusal.retry_after_seconds
+            retry_at_ms = None if after is None else self.clock.milliseconds + int(after * 1000)
+            reason = Reason.BANNED if refusal.status == 418 else Reason.RATE_LIMITED
+            self._pause(reason, retry_at_ms, sent_at, refusal.words)
+        delay = self._lost(refusal.loss, refusal.words)
+        return max(delay, self._timing.forbidden) if refusal.status in {403, 451} else delay
+
+    def _lost(self, loss: Loss, words: str) -> float:
+        self.disconnections[loss] += 1
+        self._why_not = words
+        delay = self._backoff.next_seconds()
+        log.warning("no connection", endpoint=self.endpoint.label, reason=loss.value, error=words)
+        return delay
+
+    def _usable_link(self) -> Link:
+        if self._link is None:
+            raise NotConnected(f"not connected to {self.endpoint.label}: {self._why_not}")
+        return self._link
+
+    async def _afford(self, weight: int) -> Reservation:
+        """Wait for weight like a poll does, and wait out pauses, which end a poll."""
+        while True:
+            try:
+                return await self.budget.acquire(weight)
+            except Paused as pause:
+                await asyncio.sleep(pause.seconds)
+
+    def _ignore(self, kind: Ignored, envelope: Envelope | None) -> None:
+        """Count a frame that belongs to no request; log one of each kind a minute."""
+        self.ignored[kind] += 1
+        detail = ""
+        if envelope is not None and kind is Ignored.NULL_ID:
+            # An error without an id belongs to nobody: failing a request with it might blame the wrong account.
+            error = decode_error(envelope)
+            self._note_refusal(error)
+            detail = str(error)
+        elif envelope is not None and kind is Ignored.EVENT:
+            detail = decode_event_name(envelope.event)
+        now = self.clock.monotonic()
+        if now - self._logged_at.get(kind, float("-inf")) >= self._timing.log_ignored_every:
+            self._logged_at[kind] = now
+            log.warning("frame ignored", endpoint=self.endpoint.label, reason=kind.value, detail=detail)

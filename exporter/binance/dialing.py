@@ -1,0 +1,168 @@
+"""How a socket is opened, what its end means, and how long to wait before the next one."""
+
+from __future__ import annotations
+
+import logging
+import random
+import socket
+import ssl
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING, Final
+
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed, InvalidMessage, InvalidStatus
+
+from exporter.binance.errors import Loss, scrub
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_LARGEST_FRAME_BYTES: Final = 8 * 2**20
+_PING_SECONDS: Final = 20
+_OPEN_TIMEOUT_SECONDS: Final = 10
+_CLOSE_TIMEOUT_SECONDS: Final = 1  # a peer that does not answer a close must not hold up the shutdown
+
+# At debug level websockets logs the handshake's headers and every frame, API keys and signatures included. All that
+# it has to tell of failures reaches us as exceptions.
+_silent = logging.getLogger("exporter.websockets")
+_silent.addHandler(logging.NullHandler())
+_silent.propagate = False
+_silent.setLevel(logging.CRITICAL + 1)
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """Where requests go: accounts with equal endpoints share one connection and one weight budget."""
+
+    label: str  # the `endpoint` label: mainnet, testnet or host:port, with " via host:port" when proxied
+    url: str  # ws:// or wss://
+    proxy: str | None = None  # http:// or socks5:// URL; None: what the environment says; "none": no proxy
+
+    def __repr__(self) -> str:
+        return f"Endpoint({self.label})"  # a proxy's URL may hold a password
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Timing:
+    """A connection's delays in seconds; tests shorten them."""
+
+    reconnect_grace: float = 2.0  # a poll waits this long for a connection that is just being redialled
+    clock_interval: float = 600.0
+    clock_timeout: float = 10.0
+    silence: float = 60.0  # nothing arrived for this long despite requests: the link is dead
+    stable_after: float = 60.0  # a connection that lived this long resets the backoff
+    forbidden: float = 180.0  # between dials that HTTP 403 or 451 refuses: time does not mend these soon
+    backoff_first: float = 0.5
+    backoff_cap: float = 60.0
+    log_ignored_every: float = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why a dial failed, in words that may be logged; `status` and `retry_after_seconds` as in HTTP."""
+
+    loss: Loss
+    words: str
+    status: int | None = None
+    retry_after_seconds: float | None = None
+
+
+class _Dial(connect):
+    def process_redirect(self, exc: Exception) -> Exception | str:
+        # Following a redirect would send signed requests to a host that nobody configured.
+        return exc
+
+
+async def open_socket(endpoint: Endpoint) -> ClientConnection:
+    """Open a WebSocket to the endpoint; certificate and host name of wss:// are checked against the system's store.
+
+    Raises:
+        Exception: any that :func:`explain_refusal` explains.
+    """
+    return await _Dial(
+        endpoint.url,
+        proxy=True if endpoint.proxy is None else None if endpoint.proxy == "none" else endpoint.proxy,
+        # Measured to double the CPU of a poll; and websockets#1060 tells of a Binance that sends no data with it.
+        compression=None,
+        logger=_silent,
+        max_size=_LARGEST_FRAME_BYTES,
+        open_timeout=_OPEN_TIMEOUT_SECONDS,
+        ping_interval=_PING_SECONDS,
+        ping_timeout=_PING_SECONDS,
+        close_timeout=_CLOSE_TIMEOUT_SECONDS,
+    )
+
+
+def explain_refusal(error: Exception) -> Refusal:
+    """Say why opening a socket failed."""
+    match error:
+        case InvalidStatus():
+            headers, status = error.response.headers, error.response.status_code
+            words = f"the handshake was answered with HTTP {status}"
+            return Refusal(Loss.REFUSED, words, status, _retry_after_seconds(headers.get("Retry-After", "")))
+        case ssl.SSLCertVerificationError():
+            return Refusal(Loss.TLS, f"the certificate is not trusted: {scrub(error.verify_message)}")
+        case ssl.SSLError():
+            return Refusal(Loss.TLS, f"no TLS connection: {scrub(error.reason or str(error))}")
+        case socket.gaierror():
+            return Refusal(Loss.DNS, f"the host name cannot be resolved: {error.strerror}")
+        case TimeoutError():
+            return Refusal(Loss.SILENT, f"no connection within {_OPEN_TIMEOUT_SECONDS} s")
+        case ConnectionRefusedError():
+            return Refusal(Loss.REFUSED, "the connection was refused")
+        case ConnectionError() | EOFError() | InvalidMessage():
+            return Refusal(Loss.RESET, "the connection ended during the handshake")
+        case OSError():
+            return Refusal(Loss.REFUSED, scrub(error.strerror or type(error).__name__))
+        case _:
+            return Refusal(Loss.REFUSED, scrub(f"{type(error).__name__}: {error}"))
+
+
+def explain_loss(closed: ConnectionClosed) -> tuple[Loss, str]:
+    """Say why an open socket ended."""
+    if closed.sent is not None and closed.sent.code == 1009:
+        return Loss.CLOSED, f"a frame of more than {_LARGEST_FRAME_BYTES} bytes came"
+    if closed.sent is not None and (closed.rcvd is None or not closed.rcvd_then_sent):
+        if closed.sent.code == 1011:
+            return Loss.SILENT, f"no pong within {_PING_SECONDS} s"
+        return Loss.CLOSED, f"closed here with code {closed.sent.code}"
+    if closed.rcvd is not None:
+        return Loss.CLOSED, scrub(f"closed by the exchange with code {closed.rcvd.code} {closed.rcvd.reason}")
+    return Loss.RESET, "the connection broke off"
+
+
+def handshake_date_ms(socket: ClientConnection) -> int | None:
+    """Return the `Date` of the handshake's answer in epoch milliseconds; its precision is a second."""
+    date: str = socket.response.headers.get("Date", "") if socket.response else ""
+    try:
+        return int(parsedate_to_datetime(date).timestamp() * 1000) + 500  # the middle of the second that it names
+    except ValueError:
+        return None
+
+
+class Backoff:
+    """Full-jitter exponential backoff: a random part of a delay that doubles up to a cap."""
+
+    def __init__(
+        self, first_seconds: float = 0.5, cap_seconds: float = 60.0, part: Callable[[], float] = random.random
+    ) -> None:
+        self._first, self._cap, self._part = first_seconds, cap_seconds, part
+        self._tries = 0
+
+    def next_seconds(self) -> float:
+        """Return how long to wait before the next try."""
+        ceiling = min(self._cap, self._first * 2.0 ** min(self._tries, 30))
+        self._tries += 1
+        return ceiling * self._part()
+
+    def reset(self) -> None:
+        """Begin again with the first delay."""
+        self._tries = 0
+
+
+def _retry_after_seconds(value: str) -> float | None:
+    try:
+        return max(0.0, float(value))
+    except ValueError:
+        return None

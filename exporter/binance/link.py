@@ -1,0 +1,109 @@
+"""One live socket: sends frames, and hands each answer to the request that it belongs to."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from typing import TYPE_CHECKING
+
+from websockets.exceptions import ConnectionClosed
+
+from exporter.binance.dialing import explain_loss, handshake_date_ms
+from exporter.binance.errors import ConnectionLost, Ignored, Loss, NoAnswer
+from exporter.binance.messages import Envelope, FrameKind, decode_envelope
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from websockets.asyncio.client import ClientConnection
+
+
+class Link:
+    """A socket that was opened and not yet lost.
+
+    Args:
+        socket: the open WebSocket; the link closes it.
+        ignore: called with every frame that belongs to no request, and its envelope where there is one.
+        monotonic: the clock of `last_frame_at`.
+    """
+
+    def __init__(
+        self,
+        socket: ClientConnection,
+        ignore: Callable[[Ignored, Envelope | None], None],
+        monotonic: Callable[[], float],
+    ) -> None:
+        self.opened_at = self.last_frame_at = monotonic()
+        self.answered = False
+        self.handshake_date_ms = handshake_date_ms(socket)
+        self._socket = socket
+        self._ignore = ignore
+        self._monotonic = monotonic
+        self._pending: dict[int | str, asyncio.Future[Envelope]] = {}
+        self._ended = ""
+
+    async def exchange(self, request_id: int, frame: str, timeout_seconds: float) -> Envelope:
+        """Send a request and return its answer.
+
+        Raises:
+            NoAnswer: none came within `timeout_seconds`.
+            ConnectionLost: the socket ended first.
+        """
+        if self._ended:
+            raise ConnectionLost(self._ended)
+        answer: asyncio.Future[Envelope] = asyncio.get_running_loop().create_future()
+        self._pending[request_id] = answer
+        try:
+            async with asyncio.timeout(timeout_seconds):
+                await self._socket.send(frame)
+                return await answer
+        except TimeoutError:
+            raise NoAnswer(f"no answer within {timeout_seconds:g} s") from None
+        except ConnectionClosed as closed:
+            raise ConnectionLost(explain_loss(closed)[1]) from None
+        finally:
+            del self._pending[request_id]
+
+    async def read(self) -> tuple[Loss, str]:
+        """Read frames until the socket ends; return why it did, in a reason and in words."""
+        loss, words = Loss.CLOSED, "the connection ended"
+        try:
+            while True:
+                self._take(await self._socket.recv())
+        except ConnectionClosed as closed:
+            if closed.sent is not None and closed.sent.code == 1009:
+                self._ignore(Ignored.OVERSIZED, None)
+            loss, words = explain_loss(closed)
+            return loss, words
+        finally:
+            self._ended = words
+            for answer in self._pending.values():
+                if not answer.done():
+                    answer.set_exception(ConnectionLost(words))
+
+    def abort(self) -> None:
+        """End the socket at once, without a close handshake that a dead peer would not answer."""
+        self._socket.transport.abort()
+
+    async def close(self) -> None:
+        """Close the socket in good order."""
+        with contextlib.suppress(ConnectionClosed, OSError):
+            await self._socket.close()
+
+    def _take(self, frame: str | bytes) -> None:
+        self.last_frame_at = self._monotonic()
+        if isinstance(frame, bytes):
+            self._ignore(Ignored.BINARY, None)
+            return
+        envelope = decode_envelope(frame)
+        if envelope is None:
+            self._ignore(Ignored.GARBAGE, None)
+        elif envelope.kind is FrameKind.EVENT:
+            self._ignore(Ignored.EVENT, envelope)
+        elif envelope.id is None:
+            self._ignore(Ignored.NULL_ID, envelope)
+        elif (answer := self._pending.get(envelope.id)) is None or answer.done():
+            self._ignore(Ignored.UNKNOWN_ID, envelope)
+        else:
+            self.answered = True
+            answer.set_result(envelope)

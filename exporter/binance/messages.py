@@ -1,0 +1,245 @@
+"""The wire's types: the closed list of queries, encoding a request, decoding an answer.
+
+Facts come from Binance's "Account Information V2" (USDⓈ-M futures, WebSocket API). Figures are decimal strings on
+the wire and float64 here; a figure that is missing or null is None. Nothing here does I/O or keeps state.
+"""
+
+from __future__ import annotations
+
+from enum import Enum, StrEnum
+from typing import TYPE_CHECKING, Annotated, Any, Final, TypeGuard, TypeVar
+
+import msgspec
+from msgspec import Meta, Raw, Struct, field
+
+from exporter.binance.errors import DecodeError, ExchangeError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+class Method(StrEnum):
+    """Every method this program is able to send: queries of one's own account, nothing that changes anything."""
+
+    ACCOUNT_STATUS = "v2/account.status"
+    SESSION_STATUS = "session.status"
+
+
+WEIGHT: Final[Mapping[Method, int]] = {Method.ACCOUNT_STATUS: 5, Method.SESSION_STATUS: 2}
+HANDSHAKE_WEIGHT: Final = 5
+
+# A bound refuses the "nan" and "inf" that lax decoding of strings would let through.
+Figure = Annotated[float, Meta(ge=-1e300, le=1e300)]
+Milliseconds = Annotated[int, Meta(ge=0)]
+
+
+class AssetBalance(Struct, frozen=True, kw_only=True, gc=False):
+    """One row of ``assets[]``: the account's figures in one margin asset."""
+
+    asset: str
+    wallet_balance: Figure | None = field(name="walletBalance", default=None)
+    unrealized_pnl: Figure | None = field(name="unrealizedProfit", default=None)
+    margin_balance: Figure | None = field(name="marginBalance", default=None)
+    available_balance: Figure | None = field(name="availableBalance", default=None)
+    max_withdraw_amount: Figure | None = field(name="maxWithdrawAmount", default=None)
+    initial_margin: Figure | None = field(name="initialMargin", default=None)
+    maintenance_margin: Figure | None = field(name="maintMargin", default=None)
+    position_initial_margin: Figure | None = field(name="positionInitialMargin", default=None)
+    open_order_initial_margin: Figure | None = field(name="openOrderInitialMargin", default=None)
+    cross_wallet_balance: Figure | None = field(name="crossWalletBalance", default=None)
+    cross_unrealized_pnl: Figure | None = field(name="crossUnPnl", default=None)
+    margin_available: bool | None = field(name="marginAvailable", default=None)
+    update_time_ms: Milliseconds | None = field(name="updateTime", default=None)
+
+
+class Position(Struct, frozen=True, kw_only=True, gc=False):
+    """One row of ``positions[]``: a symbol and side with a position, or with open orders alone (amount 0)."""
+
+    symbol: str
+    position_side: str = field(name="positionSide")  # BOTH; LONG or SHORT in hedge mode
+    amount: Figure = field(name="positionAmt")  # negative when short
+    unrealized_pnl: Figure | None = field(name="unrealizedProfit", default=None)
+    isolated_margin: Figure | None = field(name="isolatedMargin", default=None)
+    notional: Figure | None = None  # negative when short
+    isolated_wallet_balance: Figure | None = field(name="isolatedWallet", default=None)
+    initial_margin: Figure | None = field(name="initialMargin", default=None)
+    maintenance_margin: Figure | None = field(name="maintMargin", default=None)
+    update_time_ms: Milliseconds | None = field(name="updateTime", default=None)
+
+
+class AccountStatus(Struct, frozen=True, kw_only=True):
+    """The ``result`` of ``v2/account.status``: totals under the names of :class:`AssetBalance`, and the rows."""
+
+    wallet_balance: Figure | None = field(name="totalWalletBalance", default=None)
+    unrealized_pnl: Figure | None = field(name="totalUnrealizedProfit", default=None)
+    margin_balance: Figure | None = field(name="totalMarginBalance", default=None)
+    available_balance: Figure | None = field(name="availableBalance", default=None)
+    max_withdraw_amount: Figure | None = field(name="maxWithdrawAmount", default=None)
+    initial_margin: Figure | None = field(name="totalInitialMargin", default=None)
+    maintenance_margin: Figure | None = field(name="totalMaintMargin", default=None)
+    position_initial_margin: Figure | None = field(name="totalPositionInitialMargin", default=None)
+    open_order_initial_margin: Figure | None = field(name="totalOpenOrderInitialMargin", default=None)
+    cross_wallet_balance: Figure | None = field(name="totalCrossWalletBalance", default=None)
+    cross_unrealized_pnl: Figure | None = field(name="totalCrossUnPnl", default=None)
+    assets: tuple[AssetBalance, ...]
+    positions: tuple[Position, ...]
+
+
+class SessionStatus(Struct, frozen=True, kw_only=True):
+    """The ``result`` of ``session.status``, of which only the exchange's clock is of use."""
+
+    server_time_ms: Milliseconds = field(name="serverTime")
+
+
+class ErrorBody(Struct, frozen=True, kw_only=True):
+    """The ``error`` of an answer; maintenance has been seen to send neither code nor msg."""
+
+    code: int | None = None
+    msg: str | None = None
+    data: Raw = Raw()
+
+
+class ErrorData(Struct, frozen=True, kw_only=True):
+    """The ``error.data`` documented for Spot; the times are epoch milliseconds."""
+
+    server_time_ms: Milliseconds | None = field(name="serverTime", default=None)
+    retry_after_ms: Milliseconds | None = field(name="retryAfter", default=None)
+
+
+class RateLimit(Struct, frozen=True, kw_only=True):
+    """One row of ``rateLimits``; `count` is the whole IP's in the current minute, this request included."""
+
+    kind: str = field(name="rateLimitType")
+    interval: str
+    interval_num: int = field(name="intervalNum")
+    limit: int
+    count: int
+
+
+class FrameKind(Enum):
+    """What a text frame is, before anybody is found to whom it belongs."""
+
+    ANSWER = "answer"
+    NULL_ID = "null_id"
+    EVENT = "event"
+
+
+class Envelope(Struct, frozen=True, kw_only=True):
+    """The frame around every answer; its parts stay undecoded until someone asks for them."""
+
+    id: int | str | None = None
+    status: int | None = None
+    result: Raw = Raw()
+    error: Raw = Raw()
+    event: Raw = Raw()
+    rate_limits: Raw = field(name="rateLimits", default=Raw())
+
+    @property
+    def kind(self) -> FrameKind:
+        """Tell answers from errors without an id and from events nobody asked for."""
+        if self.id is not None:
+            return FrameKind.ANSWER
+        return FrameKind.EVENT if self.status is None and not self.error else FrameKind.NULL_ID
+
+
+_Wire = TypeVar("_Wire")
+_encoder = msgspec.json.Encoder()
+_envelopes = msgspec.json.Decoder(Envelope, strict=False)
+_account_statuses = msgspec.json.Decoder(AccountStatus, strict=False)
+_session_statuses = msgspec.json.Decoder(SessionStatus, strict=False)
+_error_bodies = msgspec.json.Decoder(ErrorBody, strict=False)
+_error_data = msgspec.json.Decoder(ErrorData, strict=False)
+_rate_limits = msgspec.json.Decoder(list[Raw])
+_rate_limit = msgspec.json.Decoder(RateLimit, strict=False)
+_objects = msgspec.json.Decoder(dict[str, Any])
+
+
+def encode_request(request_id: int, method: Method, params: Mapping[str, str | int]) -> str:
+    """Return the text frame of a request.
+
+    Raises:
+        ValueError: `method` is none of :class:`Method`.
+    """
+    request: dict[str, object] = {"id": request_id, "method": Method(method).value}
+    if params:
+        request["params"] = params
+    return _encoder.encode(request).decode()
+
+
+def decode_envelope(frame: str) -> Envelope | None:
+    """Return the frame's envelope, or None for a frame that is no JSON object of that shape."""
+    try:
+        return _envelopes.decode(frame)
+    except (msgspec.DecodeError, RecursionError, UnicodeError):
+        return None
+
+
+def decode_account_status(result: Raw) -> AccountStatus:
+    """Decode the ``result`` of ``v2/account.status``.
+
+    Raises:
+        DecodeError: it lacks what an account cannot be without, or holds a value of the wrong kind.
+    """
+    return _decode(_account_statuses, result)
+
+
+def decode_session_status(result: Raw) -> SessionStatus:
+    """Decode the ``result`` of ``session.status``.
+
+    Raises:
+        DecodeError: it tells no time.
+    """
+    return _decode(_session_statuses, result)
+
+
+def decode_error(envelope: Envelope) -> ExchangeError:
+    """Return the error that an answer tells, or all of it that can be made out."""
+    body = _lenient(_error_bodies, envelope.error) or ErrorBody()
+    data = _lenient(_error_data, body.data) or ErrorData()
+    # Maintenance has been seen to send {"239999": "The system is under maintenance"}: no code, no msg, a text.
+    text = body.msg or next(
+        (word for word in (_lenient(_objects, envelope.error) or {}).values() if _is_text(word)), ""
+    )
+    return ExchangeError(
+        envelope.status, body.code, text, retry_at_ms=data.retry_after_ms, server_time_ms=data.server_time_ms
+    )
+
+
+def decode_request_weight(rate_limits: Raw) -> RateLimit | None:
+    """Return the row of the request weight a minute, or None where it is hidden or makes no sense."""
+    for raw in _lenient(_rate_limits, rate_limits) or ():
+        row = _lenient(_rate_limit, raw)
+        if row and (row.kind, row.interval, row.interval_num) == ("REQUEST_WEIGHT", "MINUTE", 1):
+            return row
+    return None
+
+
+def decode_event_name(event: Raw) -> str:
+    """Return the ``e`` of an event, or an empty text."""
+    name = (_lenient(_objects, event) or {}).get("e")
+    return name if isinstance(name, str) else ""
+
+
+def _is_text(value: object) -> TypeGuard[str]:
+    return isinstance(value, str) and bool(value)
+
+
+def _decode(decoder: msgspec.json.Decoder[_Wire], result: Raw) -> _Wire:
+    # Raw() and null are told apart from a wrong type because Binance has sent both.
+    if result in (b"", b"null"):
+        raise DecodeError("result", "is missing" if not result else "is null")
+    try:
+        return decoder.decode(result)
+    except RecursionError:
+        raise DecodeError("result", "is nested too deeply") from None
+    except msgspec.DecodeError as fault:
+        # msgspec names types and the path, never a value: "Expected `str`, got `int` - at `$.assets[1].asset`"
+        what, _, where = str(fault).partition(" - at `$")
+        raise DecodeError("result" + where.rstrip("`"), what) from None
+
+
+def _lenient(decoder: msgspec.json.Decoder[_Wire], raw: Raw) -> _Wire | None:
+    try:
+        return decoder.decode(raw) if raw else None
+    except (msgspec.DecodeError, RecursionError):
+        return None

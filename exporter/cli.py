@@ -1,0 +1,138 @@
+"""Flags and subcommands; run(argv) -> exit code: 0 done, 1 could not be done, 2 wrong call or configuration."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, TextIO
+
+import structlog
+
+import exporter
+from exporter import config as configuration
+from exporter import log as logging
+from exporter.flags import Usage, parse
+from exporter.service import Service, WebSettings
+from exporter.simulator.demo import demo_exchange, write_configuration
+from exporter.web.server import ListenError
+
+if TYPE_CHECKING:
+    from argparse import Namespace
+    from collections.abc import Callable, Coroutine, Sequence
+
+    from exporter.config import Config
+    from exporter.simulator.server import SimulatedExchange
+
+log = structlog.get_logger()
+
+_DONE: Final = 0
+_FAILED: Final = 1
+_WRONG: Final = 2
+
+
+def run(argv: Sequence[str]) -> int:
+    """Run the program with the given arguments (without its own name) and return its exit code."""
+    try:
+        command, flags = parse(argv, os.environ)
+    except Usage as usage:
+        print(usage, end="", file=sys.stderr if usage.exit_code else sys.stdout)
+        return usage.exit_code
+    logging.configure(flags.log_level, flags.log_format)
+    try:
+        return _COMMANDS[command](flags)
+    except configuration.ConfigError as error:
+        _say(f"the configuration cannot be used:\n{error}", file=sys.stderr)
+        return _WRONG
+    except ListenError as error:
+        _say(f"{error}", file=sys.stderr)
+        return _FAILED
+    except OSError as error:  # what only the demo and the simulator can meet: a port or a directory they were given
+        _say(f"{error}", file=sys.stderr)
+        return _FAILED
+
+
+def _run(flags: Namespace) -> int:
+    config = configuration.load(flags.config_file, os.environ)
+    for warning in config.warnings:
+        log.warning("configuration", warning=warning)
+    if flags.config_check:
+        _say(f"the configuration is good: {len(config.accounts)} account(s)")
+        return _DONE
+    return asyncio.run(_until_signal(lambda stop: _serve(config, flags, stop)))
+
+
+def _demo(flags: Namespace) -> int:
+    async def demo(stop: asyncio.Event) -> int:
+        async with demo_exchange(flags.seed, speed=flags.speed) as exchange:
+            with tempfile.TemporaryDirectory(prefix="binance-futures-exporter-demo-") as directory:
+                config = await asyncio.to_thread(_load_simulated, exchange, Path(directory))
+            accounts = tuple(
+                replace(
+                    account,
+                    interval_seconds=flags.interval,
+                    stale_after_seconds=max(4 * flags.interval, account.stale_after_seconds),
+                )
+                for account in config.accounts
+            )
+            return await _serve(replace(config, accounts=accounts), flags, stop)
+
+    return asyncio.run(_until_signal(demo))
+
+
+def _simulate(flags: Namespace) -> int:
+    async def simulate(stop: asyncio.Event) -> int:
+        exchange = demo_exchange(flags.seed, speed=flags.speed)
+        await exchange.start(flags.listen_address.host or "0.0.0.0", flags.listen_address.port)  # noqa: S104 - asked for
+        try:
+            with tempfile.TemporaryDirectory(prefix="binance-futures-exporter-") as temporary:
+                directory = flags.config_dir or Path(temporary)
+                path = write_configuration(exchange.url, exchange.accounts.values(), directory)
+                _say(f"the simulated exchange is at {exchange.url}")
+                _say(f"to ask it: binance-futures-exporter --config.file {path}")
+                await stop.wait()
+        finally:
+            await exchange.stop()
+        return _DONE
+
+    return asyncio.run(_until_signal(simulate))
+
+
+_COMMANDS: Final[dict[str, Callable[[Namespace], int]]] = {"run": _run, "demo": _demo, "simulate": _simulate}
+
+
+async def _until_signal(work: Callable[[asyncio.Event], Coroutine[None, None, int]]) -> int:
+    """Do `work`, and tell it to stop at the first SIGINT or SIGTERM."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
+    return await work(stop)
+
+
+async def _serve(config: Config, flags: Namespace, stop: asyncio.Event) -> int:
+    web = WebSettings(
+        addresses=tuple(flags.web_listen_address),
+        telemetry_path=flags.web_telemetry_path,
+        process_metrics=not flags.web_disable_exporter_metrics,
+    )
+    service = Service(config, web)
+    urls = service.bind()
+    log.info("started", version=exporter.__version__, accounts=len(config.accounts))
+    for url in urls:
+        log.info("listening", metrics=url + flags.web_telemetry_path)
+    await service.run(stop)
+    log.info("stopped")
+    return _DONE
+
+
+def _load_simulated(exchange: SimulatedExchange, directory: Path) -> Config:
+    return configuration.load(write_configuration(exchange.url, exchange.accounts.values(), directory), {})
+
+
+def _say(text: str, file: TextIO | None = None) -> None:
+    print(f"binance-futures-exporter: {text}", file=file or sys.stdout, flush=True)

@@ -1,0 +1,227 @@
+"""File + environment -> one frozen Config, or every fault in it.
+
+`load` reads the document and the key files; nothing here dials, logs or changes a file.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from exporter.account.state import AccountSettings
+from exporter.binance.dialing import Endpoint
+from exporter.config.document import ConfigError, Fault, Findings, Invalid, Reader, read_document
+from exporter.config.keys import VARIABLES, Environment, read_credentials
+from exporter.config.values import (
+    MAINNET,
+    account_name,
+    asset_mode,
+    duration,
+    endpoint_label,
+    endpoint_url,
+    parse_duration,
+    proxy_url,
+    sends_in_clear,
+    weight_share,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from exporter.account.snapshot import AssetMode
+    from exporter.binance.signing import Credentials, Secret
+
+__all__ = ["VARIABLES", "Config", "ConfigError", "Fault", "load", "parse_duration"]
+
+_NOTHING_CONFIGURED: Final = (
+    "write a configuration file and name it with --config.file, or set BINANCE_API_KEY and BINANCE_SECRET_KEY "
+    "(or BINANCE_PRIVATE_KEY_FILE), or see it work without any key: binance-futures-exporter demo"
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config:
+    """What to poll, and how; whatever could be wrong with it has been found."""
+
+    accounts: tuple[AccountSettings, ...]  # in file order
+    weight_share: float  # most of an IP's request weight that polls may be planned to spend
+    warnings: tuple[str, ...]  # for the operator: "exporter.yml: accounts[0].api_key_file: others may read …"
+
+
+def load(path: Path | None, environ: Mapping[str, str]) -> Config:
+    """Read the file at `path`, or without one the account in `environ`, and all key files.
+
+    Takes 30 to 200 ms for each RSA key: call it in a worker thread.
+
+    Raises:
+        ConfigError: with every fault found; no text of it holds any part of a key.
+    """
+    findings = Findings()
+    environment = Environment(environ, findings)
+    accounts = _Accounts(findings)
+    share = 0.5
+    if path is not None:
+        if environment.names:
+            names = ", ".join(environment.names)
+            findings.fault(names, f"must not be set together with a configuration file ({path})")
+        share = _read_file(path, accounts)
+    elif environment.names:
+        binance = _Binance(url=environment.take("endpoint", endpoint_url, MAINNET))
+        _warn_of_clear(environment, binance)
+        name = environment.take("account", account_name, "main")
+        credentials = read_credentials(environment, Path())
+        accounts.add(environment, name, credentials, binance, _Poll(), None)
+    else:
+        findings.fault("nothing is configured", _NOTHING_CONFIGURED)
+    if findings.faults:
+        raise ConfigError(*findings.faults)
+    return Config(accounts=tuple(accounts.settings), weight_share=share, warnings=findings.warnings)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Binance:
+    """The values under `binance:`; an account inherits them from the document."""
+
+    url: str = MAINNET
+    proxy: str | None = None
+    recv_window_seconds: float = 5.0
+    request_timeout_seconds: float = 10.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Poll:
+    """The values under `poll:`, each with its path, since two of them may disagree across mappings."""
+
+    interval_seconds: float = 15.0
+    interval_where: str = "the default"
+    stale_after_seconds: float | None = None
+    stale_after_where: str = ""
+
+
+class _Accounts:
+    """The accounts found so far, in file order, and what must be or is shared between them."""
+
+    def __init__(self, findings: Findings) -> None:
+        self.findings = findings
+        self.settings: list[AccountSettings] = []
+        self._names: dict[str, str] = {}
+        self._endpoints: dict[tuple[str, str | None], Endpoint] = {}
+        self._labels: dict[str, int] = {}
+        self._keys: dict[tuple[Endpoint, Secret], str] = {}
+
+    def add(
+        self,
+        reader: Reader,
+        name: str | None,
+        credentials: Credentials | None,
+        binance: _Binance,
+        poll: _Poll,
+        mode: AssetMode | None,
+    ) -> None:
+        """Add an account unless a fault was found in it that leaves nothing to add."""
+        stale_after_seconds = self._stale_after(poll)
+        place = reader.where("name")
+        if name is not None and self._names.setdefault(name, place) != place:
+            reader.fault("name", f"is also the name at {self._names[name]}")
+        if name is None or credentials is None:
+            return
+        endpoint = self._endpoint(binance.url, binance.proxy)
+        place = reader.where("api_key_file")
+        first = self._keys.setdefault((endpoint, credentials.api_key), place)
+        if first != place:
+            what = f"is the same key on {endpoint.label} as at {first}: both accounts will show the same figures"
+            self.findings.warn(place, what)
+        self.settings.append(
+            AccountSettings(
+                name=name,
+                endpoint=endpoint,
+                credentials=credentials,
+                asset_mode=mode,
+                interval_seconds=poll.interval_seconds,
+                stale_after_seconds=stale_after_seconds,
+                recv_window_ms=round(binance.recv_window_seconds * 1000),
+                request_timeout_seconds=binance.request_timeout_seconds,
+            )
+        )
+
+    def _stale_after(self, poll: _Poll) -> float:
+        if poll.stale_after_seconds is None:
+            return max(4 * poll.interval_seconds, 60.0)
+        least = 2 * poll.interval_seconds
+        # A value that was refused has been replaced by one that nobody chose: no second fault about that.
+        if poll.stale_after_seconds < least and not self.findings.has_fault(
+            poll.stale_after_where, poll.interval_where
+        ):
+            self.findings.fault(
+                poll.stale_after_where,
+                f"must be at least 2 intervals ({least:g}s): {poll.interval_seconds:g}s by {poll.interval_where}",
+            )
+        return poll.stale_after_seconds
+
+    def _endpoint(self, url: str, proxy: str | None) -> Endpoint:
+        if (url, proxy) not in self._endpoints:
+            label = endpoint_label(url, proxy)
+            same = self._labels[label] = self._labels.get(label, 0) + 1
+            self._endpoints[url, proxy] = Endpoint(label if same == 1 else f"{label} #{same}", url, proxy)
+        return self._endpoints[url, proxy]
+
+
+def _read_file(path: Path, accounts: _Accounts) -> float:
+    """Add the accounts of the document at `path` and return its weight share."""
+    try:
+        document = read_document(path)
+    except Invalid as error:
+        accounts.findings.fault(str(path), str(error))
+        return 0.5
+    root = Reader(document, f"{path}: ", accounts.findings)
+    section = root.mapping("binance")
+    binance = _binance(section, _Binance())
+    share = section.take("weight_share", weight_share, 0.5)
+    section.finish()
+    poll = _poll(root.mapping("poll"), _Poll())
+    for reader in root.mappings("accounts"):
+        name = reader.take("name", account_name, None)
+        if not reader.has("name"):
+            reader.fault("name", "is missing")
+        credentials = read_credentials(reader, path.parent)
+        mode = reader.take("asset_mode", asset_mode, None)
+        own_poll = _poll(reader.mapping("poll"), poll)
+        section = reader.mapping("binance")
+        own_binance = _binance(section, binance)
+        section.finish()
+        reader.finish()
+        accounts.add(reader, name, credentials, own_binance, own_poll, mode)
+    root.finish()
+    return share
+
+
+def _binance(reader: Reader, inherited: _Binance) -> _Binance:
+    binance = _Binance(
+        url=reader.take("endpoint", endpoint_url, inherited.url),
+        proxy=reader.take("proxy", proxy_url, inherited.proxy),
+        recv_window_seconds=reader.take("recv_window", duration("1ms", "60s"), inherited.recv_window_seconds),
+        request_timeout_seconds=reader.take(
+            "request_timeout", duration("100ms", "60s"), inherited.request_timeout_seconds
+        ),
+    )
+    _warn_of_clear(reader, binance)
+    return binance
+
+
+def _warn_of_clear(reader: Reader, binance: _Binance) -> None:
+    if reader.has("endpoint") and sends_in_clear(binance.url):
+        reader.findings.warn(reader.where("endpoint"), "ws:// sends keys and signed requests in clear: use wss://")
+
+
+def _poll(reader: Reader, inherited: _Poll) -> _Poll:
+    interval = reader.take("interval", duration("1s", "1h"), inherited.interval_seconds)
+    stale_after = reader.take("stale_after", duration("1s"), inherited.stale_after_seconds)
+    poll = _Poll(
+        interval_seconds=interval,
+        interval_where=reader.where("interval") if reader.has("interval") else inherited.interval_where,
+        stale_after_seconds=stale_after,
+        stale_after_where=reader.where("stale_after") if reader.has("stale_after") else inherited.stale_after_where,
+    )
+    reader.finish()
+    return poll

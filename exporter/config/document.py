@@ -1,0 +1,205 @@
+"""A YAML document as mappings that check what is taken from them and collect every fault.
+
+Knows nothing of accounts. No text made here quotes the document: a key may have been pasted anywhere.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+import yaml
+
+from exporter import log
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+
+T = TypeVar("T")
+
+_LARGEST_DOCUMENT: Final = 1024 * 1024
+_QUOTED: Final = re.compile(r"""(['"])(?:\\.|(?!\1).)*\1""")
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """What is wrong, and the path of the value it is wrong with: ``exporter.yml: poll.interval``."""
+
+    where: str
+    what: str
+
+    def __str__(self) -> str:
+        return f"{self.where}: {self.what}"
+
+
+class ConfigError(Exception):
+    """A configuration that cannot be used; the text has one line for each of `faults`."""
+
+    def __init__(self, *faults: Fault) -> None:
+        super().__init__("\n".join(str(fault) for fault in faults))
+        self.faults = faults
+
+
+class Invalid(ValueError):
+    """A value that is not allowed; the text says what is."""
+
+
+class Findings:
+    """Faults and warnings in the order they were found, each once, redacted."""
+
+    def __init__(self) -> None:
+        self._faults: dict[Fault, None] = {}
+        self._warnings: dict[str, None] = {}
+
+    @property
+    def faults(self) -> tuple[Fault, ...]:
+        """Everything that keeps the configuration from being used."""
+        return tuple(self._faults)
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """Everything that the operator should know although the configuration can be used."""
+        return tuple(self._warnings)
+
+    def fault(self, where: str, what: str) -> None:
+        """Add a fault."""
+        self._faults[Fault(log.redact(where), log.redact(what))] = None
+
+    def warn(self, where: str, what: str) -> None:
+        """Add a warning."""
+        self._warnings[f"{log.redact(where)}: {log.redact(what)}"] = None
+
+    def has_fault(self, *places: str) -> bool:
+        """Tell whether a fault was found at one of `places`."""
+        return any(fault.where in places for fault in self._faults)
+
+
+class Reader:
+    """One mapping of the document, which remembers its path and which keys were asked for."""
+
+    def __init__(self, value: object, prefix: str, findings: Findings) -> None:
+        self.findings = findings
+        self._prefix = prefix  # "exporter.yml: accounts[0].", put before a key
+        self._known: dict[str, None] = {}
+        self._mapping: Mapping[object, object] = value if isinstance(value, dict) else {}
+        # A key whose values are all commented out is null, and means an empty mapping.
+        if value is not None and not isinstance(value, dict):
+            findings.fault(prefix.rstrip(".: "), "must be a mapping (key: value)")
+
+    def where(self, key: str) -> str:
+        """Return the path of `key` in the document."""
+        return self._prefix + self.spell(key)
+
+    def spell(self, key: str) -> str:
+        """Return `key` as the user writes it."""
+        return key
+
+    def has(self, key: str) -> bool:
+        """Tell whether `key` is there, and count it as known."""
+        self._known[key] = None
+        return key in self._mapping
+
+    def take(self, key: str, check: Callable[[object], T], default: T) -> T:
+        """Return what `check` makes of the value of `key`; `default` if it is not there or Invalid."""
+        if self.has(key):
+            try:
+                return check(self._mapping[key])
+            except Invalid as error:
+                self.fault(key, str(error))
+        return default
+
+    def mapping(self, key: str) -> Reader:
+        """Return the mapping at `key`, an empty one if it is not there."""
+        value = self._mapping[key] if self.has(key) else None
+        return Reader(value, f"{self.where(key)}.", self.findings)
+
+    def mappings(self, key: str) -> list[Reader]:
+        """Return the mappings in the list at `key`, which must not be empty."""
+        items = self._mapping[key] if self.has(key) else None
+        if not isinstance(items, list) or not items:
+            self.fault(key, "must be a list of at least one mapping")
+            return []
+        return [Reader(item, f"{self.where(key)}[{i}].", self.findings) for i, item in enumerate(items)]
+
+    def fault(self, key: str, what: str) -> None:
+        """Add a fault at `key`."""
+        self.findings.fault(self.where(key), what)
+
+    def finish(self) -> None:
+        """Add a fault for every key that nobody asked for."""
+        for key in self._mapping:
+            if key not in self._known:
+                near = difflib.get_close_matches(str(key), list(self._known), n=1)
+                hint = f"did you mean {near[0]}?" if near else f"known here: {', '.join(self._known)}"
+                self.fault(_shown(str(key)), f"unknown key; {hint}")
+
+
+def read_document(path: Path) -> object:
+    """Return the YAML document in the file at `path`, None for an empty one.
+
+    Raises:
+        Invalid: the file cannot be read, is too large or is not YAML.
+    """
+    try:
+        with path.open("rb") as file:
+            content = file.read(_LARGEST_DOCUMENT + 1)
+        text = content.decode("utf-8-sig")
+    except OSError as error:
+        raise Invalid(f"cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError as error:
+        raise Invalid(f"is not UTF-8 text (at byte {error.start})") from None
+    if len(content) > _LARGEST_DOCUMENT:
+        raise Invalid("is larger than 1 MiB")
+    return _parse(text)
+
+
+def _shown(text: str) -> str:
+    """Return `text` redacted, in one line and of bearable length."""
+    text = log.redact(text)
+    text = text if text.isprintable() else ascii(text)[1:-1]
+    return text if len(text) <= 60 else f"{text[:60]}…"
+
+
+def _parse(text: str) -> object:
+    try:
+        return yaml.load(text, _StrictLoader)  # noqa: S506 - a SafeLoader
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        place = f" at line {mark.line + 1}, column {mark.column + 1}" if mark else ""
+        # PyYAML quotes what it found, which may be part of a pasted key.
+        problem = _QUOTED.sub(lambda quoted: quoted[0] if len(quoted[0]) <= 4 else "…", error.problem or "")
+        raise Invalid(f"is not valid YAML{place}: {problem}") from None
+    except yaml.reader.ReaderError as error:
+        line = text.count("\n", 0, error.position) + 1
+        raise Invalid(f"is not valid YAML at line {line}: a control character") from None
+    except RecursionError:
+        raise Invalid("is nested too deeply") from None
+
+
+class _StrictLoader(yaml.SafeLoader):
+    """Refuses a key that stands twice in a mapping, where PyYAML silently keeps the last."""
+
+    def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
+        # Not at construction: merge keys (<<) put legitimate duplicates into the node.
+        node = super().compose_mapping_node(anchor)
+        first_lines: dict[object, int] = {}
+        for key, _ in node.value:
+            identity = (key.tag, key.value) if isinstance(key, yaml.ScalarNode) else key
+            first = first_lines.setdefault(identity, key.start_mark.line + 1)
+            if first_lines[identity] != key.start_mark.line + 1:
+                raise yaml.MarkedYAMLError(
+                    problem=f"the key of line {first} stands here again", problem_mark=key.start_mark
+                )
+        return node
+
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> object:  # noqa: FBT001, FBT002
+        try:
+            return super().construct_object(node, deep)
+        except (ValueError, TypeError, LookupError, AttributeError, OverflowError):
+            # What PyYAML lets through for a date such as 2026-13-01 or a value its tag does not fit.
+            raise yaml.MarkedYAMLError(
+                problem="a value that its type cannot hold", problem_mark=node.start_mark
+            ) from None

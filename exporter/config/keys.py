@@ -1,0 +1,167 @@
+"""An account's credentials from its key files, or from the variables of the environment.
+
+Every text read here is hidden from the log at once; no fault holds any part of one.
+"""
+
+from __future__ import annotations
+
+import stat
+from typing import TYPE_CHECKING, Final
+
+from exporter import log
+from exporter.binance.signing import Credentials, KeyFault, Secret
+from exporter.config.document import Invalid, Reader
+from exporter.config.values import file_name
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from exporter.config.document import Findings
+
+# The account that needs no file: BINANCE_ and the key, in capitals.
+VARIABLES: Final = tuple(
+    f"BINANCE_{name}"
+    for name in (
+        "ACCOUNT",
+        "ENDPOINT",
+        "API_KEY",
+        "API_KEY_FILE",
+        "SECRET_KEY",
+        "SECRET_KEY_FILE",
+        "PRIVATE_KEY_FILE",
+        "PRIVATE_KEY_PASSPHRASE_FILE",
+    )
+)
+_LARGEST_KEY_FILE: Final = 64 * 1024
+
+
+class Environment(Reader):
+    """The `VARIABLES` that are set and not empty, as a mapping with an account's keys."""
+
+    def __init__(self, environ: Mapping[str, str], findings: Findings) -> None:
+        found = {name: environ[name] for name in VARIABLES if environ.get(name)}
+        super().__init__({name.removeprefix("BINANCE_").lower(): found[name] for name in found}, "", findings)
+        self.names = tuple(found)
+
+    def spell(self, key: str) -> str:
+        """Return the variable's name."""
+        return f"BINANCE_{key.upper()}"
+
+
+def read_credentials(reader: Reader, folder: Path) -> Credentials | None:
+    """Return the credentials that `reader` names, paths relative to `folder`; None after a fault."""
+    api_key = _token(reader, "api_key", folder)
+    with_hmac, with_pem = _given(reader, "secret_key"), reader.has("private_key_file")
+    with_passphrase = reader.has("private_key_passphrase_file")
+    secret_key = _token(reader, "secret_key", folder) if with_hmac else None
+    pem = _pem(reader, folder) if with_pem else None
+    passphrase = _file(reader, "private_key_passphrase_file", folder) if with_passphrase else None
+    pem_key = reader.spell("private_key_file")
+    if not with_hmac and not with_pem:
+        reader.fault(_first_place(reader, "secret_key"), f"is missing: set it (HMAC) or {pem_key} (Ed25519, RSA)")
+    if with_hmac and with_pem:
+        reader.fault("private_key_file", "must not be set together with an HMAC secret")
+    if with_passphrase and not with_pem:
+        reader.fault("private_key_passphrase_file", f"only goes with {pem_key}")
+    if secret_key and api_key:
+        return Credentials.hmac(api_key, secret_key)
+    if pem and (passphrase or not with_passphrase):
+        try:
+            # Also without an API key, whose fault is found already, to find this key's faults.
+            return Credentials.private_key(api_key or Secret(""), pem, passphrase)
+        except KeyFault as error:
+            what = str(error).replace("private_key_passphrase_file", reader.spell("private_key_passphrase_file"))
+            reader.fault("private_key_file", f"{reader.take('private_key_file', file_name, '')} {what}")
+    return None
+
+
+def _given(reader: Reader, key: str) -> bool:
+    return reader.has(f"{key}_file") or (isinstance(reader, Environment) and reader.has(key))
+
+
+def _first_place(reader: Reader, key: str) -> str:
+    return key if isinstance(reader, Environment) else f"{key}_file"
+
+
+def _token(reader: Reader, key: str, folder: Path) -> Secret | None:
+    """Return the API key or the secret key, from its file or its variable; None after a fault."""
+    place = f"{key}_file"
+    if isinstance(reader, Environment) and reader.has(key):
+        if reader.has(place):
+            reader.fault(place, f"must not be set together with {reader.spell(key)}")
+        place = key
+        secret: Secret | None = _stripped(reader.take(key, str, ""))
+    else:
+        secret = _file(reader, place, folder)
+    if not reader.has(place):
+        reader.fault(_first_place(reader, key), "is missing")
+    if secret is None:
+        return None
+    text = secret.reveal()
+    if _is_pem(secret):
+        pem_key = reader.spell("private_key_file")
+        reader.fault(place, f"must not be a PEM: a private key goes in {pem_key}")
+    elif not text or not text.isascii() or not text.isprintable() or " " in text:
+        reader.fault(place, "must be one word of printable ASCII characters")
+    else:
+        return secret
+    return None
+
+
+def _pem(reader: Reader, folder: Path) -> Secret | None:
+    pem = _file(reader, "private_key_file", folder)
+    if pem and not _is_pem(pem):
+        shown = reader.take("private_key_file", file_name, "")
+        hmac_key = reader.spell("secret_key_file")
+        reader.fault("private_key_file", f"{shown} is not a PEM: the secret of an HMAC key goes in {hmac_key}")
+        return None
+    return pem
+
+
+def _is_pem(secret: Secret) -> bool:
+    return secret.reveal().startswith("-----BEGIN")
+
+
+def _file(reader: Reader, key: str, folder: Path) -> Secret | None:
+    """Return the content of the file that `key` names; None after a fault."""
+    shown = reader.take(key, file_name, None)
+    if shown is None:
+        return None
+    path = folder / shown
+    try:
+        secret = _read(path)
+        readable_by_others = path.stat().st_mode & stat.S_IROTH
+    except OSError as error:
+        reader.fault(key, f"cannot read {shown}: {error.strerror}")
+        return None
+    except Invalid as error:
+        reader.fault(key, f"{shown} {error}")
+        return None
+    if readable_by_others:
+        reader.findings.warn(reader.where(key), f"others may read {shown}: chmod 600 {shown}")
+    return secret
+
+
+def _read(path: Path) -> Secret:
+    status = path.stat()
+    if stat.S_ISDIR(status.st_mode):
+        raise Invalid("is a directory")
+    # Opening a pipe would wait for its writer for ever.
+    if not stat.S_ISREG(status.st_mode):
+        raise Invalid("is not a regular file")
+    if status.st_size > _LARGEST_KEY_FILE:
+        raise Invalid("is larger than 64 KiB: not a key")
+    try:
+        secret = _stripped(path.read_bytes().decode("utf-8-sig"))
+    except UnicodeDecodeError:
+        raise Invalid("is not UTF-8 text") from None
+    if not secret.reveal():
+        raise Invalid("is empty")
+    return secret
+
+
+def _stripped(text: str) -> Secret:
+    text = text.strip()
+    log.hide(text)
+    return Secret(text)

@@ -1,0 +1,183 @@
+"""What a single value of the configuration may be: each check returns the value or raises Invalid."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from ipaddress import ip_address
+from typing import TYPE_CHECKING, Final
+from urllib.parse import SplitResult, unquote, urlsplit
+
+from exporter import log
+from exporter.account.snapshot import AssetMode
+from exporter.config.document import Invalid
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Container
+
+MAINNET: Final = "wss://ws-fapi.binance.com/ws-fapi/v1"
+_NETWORKS: Final = {"mainnet": MAINNET, "testnet": "wss://testnet.binancefuture.com/ws-fapi/v1"}
+_NETWORK_OF_URL: Final = {url: name for name, url in _NETWORKS.items()}
+_DEFAULT_PORTS: Final = {"ws": 80, "wss": 443}
+_PROXY_SCHEMES: Final = frozenset({"http", "https", "socks5", "socks5h"})
+
+_DAY_SECONDS: Final = 86400.0
+_UNIT_SECONDS: Final = {
+    "y": 365 * _DAY_SECONDS,
+    "w": 7 * _DAY_SECONDS,
+    "d": _DAY_SECONDS,
+    "h": 3600.0,
+    "m": 60.0,
+    "s": 1.0,
+    "ms": 0.001,
+}
+_DURATION: Final = re.compile("".join(rf"(?:([0-9]{{1,9}}){unit})?" for unit in _UNIT_SECONDS))
+
+
+def parse_duration(text: str) -> float:
+    """Return the seconds of a Prometheus duration: ``15s``, ``1m30s``, ``500ms``, ``0``.
+
+    Raises:
+        ValueError: `text` is not a duration; the text says how to write one.
+    """
+    if text == "0":
+        return 0.0
+    if text.isdecimal():
+        raise Invalid("must be a duration with its unit, such as 15s, 1m30s or 500ms: a number alone has none")
+    match = _DURATION.fullmatch(text)
+    if not match or not text:
+        raise Invalid("must be a duration such as 15s, 1m30s or 500ms")
+    return sum(
+        int(count) * seconds for count, seconds in zip(match.groups(), _UNIT_SECONDS.values(), strict=True) if count
+    )
+
+
+def duration(least: str, most: str | None = None) -> Callable[[object], float]:
+    """Return a check for a duration of at least `least` and at most `most`, in seconds."""
+
+    def check(value: object) -> float:
+        # YAML makes a number of 15, and of 1:30.
+        number = isinstance(value, int) and not isinstance(value, bool)
+        seconds = parse_duration(value if isinstance(value, str) else "15" if number else "")
+        if seconds < parse_duration(least):
+            raise Invalid(f"must be at least {least}")
+        if most is not None and seconds > parse_duration(most):
+            raise Invalid(f"must be at most {most}")
+        return seconds
+
+    return check
+
+
+def weight_share(value: object) -> float:
+    """Check the part of the IP's request weight that may be planned with."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= 0.9:
+        raise Invalid("must be a number above 0 and at most 0.9, such as 0.5")
+    return float(value)
+
+
+def account_name(value: object) -> str:
+    """Check an account's name, which becomes a label's value."""
+    if not isinstance(value, str):
+        raise Invalid("must be text: put it in quotes")
+    if not 1 <= len(value) <= 100:
+        raise Invalid("must be 1 to 100 characters long")
+    # Lone surrogates cannot be written as UTF-8; the others break a line somewhere.
+    if value != value.strip() or any(unicodedata.category(c) in {"Cc", "Cs", "Zl", "Zp"} for c in value):
+        raise Invalid("must not begin or end with a space, nor hold control characters")
+    return value
+
+
+def asset_mode(value: object) -> AssetMode | None:
+    """Check ``auto`` (None), ``single`` or ``multi``."""
+    if value == "auto":
+        return None
+    if not isinstance(value, str) or value not in set(AssetMode):
+        raise Invalid("must be auto, single or multi")
+    return AssetMode(value)
+
+
+def file_name(value: object) -> str:
+    """Check the path of a file, as written."""
+    if not isinstance(value, str) or not value:
+        raise Invalid("must be the path of a file")
+    if not value.isprintable():
+        raise Invalid("must be the path of a file, not its content")
+    return value
+
+
+def endpoint_url(value: object) -> str:
+    """Check ``mainnet``, ``testnet`` or a WebSocket URL, and return the URL."""
+    allowed = "must be mainnet, testnet or a ws:// or wss:// URL"
+    if isinstance(value, str) and value in _NETWORKS:
+        return _NETWORKS[value]
+    parts = _split(value, _DEFAULT_PORTS, allowed)
+    if "@" in parts.netloc:
+        raise Invalid("must not hold a user or password: requests are signed")
+    if "#" in str(value):
+        raise Invalid("must not have a fragment (#…)")
+    return parts.geturl()
+
+
+def proxy_url(value: object) -> str | None:
+    """Check null (None: from the environment), ``none`` or a proxy's URL; hide the password in it."""
+    allowed = "must be null, none or a http://, https://, socks5:// or socks5h:// URL"
+    if value is None or value == "none":
+        return value
+    parts = _split(value, _PROXY_SCHEMES, allowed)
+    if parts.username is not None:
+        if not parts.password:
+            raise Invalid("must hold a password where it holds a user")
+        for text in (parts.password, unquote(parts.password), parts.netloc.rpartition("@")[0]):
+            log.hide(text)
+        try:
+            unquote(parts.username + parts.password, errors="strict")
+        except UnicodeDecodeError:
+            raise Invalid("must percent-encode its user and password as UTF-8") from None
+    # websockets would dial 80 even for socks5://, which nobody means.
+    if not parts.port:
+        raise Invalid("must name its port, such as http://proxy:3128")
+    if parts.path not in {"", "/"} or "?" in str(value) or "#" in str(value):
+        raise Invalid("must end after the port")
+    return parts.geturl()
+
+
+def endpoint_label(url: str, proxy: str | None) -> str:
+    """Return the `endpoint` label of checked URLs: no user, no password, no path, no query."""
+    label = _NETWORK_OF_URL.get(url) or _host_and_port(url)
+    return label if proxy in {None, "none"} else f"{label} via {_host_and_port(str(proxy))}"
+
+
+def sends_in_clear(url: str) -> bool:
+    """Tell whether requests to a checked `url` leave this machine unencrypted."""
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    try:
+        loopback = ip_address(host).is_loopback
+    except ValueError:
+        loopback = host == "localhost" or host.endswith(".localhost")
+    return parts.scheme == "ws" and not loopback
+
+
+def _split(value: object, schemes: Container[str], allowed: str) -> SplitResult:
+    if not isinstance(value, str):
+        raise Invalid(allowed)
+    # urlsplit drops tabs and newlines silently, and websockets chokes on some hosts beyond ASCII.
+    if not value.isascii() or not value.isprintable() or " " in value:
+        raise Invalid("must be a URL of printable ASCII characters without spaces")
+    try:
+        parts = urlsplit(value)
+        _ = parts.port
+    except ValueError:
+        raise Invalid("must be a URL with a valid host and port") from None
+    if parts.scheme not in schemes:
+        raise Invalid(allowed)
+    if not parts.hostname:
+        raise Invalid("must be a URL with a host")
+    return parts
+
+
+def _host_and_port(url: str) -> str:
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    host = f"[{host}]" if ":" in host else host
+    return f"{host}:{parts.port or _DEFAULT_PORTS[parts.scheme]}"

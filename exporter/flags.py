@@ -1,0 +1,241 @@
+"""The command line's flags, each with an environment variable; the flag wins."""
+
+from __future__ import annotations
+
+import argparse
+import platform
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar
+
+import exporter
+from exporter.config import parse_duration
+from exporter.log import FORMATS, LEVELS
+from exporter.service import DEFAULT_ADDRESS
+from exporter.web.server import ListenAddress
+
+if TYPE_CHECKING:
+    from argparse import Namespace
+    from collections.abc import Callable, Mapping, Sequence
+
+_Value = TypeVar("_Value")
+
+PROGRAM: Final = "binance-futures-exporter"
+VARIABLE_PREFIX: Final = "BINANCE_FUTURES_EXPORTER_"
+COMMANDS: Final = {
+    "run": "poll the configured accounts and serve their metrics (also without a command)",
+    "demo": "the same with a simulated exchange; no key needed",
+    "simulate": "the simulated exchange alone, and a configuration for it",
+}
+_VERSION: Final = (
+    f"{PROGRAM}, version {exporter.__version__} (revision: {exporter.__revision__})\n"
+    f"  python version:   {platform.python_version()}\n"
+)
+_WIDTH: Final = 80
+
+
+class Usage(Exception):
+    """The call asks for help or the version (exit code 0), or is wrong (2); the text is what to print."""
+
+    def __init__(self, text: str, exit_code: int) -> None:
+        super().__init__(text)
+        self.exit_code = exit_code
+
+
+@dataclass(frozen=True, slots=True)
+class Flag:
+    """One flag: its help, how its value is read, and what it is without."""
+
+    name: str
+    help: str
+    read: Callable[[str], Any] | None = str  # None: the flag has no value
+    default: Any = None
+    shown_default: str = ""
+    choices: tuple[str, ...] | None = None
+    value: str = ""
+    repeatable: bool = False
+
+    @property
+    def variable(self) -> str:
+        """The environment variable that stands for the flag."""
+        return VARIABLE_PREFIX + self.destination.upper()
+
+    @property
+    def destination(self) -> str:
+        """The attribute that holds the flag's value."""
+        return self.name.removeprefix("--").replace(".", "_").replace("-", "_")
+
+
+def _listen_address(text: str) -> ListenAddress:
+    return _readable(ListenAddress.parse, text)
+
+
+def _telemetry_path(text: str) -> str:
+    if not re.fullmatch(r"(/[\w.~-]+)+", text) or text.startswith("/-/"):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a path like /metrics")
+    return text
+
+
+def _interval(text: str) -> float:
+    seconds = _readable(parse_duration, text)
+    if not 0.1 <= seconds <= 3600:
+        raise argparse.ArgumentTypeError(f"{text!r} is not from 100ms to 1h")
+    return seconds
+
+
+def _speed(text: str) -> float:
+    speed = _readable(float, text)
+    if not 0 < speed <= 10_000:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number above 0 and up to 10000")
+    return speed
+
+
+def _readable(read: Callable[[str], _Value], text: str) -> _Value:
+    try:
+        return read(text)
+    except ValueError as fault:
+        raise argparse.ArgumentTypeError(str(fault)) from None
+
+
+_LOG: Final = (
+    Flag("--log.level", "least severity that is logged", default="info", shown_default="info", choices=LEVELS),
+    Flag(
+        "--log.format",
+        "how log lines look",
+        shown_default="logfmt, or colours on a terminal",
+        choices=FORMATS,
+    ),
+)
+_WEB: Final = (
+    Flag(
+        "--web.listen-address",
+        "where to serve, host:port, [IPv6]:port or :port; repeatable (in the variable: commas)",
+        _listen_address,
+        default=(DEFAULT_ADDRESS,),
+        shown_default=str(DEFAULT_ADDRESS),
+        value="ADDRESS",
+        repeatable=True,
+    ),
+    Flag("--web.telemetry-path", "path of the metrics", _telemetry_path, "/metrics", "/metrics", value="PATH"),
+    Flag(
+        "--web.disable-exporter-metrics",
+        "leave out the metrics of the process, the platform and the garbage collector",
+        None,
+        default=False,
+    ),
+)
+_MARKET: Final = (
+    Flag("--speed", "how many times faster the simulated story runs", _speed, 1.0, "1", value="FACTOR"),
+    Flag("--seed", "number that decides the simulated market and its HMAC keys", int, value="NUMBER"),
+)
+FLAGS: Final[dict[str, tuple[Flag, ...]]] = {
+    "run": (
+        Flag("--config.file", "the configuration; without it the BINANCE_* variables", Path, value="FILE"),
+        Flag("--config.check", "check the configuration and its key files, then exit", None, default=False),
+        *_WEB,
+        *_LOG,
+    ),
+    "demo": (
+        Flag("--interval", "time between two polls of an account", _interval, 5.0, "5s", value="DURATION"),
+        *_MARKET,
+        *_WEB,
+        *_LOG,
+    ),
+    "simulate": (
+        Flag(
+            "--listen-address",
+            "where the exchange listens, host:port",
+            _listen_address,
+            default=ListenAddress("127.0.0.1", 10428),
+            shown_default="127.0.0.1:10428",
+            value="ADDRESS",
+        ),
+        Flag(
+            "--config.dir",
+            "where to write exporter.yml and keys for the simulated accounts",
+            Path,
+            shown_default="a directory that is removed at the end",
+            value="DIRECTORY",
+        ),
+        *_MARKET,
+        *_LOG,
+    ),
+}
+
+
+def parse(argv: Sequence[str], environ: Mapping[str, str]) -> tuple[str, Namespace]:
+    """Return the command and its flags.
+
+    Raises:
+        Usage: help or the version was asked for, or the call is wrong.
+    """
+    command, rest = (argv[0], argv[1:]) if argv and argv[0] in FLAGS else ("run", argv)
+    parser = _parser(command)
+    values = parser.parse_args(rest)
+    if "help" in values:
+        raise Usage(parser.format_help(), 0)
+    if "version" in values:
+        raise Usage(_VERSION, 0)
+    for flag in FLAGS[command]:
+        if flag.destination not in values:
+            setattr(values, flag.destination, _from_environment(parser, flag, environ))
+    return command, values
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise Usage(f"{self.prog}: {message}\ntry: {self.prog} --help\n", 2)
+
+
+class _Formatter(argparse.RawDescriptionHelpFormatter):
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, max_help_position=26, width=_WIDTH)
+
+
+def _parser(command: str) -> _Parser:
+    commands = "\n".join(f"  {name:10}{what}" for name, what in COMMANDS.items())
+    parser = _Parser(
+        prog=PROGRAM if command == "run" else f"{PROGRAM} {command}",
+        usage=f"{PROGRAM} [{'COMMAND' if command == 'run' else command}] [flags]",
+        description=f"commands:\n{commands}" if command == "run" else COMMANDS[command],
+        epilog=f"Every flag can be set by a variable: {FLAGS[command][-1].variable}\nfor {FLAGS[command][-1].name}.",
+        argument_default=argparse.SUPPRESS,
+        add_help=False,
+        allow_abbrev=False,
+        formatter_class=_Formatter,
+    )
+    group = parser.add_argument_group("flags")
+    for flag in FLAGS[command]:
+        words = flag.help + (f" (default: {flag.shown_default})" if flag.shown_default else "")
+        if flag.read is None:
+            group.add_argument(flag.name, dest=flag.destination, help=words, action="store_true")
+        else:
+            group.add_argument(
+                flag.name,
+                dest=flag.destination,
+                help=words,
+                type=flag.read,
+                choices=flag.choices,
+                metavar=flag.value or None,
+                action="append" if flag.repeatable else "store",
+            )
+    group.add_argument("--version", action="store_true", help="print the version, then exit")
+    group.add_argument("-h", "--help", action="store_true", help="print this help, then exit")
+    return parser
+
+
+def _from_environment(parser: _Parser, flag: Flag, environ: Mapping[str, str]) -> Any:
+    text = environ.get(flag.variable, "").strip()
+    if not text:
+        return flag.default
+    if flag.read is None:
+        if text.lower() in {"true", "1", "false", "0"}:
+            return text.lower() in {"true", "1"}
+        raise Usage(f"{parser.prog}: {flag.variable}: write true or false, not {text!r}\n", 2)
+    texts = text.split(",") if flag.repeatable else [text]
+    try:
+        values = parser.parse_args([f"{flag.name}={one.strip()}" for one in texts])
+    except Usage as usage:
+        raise Usage(str(usage).replace(f"argument {flag.name}", flag.variable), 2) from None
+    return getattr(values, flag.destination)

@@ -1,0 +1,223 @@
+"""structlog and stdlib logging through one pipeline that redacts every value and never raises.
+
+Values are redacted before they are rendered: in rendered text an escape can hide a secret, and a replacement can
+break a line's quoting. No other module configures logging or decides what a secret looks like.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+import os
+import re
+import sys
+import traceback
+from contextlib import suppress
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Final, TextIO
+
+import structlog
+
+if TYPE_CHECKING:
+    from structlog.typing import EventDict, Processor, WrappedLogger
+
+LEVELS: Final = ("debug", "info", "warning", "error")
+FORMATS: Final = ("logfmt", "json")
+
+_REDACTED: Final = "[redacted]"
+_SHORTEST_SECRET: Final = 8  # shorter ones would blank out ordinary words
+_LONGEST_VALUE: Final = 8192
+# "=" only as padding at the end: `signature=…` and `api_key=…` keep their names.
+_TOKEN: Final = re.compile(r"[A-Za-z0-9+/_-]{16,}={0,2}")
+_UNKNOWN_SECRET_LENGTH: Final = 40
+_DENSE_PART_LENGTH: Final = 16
+_SHORTEST_FRAGMENT: Final = 16
+# Pieces of 9 at every 8th character: any 16 characters in a row of a secret hold a whole one.
+_PIECE: Final = 9
+_STRIDE: Final = 8
+
+_hidden_pieces: Final[set[str]] = set()
+_hidden_tokens: Final[set[str]] = set()
+_hidden_texts: Final[set[str]] = set()  # those that are not one token: short, with spaces, of several lines
+
+
+def configure(level: str, format: str | None, stream: TextIO | None = None) -> None:  # noqa: A002 - the flag's name
+    """Send structlog's and the standard library's events at `level` and above to `stream`.
+
+    Args:
+        level: one of `LEVELS`.
+        format: one of `FORMATS`; None: a console's layout if `stream` is a terminal, else logfmt.
+        stream: where to write; None: what is standard error at the time of this call.
+    """
+    stream = sys.stderr if stream is None else stream
+    threshold = logging.getLevelNamesMapping()[level.upper()]
+    handler = _Handler(stream)
+    handler.setLevel(threshold)
+    handler.setFormatter(structlog.stdlib.ProcessorFormatter(processors=[_plain, _renderer(format, stream)]))
+    root = logging.getLogger()
+    for former in [each for each in root.handlers if isinstance(each, _Handler)]:
+        root.removeHandler(former)
+        former.close()
+    root.addHandler(handler)
+    root.setLevel(threshold)
+    # At debug websockets prints headers and frames, and with them keys and signatures.
+    for library in ("websockets", "uvicorn"):
+        logging.getLogger(library).setLevel(max(threshold, logging.WARNING))
+    logging.getLogger("uvicorn.error").setLevel(logging.NOTSET)
+    logging.getLogger("uvicorn.access").disabled = True
+    structlog.configure(
+        processors=[structlog.stdlib.filter_by_level, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        wrapper_class=structlog.stdlib.BoundLogger,
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        cache_logger_on_first_use=False,
+    )
+
+
+def hide(secret: str) -> None:
+    """Never show `secret` again, nor 16 or more characters of it in a row; under 8 characters it is ignored."""
+    secret = secret.strip()
+    if len(secret) < _SHORTEST_SECRET:
+        return
+    if not _TOKEN.fullmatch(secret):
+        _hidden_texts.update((secret, repr(secret)[1:-1]))  # containers show their texts' repr
+    for token in _TOKEN.findall(secret):
+        _hidden_tokens.add(token)
+        starts = range(0, len(token) - _PIECE + 1, _STRIDE)
+        _hidden_pieces.update(token[start : start + _PIECE] for start in starts)
+
+
+def redact(text: str) -> str:
+    """Return `text` without any hidden secret, nor what looks like a key or a signature."""
+    for secret in tuple(_hidden_texts):
+        if secret in text:
+            text = text.replace(secret, _REDACTED)
+    return _TOKEN.sub(_cover, text)
+
+
+def _cover(match: re.Match[str]) -> str:
+    token = match.group()
+    dense = len(token) >= _UNKNOWN_SECRET_LENGTH and any(map(_is_dense, re.split("[/_-]", token)))
+    return _REDACTED if dense or _holds_fragment(token) else token
+
+
+def _holds_fragment(token: str) -> bool:
+    if _hidden_pieces.isdisjoint(token[start : start + _PIECE] for start in range(len(token) - _PIECE + 1)):
+        return False
+    # A piece alone may be a word: demo-hmac of a key demo-hmac-account-1.
+    ends = range(_SHORTEST_FRAGMENT, len(token) + 1)
+    fragments = [token[end - _SHORTEST_FRAGMENT : end] for end in ends]
+    return any(fragment in hidden for hidden in tuple(_hidden_tokens) for fragment in fragments)
+
+
+def _is_dense(part: str) -> bool:
+    """Tell a key from a path, a metric's or a pod's name: they have no long part of letters and digits."""
+    return len(part) >= _DENSE_PART_LENGTH and bool(re.search("[0-9]", part) and re.search("[A-Za-z]", part))
+
+
+class _Handler(logging.StreamHandler[TextIO]):
+    """Writes one line an event; what cannot be written is dropped, since nobody is left to be told."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        # Not handleError of the base class: it prints the unredacted record.
+        with suppress(Exception):
+            self.stream.write(self._line(record) + self.terminator)
+            self.flush()
+
+    def _line(self, record: logging.LogRecord) -> str:
+        try:
+            line = self.format(record)
+        except Exception as error:  # noqa: BLE001 - such as a library's "%d" with a text
+            fields = {"name": record.name, "levelname": record.levelname, "created": record.created}
+            text = f"log record cannot be formatted: {type(error).__name__}"
+            line = self.format(logging.makeLogRecord({**fields, "msg": text}))
+        encoding = getattr(self.stream, "encoding", None) or "utf-8"
+        return line.encode(encoding, "backslashreplace").decode(encoding)
+
+
+def _plain(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    """Make every value a redacted text, a number, a boolean or None."""
+    record: logging.LogRecord = event.pop("_record")
+    from_structlog = event.pop("_from_structlog")
+    moment = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
+    plain: EventDict = {
+        "ts": moment.replace("+00:00", "Z"),
+        "level": record.levelname.lower(),
+        "msg": _value(event.pop("event", "")),
+    }
+    if not from_structlog:
+        plain["logger"] = record.name
+    error = _exception(event.pop("exc_info", None))
+    for key, value in event.items():
+        name = re.sub(r"[^\w.-]", "_", redact(key))
+        plain[f"{name}_" if name in plain else name] = _value(value)
+    if error is not None:
+        # Python's own traceback: structlog's console and dict formatters would show local variables.
+        plain["exc"] = _value("".join(traceback.format_exception(error)).rstrip())
+    return plain
+
+
+def _exception(exc_info: object) -> BaseException | None:
+    if isinstance(exc_info, BaseException):
+        return exc_info
+    found = exc_info[1] if isinstance(exc_info, tuple) else sys.exc_info()[1] if exc_info else None
+    return found if isinstance(found, BaseException) else None
+
+
+def _value(value: object) -> str | float | None:
+    if value is None or isinstance(value, int) or (isinstance(value, float) and math.isfinite(value)):
+        return value
+    try:
+        text = str.__str__(value) if isinstance(value, str) else repr(value)
+    except Exception:  # noqa: BLE001 - a broken __repr__ is the value's fault, not the event's
+        text = f"<{type(value).__name__} without repr>"
+    text = redact(text)
+    if len(text) > _LONGEST_VALUE:
+        text = f"{text[:_LONGEST_VALUE]}… ({len(text) - _LONGEST_VALUE} more characters)"
+    return text
+
+
+def _renderer(format: str | None, stream: TextIO) -> Processor:  # noqa: A002
+    if format == "json":
+        return lambda _logger, _method, event: json.dumps(event)
+    if format is None and stream.isatty():
+        return _console(colors=not os.environ.get("NO_COLOR"))
+    return _logfmt
+
+
+def _logfmt(_logger: WrappedLogger, _method: str, event: EventDict) -> str:
+    return " ".join(f"{key}={_logfmt_value(value)}" for key, value in event.items())
+
+
+def _logfmt_value(value: str | float | None) -> str:
+    if not isinstance(value, str):
+        return json.dumps(value)
+    if value and value.isprintable() and not set(value) & set(' ="\\'):
+        return value
+    # Beyond ASCII only what is printable: U+2028 and U+0085 end a line for some readers.
+    return json.dumps(value, ensure_ascii=not value.isprintable())
+
+
+def _console(*, colors: bool) -> Processor:
+    renderer: Any = structlog.dev.ConsoleRenderer(
+        colors=colors,
+        timestamp_key="ts",
+        event_key="msg",
+        sort_keys=False,
+        exception_formatter=structlog.dev.plain_traceback,
+    )
+
+    def render(logger: WrappedLogger, method: str, event: EventDict) -> str:
+        # A terminal obeys control characters, and an error's text may come from anywhere.
+        shown = {key: _visible(value, keep="\n" if key == "exc" else "") for key, value in event.items()}
+        if "exc" in shown:
+            shown["exception"] = shown.pop("exc")
+        return str(renderer(logger, method, shown))
+
+    return render
+
+
+def _visible(value: str | float | None, keep: str) -> str | float | None:
+    if not isinstance(value, str):
+        return value
+    return "".join(c if c.isprintable() or c in keep else ascii(c)[1:-1] for c in value)

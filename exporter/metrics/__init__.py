@@ -1,0 +1,1 @@
+"""Speaks Prometheus; knows nothing of sockets."""

@@ -1,0 +1,112 @@
+"""Snapshots -> text fragments when they arrive; fragments -> the /metrics body when it is asked for.
+
+The text is Prometheus' format 0.0.4 as prometheus_client would write it. A scrape joins finished bytes.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from prometheus_client.utils import floatToGoString
+
+from exporter.metrics.catalog import GROUPS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from exporter.account.snapshot import AccountSnapshot
+    from exporter.account.state import AccountState
+
+CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
+# Nothing that the body shows changes unnoticed within this time but the process' own figures.
+_SHARED_SECONDS: Final = 1.0
+
+_HEADERS: Final = tuple(
+    f"# HELP {family.name} {family.help}\n# TYPE {family.name} {family.kind}\n".encode()
+    for group in GROUPS
+    for family in group.families
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _Published:
+    state: AccountState
+    fragments: tuple[bytes, ...]  # one for each family, in the catalog's order
+
+
+class Exposition:
+    """The accounts' rendered figures, and the body made of them.
+
+    Args:
+        own: renders the exporter's own families.
+        monotonic: the clock that decides what is stale.
+    """
+
+    def __init__(self, own: Callable[[], bytes], monotonic: Callable[[], float]) -> None:
+        self._own = own
+        self._monotonic = monotonic
+        self._published: dict[str, _Published] = {}
+        self._body = b""
+        self._body_until = float("-inf")
+
+    def publish(self, state: AccountState, snapshot: AccountSnapshot) -> None:
+        """Render an account's snapshot; it replaces the last one whole, and is shown while `state` says it is fresh."""
+        self._published[state.settings.name] = _Published(state, render(state.settings.name, snapshot))
+        self.invalidate()
+
+    def withdraw(self, account: str) -> None:
+        """Forget an account."""
+        self._published.pop(account, None)
+        self.invalidate()
+
+    def invalidate(self) -> None:
+        """Have the next scrape join a new body: something that it shows has changed."""
+        self._body_until = float("-inf")
+
+    def body(self) -> bytes:
+        """Return the text of everything known now; equal objects are the same text, shared by parallel scrapes."""
+        now = self._monotonic()
+        if now >= self._body_until:
+            fresh = [
+                self._published[name] for name in sorted(self._published) if self._published[name].state.fresh(now)
+            ]
+            pieces: list[bytes] = []
+            for index, header in enumerate(_HEADERS):
+                pieces.append(header)
+                pieces.extend(account.fragments[index] for account in fresh)
+            self._body = b"".join((*pieces, self._own()))
+            self._body_until = min(now + _SHARED_SECONDS, *(account.state.stale_at for account in fresh), math.inf)
+        return self._body
+
+
+def render(account: str, snapshot: AccountSnapshot) -> tuple[bytes, ...]:
+    """Return one text fragment for each family of the catalog, in its order, with all of the account's lines."""
+    fragments: list[bytes] = []
+    for group in GROUPS:
+        names = ("account", *group.labels)
+        rows = [(row, render_labels(names, (account, *group.identify(snapshot, row)))) for row in group.rows(snapshot)]
+        for family in group.families:
+            name, read = family.name, family.read
+            lines = [
+                f"{name}{labels} {format_value(value)}\n" for row, labels in rows if (value := read(row)) is not None
+            ]
+            fragments.append("".join(lines).encode())
+    return tuple(fragments)
+
+
+def render_labels(names: Iterable[str], values: Iterable[str]) -> str:
+    """Return a label set as it stands in the text; `names` must come sorted, as prometheus_client writes them."""
+    pairs = ",".join(f'{name}="{_escape(value)}"' for name, value in zip(names, values, strict=True))
+    return f"{{{pairs}}}"
+
+
+def format_value(value: float) -> str:
+    """Return a number as Go writes it, as prometheus_client does."""
+    # Below a million repr says the same and costs a fraction.
+    return repr(float(value)) if -math.inf < value < 1e6 else str(floatToGoString(value))  # type: ignore[no-untyped-call]
+
+
+def _escape(value: str) -> str:
+    return value.replace("\\", r"\\").replace("\n", r"\n").replace('"', r"\"")

@@ -1,0 +1,189 @@
+"""Binance's JSON: the results of the account methods, made from an account's statement."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from exporter.simulator.brackets import max_notional
+from exporter.simulator.figures import row_of, statement_of
+from exporter.simulator.market import ASSETS, SYMBOLS
+from exporter.simulator.risk import break_even_price, deleverage_rank, liquidation_prices
+
+if TYPE_CHECKING:
+    from decimal import Decimal
+
+    from exporter.simulator.books import PositionSide, SimulatedAccount
+    from exporter.simulator.figures import Figures, Row, Statement
+
+
+def account_status(account: SimulatedAccount) -> dict[str, Any]:
+    """Answer `v2/account.status`."""
+    statement = statement_of(account)
+    return {
+        **_totals(statement.totals),
+        "assets": _assets(account, statement),
+        "positions": [
+            {
+                "symbol": row.symbol.name,
+                "positionSide": row.position.side,
+                "positionAmt": _amount(row),
+                "unrealizedProfit": _money(row.unrealized_profit),
+                "isolatedMargin": _cross_zero(row, row.isolated_margin),
+                "notional": _money(row.notional),
+                "isolatedWallet": _cross_zero(row, row.isolated_wallet),
+                "initialMargin": _money(row.initial_margin),
+                "maintMargin": _money(row.maintenance_margin),
+                "updateTime": row.position.update_time_ms,
+            }
+            for row in statement.rows
+        ],
+    }
+
+
+def account_position(account: SimulatedAccount, symbol: str | None) -> list[dict[str, Any]]:
+    """Answer `v2/account.position`, for one symbol or for all that have a row."""
+    statement = statement_of(account)
+    prices = liquidation_prices(statement)
+    return [
+        _risk(row, prices.get((row.symbol.name, row.position.side)))
+        for row in statement.rows
+        if symbol in {None, row.symbol.name}
+    ]
+
+
+def account_balance(account: SimulatedAccount) -> list[dict[str, Any]]:
+    """Answer `v2/account.balance`."""
+    return [
+        {
+            "accountAlias": account.alias,
+            "asset": asset,
+            "balance": _money(figures.wallet_balance),
+            "crossWalletBalance": _money(figures.cross_wallet_balance),
+            "crossUnPnl": _money(figures.cross_unrealized_profit),
+            "availableBalance": _money(figures.available_balance),
+            "maxWithdrawAmount": _money(figures.max_withdraw_amount),
+            "marginAvailable": account.multi_assets or not ASSETS[asset].multi_only,
+            "updateTime": account.ledger.asset_times_ms[asset],
+        }
+        for asset, figures in statement_of(account).assets.items()
+    ]
+
+
+def account_status_v1(account: SimulatedAccount, padding_symbols: int) -> dict[str, Any]:
+    """Answer the first `account.status`: all symbols, and as many more that nobody trades as asked for."""
+    statement = statement_of(account)
+    sides: tuple[PositionSide, ...] = ("LONG", "SHORT") if account.hedge else ("BOTH",)
+    rows = [row_of(account, symbol, side) for symbol in SYMBOLS for side in sides]
+    template = _v1_row(row_of(account, "XRPUSDT", sides[0]))
+    return {
+        "feeTier": 0,
+        "feeBurn": True,
+        "canDeposit": True,
+        "canTrade": True,
+        "canWithdraw": True,
+        "updateTime": 0,
+        "multiAssetsMargin": account.multi_assets,
+        "tradeGroupId": -1,
+        **_totals(statement.totals),
+        "assets": _assets(account, statement),
+        "positions": [_v1_row(row) for row in rows]
+        + [template | {"symbol": f"PAD{number}USDT"} for number in range(padding_symbols)],
+    }
+
+
+def _figures(figures: Figures) -> dict[str, str]:
+    return {
+        "initialMargin": _money(figures.initial_margin),
+        "maintMargin": _money(figures.maintenance_margin),
+        "walletBalance": _money(figures.wallet_balance),
+        "unrealizedProfit": _money(figures.unrealized_profit),
+        "marginBalance": _money(figures.margin_balance),
+        "positionInitialMargin": _money(figures.position_initial_margin),
+        "openOrderInitialMargin": _money(figures.open_order_initial_margin),
+        "crossWalletBalance": _money(figures.cross_wallet_balance),
+        "crossUnPnl": _money(figures.cross_unrealized_profit),
+        "availableBalance": _money(figures.available_balance),
+        "maxWithdrawAmount": _money(figures.max_withdraw_amount),
+    }
+
+
+def _totals(figures: Figures) -> dict[str, str]:
+    """Name the figures as totals; the last two keep their names."""
+    return {
+        name if name in {"availableBalance", "maxWithdrawAmount"} else f"total{name[0].upper()}{name[1:]}": value
+        for name, value in _figures(figures).items()
+    }
+
+
+def _assets(account: SimulatedAccount, statement: Statement) -> list[dict[str, Any]]:
+    return [
+        {
+            "asset": asset,
+            **_figures(figures),
+            "marginAvailable": account.multi_assets or not ASSETS[asset].multi_only,
+            "updateTime": account.ledger.asset_times_ms[asset],
+        }
+        for asset, figures in statement.assets.items()
+    ]
+
+
+def _risk(row: Row, liquidation_price: Decimal | None) -> dict[str, Any]:
+    held = bool(row.position.amount)
+    return {
+        "symbol": row.symbol.name,
+        "positionSide": row.position.side,
+        "positionAmt": _amount(row),
+        "entryPrice": str(row.position.entry_price) if held else "0.0",
+        "breakEvenPrice": _money(break_even_price(row)) if held else "0.0",
+        "markPrice": _money(row.mark_price),
+        "unRealizedProfit": _money(row.unrealized_profit),
+        "liquidationPrice": _money(liquidation_price) if liquidation_price else "0",
+        "isolatedMargin": _money(row.isolated_margin),
+        "notional": _money(row.notional),
+        "marginAsset": row.symbol.margin_asset,
+        "isolatedWallet": _money(row.isolated_wallet),
+        "initialMargin": _money(row.initial_margin),
+        "maintMargin": _money(row.maintenance_margin),
+        "positionInitialMargin": _money(row.position_initial_margin),
+        "openOrderInitialMargin": _money(row.open_order_initial_margin),
+        "adl": deleverage_rank(row) if held else 0,
+        "bidNotional": _money(row.bid_notional) if row.bid_notional else "0",
+        "askNotional": _money(row.ask_notional) if row.ask_notional else "0",
+        "updateTime": row.position.update_time_ms,
+    }
+
+
+def _v1_row(row: Row) -> dict[str, Any]:
+    return {
+        "symbol": row.symbol.name,
+        "initialMargin": _money(row.initial_margin),
+        "maintMargin": _money(row.maintenance_margin),
+        "unrealizedProfit": _money(row.unrealized_profit),
+        "positionInitialMargin": _money(row.position_initial_margin),
+        "openOrderInitialMargin": _money(row.open_order_initial_margin),
+        "leverage": str(row.leverage),
+        "isolated": row.isolated,
+        "entryPrice": str(row.position.entry_price) if row.position.amount else "0.0",
+        "maxNotional": str(max_notional(row.symbol.bracket, row.leverage)),
+        "bidNotional": _money(row.bid_notional) if row.bid_notional else "0",
+        "askNotional": _money(row.ask_notional) if row.ask_notional else "0",
+        "positionSide": row.position.side,
+        "positionAmt": _amount(row),
+        "notional": _money(row.notional),
+        "isolatedWallet": _money(row.isolated_wallet),
+        "updateTime": row.position.update_time_ms,
+    }
+
+
+def _money(amount: Decimal) -> str:
+    # Adding 0 takes the sign off a negative zero, which Binance does not send.
+    return f"{amount + 0:.8f}"
+
+
+def _amount(row: Row) -> str:
+    return f"{row.position.amount:.{row.symbol.amount_digits}f}" if row.position.amount else "0"
+
+
+def _cross_zero(row: Row, amount: Decimal) -> str:
+    """Binance spells the zero of a cross row sometimes with digits and sometimes without: so do the symbols here."""
+    return "0" if not row.isolated and ord(row.symbol.name[0]) % 2 else _money(amount)

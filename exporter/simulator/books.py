@@ -1,0 +1,214 @@
+"""The books of one account: wallets, positions and open orders, changed by plain operations.
+
+What the books are worth is computed in `figures`; nothing here knows requests or JSON.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass, field
+from decimal import ROUND_DOWN, Decimal
+from typing import TYPE_CHECKING, Final, Literal
+
+from exporter.simulator.keys import Key, new_key
+from exporter.simulator.market import CENT, SYMBOLS, Market, Symbol
+
+if TYPE_CHECKING:
+    from exporter.simulator.keys import KeyType
+
+PositionSide = Literal["BOTH", "LONG", "SHORT"]
+RowKey = tuple[str, PositionSide]
+
+FEE_RATE: Final = Decimal("0.0005")
+DEFAULT_LEVERAGE: Final = 20
+ZERO: Final = Decimal(0)
+
+
+@dataclass(slots=True)
+class Position:
+    """A position as traded; `isolated_wallet` is None while it is cross, `fees` are those of what is still open."""
+
+    symbol: Symbol
+    side: PositionSide
+    amount: Decimal = ZERO
+    entry_price: Decimal = ZERO
+    isolated_wallet: Decimal | None = None
+    fees: Decimal = ZERO
+    update_time_ms: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """An open limit order; a negative amount sells."""
+
+    amount: Decimal
+    price: Decimal
+
+
+@dataclass(slots=True)
+class Ledger:
+    """Everything that trading changes, so that one assignment makes the books new."""
+
+    cross_wallets: defaultdict[str, Decimal] = field(default_factory=lambda: defaultdict(Decimal))
+    asset_times_ms: defaultdict[str, int] = field(default_factory=lambda: defaultdict(int))
+    positions: dict[RowKey, Position] = field(default_factory=dict)
+    orders: defaultdict[RowKey, list[Order]] = field(default_factory=lambda: defaultdict(list))
+    leverages: dict[str, int] = field(default_factory=dict)
+
+
+class SimulatedAccount:
+    """An account with its key and its books; it stands still in time until `move_to`.
+
+    Amounts are in the base asset, negative to sell. `alias` is Binance's accountAlias.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        key_type: KeyType = "HMAC",
+        *,
+        multi_assets: bool = False,
+        hedge: bool = False,
+        seed: int | None = None,
+    ) -> None:
+        self.name = name
+        self.key: Key = new_key(key_type, None if seed is None else f"{seed}/{name}")
+        self.key_type = self.key.key_type
+        self.api_key = self.key.api_key
+        self.secret_key = self.key.secret_key
+        self.private_key_pem = self.key.private_key_pem
+        self.alias = self.api_key[:8]
+        self.multi_assets = multi_assets
+        self.hedge = hedge
+        self.active = True
+        self.market = Market()
+        self.at = 0.0
+        self.time_ms = 0
+        self.ledger = Ledger()
+
+    def __repr__(self) -> str:
+        return f"<SimulatedAccount {self.name} {self.key_type}>"
+
+    def move_to(self, at: float, time_ms: int) -> None:
+        """Set the story time that prices are taken at and the wall time that changes are dated with."""
+        self.at = at
+        self.time_ms = time_ms
+
+    def deposit(self, asset: str, amount: Decimal | str) -> None:
+        """Add to an asset's wallet, or take from it."""
+        self._credit(asset, Decimal(amount).quantize(CENT))
+
+    def open(
+        self,
+        symbol: str,
+        amount: Decimal | str,
+        position_side: PositionSide = "BOTH",
+        *,
+        leverage: int | None = None,
+        isolated_wallet: Decimal | str | None = None,
+    ) -> None:
+        """Trade at the mark price to open or enlarge a position; an isolated wallet comes out of the cross wallet."""
+        position = self._position(symbol, position_side)
+        amount = self._amount(position, amount)
+        shrinks = position.amount * amount < 0
+        wrong_side = (position_side == "LONG" and amount < 0) or (position_side == "SHORT" and amount > 0)
+        if not amount or shrinks or wrong_side:
+            raise ValueError(f"{amount} {symbol} does not enlarge a {position_side} position of {position.amount}")
+        if isolated_wallet is not None and self.multi_assets:
+            raise ValueError("isolated positions are not allowed in multi-assets mode")
+        price = self.market.mark_price(position.symbol, self.at)
+        asset = position.symbol.margin_asset
+        held = position.amount + amount
+        paid = position.amount * position.entry_price + amount * price
+        entry_price = (paid / held).quantize(position.symbol.tick)
+        fee = (abs(amount) * price * FEE_RATE).quantize(CENT)
+        # The mean price is rounded to the symbol's digits; what that adds to the position leaves the wallet.
+        self._credit(asset, held * entry_price - paid - fee)
+        position.amount, position.entry_price = held, entry_price
+        position.fees += fee
+        position.update_time_ms = self.time_ms
+        self._set_leverage(symbol, leverage)
+        self.ledger.positions[symbol, position_side] = position
+        if isolated_wallet is not None:
+            position.isolated_wallet = position.isolated_wallet or ZERO
+            self.add_isolated_margin(symbol, isolated_wallet, position_side)
+
+    def add_isolated_margin(self, symbol: str, amount: Decimal | str, position_side: PositionSide = "BOTH") -> None:
+        """Move margin from the cross wallet to an isolated position's."""
+        position = self.ledger.positions[symbol, position_side]
+        if position.isolated_wallet is None:
+            raise ValueError(f"the position in {symbol} is not isolated")
+        moved = Decimal(amount).quantize(CENT)
+        position.isolated_wallet += moved
+        self._credit(position.symbol.margin_asset, -moved)
+
+    def close(self, symbol: str, position_side: PositionSide = "BOTH", *, amount: Decimal | str | None = None) -> None:
+        """Trade at the mark price to close a position, or the part of it that `amount`, unsigned, tells."""
+        position = self.ledger.positions[symbol, position_side]
+        part = abs(position.amount) if amount is None else self._amount(position, amount).copy_abs()
+        if not 0 < part <= abs(position.amount):
+            raise ValueError(f"cannot close {part} of {position.amount} {symbol}")
+        closed = part.copy_sign(position.amount)
+        price = self.market.mark_price(position.symbol, self.at)
+        share = closed / position.amount
+        gain = closed * (price - position.entry_price) - (part * price * FEE_RATE).quantize(CENT)
+        position.fees -= (position.fees * share).quantize(CENT)
+        position.amount -= closed
+        position.update_time_ms = self.time_ms
+        if position.isolated_wallet is not None:
+            # What is realized belongs to the isolated wallet first; the closed part's share of it goes home.
+            position.isolated_wallet += gain
+            gain = (position.isolated_wallet * share).quantize(CENT, ROUND_DOWN)
+            position.isolated_wallet -= gain
+        self._credit(position.symbol.margin_asset, gain)
+        if not position.amount:
+            del self.ledger.positions[symbol, position_side]
+
+    def place_order(
+        self,
+        symbol: str,
+        amount: Decimal | str,
+        price: Decimal | str,
+        position_side: PositionSide = "BOTH",
+        *,
+        leverage: int | None = None,
+    ) -> None:
+        """Add a limit order that rests in the book and is never filled; it only asks for margin."""
+        self._position(symbol, position_side)
+        self._set_leverage(symbol, leverage)
+        self.ledger.orders[symbol, position_side].append(Order(Decimal(amount), Decimal(price)))
+
+    def cancel_orders(self, symbol: str) -> None:
+        """Cancel all open orders of a symbol."""
+        for row in [row for row in self.ledger.orders if row[0] == symbol]:
+            del self.ledger.orders[row]
+
+    def take_over(self, position: Position, loss: Decimal) -> None:
+        """Liquidate a position: it is gone with its symbol's orders, and the cross wallet bears the loss."""
+        self._credit(position.symbol.margin_asset, loss)
+        self.cancel_orders(position.symbol.name)
+        del self.ledger.positions[position.symbol.name, position.side]
+
+    def leverage_of(self, symbol: str) -> int:
+        """Tell the leverage set for a symbol."""
+        return self.ledger.leverages.get(symbol, DEFAULT_LEVERAGE)
+
+    def _position(self, symbol: str, side: PositionSide) -> Position:
+        if self.hedge == (side == "BOTH"):
+            raise ValueError(f"position side {side} does not fit {'hedge' if self.hedge else 'one-way'} mode")
+        return self.ledger.positions.get((symbol, side)) or Position(SYMBOLS[symbol], side)
+
+    @staticmethod
+    def _amount(position: Position, amount: Decimal | str) -> Decimal:
+        amount = Decimal(amount)
+        if amount != round(amount, position.symbol.amount_digits):
+            raise ValueError(f"{amount} has more than {position.symbol.amount_digits} digits")
+        return amount
+
+    def _credit(self, asset: str, amount: Decimal) -> None:
+        self.ledger.cross_wallets[asset] += amount
+        self.ledger.asset_times_ms[asset] = self.time_ms
+
+    def _set_leverage(self, symbol: str, leverage: int | None) -> None:
+        if leverage is not None:
+            self.ledger.leverages[symbol] = leverage

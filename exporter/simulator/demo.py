@@ -1,0 +1,54 @@
+"""The exchange of the demo, and a configuration ready to use with any simulated exchange."""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from exporter.simulator.server import SimulatedExchange
+from exporter.simulator.story import Story, demo_accounts
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from pathlib import Path
+
+    from exporter.simulator.books import SimulatedAccount
+
+
+def demo_exchange(
+    seed: int | None = None, *, speed: float = 1.0, clock: Callable[[], float] = time.time
+) -> SimulatedExchange:
+    """Make the demo's exchange with its accounts and its story, not yet started."""
+    return SimulatedExchange(demo_accounts(seed), seed=seed or 0, clock=clock, speed=speed, story=Story())
+
+
+def write_configuration(exchange_url: str, accounts: Iterable[SimulatedAccount], directory: Path) -> Path:
+    """Write `exporter.yml` and the key files it names into a directory; nobody else may read the keys."""
+    keys = directory / "keys"
+    keys.mkdir(mode=0o700, parents=True, exist_ok=True)
+    entries: list[dict[str, Any]] = []
+    for account in accounts:
+        entry = {"name": account.name, "api_key_file": f"keys/{account.name}.key"}
+        _write_secret(directory / entry["api_key_file"], account.api_key)
+        if account.secret_key is not None:
+            entry["secret_key_file"] = f"keys/{account.name}.secret"
+            _write_secret(directory / entry["secret_key_file"], account.secret_key)
+        else:
+            assert account.private_key_pem is not None
+            entry["private_key_file"] = f"keys/{account.name}.pem"
+            _write_secret(directory / entry["private_key_file"], account.private_key_pem)
+        entries.append(entry)
+    path = directory / "exporter.yml"
+    document = {"binance": {"endpoint": exchange_url}, "accounts": entries}
+    path.write_text(yaml.safe_dump(document, allow_unicode=True, sort_keys=False), encoding="utf-8")
+    return path
+
+
+def _write_secret(path: Path, text: str) -> None:
+    path.unlink(missing_ok=True)
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        file.write(text.rstrip("\n") + "\n")

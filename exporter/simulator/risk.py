@@ -1,0 +1,87 @@
+"""Liquidation price, auto-deleveraging rank and break-even price of positions, and the liquidation itself."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from decimal import Decimal
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+from exporter.simulator.books import FEE_RATE, ZERO
+from exporter.simulator.brackets import TIERS, tier_of
+from exporter.simulator.figures import Pool, statement_of
+from exporter.simulator.market import CENT
+
+if TYPE_CHECKING:
+    from exporter.simulator.books import RowKey, SimulatedAccount
+    from exporter.simulator.figures import Row, Statement
+
+
+def liquidation_prices(statement: Statement) -> dict[RowKey, Decimal]:
+    """Tell for each position the mark price at which its pool's ratio is 1, all other symbols held still; 0 is none.
+
+    The keys are symbol and position side. LONG and SHORT of one symbol move together, and share a price.
+    """
+    groups: defaultdict[tuple[str, str], list[Row]] = defaultdict(list)
+    for row in statement.rows:
+        if row.position.amount:
+            groups[row.symbol.name, row.position.side if row.isolated else ""].append(row)
+    prices: dict[RowKey, Decimal] = {}
+    for (symbol, _), rows in groups.items():
+        price = _solve(rows, _pool_without(statement, rows))
+        prices.update({(symbol, row.position.side): price for row in rows})
+    return prices
+
+
+def _pool_without(statement: Statement, rows: list[Row]) -> Pool:
+    """Tell what a pool holds without these rows, in their margin asset."""
+    pool = statement.pool_of(rows[0])
+    rate = statement.usd_rates[rows[0].symbol.margin_asset] if statement.usd_rates else Decimal(1)
+    return Pool(
+        pool.equity / rate - sum(row.unrealized_profit for row in rows),
+        pool.maintenance_margin / rate - sum(row.maintenance_margin for row in rows),
+    )
+
+
+def _solve(rows: list[Row], rest: Pool) -> Decimal:
+    """Solve equity(price) = maintenance margin(price), which is linear between the borders of the tiers."""
+    bracket, mark_price = rows[0].symbol.bracket, rows[0].mark_price
+    amounts = [row.position.amount for row in rows]
+    fixed = rest.equity - rest.maintenance_margin - sum(row.position.amount * row.position.entry_price for row in rows)
+    borders = sorted({tier.floor / abs(amount) for amount in amounts for tier in TIERS[bracket]})
+    solutions = []
+    for low, high in pairwise([*borders, Decimal("Infinity")]):
+        # Just above the border, since rounding may have put the border itself into the tier below.
+        tiers = [tier_of(bracket, abs(amount) * low + CENT) for amount in amounts]
+        slope = sum(amount - abs(amount) * tier.rate for amount, tier in zip(amounts, tiers, strict=True))
+        price = -(fixed + sum(tier.amount for tier in tiers)) / slope
+        if low <= price < high and price > 0:
+            solutions.append(price)
+    # A hedged symbol may be liquidated on either side: the nearer one comes first.
+    return min(solutions, key=lambda price: abs(price - mark_price), default=ZERO).quantize(CENT)
+
+
+def break_even_price(row: Row) -> Decimal:
+    """Tell the price at which closing leaves nothing won or lost after the fees of both ways."""
+    amount, fees = row.position.amount, row.position.fees
+    # Closing costs fees on the amount without its sign: it pushes a long's price up and a short's down.
+    return ((amount * row.position.entry_price + fees) / (amount - abs(amount) * FEE_RATE)).quantize(CENT)
+
+
+def deleverage_rank(row: Row) -> int:
+    """Tell Binance's adl, 0 to 4: the more profit and leverage, the earlier a position is deleveraged."""
+    score = row.unrealized_profit / abs(row.notional) * row.leverage
+    return sum(score > step for step in (Decimal("-0.1"), ZERO, Decimal("0.1"), Decimal("0.5")))
+
+
+def liquidate(account: SimulatedAccount) -> None:
+    """Liquidate every pool whose ratio has reached 1: its positions and orders vanish, its wallet bears the loss."""
+    statement = statement_of(account)
+    taken = [row for row in statement.rows if row.position.amount and statement.pool_of(row).ratio >= 1]
+    for row in taken:
+        # An isolated wallet is lost whole and nothing beyond it.
+        account.take_over(row.position, ZERO if row.isolated else row.unrealized_profit)
+    if not account.multi_assets:
+        # The exchange's insurance fund pays what a cross wallet cannot.
+        for asset in {row.symbol.margin_asset for row in taken}:
+            account.deposit(asset, max(ZERO, -account.ledger.cross_wallets[asset]))

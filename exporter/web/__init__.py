@@ -1,0 +1,1 @@
+"""Serves what is known over HTTP; the only I/O inward."""

@@ -1,0 +1,200 @@
+"""The scrape server: /metrics, /, /-/healthy and /-/ready. The only I/O inward; it never asks the exchange anything."""
+
+from __future__ import annotations
+
+import contextlib
+import html
+import socket
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import uvicorn
+from starlette.applications import Starlette
+from starlette.responses import HTMLResponse, PlainTextResponse, Response
+from starlette.routing import Route
+
+import exporter
+from exporter.metrics.exposition import CONTENT_TYPE
+from exporter.web.compression import Compressor, accepts_gzip
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Iterable, Sequence
+
+    from starlette.requests import Request
+    from starlette.types import Receive, Scope, Send
+
+_PIECE_BYTES: Final = 64 * 1024
+_KEEP_ALIVE_SECONDS: Final = 75  # longer than usual scrape intervals, so that Prometheus need not reconnect
+_GRACE_SECONDS: Final = 1  # how long a shutdown waits for answers under way
+
+
+class ListenError(Exception):
+    """An address cannot be listened on; the text says which and why."""
+
+
+@dataclass(frozen=True, slots=True)
+class ListenAddress:
+    """A host and port; an empty host means all addresses, of IPv6 and IPv4 both."""
+
+    host: str
+    port: int
+
+    @classmethod
+    def parse(cls, text: str) -> ListenAddress:
+        """Read ``host:port``, ``[v6]:port`` or ``:port``.
+
+        Raises:
+            ValueError: it is none of these; the text says what is expected.
+        """
+        host, colon, port = text.rpartition(":")
+        bare = host.removeprefix("[").removesuffix("]")
+        if not colon or not port.isdecimal() or int(port) > 65535 or (":" in bare and bare == host):
+            raise ValueError(f"{text!r} is not an address: write host:port, [IPv6]:port or :port")
+        return cls(bare, int(port))
+
+    def bind(self) -> list[socket.socket]:
+        """Return listening sockets of this address.
+
+        Raises:
+            ListenError: the address is in use, unknown or not allowed.
+        """
+        try:
+            if self.host:
+                kind = socket.getaddrinfo(self.host, self.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+                return [socket.create_server(kind[0][4][:2], family=kind[0][0], backlog=1024)]
+            if socket.has_dualstack_ipv6():
+                address = ("::", self.port)
+                return [socket.create_server(address, family=socket.AF_INET6, backlog=1024, dualstack_ipv6=True)]
+            return [socket.create_server(("", self.port), backlog=1024)]
+        except OSError as error:
+            raise ListenError(f"cannot listen on {self}: {error.strerror}") from error
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+class _Pieces(Response):
+    """A body sent in pieces, each only when the reader has taken the last: a slow reader costs no memory."""
+
+    async def __call__(self, scope: Scope, _receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+        if scope["method"] == "HEAD":
+            await send({"type": "http.response.body"})
+            return
+        for start in range(0, len(self.body), _PIECE_BYTES):
+            piece = self.body[start : start + _PIECE_BYTES]
+            await send({"type": "http.response.body", "body": piece, "more_body": True})
+        await send({"type": "http.response.body"})
+
+
+class _Server(uvicorn.Server):
+    @contextlib.contextmanager
+    def capture_signals(self) -> Generator[None, None, None]:
+        # The service owns the signals: it must end the pollers, too.
+        yield
+
+
+class WebServer:
+    """Serves what is known.
+
+    Args:
+        addresses: where to listen; port 0 picks a free one.
+        telemetry_path: where the metrics are.
+        body: gives the text of /metrics.
+        not_ready: names the accounts whose first poll is not over.
+    """
+
+    def __init__(
+        self,
+        addresses: Sequence[ListenAddress],
+        telemetry_path: str,
+        body: Callable[[], bytes],
+        not_ready: Callable[[], Iterable[str]],
+    ) -> None:
+        self._addresses = addresses
+        self._telemetry_path = telemetry_path
+        self._body = body
+        self._not_ready = not_ready
+        self._compressor = Compressor()
+        self._sockets: list[socket.socket] = []
+        app = Starlette(
+            routes=[
+                Route("/", self._index),
+                Route(telemetry_path, self._metrics),
+                Route("/-/healthy", self._healthy),
+                Route("/-/ready", self._ready),
+            ]
+        )
+        app.router.redirect_slashes = False
+        self._server = _Server(
+            uvicorn.Config(
+                app,
+                http="httptools",
+                ws="none",
+                lifespan="off",
+                log_config=None,
+                access_log=False,
+                proxy_headers=False,
+                server_header=False,
+                timeout_keep_alive=_KEEP_ALIVE_SECONDS,
+                timeout_graceful_shutdown=_GRACE_SECONDS,
+            )
+        )
+
+    def bind(self) -> list[str]:
+        """Start listening; return the URLs of what is listened on.
+
+        Raises:
+            ListenError: an address cannot be had; nothing is listened on then.
+        """
+        try:
+            for address in self._addresses:
+                self._sockets.extend(address.bind())
+        except ListenError:
+            self.close()
+            raise
+        urls = []
+        for listening in self._sockets:
+            host, port = listening.getsockname()[:2]
+            urls.append(f"http://{ListenAddress(host, port)}")
+        return urls
+
+    async def run(self) -> None:
+        """Serve until :meth:`stop`; call :meth:`bind` before."""
+        await self._server.serve(sockets=self._sockets)
+
+    def stop(self) -> None:
+        """Have :meth:`run` end within about a second, answers under way included."""
+        self._server.should_exit = True
+
+    def close(self) -> None:
+        """Stop listening without having served."""
+        for listening in self._sockets:
+            listening.close()
+        self._sockets.clear()
+
+    async def _metrics(self, request: Request) -> Response:
+        body = self._body()
+        headers = {"Vary": "Accept-Encoding"}
+        if accepts_gzip(request.headers.get("Accept-Encoding", "")):
+            body = await self._compressor.compress(body)
+            headers["Content-Encoding"] = "gzip"
+        return _Pieces(body, headers=headers, media_type=CONTENT_TYPE)
+
+    async def _index(self, _request: Request) -> Response:
+        path = html.escape(self._telemetry_path)
+        return HTMLResponse(
+            '<!doctype html>\n<html lang="en">\n<meta charset="utf-8">\n<title>Binance Futures Exporter</title>\n'
+            f"<h1>Binance Futures Exporter</h1>\n<p>Version {exporter.__version__}</p>\n"
+            f'<ul>\n<li><a href="{path}">Metrics</a>\n<li><a href="/-/healthy">Health</a>\n'
+            '<li><a href="/-/ready">Readiness</a>\n</ul>\n</html>\n'
+        )
+
+    async def _healthy(self, _request: Request) -> Response:
+        return PlainTextResponse("OK\n")
+
+    async def _ready(self, _request: Request) -> Response:
+        waiting = sorted(self._not_ready())
+        if not waiting:
+            return PlainTextResponse("OK\n")
+        return PlainTextResponse(f"not ready: no poll has ended yet of: {', '.join(waiting)}\n", status_code=503)

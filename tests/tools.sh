@@ -1,0 +1,18 @@
+#!/bin/sh
+# Finds the tools that are no Python packages, or installs them where this is root on Debian.
+# Under CI=true a missing tool is a failure.
+set -eu
+missing=
+for tool in promtool prometheus curl; do
+  command -v "$tool" >/dev/null 2>&1 || missing="$missing $tool"
+done
+[ -n "$missing" ] || exit 0
+if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then
+  echo "installing for the tests:$missing"
+  export DEBIAN_FRONTEND=noninteractive
+  apt-get -qq update
+  apt-get -qq -o DPkg::Lock::Timeout=300 install -y --no-install-recommends prometheus curl >/dev/null
+  exit 0
+fi
+echo "missing:$missing; on Debian: apt-get install prometheus curl (the tests that need them are skipped without)" >&2
+[ "${CI:-}" != true ]
