@@ -51,7 +51,10 @@ def run(argv: Sequence[str]) -> int:
     except ListenError as error:
         _say(f"{error}", file=sys.stderr)
         return _FAILED
-    except OSError as error:  # what only the demo and the simulator can meet: a port or a directory they were given
+    except (
+        OSError,
+        UnicodeError,
+    ) as error:  # what only the demo and the simulator can meet: a port or a directory they were given
         _say(f"{error}", file=sys.stderr)
         return _FAILED
 

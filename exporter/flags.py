@@ -24,7 +24,7 @@ _Value = TypeVar("_Value")
 PROGRAM: Final = "binance-futures-exporter"
 VARIABLE_PREFIX: Final = "BINANCE_FUTURES_EXPORTER_"
 COMMANDS: Final = {
-    "run": "poll the configured accounts and serve their metrics (also without a command)",
+    "run": "poll the configured accounts (also without a command)",
     "demo": "the same with a simulated exchange; no key needed",
     "simulate": "the simulated exchange alone, and a configuration for it",
 }
@@ -72,9 +72,15 @@ def _listen_address(text: str) -> ListenAddress:
 
 
 def _telemetry_path(text: str) -> str:
-    if not re.fullmatch(r"(/[\w.~-]+)+", text) or text.startswith("/-/"):
+    if not re.fullmatch(r"(/\w[\w.~-]*)+", text, re.ASCII):
         raise argparse.ArgumentTypeError(f"{text!r} is not a path like /metrics")
     return text
+
+
+def _path(text: str) -> Path:
+    if not text:
+        raise argparse.ArgumentTypeError("the name is empty")
+    return Path(text)
 
 
 def _interval(text: str) -> float:
@@ -131,7 +137,7 @@ _MARKET: Final = (
 )
 FLAGS: Final[dict[str, tuple[Flag, ...]]] = {
     "run": (
-        Flag("--config.file", "the configuration; without it the BINANCE_* variables", Path, value="FILE"),
+        Flag("--config.file", "the configuration; without it the BINANCE_* variables", _path, value="FILE"),
         Flag("--config.check", "check the configuration and its key files, then exit", None, default=False),
         *_WEB,
         *_LOG,
@@ -154,7 +160,7 @@ FLAGS: Final[dict[str, tuple[Flag, ...]]] = {
         Flag(
             "--config.dir",
             "where to write exporter.yml and keys for the simulated accounts",
-            Path,
+            _path,
             shown_default="a directory that is removed at the end",
             value="DIRECTORY",
         ),
@@ -197,7 +203,7 @@ def _parser(command: str) -> _Parser:
     commands = "\n".join(f"  {name:10}{what}" for name, what in COMMANDS.items())
     parser = _Parser(
         prog=PROGRAM if command == "run" else f"{PROGRAM} {command}",
-        usage=f"{PROGRAM} [{'COMMAND' if command == 'run' else command}] [flags]",
+        usage=f"{PROGRAM} {'[COMMAND]' if command == 'run' else command} [flags]",
         description=f"commands:\n{commands}" if command == "run" else COMMANDS[command],
         epilog=f"Every flag can be set by a variable: {FLAGS[command][-1].variable}\nfor {FLAGS[command][-1].name}.",
         argument_default=argparse.SUPPRESS,

@@ -89,7 +89,7 @@ def hide(secret: str) -> None:
 
 def redact(text: str) -> str:
     """Return `text` without any hidden secret, nor what looks like a key or a signature."""
-    for secret in tuple(_hidden_texts):
+    for secret in sorted(_hidden_texts, key=len, reverse=True):  # one may hold another
         if secret in text:
             text = text.replace(secret, _REDACTED)
     return _TOKEN.sub(_cover, text)

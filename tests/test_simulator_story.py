@@ -128,6 +128,30 @@ async def test_configuration_opens_every_account(clock: Clock, tmp_path: Path) -
             assert isinstance(key, rsa.RSAPrivateKey if account.key_type == "RSA" else ed25519.Ed25519PrivateKey)
 
 
+@pytest.mark.parametrize("existing", ["exporter.yml", "keys/main.secret"])
+def test_configuration_spares_what_is_not_its_own(tmp_path: Path, existing: str) -> None:
+    """A directory with a configuration or keys of somebody else's is refused and left as it was."""
+    theirs = tmp_path / existing
+    theirs.parent.mkdir(exist_ok=True)
+    theirs.write_text("theirs")
+    with pytest.raises(FileExistsError, match="name another directory"):
+        write_configuration("ws://127.0.0.1:1/", demo_accounts(1), tmp_path)
+
+    assert theirs.read_text() == "theirs"
+    assert [theirs] == [path for path in tmp_path.rglob("*") if path.is_file()]
+
+
+@pytest.mark.parametrize(("host", "shown"), [("0.0.0.0", "127.0.0.1"), ("::1", "[::1]")])  # noqa: S104
+async def test_url_can_be_dialled(host: str, shown: str) -> None:
+    """The exchange's URL names an address to dial, whatever it listens on."""
+    exchange = SimulatedExchange([])
+    await exchange.start(host)
+    url = exchange.url
+    await exchange.stop()
+
+    assert url.startswith(f"ws://{shown}:")
+
+
 def test_secrets_follow_a_seed_or_nothing() -> None:
     """With a seed API keys and HMAC secrets are the same again; without one they never are."""
     seeded = [[(account.api_key, account.secret_key) for account in demo_accounts(3)] for _ in range(2)]

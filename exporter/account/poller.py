@@ -160,7 +160,7 @@ class Poller:
         self._note(failure)
         # The words of what was not sent tell a time that is another in each of them.
         what = type(error).__name__ if isinstance(error, NotSent) else failure.words
-        self._log(failure, what, verdict, max(hold, interval))
+        self._log(failure, what, verdict, max(hold, interval, self._connection.budget.pause_seconds))
 
     def _note(self, failure: Failure) -> None:
         self.state.last_poll_succeeded = False

@@ -11,7 +11,7 @@ import contextlib
 import itertools
 from collections import Counter, defaultdict
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Final, NoReturn
 
 import structlog
 
@@ -32,13 +32,13 @@ from exporter.binance.errors import (
     Reason,
     classify,
 )
+from exporter.binance.ignored import IgnoredFrames
 from exporter.binance.link import Link
 from exporter.binance.messages import (
     HANDSHAKE_WEIGHT,
     WEIGHT,
     Method,
     decode_error,
-    decode_event_name,
     decode_request_weight,
     decode_session_status,
     encode_request,
@@ -55,6 +55,8 @@ if TYPE_CHECKING:
     from exporter.binance.weight import Reservation, WeightBudget
 
 log = structlog.get_logger()
+
+_PAUSES: Final = {418: Reason.BANNED, 429: Reason.RATE_LIMITED}  # by HTTP-like status
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +88,7 @@ class Connection:
         # Read by metrics.health.
         self.connections = 0
         self.disconnections: Counter[Loss] = Counter()
-        self.ignored: Counter[Ignored] = Counter()
+        self.ignored = IgnoredFrames(endpoint.label, clock.monotonic)
         self.durations: defaultdict[Method, Durations] = defaultdict(Durations)
         self._timing = timing or Timing()
         self._backoff = Backoff(self._timing.backoff_first, self._timing.backoff_cap)
@@ -97,7 +99,6 @@ class Connection:
         self._clock_lock = asyncio.Lock()
         self._clock_asked_at = float("-inf")
         self._told_stretch = 1.0
-        self._logged_at: dict[Ignored, float] = {}
 
     @property
     def connected(self) -> bool:
@@ -125,8 +126,9 @@ class Connection:
             ProtocolError: the answer is neither a result nor an error.
         """
         if not self.connected:
+            grace = min(self._timing.reconnect_grace, deadline - self.clock.monotonic())
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._connected.wait(), self._timing.reconnect_grace)
+                await asyncio.wait_for(self._connected.wait(), grace)
         self._usable_link()
         try:
             async with asyncio.timeout(deadline - self.clock.monotonic()):
@@ -172,6 +174,10 @@ class Connection:
         reader = asyncio.create_task(link.read(), name=f"reader of {self.endpoint.label}")
         keeper = asyncio.create_task(self._use(link), name=f"clock of {self.endpoint.label}")
         try:
+            await asyncio.wait({reader, keeper}, return_when=asyncio.FIRST_COMPLETED)
+            if keeper.done():
+                link.abort()  # it gave up, and nobody would use the link any more
+                keeper.result()
             loss, words = await reader
         finally:
             self._link = None
@@ -191,13 +197,17 @@ class Connection:
                 async with self._clock_lock:
                     await self._learn_clock(link)
             except (NoAnswer, ConnectionLost):
-                link.abort()  # a link that does not answer the first question would not answer a poll
-                return
+                return  # a link that does not answer the first question would not answer a poll
             if self._link is None:
                 self._link = link
                 self._connected.set()
                 self.first_attempt_over.set()
-                log.info("connected", endpoint=self.endpoint.label, clock_offset_seconds=self.clock.offset_seconds)
+                offset = self.clock.offset_seconds
+                log.info(
+                    "connected",
+                    endpoint=self.endpoint.label,
+                    clock_offset_seconds=None if offset is None else round(offset, 3),
+                )
             await asyncio.sleep(self._timing.clock_interval)
 
     async def _learn_clock(self, link: Link) -> None:
@@ -243,7 +253,7 @@ class Connection:
             self.budget.settle(reservation, told)
             self._tell_stretch()
         self.durations[method].observe(answered_at - asked_at)
-        if envelope.error or envelope.status not in {None, 200}:
+        if envelope.failed or envelope.status not in {None, 200}:
             error = decode_error(envelope)
             if error.server_time_ms is not None and not self.clock.learnt:
                 self.clock.learn(error.server_time_ms, asked_at, answered_at)
@@ -277,6 +287,9 @@ class Connection:
         verdict = classify(error)
         if verdict.action is Action.WAIT:
             self._pause(verdict.reason, error.retry_at_ms, sent_at, str(error))
+        elif error.status in _PAUSES:
+            # The code says what the poll died of; the status alone is reason enough to leave the exchange in peace.
+            self._pause(_PAUSES[error.status], error.retry_at_ms, sent_at, str(error))
 
     def _pause(self, reason: Reason, retry_at_ms: int | None, sent_at: float | None, words: str) -> None:
         if self.budget.refuse(reason, retry_at_ms, sent_at=sent_at):
@@ -290,11 +303,10 @@ class Connection:
 
     def _refused(self, error: Exception, sent_at: float) -> float:
         refusal = explain_refusal(error)
-        if refusal.status in {418, 429}:
+        if refusal.status in _PAUSES:
             after = refusal.retry_after_seconds
             retry_at_ms = None if after is None else self.clock.milliseconds + int(after * 1000)
-            reason = Reason.BANNED if refusal.status == 418 else Reason.RATE_LIMITED
-            self._pause(reason, retry_at_ms, sent_at, refusal.words)
+            self._pause(_PAUSES[refusal.status], retry_at_ms, sent_at, refusal.words)
         delay = self._lost(refusal.loss, refusal.words)
         return max(delay, self._timing.forbidden) if refusal.status in {403, 451} else delay
 
@@ -319,17 +331,7 @@ class Connection:
                 await asyncio.sleep(pause.seconds)
 
     def _ignore(self, kind: Ignored, envelope: Envelope | None) -> None:
-        """Count a frame that belongs to no request; log one of each kind a minute."""
-        self.ignored[kind] += 1
-        detail = ""
+        self.ignored.note(kind, envelope)
         if envelope is not None and kind is Ignored.NULL_ID:
-            # An error without an id belongs to nobody: failing a request with it might blame the wrong account.
-            error = decode_error(envelope)
-            self._note_refusal(error)
-            detail = str(error)
-        elif envelope is not None and kind is Ignored.EVENT:
-            detail = decode_event_name(envelope.event)
-        now = self.clock.monotonic()
-        if now - self._logged_at.get(kind, float("-inf")) >= self._timing.log_ignored_every:
-            self._logged_at[kind] = now
-            log.warning("frame ignored", endpoint=self.endpoint.label, reason=kind.value, detail=detail)
+            # It belongs to nobody, and to fail a request with it might blame the wrong account. A ban is everybody's.
+            self._note_refusal(decode_error(envelope))

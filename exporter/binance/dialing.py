@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import random
 import socket
 import ssl
@@ -11,12 +12,14 @@ from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Final
 
 from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import ConnectionClosed, InvalidMessage, InvalidStatus
+from websockets.exceptions import ConnectionClosed, InvalidMessage, InvalidProxy, InvalidStatus, InvalidURI
 
 from exporter.binance.errors import Loss, scrub
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from websockets.datastructures import Headers
 
 _LARGEST_FRAME_BYTES: Final = 8 * 2**20
 _PING_SECONDS: Final = 20
@@ -55,7 +58,6 @@ class Timing:
     forbidden: float = 180.0  # between dials that HTTP 403 or 451 refuses: time does not mend these soon
     backoff_first: float = 0.5
     backoff_cap: float = 60.0
-    log_ignored_every: float = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,9 +100,9 @@ def explain_refusal(error: Exception) -> Refusal:
     """Say why opening a socket failed."""
     match error:
         case InvalidStatus():
-            headers, status = error.response.headers, error.response.status_code
+            status = error.response.status_code
             words = f"the handshake was answered with HTTP {status}"
-            return Refusal(Loss.REFUSED, words, status, _retry_after_seconds(headers.get("Retry-After", "")))
+            return Refusal(Loss.REFUSED, words, status, _retry_after_seconds(error.response.headers))
         case ssl.SSLCertVerificationError():
             return Refusal(Loss.TLS, f"the certificate is not trusted: {scrub(error.verify_message)}")
         case ssl.SSLError():
@@ -114,7 +116,10 @@ def explain_refusal(error: Exception) -> Refusal:
         case ConnectionError() | EOFError() | InvalidMessage():
             return Refusal(Loss.RESET, "the connection ended during the handshake")
         case OSError():
-            return Refusal(Loss.REFUSED, scrub(error.strerror or type(error).__name__))
+            return Refusal(Loss.REFUSED, scrub(error.strerror or str(error) or type(error).__name__))
+        case InvalidProxy() | InvalidURI():
+            # Their texts hold the whole URL, which may hold a password.
+            return Refusal(Loss.REFUSED, f"an address cannot be used: {scrub(error.msg)}")
         case _:
             return Refusal(Loss.REFUSED, scrub(f"{type(error).__name__}: {error}"))
 
@@ -134,10 +139,10 @@ def explain_loss(closed: ConnectionClosed) -> tuple[Loss, str]:
 
 def handshake_date_ms(socket: ClientConnection) -> int | None:
     """Return the `Date` of the handshake's answer in epoch milliseconds; its precision is a second."""
-    date: str = socket.response.headers.get("Date", "") if socket.response else ""
+    date = _header(socket.response.headers, "Date") if socket.response else ""
     try:
         return int(parsedate_to_datetime(date).timestamp() * 1000) + 500  # the middle of the second that it names
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
 
 
@@ -161,8 +166,14 @@ class Backoff:
         self._tries = 0
 
 
-def _retry_after_seconds(value: str) -> float | None:
+def _retry_after_seconds(headers: Headers) -> float | None:
     try:
-        return max(0.0, float(value))
+        seconds = float(_header(headers, "Retry-After"))
     except ValueError:
         return None
+    return max(0.0, seconds) if math.isfinite(seconds) else None
+
+
+def _header(headers: Headers, name: str) -> str:
+    # get() raises when a header comes twice.
+    return next(iter(headers.get_all(name)), "")

@@ -244,15 +244,18 @@ def advise(error: BinanceError) -> str:
     return _ADVICE_BY_REASON[classify(error).reason]
 
 
-_IPV4 = re.compile(r"(?<![\d.])\d{1,3}(?:\.\d{1,3}){3}(?![\d.]*\d)")
-_IPV6 = re.compile(r"(?<![\w:])(?:[0-9A-Fa-f]{0,4}:){2,7}[0-9A-Fa-f.]{0,15}(?![\w:])")
-_UNPRINTABLE = re.compile(r"[^ -~\u00a0-\uffff]+")
+# Broader than addresses are: too much hidden in an error's text is better than too little. Times of day stay.
+_IPV6 = re.compile(
+    r"(?!\d?\d:\d\d:\d\d(?![\d:]))(?:[0-9A-Fa-f]{0,4}:){2,}[0-9A-Fa-f.:]*[0-9A-Fa-f:]|(?<![A-Za-z])::(?![A-Za-z])"
+)
+_IPV4 = re.compile(r"\d+(?:\.\d+){3,}")
 _LONGEST_TEXT: Final = 300
 
 
 def scrub(text: str) -> str:
     """Return an exchange's text fit to be shown: no IP address, no control characters, at most 300 characters."""
-    text = _UNPRINTABLE.sub(" ", _IPV6.sub("[ip]", _IPV4.sub("[ip]", text))).strip()
+    text = " ".join("".join(character if character.isprintable() else " " for character in text).split())
+    text = _IPV4.sub("[ip]", _IPV6.sub("[ip]", text))
     # Shortened last: half an address would not be recognised.
     return text if len(text) <= _LONGEST_TEXT else text[: _LONGEST_TEXT - 1] + "…"
 

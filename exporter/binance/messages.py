@@ -6,8 +6,9 @@ the wire and float64 here; a figure that is missing or null is None. Nothing her
 
 from __future__ import annotations
 
+import re
 from enum import Enum, StrEnum
-from typing import TYPE_CHECKING, Annotated, Any, Final, TypeGuard, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Final, TypeVar
 
 import msgspec
 from msgspec import Meta, Raw, Struct, field
@@ -30,13 +31,14 @@ HANDSHAKE_WEIGHT: Final = 5
 
 # A bound refuses the "nan" and "inf" that lax decoding of strings would let through.
 Figure = Annotated[float, Meta(ge=-1e300, le=1e300)]
+Identity = Annotated[str, Meta(min_length=1)]  # Prometheus takes an empty label for none
 Milliseconds = Annotated[int, Meta(ge=0)]
 
 
 class AssetBalance(Struct, frozen=True, kw_only=True, gc=False):
     """One row of ``assets[]``: the account's figures in one margin asset."""
 
-    asset: str
+    asset: Identity
     wallet_balance: Figure | None = field(name="walletBalance", default=None)
     unrealized_pnl: Figure | None = field(name="unrealizedProfit", default=None)
     margin_balance: Figure | None = field(name="marginBalance", default=None)
@@ -55,8 +57,8 @@ class AssetBalance(Struct, frozen=True, kw_only=True, gc=False):
 class Position(Struct, frozen=True, kw_only=True, gc=False):
     """One row of ``positions[]``: a symbol and side with a position, or with open orders alone (amount 0)."""
 
-    symbol: str
-    position_side: str = field(name="positionSide")  # BOTH; LONG or SHORT in hedge mode
+    symbol: Identity
+    position_side: Identity = field(name="positionSide")  # BOTH; LONG or SHORT in hedge mode
     amount: Figure = field(name="positionAmt")  # negative when short
     unrealized_pnl: Figure | None = field(name="unrealizedProfit", default=None)
     isolated_margin: Figure | None = field(name="isolatedMargin", default=None)
@@ -89,21 +91,6 @@ class SessionStatus(Struct, frozen=True, kw_only=True):
     """The ``result`` of ``session.status``, of which only the exchange's clock is of use."""
 
     server_time_ms: Milliseconds = field(name="serverTime")
-
-
-class ErrorBody(Struct, frozen=True, kw_only=True):
-    """The ``error`` of an answer; maintenance has been seen to send neither code nor msg."""
-
-    code: int | None = None
-    msg: str | None = None
-    data: Raw = Raw()
-
-
-class ErrorData(Struct, frozen=True, kw_only=True):
-    """The ``error.data`` documented for Spot; the times are epoch milliseconds."""
-
-    server_time_ms: Milliseconds | None = field(name="serverTime", default=None)
-    retry_after_ms: Milliseconds | None = field(name="retryAfter", default=None)
 
 
 class RateLimit(Struct, frozen=True, kw_only=True):
@@ -139,7 +126,12 @@ class Envelope(Struct, frozen=True, kw_only=True):
         """Tell answers from errors without an id and from events nobody asked for."""
         if self.id is not None:
             return FrameKind.ANSWER
-        return FrameKind.EVENT if self.status is None and not self.error else FrameKind.NULL_ID
+        return FrameKind.EVENT if self.status is None and not self.failed else FrameKind.NULL_ID
+
+    @property
+    def failed(self) -> bool:
+        """Whether the answer holds an error; null is none."""
+        return bool(self.error) and bytes(self.error) != b"null"
 
 
 _Wire = TypeVar("_Wire")
@@ -147,8 +139,6 @@ _encoder = msgspec.json.Encoder()
 _envelopes = msgspec.json.Decoder(Envelope, strict=False)
 _account_statuses = msgspec.json.Decoder(AccountStatus, strict=False)
 _session_statuses = msgspec.json.Decoder(SessionStatus, strict=False)
-_error_bodies = msgspec.json.Decoder(ErrorBody, strict=False)
-_error_data = msgspec.json.Decoder(ErrorData, strict=False)
 _rate_limits = msgspec.json.Decoder(list[Raw])
 _rate_limit = msgspec.json.Decoder(RateLimit, strict=False)
 _objects = msgspec.json.Decoder(dict[str, Any])
@@ -194,14 +184,18 @@ def decode_session_status(result: Raw) -> SessionStatus:
 
 def decode_error(envelope: Envelope) -> ExchangeError:
     """Return the error that an answer tells, or all of it that can be made out."""
-    body = _lenient(_error_bodies, envelope.error) or ErrorBody()
-    data = _lenient(_error_data, body.data) or ErrorData()
-    # Maintenance has been seen to send {"239999": "The system is under maintenance"}: no code, no msg, a text.
-    text = body.msg or next(
-        (word for word in (_lenient(_objects, envelope.error) or {}).values() if _is_text(word)), ""
-    )
+    # Part by part: maintenance has been seen to send {"239999": "The system is under maintenance"}, without code or
+    # msg, and `data` (serverTime and retryAfter, epoch milliseconds) is documented for Spot alone.
+    body = _lenient(_objects, envelope.error) or {}
+    data = body.get("data")
+    data = data if isinstance(data, dict) else {}
+    texts = (value for value in (body.get("msg"), *body.values()) if isinstance(value, str) and value)
     return ExchangeError(
-        envelope.status, body.code, text, retry_at_ms=data.retry_after_ms, server_time_ms=data.server_time_ms
+        envelope.status,
+        _integer(body.get("code")),
+        next(texts, ""),
+        retry_at_ms=_milliseconds(data.get("retryAfter")),
+        server_time_ms=_milliseconds(data.get("serverTime")),
     )
 
 
@@ -220,14 +214,18 @@ def decode_event_name(event: Raw) -> str:
     return name if isinstance(name, str) else ""
 
 
-def _is_text(value: object) -> TypeGuard[str]:
-    return isinstance(value, str) and bool(value)
+def _integer(value: object) -> int | None:
+    return int(str(value)) if not isinstance(value, bool) and re.fullmatch(r"-?\d{1,18}", str(value)) else None
+
+
+def _milliseconds(value: object) -> int | None:
+    number = _integer(value)
+    return number if number is None or number >= 0 else None
 
 
 def _decode(decoder: msgspec.json.Decoder[_Wire], result: Raw) -> _Wire:
-    # Raw() and null are told apart from a wrong type because Binance has sent both.
-    if result in (b"", b"null"):
-        raise DecodeError("result", "is missing" if not result else "is null")
+    if not result:
+        raise DecodeError("result", "is missing")
     try:
         return decoder.decode(result)
     except RecursionError:
@@ -235,7 +233,10 @@ def _decode(decoder: msgspec.json.Decoder[_Wire], result: Raw) -> _Wire:
     except msgspec.DecodeError as fault:
         # msgspec names types and the path, never a value: "Expected `str`, got `int` - at `$.assets[1].asset`"
         what, _, where = str(fault).partition(" - at `$")
-        raise DecodeError("result" + where.rstrip("`"), what) from None
+        path = "result" + where.rstrip("`")
+        if missing := re.fullmatch(r"Object missing required field `(.+)`", what):
+            raise DecodeError(f"{path}.{missing[1]}", "is missing") from None
+        raise DecodeError(path, what) from None
 
 
 def _lenient(decoder: msgspec.json.Decoder[_Wire], raw: Raw) -> _Wire | None:

@@ -47,7 +47,7 @@ class Secret:
         return repr(self)
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Secret) and hmac.compare_digest(self._text.encode(), other._text.encode())
+        return isinstance(other, Secret) and hmac.compare_digest(_encode(self._text), _encode(other._text))
 
     def __hash__(self) -> int:
         return hash(self._text)
@@ -74,7 +74,7 @@ class Credentials:
     @classmethod
     def hmac(cls, api_key: Secret, secret_key: Secret) -> Credentials:
         """Sign with HMAC-SHA256; signatures are 64 lower-case hexadecimal digits."""
-        key = hmac.new(secret_key.reveal().encode(), digestmod=hashlib.sha256)
+        key = hmac.new(_encode(secret_key.reveal()), digestmod=hashlib.sha256)
 
         def sign(payload: bytes) -> str:
             mac = key.copy()
@@ -90,9 +90,9 @@ class Credentials:
         Raises:
             KeyFault: the PEM, its passphrase or the kind of key is not usable.
         """
-        password = passphrase.reveal().encode() if passphrase else None
+        password = _encode(passphrase.reveal()) if passphrase else None
         try:
-            key = load_pem_private_key(pem.reveal().encode(), password)
+            key = load_pem_private_key(_encode(pem.reveal()), password)
         except TypeError:
             # cryptography's words for "a passphrase is missing" and "a passphrase was given for a plain key"
             if passphrase is None:
@@ -132,7 +132,12 @@ class Credentials:
 
 def payload(params: Mapping[str, str | int]) -> bytes:
     """Return the bytes that Binance signs: sorted ``name=value`` pairs joined by ``&``."""
-    return "&".join(f"{name}={params[name]}" for name in sorted(params)).encode()
+    return _encode("&".join(f"{name}={params[name]}" for name in sorted(params)))
+
+
+def _encode(text: str) -> bytes:
+    # Never raises: the error of a lone surrogate would carry the text.
+    return text.encode(errors="surrogatepass")
 
 
 def _base64(signature: bytes) -> str:

@@ -182,13 +182,14 @@ class WeightBudget:
         if not 0 < told <= _LONGEST_PAUSE_SECONDS:
             told = 0.0
         if now < self._pause_ends or (sent_at is not None and sent_at <= self._pause_began):
-            self._pause_ends = max(self._pause_ends, now + told)
-            if reason is Reason.BANNED:
+            if reason is Reason.BANNED and self._pause_reason is not reason:
                 self._pause_reason = reason
+                told = told or _DEFAULT_PAUSE_SECONDS[reason]
+            self._pause_ends = max(self._pause_ends, now + told)
             return False
         repeated = now - self._pause_ends <= _REPEATED_WITHIN_SECONDS
         self._strikes = self._strikes + 1 if repeated else 0
-        guess = min(_DEFAULT_PAUSE_SECONDS[reason] * 2**self._strikes, _LONGEST_GUESS_SECONDS)
+        guess = min(_DEFAULT_PAUSE_SECONDS[reason] * 2 ** min(self._strikes, 10), _LONGEST_GUESS_SECONDS)
         self._pause_reason, self._pause_began = reason, now
         self._pause_ends = now + (max(told, guess) if repeated else told or guess)
         return True

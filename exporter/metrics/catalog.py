@@ -252,7 +252,7 @@ def _pauses(connection: Connection, _now: float) -> Iterable[tuple[tuple[str, ..
 
 
 def _ignored(connection: Connection, _now: float) -> Iterable[tuple[tuple[str, ...], int]]:
-    return (((kind.value,), connection.ignored[kind]) for kind in Ignored)
+    return (((kind.value,), connection.ignored.counts[kind]) for kind in Ignored)
 
 
 OF_ENDPOINT: Final = (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import yaml
 
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
     from exporter.simulator.books import SimulatedAccount
 
+_MARK: Final = "# Written by the simulated exchange for its own accounts.\n"
+
 
 def demo_exchange(
     seed: int | None = None, *, speed: float = 1.0, clock: Callable[[], float] = time.time
@@ -26,8 +28,17 @@ def demo_exchange(
 
 
 def write_configuration(exchange_url: str, accounts: Iterable[SimulatedAccount], directory: Path) -> Path:
-    """Write `exporter.yml` and the key files it names into a directory; nobody else may read the keys."""
+    """Write `exporter.yml` and the key files it names into a directory; nobody else may read the keys.
+
+    Raises:
+        FileExistsError: the directory holds a configuration or keys that were not written here.
+    """
     keys = directory / "keys"
+    path = directory / "exporter.yml"
+    # The names are those that a user's own files are likely to have.
+    ours = path.exists() and path.read_text(encoding="utf-8").startswith(_MARK)
+    if not ours and (path.exists() or keys.exists()):
+        raise FileExistsError(f"{directory} already holds exporter.yml or keys: name another directory")
     keys.mkdir(mode=0o700, parents=True, exist_ok=True)
     entries: list[dict[str, Any]] = []
     for account in accounts:
@@ -41,9 +52,8 @@ def write_configuration(exchange_url: str, accounts: Iterable[SimulatedAccount],
             entry["private_key_file"] = f"keys/{account.name}.pem"
             _write_secret(directory / entry["private_key_file"], account.private_key_pem)
         entries.append(entry)
-    path = directory / "exporter.yml"
     document = {"binance": {"endpoint": exchange_url}, "accounts": entries}
-    path.write_text(yaml.safe_dump(document, allow_unicode=True, sort_keys=False), encoding="utf-8")
+    path.write_text(_MARK + yaml.safe_dump(document, allow_unicode=True, sort_keys=False), encoding="utf-8")
     return path
 
 

@@ -145,7 +145,8 @@ class SimulatedExchange(Faults):
             compression=None,
         )
         bound = self._server.sockets[0].getsockname()[1]
-        self.url = f"ws://{host}:{bound}{PATH}"
+        shown = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - where to dial, not to listen
+        self.url = f"ws://[{shown}]:{bound}{PATH}" if ":" in shown else f"ws://{shown}:{bound}{PATH}"
 
     async def stop(self) -> None:
         """Close every connection and stop listening, promptly, whatever clients do and answers are due."""

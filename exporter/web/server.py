@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import html
+import os
+import re
 import socket
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
@@ -25,7 +28,8 @@ if TYPE_CHECKING:
 
 _PIECE_BYTES: Final = 64 * 1024
 _KEEP_ALIVE_SECONDS: Final = 75  # longer than usual scrape intervals, so that Prometheus need not reconnect
-_GRACE_SECONDS: Final = 1  # how long a shutdown waits for answers under way
+_GRACE_SECONDS: Final = 0.8  # how long a shutdown waits for answers under way
+_BACKLOG: Final = 1024
 
 
 class ListenError(Exception):
@@ -46,11 +50,10 @@ class ListenAddress:
         Raises:
             ValueError: it is none of these; the text says what is expected.
         """
-        host, colon, port = text.rpartition(":")
-        bare = host.removeprefix("[").removesuffix("]")
-        if not colon or not port.isdecimal() or int(port) > 65535 or (":" in bare and bare == host):
+        found = re.fullmatch(r"(?:\[([^\[\]]+)\]|([^\[\]:]*)):(\d{1,5})", text)
+        if not found or int(found[3]) > 65535:
             raise ValueError(f"{text!r} is not an address: write host:port, [IPv6]:port or :port")
-        return cls(bare, int(port))
+        return cls(found[1] or found[2], int(found[3]))
 
     def bind(self) -> list[socket.socket]:
         """Return listening sockets of this address.
@@ -60,14 +63,18 @@ class ListenAddress:
         """
         try:
             if self.host:
-                kind = socket.getaddrinfo(self.host, self.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-                return [socket.create_server(kind[0][4][:2], family=kind[0][0], backlog=1024)]
+                family, _, _, _, address = socket.getaddrinfo(self.host, self.port, type=socket.SOCK_STREAM)[0]
+                return [socket.create_server(address, family=family, backlog=_BACKLOG)]
             if socket.has_dualstack_ipv6():
-                address = ("::", self.port)
-                return [socket.create_server(address, family=socket.AF_INET6, backlog=1024, dualstack_ipv6=True)]
-            return [socket.create_server(("", self.port), backlog=1024)]
+                everywhere = ("::", self.port)
+                return [socket.create_server(everywhere, family=socket.AF_INET6, backlog=_BACKLOG, dualstack_ipv6=True)]
+            return [socket.create_server(("", self.port), backlog=_BACKLOG)]
+        except UnicodeError as error:
+            raise ListenError(f"cannot listen on {self}: {self.host!r} is no host name") from error
         except OSError as error:
-            raise ListenError(f"cannot listen on {self}: {error.strerror}") from error
+            # create_server adds the address to strerror; name resolution has numbers of its own, below zero.
+            why = os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror
+            raise ListenError(f"cannot listen on {self}: {why}") from error
 
     def __str__(self) -> str:
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
@@ -92,6 +99,16 @@ class _Server(uvicorn.Server):
     def capture_signals(self) -> Generator[None, None, None]:
         # The service owns the signals: it must end the pollers, too.
         yield
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        # Hang up on readers that do not take their answer; uvicorn would cancel them with a traceback in the log.
+        hanging_up = asyncio.get_running_loop().call_later(_GRACE_SECONDS, self._hang_up)
+        await super().shutdown(sockets)
+        hanging_up.cancel()
+
+    def _hang_up(self) -> None:
+        for connection in self.server_state.connections:
+            connection.transport.abort()
 
 
 class WebServer:
@@ -137,7 +154,6 @@ class WebServer:
                 proxy_headers=False,
                 server_header=False,
                 timeout_keep_alive=_KEEP_ALIVE_SECONDS,
-                timeout_graceful_shutdown=_GRACE_SECONDS,
             )
         )
 

@@ -1,0 +1,134 @@
+"""What several tests need: an exchange, connections to it, and waiting for something to come true."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import structlog
+
+from exporter.account.poller import Poller
+from exporter.account.state import AccountSettings, AccountState
+from exporter.binance.clock import ExchangeClock
+from exporter.binance.connection import Connection
+from exporter.binance.dialing import Endpoint, Timing
+from exporter.binance.signing import Credentials, Secret
+from exporter.binance.weight import WeightBudget
+from exporter.simulator import SimulatedAccount, SimulatedExchange
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Iterator
+
+    from exporter.account.snapshot import AccountSnapshot
+
+# Every delay of a connection, shortened; deadlines of what must not happen stay long.
+FAST = Timing(
+    reconnect_grace=0.05,
+    clock_timeout=5.0,
+    backoff_first=0.01,
+    backoff_cap=0.02,
+    forbidden=0.05,
+)
+PATIENCE_SECONDS = 30.0
+
+
+class Monotonic:
+    """The real monotonic clock, which a test can move ahead."""
+
+    def __init__(self) -> None:
+        self.ahead = 0.0
+
+    def __call__(self) -> float:
+        """Tell the time."""
+        return time.monotonic() + self.ahead
+
+
+async def until(condition: Callable[[], object]) -> None:
+    """Wait until something is true."""
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while not condition():  # noqa: ASYNC110 - a condition has no event
+            await asyncio.sleep(0.005)
+
+
+def credentials_of(account: SimulatedAccount) -> Credentials:
+    """Make the credentials that the simulated exchange knows an account by."""
+    api_key = Secret(account.api_key)
+    if account.secret_key is not None:
+        return Credentials.hmac(api_key, Secret(account.secret_key))
+    assert account.private_key_pem is not None
+    return Credentials.private_key(api_key, Secret(account.private_key_pem))
+
+
+def traders() -> list[SimulatedAccount]:
+    """Make two accounts with money and a position each."""
+    accounts = [SimulatedAccount("alice", "HMAC", seed=1), SimulatedAccount("bob", "Ed25519", seed=2)]
+    for account in accounts:
+        account.deposit("USDT", "10000")
+    return accounts
+
+
+@pytest.fixture
+async def exchange() -> AsyncIterator[SimulatedExchange]:
+    """A simulated exchange with two accounts, alice (HMAC) and bob (Ed25519), long one BTCUSDT each."""
+    async with SimulatedExchange(traders()) as running:
+        for name in ("alice", "bob"):
+            running.account(name).open("BTCUSDT", "0.1", leverage=20)
+        yield running
+
+
+@contextlib.asynccontextmanager
+async def connected(
+    url: str,
+    *,
+    share: float = 0.9,
+    timing: Timing = FAST,
+    monotonic: Callable[[], float] = time.monotonic,
+    wait: bool = True,
+) -> AsyncIterator[Connection]:
+    """Run a connection, by default from when it can be used."""
+    clock = ExchangeClock(monotonic=monotonic)
+    connection = Connection(Endpoint("exchange", url), WeightBudget(share, clock), clock, timing)
+    running = asyncio.create_task(connection.run())
+    try:
+        if wait:
+            await until(lambda: connection.connected)
+        yield connection
+    finally:
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+
+
+class Polled:
+    """A poller of one account, and the snapshots that it has published."""
+
+    def __init__(
+        self, exchange: SimulatedExchange, connection: Connection, name: str = "alice", **settings: Any
+    ) -> None:
+        self.snapshots: list[AccountSnapshot] = []
+        settings = {"credentials": credentials_of(exchange.accounts[name])} | settings
+        self.state = AccountState(AccountSettings(name=name, endpoint=connection.endpoint, **settings))
+        self.polls_over = 0
+        self.poller = Poller(self.state, connection, self._publish, self._poll_over)
+        self._monotonic = connection.clock.monotonic
+
+    async def poll(self, within: float = 15.0) -> AccountState:
+        """Do one due poll."""
+        await self.poller.poll(self._monotonic() + within)
+        return self.state
+
+    def _publish(self, state: AccountState, snapshot: AccountSnapshot) -> None:
+        assert state is self.state
+        self.snapshots.append(snapshot)
+
+    def _poll_over(self) -> None:
+        self.polls_over += 1
+
+
+@pytest.fixture
+def logged() -> Iterator[list[Any]]:
+    """Every event that is logged meanwhile, as data."""
+    with structlog.testing.capture_logs() as events:
+        yield events

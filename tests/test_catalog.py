@@ -1,0 +1,158 @@
+"""The table of metrics keeps its own rules: names, help, labels, and one family for every field of an answer."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import pytest
+from builders import make_asset, make_figures, make_position, make_status
+
+from exporter.metrics.catalog import GROUPS, OF_ACCOUNT, OF_ENDPOINT, OF_PROGRAM, Family, Group, OwnFamily
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+VALUE_FAMILIES: list[Family] = [family for group in GROUPS for family in group.families]
+OWN_FAMILIES: list[OwnFamily] = [*OF_ACCOUNT, *OF_ENDPOINT, *OF_PROGRAM]
+ALL_FAMILIES: list[Family | OwnFamily] = [*VALUE_FAMILIES, *OWN_FAMILIES]
+STATUS = make_status(**make_figures())
+ASSET = make_asset(**make_figures(), margin_available=True, update_time_ms=1000)
+POSITION = make_position(
+    unrealized_pnl=2.0,
+    isolated_margin=3.0,
+    notional=4.0,
+    isolated_wallet_balance=5.0,
+    initial_margin=6.0,
+    maintenance_margin=7.0,
+    update_time_ms=8000,
+)
+ROWS = {
+    "binance_futures_account": (STATUS, "v2/account.status", {"assets", "positions"}),
+    "binance_futures_asset": (ASSET, "assets[] of v2/account.status", {"asset"}),
+    "binance_futures_position": (POSITION, "positions[] of v2/account.status", {"symbol", "position_side"}),
+}
+
+
+def _named(families: Sequence[Family | OwnFamily]) -> list[Any]:
+    return [pytest.param(family, id=family.name) for family in families]
+
+
+def _families_of(prefix: str) -> list[Family]:
+    # How many positions are open is read off the whole snapshot, not off a row.
+    return [
+        family
+        for family in VALUE_FAMILIES
+        if family.name.startswith(f"{prefix}_") and family.name != "binance_futures_account_open_positions"
+    ]
+
+
+def _fields() -> Iterator[Any]:
+    for prefix, (row, _, identity) in ROWS.items():
+        for field in msgspec.structs.fields(row):
+            if field.name not in identity:
+                yield pytest.param(prefix, field, id=f"{type(row).__name__}.{field.name}")
+
+
+def test_names_are_unique() -> None:
+    """No metric is declared twice."""
+    names = [family.name for family in ALL_FAMILIES]
+
+    assert sorted(set(names)) == sorted(names)
+
+
+@pytest.mark.parametrize("family", _named(ALL_FAMILIES))
+def test_names_follow_the_rules(family: Family | OwnFamily) -> None:
+    """A name is prefixed, in snake case, without a money unit, and ends as its type demands."""
+    assert re.fullmatch(r"binance_futures(_[a-z]+)+", family.name)
+    assert not re.search(r"_(usdt?|usdc|btc|bnb|dollars?|eur|ms|milliseconds)(_|$)", family.name)
+    assert (family.kind == "counter") is family.name.endswith("_total")
+    assert not family.name.endswith(("_count", "_sum", "_bucket", "_created"))
+
+
+@pytest.mark.parametrize("family", _named(ALL_FAMILIES))
+def test_help_is_one_sentence(family: Family | OwnFamily) -> None:
+    """A help text is one sentence in one line that needs no escaping."""
+    assert re.fullmatch(r"[A-Z][^\\\n]*\.", family.help)
+    assert not re.search(r"[.!?]\s", family.help)
+
+
+@pytest.mark.parametrize("family", _named(VALUE_FAMILIES))
+def test_help_of_values_names_the_source(family: Family) -> None:
+    """A figure's help ends with the field and the method that it comes from."""
+    assert re.search(r" \([\w -]+ (of|in) ((assets|positions)\[\] of )?v2/account\.status\)\.$", family.help)
+    assert f"{family.what} ({family.source})." == family.help
+
+
+@pytest.mark.parametrize(("prefix", "field"), [*_fields()])
+def test_every_field_is_read_by_one_family(prefix: str, field: msgspec.structs.FieldInfo) -> None:
+    """A field of an answer that is no identity changes exactly one family, whose help names it."""
+    row, where, _ = ROWS[prefix]
+    value = getattr(row, field.name)
+    changed = msgspec.structs.replace(row, **{field.name: not value if value is True else value + 1000})
+
+    (family,) = [family for family in _families_of(prefix) if family.read(row) != family.read(changed)]
+
+    assert f"{field.encode_name} of {where}" == family.source
+
+
+@pytest.mark.parametrize("prefix", ROWS)
+def test_every_family_reads_one_field(prefix: str) -> None:
+    """There are as many families of a row as fields that are no identity."""
+    row, _, identity = ROWS[prefix]
+
+    assert len(msgspec.structs.fields(row)) - len(identity) == len(_families_of(prefix))
+
+
+@pytest.mark.parametrize(
+    ("prefix", "row"),
+    [
+        ("binance_futures_account", make_status()),
+        ("binance_futures_asset", make_asset()),
+        ("binance_futures_position", make_position()),
+    ],
+)
+def test_missing_figures_are_no_samples(prefix: str, row: msgspec.Struct) -> None:
+    """Of a row with nothing but its identity, no family has a value, but for a position's amount."""
+    values = {family.name: family.read(row) for family in _families_of(prefix)}
+
+    assert {"binance_futures_position_amount": 1.0}.items() >= {
+        (name, value) for name, value in values.items() if value is not None
+    }
+
+
+@pytest.mark.parametrize(
+    ("name", "row", "value"),
+    [
+        ("asset_update_timestamp_seconds", make_asset(update_time_ms=1_700_000_000_123), 1_700_000_000.123),
+        ("asset_update_timestamp_seconds", make_asset(update_time_ms=0), None),
+        ("position_update_timestamp_seconds", make_position(update_time_ms=1500), 1.5),
+        ("position_update_timestamp_seconds", make_position(update_time_ms=0), None),
+        ("asset_margin_available", make_asset(margin_available=False), 0.0),
+        ("asset_margin_available", make_asset(margin_available=True), 1.0),
+        ("asset_wallet_balance", make_asset(wallet_balance=0.0), 0.0),
+    ],
+)
+def test_special_values(name: str, row: msgspec.Struct, value: float | None) -> None:
+    """Times are in seconds and absent where 0, truth is 0 or 1, and a zero that was sent is a zero."""
+    (family,) = [family for family in VALUE_FAMILIES if family.name == f"binance_futures_{name}"]
+
+    assert value == family.read(row)
+
+
+@pytest.mark.parametrize("group", GROUPS)
+def test_labels_are_sorted(group: Group) -> None:
+    """Labels stand in the order in which prometheus_client writes them, `account` first."""
+    labels = ["account", *group.labels]
+
+    assert sorted(set(labels)) == labels
+
+
+@pytest.mark.parametrize("family", _named(OWN_FAMILIES))
+def test_own_labels_do_not_repeat_the_subject(family: OwnFamily) -> None:
+    """An own family's labels are sorted and leave out the one that its subject brings."""
+    identity = {"account"} if family in OF_ACCOUNT else {"endpoint"} if family in OF_ENDPOINT else set()
+
+    assert sorted(set(family.labels)) == list(family.labels)
+    assert set() == identity & set(family.labels)

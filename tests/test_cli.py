@@ -1,0 +1,314 @@
+"""The program as it is called: exit codes, what it says and keeps to itself, and how it ends."""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import httpx
+import pytest
+import structlog
+from builders import DEADLINE_SECONDS, wait_for
+
+import exporter
+from exporter import log
+from exporter.cli import run
+from exporter.flags import PROGRAM
+from exporter.simulator.story import demo_accounts
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+API_KEY = "vmPUZE6mv9SD5VNHk4HlWFsOr6aKE2zvsw0MuIgwCIPy6utIco14y7Ju91duEh8A"
+SECRET_KEY = "NhqPtmdSJYdKjVHjA7PZj4Mge3R5YNiP1e3UZjInClVN65XAbvqqM6A7H5fATj0j"
+NOBODY = "ws://127.0.0.1:1/ws-fapi/v1"
+UP = re.compile(r'^binance_futures_up\{account="[^"]+"\} 1\.0$', re.MULTILINE)
+
+
+@pytest.fixture(autouse=True)
+def _restored(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    for name in os.environ:
+        if name.startswith("BINANCE_") or name.lower().endswith("_proxy"):
+            monkeypatch.delenv(name)
+    for hidden in ("_hidden_pieces", "_hidden_tokens", "_hidden_texts"):
+        monkeypatch.setattr(log, hidden, set())
+    loggers = [logging.getLogger(name) for name in (None, "websockets", "uvicorn", "uvicorn.error", "uvicorn.access")]
+    before = [(logger, logger.level, logger.disabled, logger.handlers[:]) for logger in loggers]
+    yield
+    for logger, level, disabled, handlers in before:
+        logger.setLevel(level)
+        logger.disabled = disabled
+        logger.handlers[:] = handlers
+    structlog.reset_defaults()
+
+
+class Program:
+    """The program in a process of its own, and all that it has said."""
+
+    def __init__(self, process: subprocess.Popen[bytes], output: Path) -> None:
+        self.process = process
+        self._output = output
+
+    @property
+    def said(self) -> str:
+        """Return standard output and standard error."""
+        return self._output.read_text(encoding="utf-8")
+
+    def found(self, pattern: str) -> str:
+        """Wait until the program has said something, and return the part of it in brackets."""
+        wait_for(lambda: re.search(pattern, self.said) or self.process.poll() is not None)
+        match = re.search(pattern, self.said)
+        assert match, self.said
+        return match[1]
+
+    def scrape(self, accounts: int) -> str:
+        """Wait until so many accounts are up, and return the scrape that says so."""
+        url = self.found(r" metrics=(http\S+)\n")
+        with httpx.Client(trust_env=False, timeout=DEADLINE_SECONDS) as client:
+            wait_for(lambda: len(UP.findall(client.get(url).text)) == accounts)
+            return client.get(url).text
+
+    def end(self, number: signal.Signals) -> int:
+        """Send a signal, and return the exit code."""
+        self.process.send_signal(number)
+        return self.process.wait(DEADLINE_SECONDS)
+
+
+@contextmanager
+def started(folder: Path, *arguments: str) -> Iterator[Program]:
+    """Run the program for the time of the block."""
+    output = folder / f"output of {arguments[0]}"
+    with output.open("wb") as file:
+        process = subprocess.Popen(  # noqa: S603 - this program
+            [sys.executable, "-m", "exporter", *arguments], cwd=folder, stdout=file, stderr=subprocess.STDOUT
+        )
+        try:
+            yield Program(process, output)
+        finally:
+            if process.poll() is None:
+                process.kill()
+                process.wait()
+
+
+def leaks(text: str, secrets: Iterable[str]) -> set[str]:
+    """Return what of any 16 characters of a secret is in a text."""
+    return {part for secret in secrets for i in range(len(secret) - 15) if (part := secret[i : i + 16]) in text}
+
+
+def key_files(folder: Path, api_key: str = API_KEY, secret_key: str = SECRET_KEY) -> Path:
+    """Write the files of an HMAC key, and return where the configuration belongs that names them."""
+    for name, text in (("main.key", api_key), ("main.secret", secret_key)):
+        path = folder / name
+        path.write_text(text)
+        path.chmod(0o600)
+    return folder / "exporter.yml"
+
+
+def test_version_of_the_module() -> None:
+    """`python -m exporter` is the program."""
+    done = subprocess.run(
+        [sys.executable, "-m", "exporter", "--version"], capture_output=True, text=True, timeout=60, check=False
+    )
+
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith(f"{PROGRAM}, version {exporter.__version__} (revision: ")
+
+
+@pytest.mark.parametrize("argv", [["--version"], ["--help"], ["demo", "-h"], ["simulate", "--help"]])
+def test_what_is_asked_for_is_standard_output(argv: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    """Help and version are no errors."""
+    code = run(argv)
+    said = capsys.readouterr()
+
+    assert (code, said.err) == (0, "")
+    assert PROGRAM in said.out
+
+
+@pytest.mark.parametrize("command", ["run", "demo", "simulate"])
+def test_wrong_flag(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """An unknown flag is an error that names it, and ends the program with 2."""
+    code = run([command, "--nonsense"])
+    said = capsys.readouterr()
+
+    assert (code, said.out) == (2, "")
+    assert "unrecognized arguments: --nonsense\ntry: " in said.err
+
+
+def test_nothing_configured(capsys: pytest.CaptureFixture[str]) -> None:
+    """Without any configuration the program says which ways there are."""
+    code = run(["run"])
+    said = capsys.readouterr()
+
+    assert (code, said.out) == (2, "")
+    assert said.err.startswith(f"{PROGRAM}: the configuration cannot be used:\n")
+    for way in ("--config.file", "BINANCE_API_KEY", "BINANCE_SECRET_KEY", f"{PROGRAM} demo"):
+        assert way in said.err
+
+
+@pytest.mark.parametrize("check", [[], ["--config.check"]])
+def test_broken_file(check: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """All faults of a file are told at once, and nothing of a key that stands in a wrong place."""
+    path = key_files(tmp_path, secret_key=f"{SECRET_KEY} {SECRET_KEY}")
+    path.write_text(
+        f"poll: {{interval: soon}}\nnonsense: {SECRET_KEY}\n"
+        f"accounts:\n- {{name: main, api_key_file: {API_KEY}, secret_key_file: main.secret}}\n"
+        f"- {{name: main, api_key_file: main.key, secret_key_file: gone.secret, asset_mode: {SECRET_KEY}}}\n"
+    )
+    code = run(["--config.file", str(path), "--log.level", "debug", *check])
+    said = capsys.readouterr()
+    lines = said.err.splitlines()
+
+    assert (code, said.out) == (2, "")
+    assert lines[0] == f"{PROGRAM}: the configuration cannot be used:"
+    assert {
+        "poll.interval",
+        "nonsense",
+        "accounts[0].api_key_file",
+        "accounts[0].secret_key_file",
+        "accounts[1].name",
+        "accounts[1].secret_key_file",
+        "accounts[1].asset_mode",
+    } == {line.removeprefix(f"{path}: ").partition(":")[0] for line in lines[1:]}
+    assert set() == leaks(said.err, (API_KEY, SECRET_KEY))
+
+
+def test_good_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A good file is said to be good, with a warning of what the operator should know, and nothing is dialled."""
+    path = key_files(tmp_path)
+    (tmp_path / "main.key").chmod(0o644)
+    path.write_text("accounts: [{name: main, api_key_file: main.key, secret_key_file: main.secret}]\n")
+    code = run(["--config.file", str(path), "--config.check"])
+    said = capsys.readouterr()
+
+    assert (code, said.out) == (0, f"{PROGRAM}: the configuration is good: 1 account(s)\n")
+    assert ["others may read main.key: chmod 600 main.key"] == re.findall(r"others .*(?=\")", said.err)
+
+
+def test_good_variables(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """Variables alone can configure an account, and a variable can ask for the check."""
+    monkeypatch.setenv("BINANCE_API_KEY", API_KEY)
+    monkeypatch.setenv("BINANCE_SECRET_KEY", SECRET_KEY)
+    monkeypatch.setenv("BINANCE_FUTURES_EXPORTER_CONFIG_CHECK", "true")
+    code = run([])
+    said = capsys.readouterr()
+
+    assert (code, said.err) == (0, "")
+    assert "the configuration is good: 1 account(s)" in said.out
+
+
+@pytest.mark.parametrize("command", ["run", "demo"])
+def test_scrape_port_in_use(command: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """An address that cannot be had ends the program with 1 and is named."""
+    if command == "run":
+        monkeypatch.setenv("BINANCE_API_KEY", API_KEY)
+        monkeypatch.setenv("BINANCE_SECRET_KEY", SECRET_KEY)
+        monkeypatch.setenv("BINANCE_ENDPOINT", NOBODY)
+    with socket.create_server(("127.0.0.1", 0)) as used:
+        address = f"127.0.0.1:{used.getsockname()[1]}"
+        code = run([command, "--web.listen-address", address])
+    said = capsys.readouterr()
+
+    assert (code, said.out) == (1, "")
+    assert said.err.startswith(f"{PROGRAM}: cannot listen on {address}: Address already in use")
+
+
+def test_exchange_port_in_use(capsys: pytest.CaptureFixture[str]) -> None:
+    """The simulated exchange needs its port, too."""
+    with socket.create_server(("127.0.0.1", 0)) as used:
+        code = run(["simulate", "--listen-address", f"127.0.0.1:{used.getsockname()[1]}"])
+    said = capsys.readouterr()
+
+    assert (code, said.out) == (1, "")
+    assert "address already in use" in said.err
+
+
+def test_no_directory_for_the_configuration(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A directory that cannot be written to ends the simulated exchange with 1."""
+    (tmp_path / "file").touch()
+    code = run(["simulate", "--listen-address", "127.0.0.1:0", "--config.dir", str(tmp_path / "file")])
+    said = capsys.readouterr()
+
+    assert (code, said.out) == (1, "")
+    assert "Not a directory" in said.err
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_demo(number: signal.Signals, tmp_path: Path) -> None:
+    """The demo serves four accounts, keeps their keys to itself, and ends with 0 when it is told to."""
+    arguments = ("--web.listen-address", "127.0.0.1:0", "--log.level", "debug", "--seed", "7", "--interval", "500ms")
+    with started(tmp_path, "demo", *arguments) as program:
+        text = program.scrape(accounts=4)
+        code = program.end(number)
+    keys = {key for account in demo_accounts(7) for key in (account.api_key, account.secret_key) if key}
+
+    assert code == 0
+    assert "msg=stopped" in program.said.splitlines()[-1]
+    assert "\nprocess_start_time_seconds " in text
+    assert {'asset_mode="single"', 'asset_mode="multi"'} == set(re.findall(r'asset_mode="\w+"', text))
+    assert set() == leaks(program.said + text, keys)
+
+
+def test_simulate_and_run(tmp_path: Path) -> None:
+    """The simulated exchange writes a configuration that is good and that `run` polls with; no key is ever said."""
+    folder = tmp_path / "simulated"
+    simulation = ("--listen-address", "127.0.0.1:0", "--config.dir", str(folder), "--log.level", "debug")
+    serving = (
+        *("--web.listen-address", "127.0.0.1:0", "--web.telemetry-path", "/other", "--log.format", "json"),
+        *("--log.level", "debug", "--web.disable-exporter-metrics"),
+    )
+    with started(tmp_path, "simulate", *simulation) as exchange:
+        path = exchange.found(r"--config\.file (.+)\n")
+        with Path(path).open("a", encoding="utf-8") as file:
+            file.write("poll: {interval: 1s}\n")  # the default would have the test wait
+        checked = run(["--config.check", "--config.file", path])
+        with started(tmp_path, "run", "--config.file", path, *serving) as program:
+            url = program.found(r'"metrics": "([^"]+)"')
+            with httpx.Client(trust_env=False, timeout=DEADLINE_SECONDS) as client:
+                wait_for(lambda: len(UP.findall(client.get(url).text)) == 4)
+                text = client.get(url).text
+            code = program.end(signal.SIGTERM)
+        ended = exchange.end(signal.SIGINT)
+    keys = [line for file in (folder / "keys").iterdir() for line in file.read_text().split("\n") if "---" not in line]
+
+    assert (checked, code, ended) == (0, 0, 0)
+    assert url.endswith("/other")
+    assert "\nprocess_" not in text
+    assert '"msg": "stopped"' in program.said.splitlines()[-1]
+    assert len(keys) > 8
+    assert set() == leaks(exchange.said + program.said + text, keys)
+
+
+def test_simulate_cleans_up(tmp_path: Path) -> None:
+    """Without a directory the configuration is written to one that is gone when the exchange ends."""
+    with started(tmp_path, "simulate", "--listen-address", "127.0.0.1:0") as exchange:
+        path = Path(exchange.found(r"--config\.file (.+)\n"))
+        existed = path.exists()
+        code = exchange.end(signal.SIGTERM)
+
+    assert (existed, code) == (True, 0)
+    assert not path.parent.exists()
+
+
+def test_run_without_an_exchange(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An exchange that cannot be reached ends nothing: the program serves, says that nothing is up, and stops."""
+    monkeypatch.setenv("BINANCE_API_KEY", API_KEY)
+    monkeypatch.setenv("BINANCE_SECRET_KEY", SECRET_KEY)
+    monkeypatch.setenv("BINANCE_ENDPOINT", NOBODY)
+    monkeypatch.setenv("BINANCE_FUTURES_EXPORTER_WEB_LISTEN_ADDRESS", "127.0.0.1:0")
+    with started(tmp_path, "run", "--log.level", "debug") as program:
+        text = program.scrape(accounts=0)
+        program.found(r"msg=\"(poll failed)\"")
+        code = program.end(signal.SIGTERM)
+
+    assert code == 0
+    assert '\nbinance_futures_up{account="main"} 0.0\n' in text
+    assert "binance_futures_account_open_positions{" not in text
+    assert set() == leaks(program.said, (API_KEY, SECRET_KEY))

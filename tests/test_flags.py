@@ -1,0 +1,216 @@
+"""Flags and their variables: what they give, which one wins, and what a wrong one is told."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import exporter
+from exporter.flags import COMMANDS, FLAGS, PROGRAM, Flag, Usage, parse
+from exporter.web.server import ListenAddress
+
+# Each flag with a text, the value it stands for, and another text.
+EXAMPLES: dict[str, tuple[str, Any, str]] = {
+    "--config.file": ("dir/a.yml", Path("dir/a.yml"), "b.yml"),
+    "--config.dir": ("dir", Path("dir"), "other"),
+    "--config.check": ("true", True, "false"),
+    "--web.listen-address": ("[::1]:80", [ListenAddress("::1", 80)], ":81,:82"),
+    "--web.telemetry-path": ("/a/b.c", "/a/b.c", "/other"),
+    "--web.disable-exporter-metrics": ("1", True, "0"),
+    "--log.level": ("debug", "debug", "error"),
+    "--log.format": ("json", "json", "logfmt"),
+    "--interval": ("1m30s", 90.0, "2s"),
+    "--speed": ("2.5", 2.5, "3"),
+    "--seed": ("-7", -7, "8"),
+    "--listen-address": ("localhost:0", ListenAddress("localhost", 0), ":9"),
+}
+DEFAULTS: dict[str, Any] = {
+    "--config.file": None,
+    "--config.dir": None,
+    "--config.check": False,
+    "--web.listen-address": (ListenAddress("127.0.0.1", 10427),),
+    "--web.telemetry-path": "/metrics",
+    "--web.disable-exporter-metrics": False,
+    "--log.level": "info",
+    "--log.format": None,
+    "--interval": 5.0,
+    "--speed": 1.0,
+    "--seed": None,
+    "--listen-address": ListenAddress("127.0.0.1", 10428),
+}
+EVERY_FLAG = [
+    pytest.param(command, flag, id=f"{command} {flag.name}") for command, flags in FLAGS.items() for flag in flags
+]
+
+
+def value_of(flag: Flag, command: str, argv: list[str], environ: dict[str, str]) -> Any:
+    """Return what a call makes of a flag."""
+    parsed, values = parse([command, *argv], environ)
+    assert parsed == command
+    return getattr(values, flag.destination)
+
+
+def refusal_of(argv: list[str], environ: dict[str, str] | None = None) -> str:
+    """Return what a wrong call is told."""
+    with pytest.raises(Usage) as caught:
+        parse(argv, environ or {})
+    assert caught.value.exit_code == 2
+    return str(caught.value)
+
+
+def given(flag: Flag, text: str) -> list[str]:
+    """Return the words that set a flag on the command line."""
+    return [flag.name] if flag.read is None else [f"{flag.name}={text}"]
+
+
+@pytest.mark.parametrize(("command", "flag"), EVERY_FLAG)
+def test_every_flag_has_a_variable(command: str, flag: Flag) -> None:
+    """A flag and its variable mean the same, and without both it is the default."""
+    text, value, _ = EXAMPLES[flag.name]
+    variable = "BINANCE_FUTURES_EXPORTER_" + flag.name.strip("-").upper().replace(".", "_").replace("-", "_")
+
+    assert value == value_of(flag, command, given(flag, text), {})
+    assert value == value_of(flag, command, [], {variable: f" {text} "})
+    assert DEFAULTS[flag.name] == value_of(flag, command, [], {variable: " "})
+    assert DEFAULTS[flag.name] == value_of(flag, command, [], {})
+
+
+@pytest.mark.parametrize(("command", "flag"), EVERY_FLAG)
+def test_the_flag_wins(command: str, flag: Flag) -> None:
+    """A flag outweighs its variable, also a variable that makes no sense."""
+    text, value, other = EXAMPLES[flag.name]
+
+    assert value == value_of(flag, command, given(flag, text), {flag.variable: other})
+    assert value == value_of(flag, command, given(flag, text), {flag.variable: "no\nsense"})
+
+
+@pytest.mark.parametrize(
+    ("text", "value"), [("true", True), ("TRUE", True), ("1", True), ("False", False), ("0", False)]
+)
+def test_truth_in_variables(*, text: str, value: bool) -> None:
+    """A flag without a value is set or unset by a variable."""
+    _, values = parse([], {"BINANCE_FUTURES_EXPORTER_CONFIG_CHECK": text})
+
+    assert value is values.config_check
+
+
+@pytest.mark.parametrize("text", ["yes", "on", "2", "truee", "-"])
+def test_other_words_are_no_truth(text: str) -> None:
+    """A variable for a flag without a value must be true or false."""
+    variable = "BINANCE_FUTURES_EXPORTER_CONFIG_CHECK"
+
+    assert f"{PROGRAM}: {variable}: write true or false, not {text!r}\n" == refusal_of([], {variable: text})
+
+
+def test_listen_address_is_repeatable() -> None:
+    """Several addresses are several flags, or one variable with commas."""
+    addresses = [ListenAddress("127.0.0.1", 1), ListenAddress("::1", 2)]
+    _, by_flags = parse(["--web.listen-address", "127.0.0.1:1", "--web.listen-address=[::1]:2"], {})
+    _, by_variable = parse([], {"BINANCE_FUTURES_EXPORTER_WEB_LISTEN_ADDRESS": "127.0.0.1:1, [::1]:2"})
+
+    assert addresses == by_flags.web_listen_address
+    assert addresses == by_variable.web_listen_address
+
+
+NO_ADDRESS = "is not an address: write host:port, [IPv6]:port or :port"
+WRONG = [
+    ("run", "--web.listen-address", "localhost", f"'localhost' {NO_ADDRESS}"),
+    ("run", "--web.listen-address", ":1x", f"':1x' {NO_ADDRESS}"),
+    ("demo", "--web.listen-address", ":65536", f"':65536' {NO_ADDRESS}"),
+    ("simulate", "--listen-address", "::1:1", f"'::1:1' {NO_ADDRESS}"),
+    *(
+        ("run", "--web.telemetry-path", text, f"{text!r} is not a path like /metrics")
+        for text in ("metrics", "/", "/metrics/", "/-/metrics", "//metrics", "/a?b", "/{path}", "/a b", "/a%20b")
+    ),
+    (
+        "demo",
+        "--interval",
+        "5",
+        "must be a duration with its unit, such as 15s, 1m30s or 500ms: a number alone has none",
+    ),
+    ("demo", "--interval", "fast", "must be a duration such as 15s, 1m30s or 500ms"),
+    ("demo", "--interval", "99ms", "'99ms' is not from 100ms to 1h"),
+    ("demo", "--interval", "2h", "'2h' is not from 100ms to 1h"),
+    ("demo", "--speed", "fast", "could not convert string to float: 'fast'"),
+    *(
+        ("simulate", "--speed", text, f"{text!r} is not a number above 0 and up to 10000")
+        for text in ("0", "-1", "nan", "inf", "10001")
+    ),
+    ("demo", "--seed", "x", "invalid int value: 'x'"),
+    ("run", "--log.level", "loud", "invalid choice: 'loud' (choose from 'debug', 'info', 'warning', 'error')"),
+    ("run", "--log.format", "xml", "invalid choice: 'xml' (choose from 'logfmt', 'json')"),
+]
+
+
+@pytest.mark.parametrize(("command", "name", "text", "words"), WRONG)
+def test_wrong_values_are_refused(command: str, name: str, text: str, words: str) -> None:
+    """A wrong value is refused in words that name the flag or the variable it came by."""
+    (flag,) = [flag for flag in FLAGS[command] if flag.name == name]
+    program = PROGRAM if command == "run" else f"{PROGRAM} {command}"
+
+    by_flag = refusal_of([command, f"{name}={text}"])
+    by_variable = refusal_of([command], {flag.variable: text})
+
+    assert f"{program}: argument {name}: {words}\ntry: {program} --help\n" == by_flag
+    assert f"{program}: {flag.variable}: {words}\ntry: {program} --help\n" == by_variable
+
+
+@pytest.mark.parametrize("text", [",", ":1,", ":1,,:2", ":1;:2"])
+def test_wrong_list_of_addresses(text: str) -> None:
+    """One wrong address among several is refused."""
+    variable = "BINANCE_FUTURES_EXPORTER_WEB_LISTEN_ADDRESS"
+
+    assert refusal_of([], {variable: text}).startswith(f"{PROGRAM}: {variable}: ")
+
+
+@pytest.mark.parametrize(
+    ("argv", "words"),
+    [
+        (["--nonsense"], "unrecognized arguments: --nonsense"),
+        (["nonsense"], "unrecognized arguments: nonsense"),
+        (["run", "--speed", "2"], "unrecognized arguments: --speed 2"),
+        (["--log.lev", "debug"], "unrecognized arguments: --log.lev debug"),
+        (["--config.file"], "argument --config.file: expected one argument"),
+        (["--config.check=yes"], "argument --config.check: ignored explicit argument 'yes'"),
+        (["--log.level", "debug", "demo"], "unrecognized arguments: demo"),
+    ],
+)
+def test_wrong_calls_are_refused(argv: list[str], words: str) -> None:
+    """Unknown flags and commands, shortened flags and missing values are refused."""
+    assert f"{PROGRAM}: {words}\ntry: {PROGRAM} --help\n" == refusal_of(argv)
+
+
+def test_run_needs_no_word() -> None:
+    """Without a command the program runs."""
+    assert parse([], {})[0] == "run"
+    assert parse(["run"], {}) == parse([], {})
+
+
+@pytest.mark.parametrize("argv", [[], *([command] for command in COMMANDS)])
+@pytest.mark.parametrize("flag", ["-h", "--help"])
+def test_help(argv: list[str], flag: str) -> None:
+    """Help names every flag, how its variables are called and, without a command, all commands, in 80 columns."""
+    with pytest.raises(Usage) as caught:
+        parse([*argv, flag, "--log.level=debug"], {})
+    text = str(caught.value)
+    command = argv[0] if argv else "run"
+
+    assert caught.value.exit_code == 0
+    assert [] == [each.name for each in (*FLAGS[command], *FLAGS["run"][-2:]) if f"\n  {each.name}" not in text]
+    assert FLAGS[command][-1].variable in text
+    assert max(map(len, text.splitlines())) <= 80
+    assert all((f"\n  {name} " in text) is (command == "run") for name in COMMANDS)
+
+
+@pytest.mark.parametrize(
+    "argv", [["--version"], ["run", "--version"], ["demo", "--version"], ["simulate", "--version"]]
+)
+def test_version(argv: list[str]) -> None:
+    """The version is told, whatever a variable says."""
+    with pytest.raises(Usage) as caught:
+        parse([*argv, "--version"], {"BINANCE_FUTURES_EXPORTER_LOG_LEVEL": "loud"})
+
+    assert caught.value.exit_code == 0
+    assert f"{PROGRAM}, version {exporter.__version__} " in str(caught.value)

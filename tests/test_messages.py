@@ -1,0 +1,450 @@
+"""The wire: what is sent, what well-formed answers hold, and what ill-formed ones are told of."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from msgspec import Raw
+
+from exporter.binance.errors import Action, DecodeError, Reason, Verdict, classify
+from exporter.binance.messages import (
+    WEIGHT,
+    AccountStatus,
+    AssetBalance,
+    Envelope,
+    FrameKind,
+    Method,
+    Position,
+    RateLimit,
+    decode_account_status,
+    decode_envelope,
+    decode_error,
+    decode_event_name,
+    decode_request_weight,
+    decode_session_status,
+    encode_request,
+)
+
+TIME_MS = 1625474304765
+TOTALS = {
+    "totalInitialMargin": ("initial_margin", 21.5921),
+    "totalMaintMargin": ("maintenance_margin", 0.863684),
+    "totalWalletBalance": ("wallet_balance", 103.12345678),
+    "totalUnrealizedProfit": ("unrealized_pnl", -1.23),
+    "totalMarginBalance": ("margin_balance", 101.89345678),
+    "totalPositionInitialMargin": ("position_initial_margin", 21.25),
+    "totalOpenOrderInitialMargin": ("open_order_initial_margin", 0.3421),
+    "totalCrossWalletBalance": ("cross_wallet_balance", 99.5),
+    "totalCrossUnPnl": ("cross_unrealized_pnl", -1.5),
+    "availableBalance": ("available_balance", 80.30135678),
+    "maxWithdrawAmount": ("max_withdraw_amount", 79.0),
+}
+ASSET = {
+    "walletBalance": ("wallet_balance", 1.0),
+    "unrealizedProfit": ("unrealized_pnl", -2.25),
+    "marginBalance": ("margin_balance", 3.0),
+    "maintMargin": ("maintenance_margin", 4.0),
+    "initialMargin": ("initial_margin", 5.0),
+    "positionInitialMargin": ("position_initial_margin", 6.0),
+    "openOrderInitialMargin": ("open_order_initial_margin", 7.0),
+    "crossWalletBalance": ("cross_wallet_balance", 8.0),
+    "crossUnPnl": ("cross_unrealized_pnl", -9.0),
+    "availableBalance": ("available_balance", 10.0),
+    "maxWithdrawAmount": ("max_withdraw_amount", 11.0),
+}
+POSITION = {
+    "unrealizedProfit": ("unrealized_pnl", -1.23),
+    "isolatedMargin": ("isolated_margin", 12.0),
+    "notional": ("notional", -215.921),
+    "isolatedWallet": ("isolated_wallet_balance", 13.0),
+    "initialMargin": ("initial_margin", 14.0),
+    "maintMargin": ("maintenance_margin", 15.0),
+}
+# Where each figure stands, as a path within the result.
+FIGURES = [
+    *((name,) for name in TOTALS),
+    *(("assets", 0, name) for name in ASSET),
+    *(("positions", 0, name) for name in (*POSITION, "positionAmt")),
+]
+OPTIONAL = [
+    *FIGURES[:-1],
+    ("assets", 0, "marginAvailable"),
+    ("assets", 0, "updateTime"),
+    ("positions", 0, "updateTime"),
+]
+REQUIRED: list[tuple[tuple[str | int, ...], object]] = [
+    (("assets",), {}),
+    (("assets",), "[]"),
+    (("assets", 0), "USDT"),
+    (("assets", 0, "asset"), 1),
+    (("positions",), False),
+    (("positions", 0), []),
+    (("positions", 0, "symbol"), 1),
+    (("positions", 0, "positionSide"), True),
+    (("positions", 0, "positionAmt"), {}),
+]
+
+
+def texts(figures: dict[str, tuple[str, float]]) -> dict[str, object]:
+    """Return the figures as Binance writes them."""
+    return {name: f"{value:.8f}" for name, (_, value) in figures.items()}
+
+
+def attributes(figures: dict[str, tuple[str, float]]) -> dict[str, Any]:
+    """Return the figures under our names."""
+    return dict(figures.values())
+
+
+def a_result() -> dict[str, Any]:
+    """Return a result of v2/account.status with every field, each figure different."""
+    asset = {"asset": "USDT", **texts(ASSET), "marginAvailable": True, "updateTime": TIME_MS}
+    position = {"symbol": "币安人生USDT", "positionSide": "SHORT", "positionAmt": "-0.002", **texts(POSITION)}
+    return {**texts(TOTALS), "assets": [asset], "positions": [{**position, "updateTime": TIME_MS + 1}]}
+
+
+def spoilt(path: tuple[str | int, ...], json_value: str | None) -> Raw:
+    """Return the full result with other JSON at `path`, or without it."""
+    result = a_result()
+    inner: Any = result
+    for step in path[:-1]:
+        inner = inner[step]
+    if json_value is None:
+        del inner[path[-1]]
+    else:
+        inner[path[-1]] = "@@"
+    return Raw(json.dumps(result).replace('"@@"', json_value or "").encode())
+
+
+def path_text(path: tuple[str | int, ...]) -> str:
+    """Return a path as errors tell it."""
+    return "result" + "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in path)
+
+
+def fault_of(result: Raw) -> tuple[str, str]:
+    """Return the path and the text of the fault in a result."""
+    with pytest.raises(DecodeError) as caught:
+        decode_account_status(result)
+    return caught.value.path, str(caught.value)
+
+
+def envelope(frame: str) -> Envelope:
+    """Return the envelope of a frame that has one."""
+    decoded = decode_envelope(frame)
+    assert decoded is not None
+    return decoded
+
+
+class TestRequests:
+    """What is sent."""
+
+    def test_request_is_one_json_object(self) -> None:
+        """A request holds its id, its method and its parameters, numbers as numbers."""
+        frame = encode_request(7, Method.ACCOUNT_STATUS, {"apiKey": "币", "timestamp": 1, "recvWindow": 5000})
+        expected = {
+            "id": 7,
+            "method": "v2/account.status",
+            "params": {"apiKey": "币", "timestamp": 1, "recvWindow": 5000},
+        }
+
+        assert expected == json.loads(frame)
+
+    def test_request_without_parameters_has_none(self) -> None:
+        """A request without parameters says nothing of them."""
+        assert {"id": 1, "method": "session.status"} == json.loads(encode_request(1, Method.SESSION_STATUS, {}))
+
+    @pytest.mark.parametrize("method", ["order.place", "v2/account.balance", "session.logon", "", "V2/ACCOUNT.STATUS"])
+    def test_method_outside_the_closed_list_is_refused(self, method: str) -> None:
+        """A method that is not on the list cannot be sent."""
+        with pytest.raises(ValueError, match="is not a valid Method"):
+            encode_request(1, method, {})  # type: ignore[arg-type]
+
+    def test_every_method_has_its_weight(self) -> None:
+        """Only queries are on the list, and each has a weight above zero."""
+        assert set(Method) == {method for method, weight in WEIGHT.items() if weight > 0}
+        assert [] == [method for method in Method if not method.endswith(".status")]
+
+
+class TestAccountStatus:
+    """The result of v2/account.status."""
+
+    def test_every_field_lands_where_it_belongs(self) -> None:
+        """Every total, asset figure and position figure is read under its own name."""
+        asset = AssetBalance(asset="USDT", margin_available=True, update_time_ms=TIME_MS, **attributes(ASSET))
+        position = Position(
+            symbol="币安人生USDT",
+            position_side="SHORT",
+            amount=-0.002,
+            update_time_ms=TIME_MS + 1,
+            **attributes(POSITION),
+        )
+        expected = AccountStatus(assets=(asset,), positions=(position,), **attributes(TOTALS))
+        whole = envelope(json.dumps({"id": "1", "status": 200, "result": a_result()}))
+
+        assert expected == decode_account_status(whole.result)
+
+    @pytest.mark.parametrize("json_value", [None, "null"])
+    @pytest.mark.parametrize("path", OPTIONAL, ids=path_text)
+    def test_missing_figure_is_none_and_alone(self, path: tuple[str | int, ...], json_value: str | None) -> None:
+        """A figure that is missing or null is None, and nothing else changes."""
+        decoded = msgspec.to_builtins(decode_account_status(spoilt(path, json_value)))
+        whole = msgspec.to_builtins(decode_account_status(spoilt(path, "1")))
+        for step in path[:-1]:
+            decoded, whole = decoded[step], whole[step]
+
+        assert None is decoded.pop(path[-1])
+        assert (whole.pop(path[-1]), whole) == (1, decoded)
+
+    @given(st.dictionaries(st.text(), st.recursive(st.none() | st.floats() | st.text(), st.lists, max_leaves=5)))
+    def test_unknown_fields_are_ignored(self, unknown: dict[str, object]) -> None:
+        """Fields that nobody has heard of change nothing, wherever they stand and whatever they hold."""
+        result = a_result()
+        expected = decode_account_status(Raw(json.dumps(result).encode()))
+        more = {f"new {name}": value for name, value in unknown.items()}
+        more_of_all = more | result | {name: [more | result[name][0]] for name in ("assets", "positions")}
+
+        assert expected == decode_account_status(Raw(msgspec.json.encode(more_of_all)))
+
+    def test_empty_lists_are_an_account_without_positions(self) -> None:
+        """An account without assets and positions is decoded as such."""
+        decoded = decode_account_status(Raw(b'{"assets":[],"positions":[]}'))
+
+        assert ((), (), None) == (decoded.assets, decoded.positions, decoded.wallet_balance)
+
+    @pytest.mark.parametrize(
+        ("json_value", "figure"),
+        [
+            ('"-0.00000000"', 0.0),
+            ("1.5", 1.5),
+            ("-3", -3.0),
+            ('"1e-7"', 1e-7),
+            ('"123456789.12345678"', 123456789.12345678),
+        ],
+    )
+    def test_figure_is_a_number_or_its_text(self, json_value: str, figure: float) -> None:
+        """A figure may come as a decimal string or as a number."""
+        assert figure == decode_account_status(spoilt(("totalWalletBalance",), json_value)).wallet_balance
+
+    @pytest.mark.parametrize(
+        "json_value",
+        [
+            *('"NaN"', '"nan"', '"-nan"', '"inf"', '"-inf"', '"Infinity"', '"1e400"', '"-1e400"', "1e400"),
+            *("true", "false", '""', '" "', '" 1 "', '"1_000"', '"0x10"', '"1,5"', '"abc"', "[]", "[1]", "{}"),
+        ],
+    )
+    def test_no_number_as_a_figure_is_told_with_its_path(self, json_value: str) -> None:
+        """What is no finite number fails with the figure's path, at every place a figure can stand."""
+        assert [path_text(path) for path in FIGURES] == [fault_of(spoilt(path, json_value))[0] for path in FIGURES]
+
+    @pytest.mark.parametrize(("path", "wrong"), REQUIRED, ids=str)
+    def test_required_field_null_or_of_another_kind_is_told_with_its_path(
+        self, path: tuple[str | int, ...], wrong: object
+    ) -> None:
+        """What an account cannot be without must be there and of its kind, else its path is told."""
+        paths = [fault_of(spoilt(path, json_value))[0] for json_value in ("null", json.dumps(wrong))]
+
+        assert [path_text(path)] * 2 == paths
+
+    @pytest.mark.parametrize("path", [path for path, _ in REQUIRED if isinstance(path[-1], str)], ids=path_text)
+    def test_required_field_missing_is_told_by_its_name(self, path: tuple[str | int, ...]) -> None:
+        """A missing field is told by its own path."""
+        assert (path_text(path), f"{path_text(path)}: is missing") == fault_of(spoilt(path, None))
+
+    @pytest.mark.parametrize(
+        ("path", "json_value"),
+        [
+            (("positions", 0, "updateTime"), "-1"),
+            (("positions", 0, "updateTime"), "1.5"),
+            (("assets", 0, "updateTime"), '"soon"'),
+            (("assets", 0, "marginAvailable"), '"perhaps"'),
+            (("assets", 0, "marginAvailable"), "2"),
+        ],
+    )
+    def test_time_or_flag_of_another_kind_is_told_with_its_path(
+        self, path: tuple[str | int, ...], json_value: str
+    ) -> None:
+        """A time is whole milliseconds and a flag is a boolean, else the path is told."""
+        assert path_text(path) == fault_of(spoilt(path, json_value))[0]
+
+    def test_path_names_the_row(self) -> None:
+        """A fault in a later row is told with that row's number, and without the value."""
+        result = a_result()
+        result["positions"] += [{**result["positions"][0], "notional": "203.0.113.7"}]
+
+        assert (
+            "result.positions[1].notional",
+            "result.positions[1].notional: Expected `float | null`, got `str`",
+        ) == fault_of(Raw(json.dumps(result).encode()))
+
+    @pytest.mark.parametrize(
+        "result",
+        [
+            *(b"", b"null", b"[]", b'"x"', b"7", b'{"assets":[{"asset":"US', b"{]", b"\xff"),
+            b'{"assets":[],"positions":[],"x":' + b"[" * 100_000 + b"]" * 100_000 + b"}",
+        ],
+        ids=lambda result: repr(result[:16]),
+    )
+    def test_result_that_is_no_object_is_told(self, result: bytes) -> None:
+        """A result that is missing, null, no object, cut off or too deep fails as a whole."""
+        assert "result" == fault_of(Raw(result))[0]
+
+
+class TestSessionStatus:
+    """The result of session.status."""
+
+    @pytest.mark.parametrize(
+        "result", [b'{"apiKey":null,"serverTime":1649729878532}', b'{"serverTime":"1649729878532"}']
+    )
+    def test_exchange_time_is_read(self, result: bytes) -> None:
+        """The exchange's time is read, whatever else there is."""
+        assert 1649729878532 == decode_session_status(Raw(result)).server_time_ms
+
+    @pytest.mark.parametrize(
+        ("result", "path"),
+        [
+            (b'{"serverTime":null}', "result.serverTime"),
+            (b'{"serverTime":-1}', "result.serverTime"),
+            (b'{"serverTime":1.5}', "result.serverTime"),
+            (b"{}", "result.serverTime"),
+            (b"null", "result"),
+            (b"", "result"),
+        ],
+    )
+    def test_answer_without_a_time_fails(self, result: bytes, path: str) -> None:
+        """An answer that tells no time fails with the path."""
+        with pytest.raises(DecodeError) as caught:
+            decode_session_status(Raw(result))
+
+        assert path == caught.value.path
+
+
+class TestEnvelopes:
+    """The frame around every answer."""
+
+    @pytest.mark.parametrize(
+        ("frame", "kind"),
+        [
+            ('{"id":1,"status":200,"result":{}}', FrameKind.ANSWER),
+            ('{"id":"1","status":400,"error":{}}', FrameKind.ANSWER),
+            ('{"id":0,"event":{"e":"x"}}', FrameKind.ANSWER),
+            ('{"id":null,"status":401,"error":{"code":-2015,"msg":"revoked"}}', FrameKind.NULL_ID),
+            ('{"status":200,"result":{}}', FrameKind.NULL_ID),
+            ('{"error":{"code":-1000}}', FrameKind.NULL_ID),
+            ('{"event":{"e":"serverShutdown","E":1}}', FrameKind.EVENT),
+            ('{"id":null,"event":{"e":"serverShutdown"},"new":[1]}', FrameKind.EVENT),
+            ('{"id":null,"error":null,"event":{"e":"serverShutdown"}}', FrameKind.EVENT),
+            ("{}", FrameKind.EVENT),
+        ],
+    )
+    def test_frame_is_an_answer_an_error_for_nobody_or_an_event(self, frame: str, kind: FrameKind) -> None:
+        """A frame with an id is an answer, one with a status or an error belongs to nobody, the rest are events."""
+        assert kind is envelope(frame).kind
+
+    @pytest.mark.parametrize(
+        ("frame", "expected"),
+        [
+            ('{"id":1,"status":"200"}', (1, 200)),
+            ('{"id":"1"}', ("1", None)),
+            ('{"id":"abc","status":418}', ("abc", 418)),
+        ],
+    )
+    def test_id_and_status_are_read(self, frame: str, expected: tuple[int | str, int | None]) -> None:
+        """The id keeps its kind, number or text; the status is a number."""
+        assert expected == (envelope(frame).id, envelope(frame).status)
+
+    @pytest.mark.parametrize(
+        "frame",
+        [
+            *("", "hello", "null", "[]", '"x"', "1", '{"id":1', '{"id":true}', '{"id":1.5}', '{"id":1} {"id":2}'),
+            *('{"id":1,"status":"x"}', '{"id":[]}', '{"id":"\\ud800"}', "\ud800", "<html>"),
+            '{"id":1,"result":' + "[" * 100_000 + "]" * 100_000 + "}",
+        ],
+        ids=lambda frame: ascii(frame[:20]),
+    )
+    def test_anything_else_is_none(self, frame: str) -> None:
+        """A frame that is no envelope is None, never an exception."""
+        assert None is decode_envelope(frame)
+
+    @pytest.mark.parametrize(
+        ("event", "name"),
+        [(b'{"e":"serverShutdown","E":1}', "serverShutdown"), (b'{"e":5}', ""), (b"{}", ""), (b"[]", ""), (b"", "")],
+    )
+    def test_event_is_named_where_it_has_a_name(self, event: bytes, name: str) -> None:
+        """An event's name is its text `e`, else nothing."""
+        assert name == decode_event_name(Raw(event))
+
+
+class TestErrors:
+    """The error of an answer."""
+
+    @pytest.mark.parametrize(
+        ("error", "code", "text", "times"),
+        [
+            ('{"code":-1121,"msg":"Invalid symbol."}', -1121, "Invalid symbol.", (None, None)),
+            ('{"code":"-1121","msg":"Invalid symbol."}', -1121, "Invalid symbol.", (None, None)),
+            (
+                '{"code":-1003,"msg":"Banned","data":{"serverTime":1659146300000,"retryAfter":1659146400000}}',
+                *(-1003, "Banned", (1659146400000, 1659146300000)),
+            ),
+            ('{"code":-1003,"msg":"x","data":{"retryAfter":"1659146400000"}}', -1003, "x", (1659146400000, None)),
+            ('{"code":-1003,"msg":"x","data":{"retryAfter":-1}}', -1003, "x", (None, None)),
+            ('{"code":-1003,"msg":"x","data":null}', -1003, "x", (None, None)),
+            ('{"code":-1003,"msg":"x","data":[]}', -1003, "x", (None, None)),
+            ('{"code":-1003}', -1003, "", (None, None)),
+            ('{"msg":"words"}', None, "words", (None, None)),
+            ('{"239999":"The system is under maintenance"}', None, "The system is under maintenance", (None, None)),
+            ('{"1":2,"3":"","239999":"maintenance"}', None, "maintenance", (None, None)),
+            *((error, None, "", (None, None)) for error in ("{}", "null", "[]", '"down"', "7", '{"x":{}}')),
+        ],
+    )
+    def test_all_that_can_be_made_out_is_told(
+        self, error: str, code: int | None, text: str, times: tuple[int | None, int | None]
+    ) -> None:
+        """Code, text and times of an error are told where they are there, and nothing fails where not."""
+        told = decode_error(envelope(f'{{"id":1,"status":400,"error":{error}}}'))
+
+        assert (400, code, text, times) == (told.status, told.code, told.text, (told.retry_at_ms, told.server_time_ms))
+
+    def test_status_alone_is_an_error(self) -> None:
+        """An answer with a bad status and no error is an error that the status decides."""
+        told = decode_error(envelope('{"id":1,"status":418}'))
+
+        assert Verdict(Action.WAIT, Reason.BANNED) == classify(told)
+
+
+WEIGHT_ROW = {"rateLimitType": "REQUEST_WEIGHT", "interval": "MINUTE", "intervalNum": 1, "limit": 2400, "count": 10}
+WEIGHT_LIMIT = RateLimit(kind="REQUEST_WEIGHT", interval="MINUTE", interval_num=1, limit=2400, count=10)
+
+
+class TestRateLimits:
+    """The rateLimits of an answer."""
+
+    @pytest.mark.parametrize(
+        "rows",
+        [
+            [WEIGHT_ROW],
+            [WEIGHT_ROW | {"limit": "2400", "count": "10"}],
+            [WEIGHT_ROW, WEIGHT_ROW | {"count": 99}],
+            [
+                *(WEIGHT_ROW | {"rateLimitType": "ORDERS"}, WEIGHT_ROW | {"interval": "DAY"}),
+                *(WEIGHT_ROW | {"intervalNum": 5}, {}, None, 7, "x", WEIGHT_ROW | {"limit": None}),
+                WEIGHT_ROW,
+            ],
+        ],
+        ids=["alone", "as text", "twice", "among others"],
+    )
+    def test_weight_a_minute_is_found(self, rows: list[object]) -> None:
+        """The row of the request weight a minute is found among others and broken ones."""
+        assert WEIGHT_LIMIT == decode_request_weight(Raw(json.dumps(rows).encode()))
+
+    @pytest.mark.parametrize(
+        "rate_limits",
+        [b"", b"null", b"[]", b"{}", b'"x"', b"[null]", b"[", json.dumps([WEIGHT_ROW | {"count": 1.5}]).encode()],
+    )
+    def test_hidden_or_broken_limits_are_none(self, rate_limits: bytes) -> None:
+        """Limits that are hidden or make no sense are None, never an exception."""
+        assert None is decode_request_weight(Raw(rate_limits))

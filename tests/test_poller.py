@@ -1,0 +1,350 @@
+from __future__ import annotations
+
+import asyncio
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from conftest import Monotonic, Polled, connected, until
+
+from exporter.account.snapshot import AssetMode
+from exporter.binance.errors import Reason
+from exporter.binance.signing import Credentials, Secret
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from exporter.binance.connection import Connection
+    from exporter.simulator import SimulatedExchange
+
+Answer = dict[str, Any]
+STATUS = "v2/account.status"
+
+
+def status_queries(exchange: SimulatedExchange) -> int:
+    """Count the account queries that the exchange has got."""
+    return sum(received.method == STATUS for received in exchange.received)
+
+
+def error(status: int, code: int, text: str = "no") -> Callable[[Answer], Answer]:
+    """Make an answer an error."""
+    return lambda answer: {"id": answer["id"], "status": status, "error": {"code": code, "msg": text}}
+
+
+def altered(alter: Callable[[Answer], object]) -> Callable[[Answer], Answer]:
+    """Alter the result of an answer in place."""
+
+    def altering(answer: Answer) -> Answer:
+        alter(answer["result"])
+        return answer
+
+    return altering
+
+
+def pass_time(exchange: SimulatedExchange, connection: Connection, monotonic: Monotonic, seconds: float) -> None:
+    """Move the program's clock ahead, and its idea of the exchange's time back to the truth."""
+    monotonic.ahead += seconds
+    connection.clock.learn(int(exchange.server_time() * 1000), monotonic(), monotonic())
+
+
+async def test_good_poll_publishes(exchange: SimulatedExchange) -> None:
+    """A good answer becomes one complete snapshot, and the account is up and fresh."""
+    async with connected(exchange.url) as connection:
+        polled = Polled(exchange, connection)
+        state = await polled.poll()
+        now = connection.clock.monotonic()
+
+    (snapshot,) = polled.snapshots
+    assert ["BTCUSDT"] == [position.symbol for position in snapshot.positions]
+    assert AssetMode.SINGLE is snapshot.asset_mode is state.asset_mode
+    assert (1, 0, 1) == (state.polls, sum(state.failures.values()), polled.polls_over)
+    assert snapshot.answered_at == state.answered_at
+    assert state.up(now)
+    assert state.first_poll_over
+    assert state.last_success_unix
+
+
+async def test_null_error_is_none(exchange: SimulatedExchange) -> None:
+    """An answer whose error is null is a good one."""
+    async with connected(exchange.url) as connection:
+        polled = Polled(exchange, connection)
+        with exchange.replace_answer(STATUS, "alice", lambda answer: answer | {"error": None}):
+            state = await polled.poll()
+
+    assert state.last_poll_succeeded
+
+
+async def test_closed_position_is_gone_at_the_next_poll(exchange: SimulatedExchange) -> None:
+    """A position that was closed is not in the next snapshot."""
+    async with connected(exchange.url) as connection:
+        polled = Polled(exchange, connection)
+        await polled.poll()
+        exchange.account("alice").close("BTCUSDT")
+        await polled.poll()
+
+    assert [1, 0] == [snapshot.open_positions for snapshot in polled.snapshots]
+
+
+async def test_configured_mode_wins(exchange: SimulatedExchange) -> None:
+    """The asset mode of the configuration is believed over what the figures look like."""
+    async with connected(exchange.url) as connection:
+        polled = Polled(exchange, connection, asset_mode=AssetMode.MULTI)
+        await polled.poll()
+
+    assert "USD" == polled.snapshots[0].currency
+
+
+async def test_wrong_secret_is_refused_and_left_alone(exchange: SimulatedExchange, logged: list[Any]) -> None:
+    """A wrong secret is told once with what to check, is not tried at every interval, and leaves others alone."""
+    monotonic = Monotonic()
+    api_key = Secret(exchange.accounts["alice"].api_key)
+    wrong = Credentials.hmac(api_key, Secret("not-the-secret"))
+    async with connected(exchange.url, monotonic=monotonic) as connection:
+        alice = Polled(exchange, connection, credentials=wrong)
+        for _ in range(4):
+            await alice.poll()
+        bob = await Polled(exchange, connection, "bob").poll()
+        asked = status_queries(exchange)
+        pass_time(exchange, connection, monotonic, 293)  # the grid's point that lies 300 seconds after the first
+        await alice.poll()
+
+    assert bob.last_poll_succeeded
+    assert 2 == asked
+    assert 3 == status_queries(exchange)
+    assert {Reason.REFUSED: 5} == alice.state.failures
+    assert not alice.state.last_poll_succeeded
+    (event,) = [event for event in logged if event["event"] == "poll failed"]
+    assert "check that the secret or private key belongs to this API key" == event["advice"]
+    assert ("alice", "refused", "warning") == (event["account"], event["reason"], event["log_level"])
+    assert 300.0 == event["retry_in_seconds"]
+
+
+async def test_restored_key_is_taken_up(exchange: SimulatedExchange, logged: list[Any]) -> None:
+    """A key that is mended without a restart is polled again after the five minutes."""
+    monotonic = Monotonic()
+    async with connected(exchange.url, monotonic=monotonic) as connection:
+        alice = Polled(exchange, connection)
+        exchange.revoke("alice")
+        await alice.poll()
+        exchange.restore("alice")
+        monotonic.ahead += 300
+        state = await alice.poll()
+
+    assert state.last_poll_succeeded
+    assert ["poll failed", "poll succeeded again"] == [one["event"] for one in logged if "poll" in one["event"]]
+
+
+async def test_stepped_clock_costs_no_poll(exchange: SimulatedExchange) -> None:
+    """When the exchange finds the timestamp wrong the time is learnt anew and the poll still succeeds."""
+    async with connected(exchange.url) as connection:
+        polled = Polled(exchange, connection)
+        with exchange.skew_clock(20.0):
+            state = await polled.poll()
+
+    assert state.last_poll_succeeded
+    assert 2 == status_queries(exchange)
+
+
+async def test_clock_that_cannot_be_mended(exchange: SimulatedExchange) -> None:
+    """A timestamp that is refused even after learning the time fails the poll with reason clock."""
+    async with connected(exchange.url) as connection:
+        polled = Polled(exchange, connection)
+        with exchange.replace_answer(STATUS, "alice", error(400, -1021)):
+            state = await polled.poll()
+
+    assert {Reason.CLOCK: 1} == state.failures
+    assert 2 == status_queries(exchange)
+
+
+async def test_time_that_is_not_told_in_time(exchange: SimulatedExchange) -> None:
+    """A poll ends by its deadline also when the question for the time is not answered."""
+    async with connected(exchange.url) as connection:
+        polled = Polled(exchange, connection)
+        with (
+            exchange.replace_answer(STATUS, "alice", error(400, -1021)),
+            exchange.replace_answer("session.status", None, lambda _: "unanswered"),
+        ):
+            state = await polled.poll(within=0.2)
+
+    assert {Reason.CLOCK: 1} == state.failures
+
+
+@pytest.mark.parametrize(
+    ("answer", "reason"),
+    [
+        (error(500, -1000), Reason.EXCHANGE),
+        (error(400, -2015), Reason.REFUSED),
+        (error(404, -5000), Reason.REFUSED),
+        (error(429, -1003), Reason.RATE_LIMITED),
+        (error(418, -1003), Reason.BANNED),
+        (lambda answer: {"id": answer["id"]}, Reason.PROTOCOL),
+        (lambda answer: {"id": answer["id"], "status": 200}, Reason.DECODE),
+        (lambda answer: {"id": answer["id"], "status": 200, "result": None}, Reason.DECODE),
+        (altered(lambda result: result.pop("positions")), Reason.DECODE),
+        (altered(lambda result: result["assets"].append(result["assets"][0])), Reason.DECODE),
+        (altered(lambda result: result["positions"][0].update(notional="NaN")), Reason.DECODE),
+        (altered(lambda result: result.update(totalWalletBalance=[])), Reason.DECODE),
+    ],
+)
+async def test_failures_are_counted_by_reason(
+    exchange: SimulatedExchange, answer: Callable[[Answer], Answer], reason: Reason
+) -> None:
+    """A failed poll publishes nothing, counts one reason, and touches no other account."""
+    async with connected(exchange.url) as connection:
+        alice, bob = Polled(exchange, connection), Polled(exchange, connection, "bob")
+        await bob.poll()
+        with exchange.replace_answer(STATUS, "alice", answer):
+            state = await alice.poll()
+
+    assert [] == alice.snapshots
+    assert {reason: 1} == state.failures
+    assert state.last_failure
+    assert reason is state.last_failure.reason
+    assert state.first_poll_over
+    assert {} == bob.state.failures
+
+
+async def test_decode_failure_names_the_field(exchange: SimulatedExchange, logged: list[Any]) -> None:
+    """A broken answer is told with the path of the field, and the next poll goes on."""
+    async with connected(exchange.url) as connection:
+        polled = Polled(exchange, connection)
+        broken = altered(lambda result: result["positions"][0].update(positionAmt=None))
+        with exchange.replace_answer(STATUS, "alice", broken):
+            await polled.poll()
+        polled.poller._held_until = 0.0
+        state = await polled.poll()
+
+    assert state.last_poll_succeeded
+    (event,) = [event for event in logged if event["event"] == "poll failed"]
+    assert "result.positions[0].positionAmt: Expected `float`, got `null`" == event["error"]
+
+
+async def test_no_answer_counts_as_timeout(exchange: SimulatedExchange) -> None:
+    """A poll without an answer ends at the request's timeout, or when the next one is due, whichever comes first."""
+    async with connected(exchange.url) as connection:
+        slow = Polled(exchange, connection, request_timeout_seconds=0.05)
+        hurried = Polled(exchange, connection, "bob", request_timeout_seconds=60.0)
+        with exchange.lose_answers():
+            await slow.poll()
+            await hurried.poll(within=0.05)
+
+    assert {Reason.TIMEOUT: 1} == slow.state.failures == hurried.state.failures
+
+
+async def test_no_connection_counts_as_connection(exchange: SimulatedExchange) -> None:
+    """A due poll without a connection fails with that reason, and nothing is held back afterwards."""
+    async with connected(exchange.url) as connection:
+        polled = Polled(exchange, connection)
+        rejection = exchange.reject_handshake(503)
+        exchange.drop_connections()
+        await until(lambda: not connection.connected)
+        await polled.poll()
+        rejection.close()
+        await until(lambda: connection.connected)
+        state = await polled.poll()
+
+    assert {Reason.CONNECTION: 1} == state.failures
+    assert state.last_poll_succeeded
+
+
+async def test_ban_counts_every_due_poll(exchange: SimulatedExchange, logged: list[Any]) -> None:
+    """While the IP is banned due polls fail unsent, are told once, and polling resumes by itself."""
+    monotonic = Monotonic()
+    async with connected(exchange.url, monotonic=monotonic) as connection:
+        polled = Polled(exchange, connection)
+        with exchange.ban(600):
+            for _ in range(4):
+                await polled.poll()
+        banned = polled.state.failures[Reason.BANNED]
+        pass_time(exchange, connection, monotonic, 700)
+        state = await polled.poll()
+
+    assert (4, 2) == (banned, status_queries(exchange))
+    assert state.last_poll_succeeded
+    assert 2 == len([event for event in logged if event["event"] == "poll failed"])  # refused once, then not sent
+
+
+async def test_retries_back_off(exchange: SimulatedExchange) -> None:
+    """Failures of the exchange are asked again after 1, 2 and then 4 intervals; unsent due polls count, too."""
+    monotonic = Monotonic()
+    sent = []
+    async with connected(exchange.url, monotonic=monotonic) as connection:
+        polled = Polled(exchange, connection)
+        with exchange.replace_answer(STATUS, "alice", error(500, -1000)):
+            for _ in range(12):
+                before = status_queries(exchange)
+                await polled.poll()
+                sent.append(status_queries(exchange) - before)
+                pass_time(exchange, connection, monotonic, 15)
+        state = await polled.poll()
+
+    assert [1, 1, 0, 1, 0, 0, 0, 1, 0, 0, 0, 1] == sent
+    assert {Reason.EXCHANGE: 12 + 1} == state.failures
+    assert 13 == state.polls
+
+
+async def test_removed_method_is_logged_as_an_error(exchange: SimulatedExchange, logged: list[Any]) -> None:
+    """What an operator cannot mend is logged at error level, every five minutes and not at every poll."""
+    monotonic = Monotonic()
+    async with connected(exchange.url, monotonic=monotonic) as connection:
+        polled = Polled(exchange, connection)
+        with exchange.replace_answer(STATUS, "alice", error(404, -5000)):
+            for _ in range(3):
+                await polled.poll()
+                pass_time(exchange, connection, monotonic, 301)
+
+    assert ["error"] * 3 == [event["log_level"] for event in logged if event["event"] == "poll failed"]
+
+
+async def test_own_fault_does_not_end_polling(
+    exchange: SimulatedExchange, logged: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A fault of this program fails the poll, is logged with its traceback, and the next poll goes on."""
+    async with connected(exchange.url) as connection:
+        polled = Polled(exchange, connection)
+        with monkeypatch.context() as patch:
+            patch.setattr(polled.poller, "_publish", None)
+            await polled.poll()
+        state = await polled.poll()
+
+    assert {Reason.PROTOCOL: 1} == state.failures
+    assert state.last_poll_succeeded
+    assert "poll failed by a fault of this program" in {event["event"] for event in logged}
+
+
+async def test_polls_on_its_grid(exchange: SimulatedExchange) -> None:
+    """Polls go on at every point of the account's grid until cancelled."""
+    async with connected(exchange.url) as connection:
+        polled = Polled(exchange, connection, interval_seconds=0.02)
+        running = asyncio.create_task(polled.poller.run())
+        await until(partial(_polled, polled, 5))
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+
+    assert 5 <= len(polled.snapshots)
+
+
+def _polled(polled: Polled, times: int) -> bool:
+    return polled.polls_over >= times
+
+
+@pytest.mark.parametrize(
+    ("phase", "interval", "now", "expected"),
+    [
+        (0.0, 10.0, 3.0, 10.0),
+        (0.5, 10.0, 5.1, 15.0),
+        (0.5, 10.0, 27.0, 35.0),  # points that passed meanwhile are not made up for
+        (0.25, 20.0, 12.0, 25.0),  # a stretched interval has moved the grid
+        (0.0, 10.0, 9.9999999, 20.0),  # a clock that woke a little early does not poll twice
+    ],
+)
+async def test_next_point_of_the_grid(
+    exchange: SimulatedExchange, phase: float, interval: float, now: float, expected: float
+) -> None:
+    """The next due poll is the grid's first point after now."""
+    async with connected(exchange.url) as connection:
+        poller = Polled(exchange, connection, interval_seconds=interval).poller
+    poller._phase = phase
+    poller._monotonic = lambda: now
+
+    assert expected == pytest.approx(poller._next_due(0.0, now))

@@ -1,0 +1,188 @@
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from typing import TYPE_CHECKING
+
+import httpx
+import pytest
+from conftest import FAST, until
+from prometheus_client.parser import text_string_to_metric_families
+
+from exporter import config
+from exporter.service import Service, WebSettings
+from exporter.simulator.demo import write_configuration
+from exporter.web.server import ListenAddress
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+    from exporter.config import Config
+    from exporter.simulator import SimulatedExchange
+
+Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]
+
+
+def configured(exchange: SimulatedExchange, directory: Path, *, interval: str = "1s", extra: str = "") -> Config:
+    """Load a configuration for all accounts of an exchange, polled every second."""
+    path = write_configuration(exchange.url, exchange.accounts.values(), directory)
+    with path.open("a") as file:
+        file.write(f"poll: {{interval: {interval}, stale_after: 2s}}\n{extra}")
+    return config.load(path, {})
+
+
+@contextlib.asynccontextmanager
+async def serving(loaded: Config) -> AsyncIterator[httpx.AsyncClient]:
+    """Run the whole exporter on a free port; yield a client of it."""
+    service = Service(loaded, WebSettings(addresses=(ListenAddress("127.0.0.1", 0),)), FAST)
+    (url,) = service.bind()
+    stop = asyncio.Event()
+    running = asyncio.create_task(service.run(stop))
+    try:
+        async with httpx.AsyncClient(base_url=url) as client:
+            yield client
+    finally:
+        stop.set()
+        async with asyncio.timeout(30):
+            await running
+
+
+async def scrape(client: httpx.AsyncClient) -> Samples:
+    """Scrape once; fail on two samples with the same name and labels."""
+    answer = await client.get("/metrics")
+    assert 200 == answer.status_code
+    samples: Samples = {}
+    for family in text_string_to_metric_families(answer.text):
+        for sample in family.samples:
+            key = (sample.name, frozenset(sample.labels.items()))
+            assert key not in samples
+            samples[key] = sample.value
+    return samples
+
+
+def value(samples: Samples, name: str, **labels: str) -> float | None:
+    """Return the value of one series, None where there is none."""
+    return samples.get((f"binance_futures_{name}", frozenset(labels.items())))
+
+
+async def until_sample(client: httpx.AsyncClient, expected: float | None, name: str, **labels: str) -> Samples:
+    """Scrape until a series has a value (None: is gone); return that scrape."""
+    async with asyncio.timeout(30):
+        while True:
+            samples = await scrape(client)
+            if value(samples, name, **labels) == expected:
+                return samples
+
+
+async def test_serves_every_account(exchange: SimulatedExchange, tmp_path: Path) -> None:
+    """Each account's figures are served as the exchange has them, and the service is ready."""
+    async with serving(configured(exchange, tmp_path)) as client:
+        for name in ("alice", "bob"):
+            samples = await until_sample(client, 1.0, "up", account=name)
+        ready = await client.get("/-/ready")
+        exchange.account("alice")
+        status = {"account": "alice", "currency": "USDT"}
+
+    assert 200 == ready.status_code
+    assert 0.1 == value(samples, "position_amount", account="bob", symbol="BTCUSDT", position_side="BOTH")
+    assert 1.0 == value(samples, "account_open_positions", account="alice")
+    wallet, pnl = value(samples, "account_wallet_balance", **status), value(samples, "account_unrealized_pnl", **status)
+    assert wallet is not None
+    assert pnl is not None
+    assert wallet + pnl == pytest.approx(value(samples, "account_margin_balance", **status))
+
+
+async def test_before_the_first_answer(exchange: SimulatedExchange, tmp_path: Path) -> None:
+    """Before the first good answer an account is only known to be down; the service waits to be ready."""
+    with exchange.lose_answers():
+        async with serving(configured(exchange, tmp_path)) as client:
+            samples = await scrape(client)
+            ready = await client.get("/-/ready")
+            healthy = await client.get("/-/healthy")
+
+    assert (503, "not ready: no poll has ended yet of: alice, bob\n") == (ready.status_code, ready.text)
+    assert 200 == healthy.status_code
+    assert 0.0 == value(samples, "up", account="alice") == value(samples, "up", account="bob")
+    shown = {name for name, labels in samples if ("account", "alice") in labels}
+    assert not {name for name in shown if name.startswith(("binance_futures_asset", "binance_futures_position"))}
+    assert "binance_futures_account_open_positions" not in shown
+    assert "binance_futures_last_success_timestamp_seconds" not in shown
+
+
+async def test_ready_although_the_exchange_is_down(exchange: SimulatedExchange, tmp_path: Path) -> None:
+    """An exchange that cannot be reached does not keep the service from being ready."""
+    with exchange.reject_handshake(503):
+        async with serving(configured(exchange, tmp_path)) as client:
+            await until_sample(client, 1.0, "poll_failures_total", account="bob", reason="connection")
+            ready = await client.get("/-/ready")
+
+    assert 200 == ready.status_code
+
+
+async def test_closed_position_vanishes(exchange: SimulatedExchange, tmp_path: Path) -> None:
+    """All series of a position are gone at the poll after it was closed; the account's go on."""
+    position = {"account": "alice", "symbol": "BTCUSDT", "position_side": "BOTH"}
+    async with serving(configured(exchange, tmp_path)) as client:
+        await until_sample(client, 0.1, "position_amount", **position)
+        exchange.account("alice").close("BTCUSDT")
+        samples = await until_sample(client, None, "position_amount", **position)
+
+    assert not [name for name, labels in samples if frozenset(position.items()) <= labels]
+    assert 0.0 == value(samples, "account_open_positions", account="alice")
+
+
+async def test_stale_figures_vanish_and_come_back(exchange: SimulatedExchange, tmp_path: Path) -> None:
+    """One account's figures vanish when its last good answer is too old, another's stay; they return with it."""
+    async with serving(configured(exchange, tmp_path)) as client:
+        await until_sample(client, 1.0, "account_open_positions", account="alice")
+        exchange.revoke("alice")
+        down = await until_sample(client, 0.0, "up", account="alice")
+        gone = await until_sample(client, None, "account_open_positions", account="alice")
+
+    assert 1.0 == value(down, "account_open_positions", account="alice")  # not stale yet
+    assert not [name for name, labels in gone if ("account", "alice") in labels and name.endswith("wallet_balance")]
+    assert 1.0 == value(gone, "up", account="bob")
+    assert 1.0 == value(gone, "account_open_positions", account="bob")
+    assert 0 < (value(gone, "poll_failures_total", account="alice", reason="refused") or 0)
+
+
+async def test_endpoints_have_connections_of_their_own(exchange: SimulatedExchange, tmp_path: Path) -> None:
+    """Accounts on another endpoint get another connection, so one that is down leaves the other alone."""
+    loaded = configured(exchange, tmp_path)
+    key = tmp_path / "keys" / "alice.key"
+    (tmp_path / "two.yml").write_text(
+        f"poll: {{interval: 1s}}\nbinance: {{endpoint: '{exchange.url}'}}\naccounts:\n"
+        f"  - {{name: up, api_key_file: {key}, secret_key_file: keys/alice.secret}}\n"
+        f"  - {{name: down, api_key_file: {key}, secret_key_file: keys/alice.secret,"
+        f" binance: {{endpoint: 'ws://127.0.0.1:1/'}}}}\n"
+    )
+    assert 2 == len(loaded.accounts)
+    async with serving(config.load(tmp_path / "two.yml", {})) as client:
+        await until_sample(client, 1.0, "up", account="up")
+        samples = await until_sample(client, 1.0, "poll_failures_total", account="down", reason="connection")
+
+    assert 0.0 == value(samples, "connected", endpoint="127.0.0.1:1")
+    assert 1.0 == value(samples, "connected", endpoint=exchange.url.split("/")[2])
+
+
+async def test_stops_while_a_poll_hangs(exchange: SimulatedExchange, tmp_path: Path) -> None:
+    """The service ends when told to, although no answer comes and a client holds its connection."""
+    with exchange.lose_answers():
+        async with serving(configured(exchange, tmp_path)) as client:
+            await client.get("/-/healthy")
+            await until(lambda: exchange.received)
+
+
+async def test_a_fault_in_a_task_ends_the_service(
+    exchange: SimulatedExchange, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A task that ends by itself is a fault of this program: the service stops and passes it on."""
+    monkeypatch.setattr("exporter.account.poller.Poller.run", _fail)
+    with pytest.raises(ZeroDivisionError):
+        async with serving(configured(exchange, tmp_path)):
+            await asyncio.sleep(0.1)
+
+
+async def _fail(_poller: object) -> None:
+    raise ZeroDivisionError
