@@ -2,10 +2,13 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# Foreign clients that need a place of their own.
+CCXT := tests/interop/.venv
+NODE_MODULES := tests/interop/node_modules
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format types imports unit test-tools lock clean
+.PHONY: help demo test lint format types imports unit interop bench readme test-tools lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -29,21 +32,31 @@ types: $(VENV)/.dev
 imports: $(VENV)/.dev
 	$(BIN)/lint-imports
 
-unit: $(VENV)/.dev
+unit: $(VENV)/.dev interop
 	$(BIN)/pytest --cov --cov-report=term $(ARGS)
 
 # Tools that are not Python packages: found on PATH, else installed where we are root on Debian.
 test-tools: ## promtool and prometheus for the tests
 	@sh tests/tools.sh
 
+interop: $(CCXT)/.installed $(NODE_MODULES)/.package-lock.json
+
+bench: $(VENV)/.dev ## CPU of a poll against a peer, as a ratio
+	$(BIN)/python -m bench
+
+readme: $(VENV)/.dev ## write README's tables of metrics and flags anew
+	UPDATE_README=1 $(BIN)/pytest -q tests/test_reference.py
+
 lock: $(VENV)/.dev ## pin pyproject.toml's ranges anew
 	$(BIN)/uv pip compile -q --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	  --custom-compile-command "make lock" pyproject.toml -o requirements.txt
 	$(BIN)/uv pip compile -q --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	  --custom-compile-command "make lock" -c requirements.txt --group dev pyproject.toml -o requirements-dev.txt
+	echo ccxt | $(BIN)/uv pip compile -q --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+	  --custom-compile-command "make lock" - -o tests/interop/requirements-ccxt.txt
 
 clean: ## remove what the targets made
-	rm -rf $(VENV) dist build .coverage .coverage.* .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) $(CCXT) $(NODE_MODULES) dist build .coverage .coverage.* .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
 
 # One environment: the runtime first, what the tests need on top. The build backend is pinned in the locks of the
 # tests; the demo lets pip fetch it for the one editable build.
@@ -58,3 +71,13 @@ $(VENV)/.runtime: requirements.txt pyproject.toml | $(BIN)/pip
 $(VENV)/.dev: requirements-dev.txt $(VENV)/.runtime
 	$(BIN)/pip install -q --require-hashes -r requirements-dev.txt
 	@touch $@
+
+# ccxt pins what it needs to the letter, and not to our versions.
+$(CCXT)/.installed: tests/interop/requirements-ccxt.txt
+	$(PYTHON) -m venv $(CCXT)
+	$(CCXT)/bin/pip install -q --require-hashes -r $<
+	@touch $@
+
+# Without npm the tests of this client say so.
+$(NODE_MODULES)/.package-lock.json: tests/interop/package.json tests/interop/package-lock.json
+	@! command -v npm >/dev/null || npm ci --prefix tests/interop --silent --ignore-scripts --no-audit --no-fund

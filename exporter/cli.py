@@ -16,7 +16,10 @@ import structlog
 import exporter
 from exporter import config as configuration
 from exporter import log as logging
+from exporter.check import check
 from exporter.flags import Usage, parse
+from exporter.metrics import reference
+from exporter.report import as_json, as_text
 from exporter.service import Service, WebSettings
 from exporter.simulator.demo import demo_exchange, write_configuration
 from exporter.web.server import ListenError
@@ -42,7 +45,7 @@ def run(argv: Sequence[str]) -> int:
     except Usage as usage:
         print(usage, end="", file=sys.stderr if usage.exit_code else sys.stdout)
         return usage.exit_code
-    logging.configure(flags.log_level, flags.log_format)
+    logging.configure(getattr(flags, "log_level", "error"), getattr(flags, "log_format", None))
     try:
         return _COMMANDS[command](flags)
     except configuration.ConfigError as error:
@@ -67,6 +70,18 @@ def _run(flags: Namespace) -> int:
         _say(f"the configuration is good: {len(config.accounts)} account(s)")
         return _DONE
     return asyncio.run(_until_signal(lambda stop: _serve(config, flags, stop)))
+
+
+def _check(flags: Namespace) -> int:
+    reports = asyncio.run(check(configuration.load(flags.config_file, os.environ)))
+    colour = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
+    print(as_json(reports) if flags.output == "json" else as_text(reports, colour=colour))
+    return _DONE if all(report.good for report in reports) else _FAILED
+
+
+def _metrics(flags: Namespace) -> int:
+    print(reference.as_json() if flags.output == "json" else reference.as_markdown())
+    return _DONE
 
 
 def _demo(flags: Namespace) -> int:
@@ -105,7 +120,13 @@ def _simulate(flags: Namespace) -> int:
     return asyncio.run(_until_signal(simulate))
 
 
-_COMMANDS: Final[dict[str, Callable[[Namespace], int]]] = {"run": _run, "demo": _demo, "simulate": _simulate}
+_COMMANDS: Final[dict[str, Callable[[Namespace], int]]] = {
+    "run": _run,
+    "demo": _demo,
+    "check": _check,
+    "metrics": _metrics,
+    "simulate": _simulate,
+}
 
 
 async def _until_signal(work: Callable[[asyncio.Event], Coroutine[None, None, int]]) -> int:

@@ -26,6 +26,8 @@ VARIABLE_PREFIX: Final = "BINANCE_FUTURES_EXPORTER_"
 COMMANDS: Final = {
     "run": "poll the configured accounts (also without a command)",
     "demo": "the same with a simulated exchange; no key needed",
+    "check": "poll every account once; say what is wrong and what to do",
+    "metrics": "print the reference of all metrics",
     "simulate": "the simulated exchange alone, and a configuration for it",
 }
 _VERSION: Final = (
@@ -104,14 +106,18 @@ def _readable(read: Callable[[str], _Value], text: str) -> _Value:
         raise argparse.ArgumentTypeError(str(fault)) from None
 
 
-_LOG: Final = (
-    Flag("--log.level", "least severity that is logged", default="info", shown_default="info", choices=LEVELS),
-    Flag(
-        "--log.format",
-        "how log lines look",
-        shown_default="logfmt, or colours on a terminal",
-        choices=FORMATS,
-    ),
+_LOG_FORMAT: Final = Flag(
+    "--log.format", "how log lines look", shown_default="logfmt, or colours on a terminal", choices=FORMATS
+)
+
+
+def _log_level(default: str) -> Flag:
+    return Flag("--log.level", "least severity that is logged", str, default, default, LEVELS)
+
+
+_LOG: Final = (_log_level("info"), _LOG_FORMAT)
+_CONFIG_FILE: Final = Flag(
+    "--config.file", "the configuration; without it the BINANCE_* variables", _path, value="FILE"
 )
 _WEB: Final = (
     Flag(
@@ -137,7 +143,7 @@ _MARKET: Final = (
 )
 FLAGS: Final[dict[str, tuple[Flag, ...]]] = {
     "run": (
-        Flag("--config.file", "the configuration; without it the BINANCE_* variables", _path, value="FILE"),
+        _CONFIG_FILE,
         Flag("--config.check", "check the configuration and its key files, then exit", None, default=False),
         *_WEB,
         *_LOG,
@@ -148,6 +154,13 @@ FLAGS: Final[dict[str, tuple[Flag, ...]]] = {
         *_WEB,
         *_LOG,
     ),
+    "check": (
+        _CONFIG_FILE,
+        Flag("--output", "for a reader or for a script", str, "text", "text", ("text", "json")),
+        _log_level("error"),  # what is wrong is in the report
+        _LOG_FORMAT,
+    ),
+    "metrics": (Flag("--output", "for a reader or for a program", str, "markdown", "markdown", ("markdown", "json")),),
     "simulate": (
         Flag(
             "--listen-address",

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 import httpx
 from hypothesis import strategies as st
 
+import exporter
 from exporter.account.snapshot import FIGURES, AccountSnapshot, build_snapshot
 from exporter.account.state import AccountSettings, AccountState
 from exporter.binance.clock import ExchangeClock
@@ -18,6 +19,8 @@ from exporter.binance.dialing import Endpoint
 from exporter.binance.messages import AccountStatus, AssetBalance, Position
 from exporter.binance.signing import Credentials, Secret
 from exporter.binance.weight import WeightBudget
+from exporter.metrics.collector import SlowWay
+from exporter.web.page import render_page
 from exporter.web.server import ListenAddress, WebServer
 
 if TYPE_CHECKING:
@@ -97,10 +100,12 @@ async def serving(
     addresses: Iterable[ListenAddress] = (LOCAL,),
     path: str = "/metrics",
     waiting: Iterable[str] = (),
+    slow_way: SlowWay | None = None,
 ) -> AsyncIterator[tuple[httpx.AsyncClient, WebServer]]:
     """Serve a body while the block runs; a client of the first address, and the server, which must end after it."""
     text = (lambda: body) if isinstance(body, bytes) else body
-    server = WebServer(tuple(addresses), path, text, lambda: waiting)
+    page = render_page((), (), 0.0, path, exporter.__version__)
+    server = WebServer(tuple(addresses), path, text, slow_way or SlowWay([]), lambda: waiting, lambda: page)
     urls = server.bind()
     task = asyncio.create_task(server.run())
     client = httpx.AsyncClient(base_url=urls[0], trust_env=False, timeout=DEADLINE_SECONDS)

@@ -24,48 +24,28 @@ from builders import (
 )
 from hypothesis import example, given, settings
 from prometheus_client import CollectorRegistry, generate_latest
-from prometheus_client.core import Metric
 from prometheus_client.parser import text_string_to_metric_families
-from prometheus_client.registry import Collector
 
 from exporter.account.snapshot import AccountSnapshot, AssetMode
 from exporter.binance.messages import Method
 from exporter.metrics.catalog import GROUPS, Program
+from exporter.metrics.collector import SnapshotCollector
 from exporter.metrics.exposition import CONTENT_TYPE, Exposition, format_value, render, render_labels
 from exporter.metrics.health import Health
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable
 
 GOLDEN = Path(__file__).parent / "golden" / "first_scrape.txt"
 BALANCE = 'binance_futures_account_wallet_balance{account="main",currency="USDT"}'
 AMOUNT = 'binance_futures_position_amount{account="main",position_side="BOTH",symbol="%s"}'
 
 
-class SlowWay(Collector):
-    """The same figures by way of prometheus_client's own classes."""
-
-    def __init__(self, snapshots: dict[str, AccountSnapshot]) -> None:
-        self.snapshots = snapshots
-
-    def collect(self) -> Iterable[Metric]:
-        """Yield the families of the catalog with the samples of all accounts, by name."""
-        for group in GROUPS:
-            for family in group.families:
-                metric = Metric(family.name, family.help, family.kind)
-                for account, snapshot in sorted(self.snapshots.items()):
-                    for row in group.rows(snapshot):
-                        value = family.read(row)
-                        if value is not None:
-                            own = zip(group.labels, group.identify(snapshot, row), strict=True)
-                            metric.add_sample(family.name, {"account": account, **dict(own)}, value)
-                yield metric
-
-    def text(self) -> bytes:
-        """Return what prometheus_client makes of it."""
-        registry = CollectorRegistry()
-        registry.register(self)
-        return generate_latest(registry)
+def by_prometheus_client(snapshots: dict[str, AccountSnapshot]) -> bytes:
+    """Return the same figures by way of prometheus_client's own classes."""
+    registry = CollectorRegistry()
+    registry.register(SnapshotCollector(lambda: snapshots))
+    return generate_latest(registry)
 
 
 def exposition_of(
@@ -87,7 +67,7 @@ def test_text_is_prometheus_clients(snapshots: dict[str, AccountSnapshot]) -> No
     body = exposition_of(snapshots).body()
     found = samples(body)
 
-    assert SlowWay(snapshots).text() == body
+    assert by_prometheus_client(snapshots) == body
     assert all(sorted(names) == names for names in map(label_names, found))
 
 
@@ -100,7 +80,7 @@ def label_names(series: str) -> list[str]:
 @given(words)
 def test_label_values_come_back_whole(text: str) -> None:
     """What a parser reads back from a label is what was put in, whatever its characters."""
-    line = f"name{render_labels(['account'], [text])} 1.0\n"
+    line = f"name{render_labels(('account',), (text,))} 1.0\n"
 
     ((sample,),) = (family.samples for family in text_string_to_metric_families(line))
 
@@ -132,7 +112,7 @@ def test_numbers_are_written_as_go_does(value: float, text: str) -> None:
 def test_label_sets_must_be_complete() -> None:
     """A label without its value is refused, not dropped."""
     with pytest.raises(ValueError, match="zip"):
-        render_labels(["account", "asset"], ["main"])
+        render_labels(("account", "asset"), ("main",))
 
 
 def test_nothing_but_headers_and_own_families_before_the_first_answer() -> None:

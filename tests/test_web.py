@@ -16,6 +16,7 @@ import pytest
 from builders import DEADLINE_SECONDS, LOCAL, close, connect, raw_body, serving
 
 import exporter
+from exporter.metrics.collector import SlowWay
 from exporter.web.compression import Compressor, accepts_gzip, gzip_function
 from exporter.web.server import ListenAddress, ListenError, WebServer
 
@@ -36,7 +37,7 @@ async def test_metrics(body: bytes) -> None:
     for response, sent in plain + zipped:
         assert response.status_code == 200
         assert response.headers["Content-Type"] == "text/plain; version=0.0.4; charset=utf-8"
-        assert response.headers["Vary"] == "Accept-Encoding"
+        assert response.headers["Vary"] == "Accept, Accept-Encoding"
         assert str(len(sent)) == response.headers["Content-Length"]
     assert [body] * 3 == [sent for _, sent in plain]
     assert {None} == {response.headers.get("Content-Encoding") for response, _ in plain}
@@ -176,7 +177,7 @@ def test_port_in_use() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listening:
         used = ListenAddress("127.0.0.1", listening.getsockname()[1])
         free = ListenAddress("127.0.0.1", free_port())
-        server = WebServer([free, used], "/metrics", bytes, list)
+        server = WebServer([free, used], "/metrics", bytes, SlowWay([]), list, str)
         with pytest.raises(ListenError, match=rf"^cannot listen on {used}: Address already in use"):
             server.bind()
 

@@ -3,16 +3,24 @@
 # Under CI=true a missing tool is a failure.
 set -eu
 missing=
-for tool in promtool prometheus curl; do
-  command -v "$tool" >/dev/null 2>&1 || missing="$missing $tool"
+packages=
+for tool in promtool prometheus chromium curl node npm; do
+  command -v "$tool" >/dev/null 2>&1 && continue
+  missing="$missing $tool"
+  case $tool in
+    promtool) packages="$packages prometheus" ;;
+    node) packages="$packages nodejs" ;;
+    *) packages="$packages $tool" ;;
+  esac
 done
 [ -n "$missing" ] || exit 0
 if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then
   echo "installing for the tests:$missing"
   export DEBIAN_FRONTEND=noninteractive
   apt-get -qq update
-  apt-get -qq -o DPkg::Lock::Timeout=300 install -y --no-install-recommends prometheus curl >/dev/null
+  # shellcheck disable=SC2086 # a list of names
+  apt-get -qq -o DPkg::Lock::Timeout=300 install -y --no-install-recommends $packages >/dev/null
   exit 0
 fi
-echo "missing:$missing; on Debian: apt-get install prometheus curl (the tests that need them are skipped without)" >&2
+echo "missing:$missing; on Debian: apt-get install$packages (the tests that need them are skipped without)" >&2
 [ "${CI:-}" != true ]

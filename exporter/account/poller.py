@@ -140,6 +140,7 @@ class Poller:
         state.last_success_unix = time.time()
         state.answered_at = snapshot.answered_at
         state.asset_mode = snapshot.asset_mode
+        state.open_positions = snapshot.open_positions
         self._retries = 0
         self._held_until = float("-inf")
         self._logged = None

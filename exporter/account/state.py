@@ -57,6 +57,7 @@ class AccountState:
     last_success_unix: float | None = None  # this host's clock
     answered_at: float | None = None  # when the last good answer came, in monotonic seconds
     asset_mode: AssetMode | None = None
+    open_positions: int | None = None  # of the last good answer
 
     def __post_init__(self) -> None:
         self.stretch(1.0)

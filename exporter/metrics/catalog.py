@@ -141,7 +141,7 @@ GROUPS: Final = (
                 f"{_ACCOUNT}_open_positions",
                 "Symbols and sides with a position, 0 when flat",
                 f"rows with a non-zero positionAmt in {_POSITION_ROWS}",
-                attrgetter("open_positions"),
+                lambda snapshot: float(snapshot.open_positions),
             ),
         ),
     ),

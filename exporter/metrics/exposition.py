@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 from prometheus_client.utils import floatToGoString
@@ -14,7 +15,7 @@ from prometheus_client.utils import floatToGoString
 from exporter.metrics.catalog import GROUPS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable
 
     from exporter.account.snapshot import AccountSnapshot
     from exporter.account.state import AccountState
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 # Nothing that the body shows changes unnoticed within this time but the process' own figures.
 _SHARED_SECONDS: Final = 1.0
+_GO_EXPONENT: Final = 1e6  # Go writes numbers from here on with an exponent, Python does not
 
 _HEADERS: Final = tuple(
     f"# HELP {family.name} {family.help}\n# TYPE {family.name} {family.kind}\n".encode()
@@ -33,6 +35,7 @@ _HEADERS: Final = tuple(
 @dataclass(frozen=True, slots=True)
 class _Published:
     state: AccountState
+    snapshot: AccountSnapshot
     fragments: tuple[bytes, ...]  # one for each family, in the catalog's order
 
 
@@ -53,7 +56,7 @@ class Exposition:
 
     def publish(self, state: AccountState, snapshot: AccountSnapshot) -> None:
         """Render an account's snapshot; it replaces the last one whole, and is shown while `state` says it is fresh."""
-        self._published[state.settings.name] = _Published(state, render(state.settings.name, snapshot))
+        self._published[state.settings.name] = _Published(state, snapshot, render(state.settings.name, snapshot))
         self.invalidate()
 
     def withdraw(self, account: str) -> None:
@@ -69,9 +72,7 @@ class Exposition:
         """Return the text of everything known now; equal objects are the same text, shared by parallel scrapes."""
         now = self._monotonic()
         if now >= self._body_until:
-            fresh = [
-                self._published[name] for name in sorted(self._published) if self._published[name].state.fresh(now)
-            ]
+            fresh = self._fresh(now)
             pieces: list[bytes] = []
             for index, header in enumerate(_HEADERS):
                 pieces.append(header)
@@ -79,6 +80,13 @@ class Exposition:
             self._body = b"".join((*pieces, self._own()))
             self._body_until = min(now + _SHARED_SECONDS, *(account.state.stale_at for account in fresh), math.inf)
         return self._body
+
+    def snapshots(self) -> dict[str, AccountSnapshot]:
+        """Return the snapshots that may be shown now, by account."""
+        return {one.state.settings.name: one.snapshot for one in self._fresh(self._monotonic())}
+
+    def _fresh(self, now: float) -> list[_Published]:
+        return [self._published[name] for name in sorted(self._published) if self._published[name].state.fresh(now)]
 
 
 def render(account: str, snapshot: AccountSnapshot) -> tuple[bytes, ...]:
@@ -89,23 +97,31 @@ def render(account: str, snapshot: AccountSnapshot) -> tuple[bytes, ...]:
         rows = [(row, render_labels(names, (account, *group.identify(snapshot, row)))) for row in group.rows(snapshot)]
         for family in group.families:
             name, read = family.name, family.read
+            # Most numbers are below a million, where repr writes what Go would; asking here and not in a function
+            # saves a fifth of the whole rendering.
             lines = [
-                f"{name}{labels} {format_value(value)}\n" for row, labels in rows if (value := read(row)) is not None
+                f"{name}{labels} {value!r}\n" if value < _GO_EXPONENT else f"{name}{labels} {format_value(value)}\n"
+                for row, labels in rows
+                if (value := read(row)) is not None
             ]
             fragments.append("".join(lines).encode())
     return tuple(fragments)
 
 
-def render_labels(names: Iterable[str], values: Iterable[str]) -> str:
+# Label sets change when a position is opened, not from poll to poll; rendering them anew costs a quarter of the whole.
+# Large enough for 400 accounts of 100 positions and 20 assets.
+@lru_cache(maxsize=2**16)
+def render_labels(names: tuple[str, ...], values: tuple[str, ...]) -> str:
     """Return a label set as it stands in the text; `names` must come sorted, as prometheus_client writes them."""
     pairs = ",".join(f'{name}="{_escape(value)}"' for name, value in zip(names, values, strict=True))
     return f"{{{pairs}}}"
 
 
+# Large numbers are mostly update times, which stay as they are from poll to poll.
+@lru_cache(maxsize=2**16)
 def format_value(value: float) -> str:
     """Return a number as Go writes it, as prometheus_client does."""
-    # Below a million repr says the same and costs a fraction.
-    return repr(float(value)) if -math.inf < value < 1e6 else str(floatToGoString(value))  # type: ignore[no-untyped-call]
+    return str(floatToGoString(value))  # type: ignore[no-untyped-call]
 
 
 def _escape(value: str) -> str:

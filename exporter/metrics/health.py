@@ -41,15 +41,23 @@ class Health(Collector):
         self._program = program
         self._states = states
         self._monotonic = monotonic
-        self._registry = CollectorRegistry()
-        self._registry.register(self)
+        self.collectors: list[Collector] = [self]
         if process_metrics:
+            # Each wants a registry to join; the one they are wanted in also has other collectors.
             for collector in (ProcessCollector, PlatformCollector, GCCollector):
-                collector(registry=self._registry)
+                self.collectors.append(collector(registry=CollectorRegistry()))
+        self._registry = CollectorRegistry()
+        for one in self.collectors:
+            self._registry.register(one)
 
     def render(self) -> bytes:
         """Return the text of all own families."""
         return generate_latest(self._registry)
+
+    def describe(self) -> Iterable[Metric]:
+        """Yield the families without samples; without it a name[] filter would find nothing."""
+        for family in (*OF_ACCOUNT, *OF_ENDPOINT, *OF_PROGRAM):
+            yield self._family(family, ())
 
     def collect(self) -> Iterable[Metric]:
         """Yield the own families of the catalog, in its order."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import html
 import os
 import re
 import socket
@@ -16,7 +15,7 @@ from starlette.applications import Starlette
 from starlette.responses import HTMLResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
-import exporter
+from exporter.metrics.collector import SlowWay, only_openmetrics
 from exporter.metrics.exposition import CONTENT_TYPE
 from exporter.web.compression import Compressor, accepts_gzip
 
@@ -30,6 +29,12 @@ _PIECE_BYTES: Final = 64 * 1024
 _KEEP_ALIVE_SECONDS: Final = 75  # longer than usual scrape intervals, so that Prometheus need not reconnect
 _GRACE_SECONDS: Final = 0.8  # how long a shutdown waits for answers under way
 _BACKLOG: Final = 1024
+_PAGE_HEADERS: Final = {
+    "Cache-Control": "no-store",
+    # The page needs nothing but its own style, so that whatever slipped into it could neither run nor call home.
+    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'",
+    "X-Content-Type-Options": "nosniff",
+}
 
 
 class ListenError(Exception):
@@ -118,7 +123,9 @@ class WebServer:
         addresses: where to listen; port 0 picks a free one.
         telemetry_path: where the metrics are.
         body: gives the text of /metrics.
+        slow_way: gives it to those who want OpenMetrics, or only some of it.
         not_ready: names the accounts whose first poll is not over.
+        page: gives the HTML of /.
     """
 
     def __init__(
@@ -126,12 +133,15 @@ class WebServer:
         addresses: Sequence[ListenAddress],
         telemetry_path: str,
         body: Callable[[], bytes],
+        slow_way: SlowWay,
         not_ready: Callable[[], Iterable[str]],
+        page: Callable[[], str],
     ) -> None:
         self._addresses = addresses
-        self._telemetry_path = telemetry_path
         self._body = body
+        self._slow_way = slow_way
         self._not_ready = not_ready
+        self._page = page
         self._compressor = Compressor()
         self._sockets: list[socket.socket] = []
         app = Starlette(
@@ -190,21 +200,19 @@ class WebServer:
         self._sockets.clear()
 
     async def _metrics(self, request: Request) -> Response:
-        body = self._body()
-        headers = {"Vary": "Accept-Encoding"}
+        accept, names = request.headers.get("Accept", ""), request.query_params.getlist("name[]")
+        if names or only_openmetrics(accept):
+            body, content_type = await asyncio.to_thread(self._slow_way.render, accept, names)
+        else:
+            body, content_type = self._body(), CONTENT_TYPE
+        headers = {"Vary": "Accept, Accept-Encoding"}
         if accepts_gzip(request.headers.get("Accept-Encoding", "")):
             body = await self._compressor.compress(body)
             headers["Content-Encoding"] = "gzip"
-        return _Pieces(body, headers=headers, media_type=CONTENT_TYPE)
+        return _Pieces(body, headers=headers, media_type=content_type)
 
     async def _index(self, _request: Request) -> Response:
-        path = html.escape(self._telemetry_path)
-        return HTMLResponse(
-            '<!doctype html>\n<html lang="en">\n<meta charset="utf-8">\n<title>Binance Futures Exporter</title>\n'
-            f"<h1>Binance Futures Exporter</h1>\n<p>Version {exporter.__version__}</p>\n"
-            f'<ul>\n<li><a href="{path}">Metrics</a>\n<li><a href="/-/healthy">Health</a>\n'
-            '<li><a href="/-/ready">Readiness</a>\n</ul>\n</html>\n'
-        )
+        return HTMLResponse(self._page(), headers=_PAGE_HEADERS)
 
     async def _healthy(self, _request: Request) -> Response:
         return PlainTextResponse("OK\n")

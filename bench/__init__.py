@@ -1,0 +1,1 @@
+"""Benchmarks against peers: CPU time, as ratios measured in one run. `make bench` runs them."""

@@ -1,0 +1,45 @@
+"""The reference of all metrics, made from the catalog: Markdown for a reader, JSON for a program."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, TypedDict
+
+from exporter.metrics.catalog import GROUPS, OF_ACCOUNT, OF_ENDPOINT, OF_PROGRAM
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+class Entry(TypedDict):
+    """One metric, as the reference tells it."""
+
+    name: str
+    type: str
+    labels: list[str]
+    help: str
+
+
+def entries() -> Iterator[Entry]:
+    """Yield every metric in the order of the exposition, but for those of the process, platform and collector."""
+    for group in GROUPS:
+        for family in group.families:
+            yield Entry(name=family.name, type=family.kind, labels=sorted(("account", *group.labels)), help=family.help)
+    for identity, own_families in ((("account",), OF_ACCOUNT), (("endpoint",), OF_ENDPOINT), ((), OF_PROGRAM)):
+        for own in own_families:
+            yield Entry(name=own.name, type=own.kind, labels=sorted((*identity, *own.labels)), help=own.help)
+
+
+def as_markdown() -> str:
+    """Return a table with a row a metric."""
+    lines = ["| metric | type | labels | what |", "|---|---|---|---|"]
+    lines += [
+        f"| `{entry['name']}` | {entry['type']} | {', '.join(entry['labels'])} | {entry['help']} |"
+        for entry in entries()
+    ]
+    return "\n".join(lines)
+
+
+def as_json() -> str:
+    """Return a list of objects with name, type, labels and help."""
+    return json.dumps(list(entries()), ensure_ascii=False, indent=2)

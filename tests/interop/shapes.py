@@ -1,0 +1,161 @@
+"""The exchange that the foreign clients talk with, and what they have to hear from it.
+
+Nothing here knows a client.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import socket
+from contextlib import asynccontextmanager
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any, Final
+from unittest.mock import patch
+
+import pytest
+
+from exporter.simulator import KeyType, SimulatedAccount, SimulatedExchange, Story, demo_accounts, new_key
+from exporter.simulator.answers import account_balance, account_position, account_status
+from exporter.simulator.figures import statement_of
+from exporter.simulator.market import SYMBOLS
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+SHAPES: Final = ("main", "multi", "hedge", "isolated")
+OWNERS: Final[dict[KeyType, str]] = {"HMAC": "main", "RSA": "hedge", "Ed25519": "multi"}
+"""An account for each kind of key."""
+
+# No speed at all: the books stand still between an answer and the look at them.
+_STANDSTILL: Final = 1e-9
+_FALLEN: Final = Decimal("0.99")
+_DRIVER_SECONDS: Final = 30.0
+
+
+@asynccontextmanager
+async def standing_exchange(key_type: KeyType | None = None) -> AsyncIterator[SimulatedExchange]:
+    """Run the demo's exchange with gains and losses on its books, and no other host within reach.
+
+    With a key type all four accounts have such a key.
+    """
+    accounts = demo_accounts(seed=1)
+    if key_type is not None:
+        accounts = [
+            SimulatedAccount(each.name, key_type, multi_assets=each.multi_assets, hedge=each.hedge, seed=1)
+            for each in accounts
+        ]
+    exchange = SimulatedExchange(accounts, seed=1, speed=_STANDSTILL, story=Story())
+    for symbol in SYMBOLS.values():
+        exchange.market.pin(symbol.name, exchange.market.mark_price(symbol, 0) * _FALLEN)
+    with patch("socket.getaddrinfo", _loopback_alone):
+        async with exchange:
+            yield exchange
+
+
+def forger_of(account: SimulatedAccount) -> SimulatedAccount:
+    """Make an account that claims another's API key and signs with a key of its own."""
+    forger = SimulatedAccount("forger", account.key_type)
+    key = new_key(account.key_type)
+    forger.api_key, forger.secret_key, forger.private_key_pem = account.api_key, key.secret_key, key.private_key_pem
+    return forger
+
+
+def answers_of(exchange: SimulatedExchange, name: str) -> dict[str, Any]:
+    """Tell what the exchange answers of an account, by method."""
+    account = exchange.account(name)
+    return {
+        "v2/account.status": account_status(account),
+        "v2/account.balance": account_balance(account),
+        "v2/account.position": account_position(account, None),
+    }
+
+
+def figures_told(answers: dict[str, Any]) -> dict[tuple[str, ...], Decimal]:
+    """Read the amounts that matter out of three answers."""
+    status = answers["v2/account.status"]
+    told: dict[tuple[str, ...], Decimal] = {
+        ("total", name): Decimal(status[name]) for name in ("totalWalletBalance", "totalMaintMargin")
+    }
+    for asset in status["assets"]:
+        for name in ("walletBalance", "marginBalance", "initialMargin", "maintMargin", "availableBalance"):
+            told[asset["asset"], name] = Decimal(asset[name])
+    for asset in answers["v2/account.balance"]:
+        told[asset["asset"], "balance"] = Decimal(asset["balance"])
+    for source, profit in (("v2/account.position", "unRealizedProfit"), ("v2/account.status", "unrealizedProfit")):
+        for row in status["positions"] if source == "v2/account.status" else answers[source]:
+            key = (source, row["symbol"], row["positionSide"])
+            for name in ("positionAmt", "notional", "initialMargin", "maintMargin", "isolatedWallet"):
+                told[*key, name] = Decimal(row[name])
+            told[*key, "profit"] = Decimal(row[profit])
+            if "markPrice" in row:
+                told[*key, "markPrice"] = Decimal(row["markPrice"])
+                told[*key, "entryPrice"] = Decimal(row["entryPrice"])
+    return told
+
+
+def figures_held(exchange: SimulatedExchange, name: str) -> dict[tuple[str, ...], Decimal]:
+    """Tell the same amounts from an account's books."""
+    statement = statement_of(exchange.account(name))
+    held: dict[tuple[str, ...], Decimal] = {
+        ("total", "totalWalletBalance"): statement.totals.wallet_balance,
+        ("total", "totalMaintMargin"): statement.totals.maintenance_margin,
+    }
+    for asset, figures in statement.assets.items():
+        held[asset, "walletBalance"] = held[asset, "balance"] = figures.wallet_balance
+        held[asset, "marginBalance"] = figures.margin_balance
+        held[asset, "initialMargin"] = figures.initial_margin
+        held[asset, "maintMargin"] = figures.maintenance_margin
+        held[asset, "availableBalance"] = figures.available_balance
+    for row in statement.rows:
+        key: tuple[str, ...]
+        for source in ("v2/account.position", "v2/account.status"):
+            key = (source, row.symbol.name, row.position.side)
+            held[*key, "positionAmt"] = row.position.amount
+            held[*key, "notional"] = row.notional
+            held[*key, "initialMargin"] = row.initial_margin
+            held[*key, "maintMargin"] = row.maintenance_margin
+            held[*key, "isolatedWallet"] = row.isolated_wallet
+            held[*key, "profit"] = row.unrealized_profit
+        key = ("v2/account.position", row.symbol.name, row.position.side)
+        held[*key, "markPrice"] = row.mark_price
+        held[*key, "entryPrice"] = row.position.entry_price
+    return {figure: round(amount, 8) for figure, amount in held.items()}
+
+
+async def drive(program: str | Path, script: Path, request: dict[str, Any]) -> Any:
+    """Run a client that lives outside this interpreter: a request on its standard input, what it got on its output."""
+    process = await asyncio.create_subprocess_exec(
+        program,
+        script.name,
+        cwd=script.parent,
+        env=os.environ | {"LOG_LEVEL": "error"},
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    try:
+        async with asyncio.timeout(_DRIVER_SECONDS):
+            output, complaints = await process.communicate(json.dumps(request).encode())
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+    assert 0 == process.returncode, complaints.decode()
+    return json.loads(output)
+
+
+def missing(what: str) -> None:
+    """Skip, or under CI fail, where a client is not installed."""
+    (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(f"{what} is missing: make interop")
+
+
+def _loopback_alone(host: str | bytes | None, *args: Any, **kwargs: Any) -> Any:
+    if host not in {"127.0.0.1", "localhost"}:
+        raise AssertionError(f"a client looked up {host!r}")
+    return _getaddrinfo(host, *args, **kwargs)
+
+
+_getaddrinfo = socket.getaddrinfo

@@ -1,0 +1,171 @@
+"""`check`: one poll of every account, and what to do, in words."""
+
+from __future__ import annotations
+
+import io
+import json
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from conftest import FAST
+
+from exporter import cli, config
+from exporter.check import AccountReport, check
+from exporter.report import as_json, as_text
+from exporter.simulator.demo import demo_exchange, write_configuration
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from exporter.simulator import SimulatedExchange
+
+
+async def report_on(exchange: SimulatedExchange, directory: Path, **secrets: str) -> list[AccountReport]:
+    """Check all accounts of an exchange, some with another secret than theirs."""
+    path = write_configuration(exchange.url, exchange.accounts.values(), directory / "sim")
+    for name, secret in secrets.items():
+        (path.parent / "keys" / f"{name}.secret").write_text(secret)
+    return await check(config.load(path, {}), FAST)
+
+
+async def test_good_accounts(tmp_path: Path) -> None:
+    """Good accounts are accepted with all that one answer told, in the order of the file."""
+    async with demo_exchange(seed=1) as exchange:
+        reports = await report_on(exchange, tmp_path)
+
+    assert ["main", "multi", "hedge", "isolated"] == [report.account for report in reports]
+    assert ["hmac", "ed25519", "rsa", "hmac"] == [report.key_type for report in reports]
+    assert ["single", "multi", "single", "single"] == [report.asset_mode for report in reports]
+    assert all(report.good for report in reports)
+    assert [None] * 4 == [report.problem for report in reports]
+    assert all(len(report.totals) == 11 and report.assets and report.positions for report in reports)
+    assert 2400 == reports[0].request_weight_limit
+
+
+async def test_wrong_secret(exchange: SimulatedExchange, tmp_path: Path) -> None:
+    """A wrong secret is one account's problem, told with what to check; the other is well."""
+    reports = await report_on(exchange, tmp_path, alice="not-alices-secret")
+
+    assert [(False, "refused"), (True, None)] == [(report.accepted, report.reason) for report in reports]
+    assert "check that the secret or private key belongs to this API key" == reports[0].advice
+    assert not reports[0].good
+
+
+async def test_key_of_the_other_environment(exchange: SimulatedExchange, tmp_path: Path) -> None:
+    """A key that the exchange does not know is told with the three usual causes."""
+    exchange.revoke("alice")
+    reports = await report_on(exchange, tmp_path)
+
+    assert "refused" == reports[0].reason
+    assert "-2015" in (reports[0].problem or "")
+    for cause in ("futures are enabled", "IP is on the key's list", "mainnet and testnet have keys of their own"):
+        assert cause in (reports[0].advice or "")
+
+
+@pytest.mark.parametrize(("skew", "words"), [(10.0, "10.0"), (-10.0, "10.0")])
+async def test_wrong_clock(exchange: SimulatedExchange, tmp_path: Path, skew: float, words: str) -> None:
+    """A clock that is seconds wrong does not keep accounts from being accepted, but is told as something to mend."""
+    with exchange.skew_clock(skew):
+        reports = await report_on(exchange, tmp_path)
+    text = as_text(reports, colour=False)
+
+    assert skew == pytest.approx(reports[0].clock_offset_seconds, abs=0.5)
+    assert all(report.accepted and report.clock_is_wrong and not report.good for report in reports)
+    assert f"s {'behind' if skew > 0 else 'ahead of'} the exchange" in text
+    assert "set this host's clock (NTP)" in text
+    assert "2 of 2 accounts need attention: alice, bob" in text
+    assert words[:2] in {text.partition("this host is ")[2][:2], "10"}
+
+
+async def test_no_network(exchange: SimulatedExchange, tmp_path: Path) -> None:
+    """An exchange that cannot be reached is told with the reason of the dial and what to look at."""
+    with exchange.reject_handshake(503):
+        reports = await report_on(exchange, tmp_path)
+
+    assert ["connection", "connection"] == [report.reason for report in reports]
+    assert "the handshake was answered with HTTP 503" in (reports[0].problem or "")
+    assert "check the network, the proxy and that the endpoint's URL is right" == reports[0].advice
+    assert None is reports[0].clock_offset_seconds is reports[0].request_weight_used
+
+
+def test_text_is_aligned_and_tells_what_was_not_sent() -> None:
+    """Columns line up although symbols may be Chinese; a figure that was not sent is a dash, not 0."""
+    positions: list[dict[str, Any]] = [
+        {"symbol": "BTCUSDT", "position_side": "BOTH", "amount": 1.5, "notional": -1234567.25},
+        {"symbol": "币安人生USDT", "position_side": "BOTH", "amount": -20.0},
+    ]
+    assets = [{"asset": "USDT", "wallet_balance": 12.5}, {"asset": "BNB", "wallet_balance": 0.0}]
+    report = replace(GOOD, totals={"wallet_balance": 12.5}, assets=assets, positions=positions)
+    lines = as_text([report], colour=False).splitlines()
+    heading = lines.index("  positions") + 1
+
+    assert [
+        "    symbol        position side  amount       notional  unrealized pnl",
+        "    BTCUSDT       BOTH             1.50  -1,234,567.25               -",
+        "    币安人生USDT  BOTH           -20.00              -               -",
+    ] == [line[: len(line) - len("  initial margin  maintenance margin")] for line in lines[heading : heading + 3]]
+    assert "  assets      (1 without a balance left out)" in lines
+    assert "    wallet balance  12.50" in lines
+
+
+def test_empty_account() -> None:
+    """An account that holds nothing says so."""
+    lines = as_text([GOOD], colour=False).splitlines()
+
+    assert "  positions   none" in lines
+    assert "nothing to mend (1 of 1 accounts)" == lines[-1]
+
+
+def test_colour_is_decoration_only() -> None:
+    """Without its colours the coloured text is the plain one."""
+    reports = [GOOD, replace(GOOD, account="b", accepted=False, reason="timeout", problem="p", advice="a")]
+    plain = as_text(reports, colour=False)
+    coloured = as_text(reports, colour=True)
+    for code in ("1", "31", "32", "33", "0"):
+        coloured = coloured.replace(f"\x1b[{code}m", "")
+
+    assert plain == coloured
+    assert "\x1b" not in plain
+
+
+def test_json_is_for_scripts() -> None:
+    """JSON says whether all is well, and for each account what the report holds."""
+    bad = replace(GOOD, account="b", accepted=False, reason="timeout", problem="p", advice="a")
+    document = json.loads(as_json([GOOD, bad]))
+
+    assert not document["ok"]
+    assert [("a", True), ("b", False)] == [(one["account"], one["ok"]) for one in document["accounts"]]
+    assert "timeout" == document["accounts"][1]["reason"]
+
+
+GOOD = AccountReport(
+    account="a", endpoint="mainnet", key_type="hmac", accepted=True, asset_mode="single", currency="USDT"
+)
+
+
+@pytest.mark.parametrize("output", ["text", "json"])
+@pytest.mark.parametrize("wrong", [False, True])
+async def test_command(  # the command runs a loop of its own, so in a thread of its own
+    exchange: SimulatedExchange, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, output: str, wrong: bool
+) -> None:
+    """The command ends with 0 only if all is well, writes its report to standard output, and shows no secret."""
+    import asyncio  # noqa: PLC0415 - beside its one use
+
+    path = write_configuration(exchange.url, exchange.accounts.values(), tmp_path / "sim")
+    secret = exchange.accounts["alice"].secret_key
+    assert secret
+    if wrong:
+        (path.parent / "keys" / "alice.secret").write_text(secret[::-1])
+    out = io.StringIO()
+    monkeypatch.setattr("sys.stdout", out)
+    code = await asyncio.to_thread(
+        cli.run, ["check", "--config.file", str(path), f"--output={output}", "--log.level=debug"]
+    )
+
+    assert (1 if wrong else 0) == code
+    assert ("refused" in out.getvalue()) is wrong
+    for hidden in (secret, secret[::-1], exchange.accounts["alice"].api_key):
+        assert hidden[:16] not in out.getvalue()
+    if output == "json":
+        assert json.loads(out.getvalue())["ok"] is not wrong

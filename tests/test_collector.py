@@ -1,0 +1,142 @@
+"""The slow way: OpenMetrics and name[] filters over the same table."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from builders import Clock, make_asset, make_figures, make_position, make_snapshot, make_state, samples, serving
+from prometheus_client.openmetrics.parser import text_string_to_metric_families
+
+from exporter.metrics.catalog import GROUPS, OF_ACCOUNT, OF_ENDPOINT, OF_PROGRAM, Program
+from exporter.metrics.collector import SlowWay, SnapshotCollector, only_openmetrics
+from exporter.metrics.exposition import Exposition
+from exporter.metrics.health import Health
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+OPENMETRICS = "application/openmetrics-text"
+PROMETHEUS = f"{OPENMETRICS};version=1.0.0;q=0.5,{OPENMETRICS};version=0.0.1;q=0.4,text/plain;q=0.3,*/*;q=0.2"
+
+
+def both_ways() -> tuple[Exposition, SlowWay]:
+    """Publish one account, and return the fast and the slow way to its text."""
+    clock = Clock()
+    state = make_state("main", answered_at=1000.0)
+    health = Health(Program(), lambda: [state], clock)
+    exposition = Exposition(health.render, clock)
+    position = make_position(notional=2.0, update_time_ms=1_700_000_000_000)
+    exposition.publish(state, make_snapshot([make_asset("USDT", **make_figures())], [position], **make_figures()))
+    return exposition, SlowWay([SnapshotCollector(exposition.snapshots), *health.collectors])
+
+
+def without_process(found: dict[str, float]) -> dict[str, float]:
+    """Leave out what changes from one moment to the next."""
+    return {name: value for name, value in found.items() if not name.startswith(("process_", "python_gc_"))}
+
+
+def test_both_ways_say_the_same() -> None:
+    """The slow way's text has the samples of the fast way's."""
+    exposition, slow_way = both_ways()
+    text, content_type = slow_way.render("", [])
+
+    assert "text/plain; version=0.0.4; charset=utf-8" == content_type
+    assert without_process(samples(exposition.body())) == without_process(samples(text))
+
+
+def test_openmetrics_says_the_same() -> None:
+    """OpenMetrics has the same samples in its own form, and ends with its mark."""
+    exposition, slow_way = both_ways()
+    text, content_type = slow_way.render(f"{OPENMETRICS};version=1.0.0", [])
+    told = [
+        sample
+        for family in text_string_to_metric_families(text.decode())  # type: ignore[no-untyped-call]
+        for sample in family.samples
+    ]
+    plain = without_process(samples(exposition.body()))
+
+    assert content_type.startswith("application/openmetrics-text; version=1.0.0; charset=utf-8")
+    assert text.endswith(b"# EOF\n")
+    assert len(plain) == len([one for one in told if not one.name.startswith(("process_", "python_gc_"))])
+    assert sorted(plain.values()) == sorted(
+        one.value for one in told if not one.name.startswith(("process_", "python_gc_"))
+    )
+
+
+EVERY_NAME = [
+    *(family.name for group in GROUPS for family in group.families if "margin_available" not in family.name),
+    *(family.name for family in (*OF_ACCOUNT, *OF_PROGRAM) if family.kind != "histogram"),
+    "binance_futures_request_duration_seconds_bucket",
+    "process_cpu_seconds_total",
+]
+
+
+def test_filter_finds_every_metric() -> None:
+    """Each metric can be asked for by its name, whichever collector it comes from."""
+    _, slow_way = both_ways()
+    absent = {
+        "binance_futures_asset_update_timestamp_seconds",
+        "binance_futures_exporter_config_last_reload_success_timestamp_seconds",
+        *(f"binance_futures_position_{name}" for name in ("unrealized_pnl", "initial_margin", "maintenance_margin")),
+        *(f"binance_futures_position_isolated_{name}" for name in ("margin", "wallet_balance")),
+    }
+    found = {name for name in EVERY_NAME if samples(slow_way.render("", [name])[0])}
+
+    assert set(EVERY_NAME) - absent == found
+
+
+@pytest.mark.parametrize(
+    ("names", "expected"),
+    [
+        (["binance_futures_up"], {"binance_futures_up"}),
+        (
+            ["binance_futures_up", "binance_futures_account_open_positions"],
+            {"binance_futures_up", "binance_futures_account_open_positions"},
+        ),
+        (["no_such_metric"], set()),
+    ],
+)
+async def test_filter_over_http(names: Sequence[str], expected: set[str]) -> None:
+    """name[] limits what is served to the samples that are named; it may come several times."""
+    _, slow_way = both_ways()
+    async with serving(b"fast\n", slow_way=slow_way) as (client, _):
+        answer = await client.get("/metrics", params=[("name[]", name) for name in names])
+
+    assert 200 == answer.status_code
+    assert expected == {series.partition("{")[0] for series in samples(answer.content)}
+
+
+@pytest.mark.parametrize(
+    ("accept", "content_type"),
+    [
+        (None, "text/plain"),
+        ("", "text/plain"),
+        ("*/*", "text/plain"),
+        ("text/html,*/*;q=0.1", "text/plain"),
+        (PROMETHEUS, "text/plain"),
+        ("application/json", "text/plain"),
+        (OPENMETRICS, OPENMETRICS),
+        (f"{OPENMETRICS}; version=1.0.0; charset=utf-8", OPENMETRICS),
+        (f"{OPENMETRICS}, text/plain;q=0", OPENMETRICS),
+    ],
+)
+async def test_openmetrics_is_for_those_who_take_nothing_else(accept: str | None, content_type: str) -> None:
+    """Who accepts plain text gets it, the fast way; OpenMetrics is for those who accept only that."""
+    _, slow_way = both_ways()
+    async with serving(b"fast\n", slow_way=slow_way) as (client, _):
+        client.headers.pop("Accept")
+        answer = await client.get("/metrics", headers={} if accept is None else {"Accept": accept})
+
+    assert content_type == answer.headers["Content-Type"].partition(";")[0]
+    assert (content_type == "text/plain") is (answer.content == b"fast\n")
+    assert (content_type == OPENMETRICS) is only_openmetrics(accept or "")
+
+
+def test_own_families_describe_themselves() -> None:
+    """Every own family is described, so that a filter finds it before it has a sample."""
+    health = Health(Program(), list, Clock(), process_metrics=False)
+
+    assert [family.name.removesuffix("_total") for family in (*OF_ACCOUNT, *OF_ENDPOINT, *OF_PROGRAM)] == [
+        family.name for family in health.describe()
+    ]
