@@ -61,6 +61,8 @@ clean: ## remove what the targets made
 # One environment: the runtime first, what the tests need on top. The build backend is pinned in the locks of the
 # tests; the demo lets pip fetch it for the one editable build.
 $(BIN)/pip:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "$(PYTHON) is older than Python 3.11: name a newer one, as in make demo PYTHON=python3.12" >&2; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/.runtime: requirements.txt pyproject.toml | $(BIN)/pip

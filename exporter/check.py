@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from exporter.account.snapshot import FIGURES, AccountSnapshot
+from exporter.binance.clock import monotonic
 from exporter.wiring import wire
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ async def _check_endpoint(
         settings = poller.state.settings
         if settings.endpoint == connection.endpoint:
             # Time for the clock to be learnt anew and the question put again.
-            await poller.poll(time.monotonic() + 2 * settings.request_timeout_seconds)
+            await poller.poll(monotonic() + 2 * settings.request_timeout_seconds)
             reports.append(_report(poller.state, connection, snapshots.get(settings.name)))
     return reports
 

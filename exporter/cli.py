@@ -22,6 +22,7 @@ from exporter.metrics import reference
 from exporter.report import as_json, as_text
 from exporter.service import Service, WebSettings
 from exporter.simulator.demo import demo_exchange, write_configuration
+from exporter.threads import DaemonThreads
 from exporter.web.server import ListenError
 
 if TYPE_CHECKING:
@@ -54,10 +55,7 @@ def run(argv: Sequence[str]) -> int:
     except ListenError as error:
         _say(f"{error}", file=sys.stderr)
         return _FAILED
-    except (
-        OSError,
-        UnicodeError,
-    ) as error:  # what only the demo and the simulator can meet: a port or a directory they were given
+    except (OSError, UnicodeError) as error:  # the simulator cannot have its port or directory
         _say(f"{error}", file=sys.stderr)
         return _FAILED
 
@@ -133,6 +131,7 @@ async def _until_signal(work: Callable[[asyncio.Event], Coroutine[None, None, in
     """Do `work`, and tell it to stop at the first SIGINT or SIGTERM."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
+    loop.set_default_executor(DaemonThreads())
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
     return await work(stop)

@@ -191,6 +191,8 @@ def parse(argv: Sequence[str], environ: Mapping[str, str]) -> tuple[str, Namespa
     """
     command, rest = (argv[0], argv[1:]) if argv and argv[0] in FLAGS else ("run", argv)
     parser = _parser(command)
+    if argv and not argv[0].startswith("-") and argv[0] not in FLAGS:
+        parser.error(f"unknown command {argv[0]!r}; there are: {', '.join(FLAGS)}")
     values = parser.parse_args(rest)
     if "help" in values:
         raise Usage(parser.format_help(), 0)

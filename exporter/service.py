@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import exporter
+from exporter.binance.clock import monotonic
 from exporter.metrics.catalog import Program
 from exporter.metrics.collector import SlowWay, SnapshotCollector
 from exporter.metrics.exposition import Exposition
@@ -39,8 +40,8 @@ class Service:
 
     def __init__(self, config: Config, web: WebSettings, timing: Timing | None = None) -> None:
         program = Program(last_reload_success_unix=time.time())
-        health = Health(program, lambda: self._wired.states, time.monotonic, process_metrics=web.process_metrics)
-        exposition = Exposition(health.render, time.monotonic)
+        health = Health(program, lambda: self._wired.states, monotonic, process_metrics=web.process_metrics)
+        exposition = Exposition(health.render, monotonic)
         slow_way = SlowWay([SnapshotCollector(exposition.snapshots), *health.collectors])
         self._wired = wire(config, exposition.publish, exposition.invalidate, timing)
         program.connections = self._wired.connections
@@ -77,6 +78,4 @@ class Service:
 
     def _page(self) -> str:
         wired = self._wired
-        return render_page(
-            wired.states, wired.connections, time.monotonic(), self._telemetry_path, exporter.__version__
-        )
+        return render_page(wired.states, wired.connections, monotonic(), self._telemetry_path, exporter.__version__)

@@ -20,6 +20,7 @@ from builders import DEADLINE_SECONDS, wait_for
 
 import exporter
 from exporter import log
+from exporter.__main__ import main
 from exporter.cli import run
 from exporter.flags import PROGRAM
 from exporter.simulator.story import demo_accounts
@@ -312,3 +313,62 @@ def test_run_without_an_exchange(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert '\nbinance_futures_up{account="main"} 0.0\n' in text
     assert "binance_futures_account_open_positions{" not in text
     assert set() == leaks(program.said, (API_KEY, SECRET_KEY))
+
+
+SLOW_RESOLVER = """
+import socket, sys, time
+
+resolve = socket.getaddrinfo
+socket.getaddrinfo = lambda host, *a, **k: time.sleep(300) if host == "slow.invalid" else resolve(host, *a, **k)
+from exporter.cli import run
+
+sys.exit(run(sys.argv[1:]))
+"""
+
+
+def test_hanging_name_lookup_does_not_hold_up_the_end(tmp_path: Path) -> None:
+    """The program ends when told to although the look-up of the exchange's name hangs for minutes."""
+    environ = os.environ | {
+        "BINANCE_API_KEY": "k" * 64,
+        "BINANCE_SECRET_KEY": "s" * 64,
+        "BINANCE_ENDPOINT": "wss://slow.invalid/",
+    }
+    log_file = tmp_path / "log"
+    with log_file.open("w") as written:
+        process = subprocess.Popen(
+            [sys.executable, "-c", SLOW_RESOLVER, "run", "--web.listen-address=127.0.0.1:0"],
+            env=environ,
+            stderr=written,
+        )
+        try:
+            wait_for(lambda: "listening" in log_file.read_text())
+            process.send_signal(signal.SIGTERM)
+            code = process.wait(DEADLINE_SECONDS)
+        finally:
+            process.kill()
+
+    assert 0 == code
+    assert "msg=stopped" in log_file.read_text()
+
+
+def test_reader_that_has_gone_is_no_fault() -> None:
+    """Output that nobody reads any more ends the program quietly, as in `--help | head`."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    done = subprocess.run(
+        [sys.executable, "-m", "exporter", "--help"], stdout=writing, stderr=subprocess.PIPE, check=False
+    )
+    os.close(writing)
+
+    assert (1, b"") == (done.returncode, done.stderr)
+
+
+def test_interrupted_before_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ctrl-C before there is anything to stop ends the program without a traceback."""
+
+    def interrupt(_argv: object) -> int:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("exporter.cli.run", interrupt)
+
+    assert 130 == main()

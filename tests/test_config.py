@@ -234,7 +234,7 @@ class TestDocument:
             logging: debug
         """) == [
             "binance.endpoint: must be mainnet, testnet or a ws:// or wss:// URL",
-            "binance.weight_share: must be a number above 0 and at most 0.9, such as 0.5",
+            "binance.weight_share: must be a number from 0.01 to 0.9, such as 0.5",
             "poll.intervall: unknown key; did you mean interval?",
             "accounts[0]: must be a mapping (key: value)",
             "accounts[0].name: is missing",
@@ -361,7 +361,7 @@ class TestValues:
     def test_weight_share_has_bounds(self, folder: Folder, share: str) -> None:
         """The share of the weight is above 0 and at most 0.9."""
         assert folder.faults(f"binance: {{weight_share: {share}}}\naccounts: [{{name: a, {HMAC}}}]") == [
-            "binance.weight_share: must be a number above 0 and at most 0.9, such as 0.5"
+            "binance.weight_share: must be a number from 0.01 to 0.9, such as 0.5"
         ]
 
     @pytest.mark.parametrize("name", ["x", "x" * 100, "größe / 配置", "'7'", "{a: b}[0]"])
@@ -564,7 +564,7 @@ class TestKeyFiles:
             ("1", "must be the path of a file"),
             ("''", "must be the path of a file"),
             ('"-----BEGIN\\nx"', "must be the path of a file, not its content"),
-            (SECRET_KEY, "cannot read [redacted]: No such file or directory"),
+            (SECRET_KEY, "cannot read the file (a name without / or . is not shown): No such file or directory"),
         ],
     )
     def test_path_must_be_a_path(self, folder: Folder, written: str, fault: str) -> None:
@@ -581,7 +581,10 @@ class TestKeyFiles:
             ("P: bad.pem", "P: bad.pem is not a PEM private key"),
             ("P: ec.pem", "P: ec.pem holds neither an RSA nor an Ed25519 key"),
             ("P: locked.pem", "P: locked.pem is encrypted: set private_key_passphrase_file"),
-            ("P: locked.pem, W: none", "W: cannot read none: No such file or directory"),
+            (
+                "P: locked.pem, W: none",
+                "W: cannot read the file (a name without / or . is not shown): No such file or directory",
+            ),
             ("P: locked.pem, W: api.key", "P: locked.pem cannot be read as a PEM private key with this"),
             ("P: plain.pem, W: api.key", "P: plain.pem is not encrypted: remove private_key_passphrase_file"),
             ("P: plain.pem, secret_key_file: secret.key", "P: must not be set together with an HMAC secret"),

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -158,6 +159,31 @@ async def test_accept_then_close_backs_off() -> None:
             assert not connection.connected
 
 
+async def test_closing_while_sending_leaves_nothing_behind(caplog: pytest.LogCaptureFixture) -> None:
+    """A socket that ends while a request is being sent leaves no error behind that nobody has looked at."""
+
+    async def close(connection: ServerConnection) -> None:
+        connection.transport.abort()
+
+    async with serve(close, "127.0.0.1", 0) as server:
+        port = next(iter(server.sockets)).getsockname()[1]
+        async with connected(f"ws://127.0.0.1:{port}", wait=False) as connection:
+            await until(lambda: sum(connection.disconnections.values()) >= 20)
+    gc.collect()
+
+    assert [] == [record.message for record in caplog.records if "never retrieved" in record.message]
+
+
+async def test_exchange_that_tells_an_impossible_time(exchange: SimulatedExchange) -> None:
+    """A server time of 1970 is not believed: the handshake's Date tells it."""
+    impossible = {"status": 200, "result": {"serverTime": 0}}
+    with exchange.replace_answer("session.status", None, lambda answer: {"id": answer["id"], **impossible}):
+        async with connected(exchange.url) as connection:
+            await ask(connection, exchange.accounts["alice"])
+
+            assert 0.0 == pytest.approx(connection.clock.offset_seconds, abs=2.0)
+
+
 async def test_long_life_resets_the_backoff(exchange: SimulatedExchange) -> None:
     """A connection that answered and lived long enough starts the backoff anew."""
     async with connected(exchange.url, timing=replace(FAST, stable_after=0.0)) as connection:
@@ -251,6 +277,7 @@ async def test_clock_keeper_that_fails_ends_the_link(
             patch.undo()
             await until(lambda: connection.connected)
     assert "connection supervisor failed" in {event["event"] for event in logged}
+    assert connection.connections - 1 <= sum(connection.disconnections.values())
 
 
 @pytest.mark.parametrize(("status", "reason"), [(418, Reason.BANNED), (429, Reason.RATE_LIMITED)])

@@ -35,6 +35,7 @@ from exporter.binance.dialing import (
     explain_loss,
     explain_refusal,
     handshake_date_ms,
+    name_environment_proxy,
     open_socket,
 )
 from exporter.binance.errors import Loss
@@ -561,3 +562,30 @@ def test_endpoint_shows_its_label_alone() -> None:
 
     assert "Endpoint(mainnet)" == f"{endpoints[0]}" == repr(endpoints[0])
     assert 1 == len(set(endpoints))
+
+
+@pytest.mark.parametrize(
+    ("proxy", "environment", "words"),
+    [
+        (None, {}, ""),
+        (None, {"https_proxy": "http://proxy.example:8080"}, " (through the environment's proxy proxy.example:8080)"),
+        (
+            None,
+            {"https_proxy": "http://me:pass@proxy.example:8080"},
+            " (through the environment's proxy proxy.example:8080)",
+        ),
+        ("none", {"https_proxy": "http://proxy.example:8080"}, ""),
+        ("http://own.example:1", {"https_proxy": "http://proxy.example:8080"}, ""),
+    ],
+)
+def test_proxy_of_the_environment_is_named(
+    monkeypatch: pytest.MonkeyPatch, proxy: str | None, environment: dict[str, str], words: str
+) -> None:
+    """A failed dial says when it went through the environment's proxy, without the proxy's password."""
+    for name in ("http_proxy", "https_proxy", "socks_proxy", "all_proxy", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.upper(), raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+
+    assert words == name_environment_proxy(Endpoint("x", "wss://exchange.example/", proxy))

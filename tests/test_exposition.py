@@ -222,17 +222,6 @@ def test_body_is_shared_within_a_second() -> None:
     assert samples(fourth)["own"] == 1001.999
 
 
-def test_withdrawn_account_is_gone() -> None:
-    """An account that was withdrawn has no series at once; withdrawing one that is unknown does nothing."""
-    exposition = exposition_of({"main": make_snapshot(), "desk": make_snapshot()})
-    exposition.body()
-
-    exposition.withdraw("desk")
-    exposition.withdraw("nobody")
-
-    assert {'binance_futures_account_open_positions{account="main"}': 0.0} == samples(exposition.body())
-
-
 def first_scrape() -> str:
     """Return the text of a service with one account in single mode, one in multi mode and one never answered."""
     clock = Clock(1000.0)

@@ -176,7 +176,7 @@ def test_wrong_list_of_addresses(text: str) -> None:
     ("argv", "words"),
     [
         (["--nonsense"], "unrecognized arguments: --nonsense"),
-        (["nonsense"], "unrecognized arguments: nonsense"),
+        (["nonsense"], "unknown command 'nonsense'; there are: run, demo, check, metrics, simulate"),
         (["run", "--speed", "2"], "unrecognized arguments: --speed 2"),
         (["--log.lev", "debug"], "unrecognized arguments: --log.lev debug"),
         (["--config.file"], "argument --config.file: expected one argument"),

@@ -28,6 +28,7 @@ from exporter.binance.messages import (
     decode_request_weight,
     decode_session_status,
     encode_request,
+    find_id,
 )
 
 TIME_MS = 1625474304765
@@ -365,9 +366,27 @@ class TestEnvelopes:
         ],
         ids=lambda frame: ascii(frame[:20]),
     )
-    def test_anything_else_is_none(self, frame: str) -> None:
-        """A frame that is no envelope is None, never an exception."""
-        assert None is decode_envelope(frame)
+    def test_anything_else_is_refused_with_its_path(self, frame: str) -> None:
+        """A frame that is no envelope is a fault of the answer, never another exception."""
+        with pytest.raises(DecodeError) as caught:
+            decode_envelope(frame)
+
+        assert caught.value.path.partition(".")[0] == "answer"
+
+    @pytest.mark.parametrize(
+        ("frame", "expected"),
+        [
+            ('{"id":7,"status":200,"result":{"total', 7),
+            (' { "id" : 12 , "status": NaN}', 12),
+            ('{"id":"7","status":', None),
+            ('{"status":200,"id":7', None),
+            ("[7", None),
+            ("", None),
+        ],
+    )
+    def test_id_of_a_broken_answer_is_found(self, frame: str, expected: int | None) -> None:
+        """The id of a frame that cannot be decoded is read where it stands first, as in Binance's answers."""
+        assert expected == find_id(frame)
 
     @pytest.mark.parametrize(
         ("event", "name"),

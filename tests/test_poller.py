@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -219,6 +220,61 @@ async def test_decode_failure_names_the_field(exchange: SimulatedExchange, logge
     assert "result.positions[0].positionAmt: Expected `float`, got `null`" == event["error"]
 
 
+@pytest.mark.parametrize(
+    ("breaking", "words"),
+    [
+        (lambda text: text[: len(text) // 2], "answer: Input data was truncated"),
+        (
+            lambda text: text.replace('"status":200', '"status":"good"'),
+            "answer.status: Expected `int | null`, got `str`",
+        ),
+        (lambda text: text.replace('"updateTime":', '"updateTime":NaN,"was":', 1), "answer: JSON is malformed"),
+        (lambda text: text.replace('"BTCUSDT"', '"\\ud800"', 1), "answer"),
+        (lambda text: text.replace('"updateTime":', '"updateTime":1' + "0" * 400 + ',"was":', 1), "result.assets[0]"),
+    ],
+    ids=["truncated", "status", "NaN", "surrogate", "huge"],
+)
+async def test_broken_answer_fails_its_own_poll_at_once(
+    exchange: SimulatedExchange, breaking: Callable[[str], str], words: str
+) -> None:
+    """An answer that cannot be decoded is not waited for until the timeout: its poll fails with what is broken."""
+
+    def broken(answer: Answer) -> str:
+        return breaking(json.dumps(answer, separators=(",", ":")))
+
+    async with connected(exchange.url) as connection:
+        polled = Polled(exchange, connection)
+        with exchange.replace_answer(STATUS, "alice", broken):
+            state = await polled.poll()
+
+    assert {Reason.DECODE: 1} == state.failures
+    assert state.last_failure
+    assert state.last_failure.words.startswith(words)
+
+
+async def test_refused_handshake_is_told_as_such(exchange: SimulatedExchange) -> None:
+    """While a refused handshake pauses the endpoint, due polls fail with the pause's reason, not the connection's."""
+    with exchange.reject_handshake(429):
+        async with connected(exchange.url, wait=False) as connection:
+            await until(lambda: connection.budget.paused)
+            state = await Polled(exchange, connection).poll()
+
+    assert {Reason.RATE_LIMITED: 1} == state.failures
+
+
+async def test_dial_that_waits_for_weight_is_told_as_such(exchange: SimulatedExchange) -> None:
+    """While the next dial waits for the IP's weight, due polls fail for want of weight, not of a connection."""
+    async with connected(exchange.url) as connection:
+        exchange.add_other_traffic(2145)
+        polled = Polled(exchange, connection)
+        await polled.poll()  # tells the budget how full the minute is
+        exchange.drop_connections()
+        await until(lambda: not connection.connected and connection._saving_for_dial)
+        state = await polled.poll()
+
+    assert {Reason.RATE_LIMITED: 1} == state.failures
+
+
 async def test_no_answer_counts_as_timeout(exchange: SimulatedExchange) -> None:
     """A poll without an answer ends at the request's timeout, or when the next one is due, whichever comes first."""
     async with connected(exchange.url) as connection:
@@ -300,11 +356,13 @@ async def test_own_fault_does_not_end_polling(
     exchange: SimulatedExchange, logged: list[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A fault of this program fails the poll, is logged with its traceback, and the next poll goes on."""
-    async with connected(exchange.url) as connection:
+    monotonic = Monotonic()
+    async with connected(exchange.url, monotonic=monotonic) as connection:
         polled = Polled(exchange, connection)
         with monkeypatch.context() as patch:
             patch.setattr(polled.poller, "_publish", None)
             await polled.poll()
+        pass_time(exchange, connection, monotonic, 15)
         state = await polled.poll()
 
     assert {Reason.PROTOCOL: 1} == state.failures
@@ -326,6 +384,26 @@ async def test_polls_on_its_grid(exchange: SimulatedExchange) -> None:
 
 def _polled(polled: Polled, times: int) -> bool:
     return polled.polls_over >= times
+
+
+async def test_first_round_is_soon_over(exchange: SimulatedExchange, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However long the interval, each account's first poll comes within seconds; the next comes on the grid."""
+    slept: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        slept.append(seconds)
+        if len(slept) == 2:
+            raise asyncio.CancelledError
+
+    async with connected(exchange.url) as connection:
+        polled = Polled(exchange, connection, interval_seconds=3600.0)
+        polled.poller._phase = 0.5
+        monkeypatch.setattr("exporter.account.poller.asyncio.sleep", sleep)
+        with pytest.raises(asyncio.CancelledError):
+            await polled.poller.run()
+        monkeypatch.undo()
+
+    assert [7.5, 5400.0] == pytest.approx(slept, abs=1.0)
 
 
 @pytest.mark.parametrize(

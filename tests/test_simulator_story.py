@@ -115,7 +115,7 @@ async def test_configuration_opens_every_account(clock: Clock, tmp_path: Path) -
 
     document = yaml.safe_load(path.read_text(encoding="utf-8"))
     assert path == tmp_path / "demo" / "exporter.yml"
-    assert document["binance"] == {"endpoint": exchange.url}
+    assert document["binance"] == {"endpoint": exchange.url, "proxy": "none"}
     assert [entry["name"] for entry in document["accounts"]] == list(ACCOUNTS)
     for entry, account in zip(document["accounts"], accounts, strict=True):
         files = {field: path.parent / name for field, name in entry.items() if field != "name"}

@@ -30,6 +30,7 @@ POLL_WEIGHT: Final = WEIGHT[Method.ACCOUNT_STATUS]
 _REFUSED_RETRY_SECONDS: Final = 300.0
 _LEAST_BACKOFF_CAP_SECONDS: Final = 60.0
 _BACKOFF_CAP_INTERVALS: Final = 4
+_FIRST_ROUND_SECONDS: Final = 15.0
 _LOG_AGAIN_SECONDS: Final = 300.0
 
 
@@ -68,12 +69,14 @@ class Poller:
         await self._connection.first_attempt_over.wait()
         origin = self._monotonic()
         self.state.stretch(self._connection.budget.stretch)
-        due = origin + self._phase * self.state.interval_seconds
+        # The first round is over soon also where the interval is long; the next one comes on the grid, an interval
+        # after the account's first point there.
+        due = origin + self._phase * min(self.state.interval_seconds, _FIRST_ROUND_SECONDS)
         while True:
             await asyncio.sleep(due - self._monotonic())
             self.state.stretch(self._connection.budget.stretch)
             await self.poll(due + self.state.interval_seconds)
-            due = self._next_due(origin, due)
+            due = self._next_due(origin, max(due, origin + self._phase * self.state.interval_seconds))
 
     async def poll(self, deadline: float) -> None:
         """Do one due poll, over by `deadline` (monotonic seconds), and write down how it ended."""
@@ -90,6 +93,7 @@ class Poller:
         except Exception:
             # A fault of this program must neither end the polling of an account nor pass unseen.
             log.exception("poll failed by a fault of this program", account=self.state.settings.name)
+            self._hold(self._backoff_seconds())
             self._note(Failure(Reason.PROTOCOL, "a fault of this program", "report what the log says of it"))
         finally:
             self.state.first_poll_over = True
@@ -146,22 +150,28 @@ class Poller:
         self._logged = None
 
     def _failed(self, error: BinanceError, verdict: Verdict) -> None:
-        interval = self.state.interval_seconds
         if verdict.action in {Action.REFUSED, Action.BUG}:
             hold = _REFUSED_RETRY_SECONDS
         elif isinstance(error, NotSent) or verdict.action is Action.WAIT:
             hold = 0.0  # nothing was asked of the exchange, or the budget holds back by itself
         else:
-            cap = max(_BACKOFF_CAP_INTERVALS * interval, _LEAST_BACKOFF_CAP_SECONDS)
-            hold = min(cap, interval * 2 ** min(self._retries, 10))
-            self._retries += 1
-        # Half an interval less, so that the grid's point at the end of the hold is let through.
-        self._held_until = self._monotonic() + hold - interval / 2
+            hold = self._backoff_seconds()
+        self._hold(hold)
         failure = Failure(verdict.reason, str(error), advise(error))
         self._note(failure)
         # The words of what was not sent tell a time that is another in each of them.
         what = type(error).__name__ if isinstance(error, NotSent) else failure.words
-        self._log(failure, what, verdict, max(hold, interval, self._connection.budget.pause_seconds))
+        self._log(failure, what, verdict, max(hold, self.state.interval_seconds, self._connection.budget.pause_seconds))
+
+    def _backoff_seconds(self) -> float:
+        interval = self.state.interval_seconds
+        cap = max(_BACKOFF_CAP_INTERVALS * interval, _LEAST_BACKOFF_CAP_SECONDS)
+        self._retries += 1
+        return min(cap, interval * 2.0 ** min(self._retries - 1, 10))
+
+    def _hold(self, seconds: float) -> None:
+        # Half an interval less, so that the grid's point at the end of the hold is let through.
+        self._held_until = self._monotonic() + seconds - self.state.interval_seconds / 2
 
     def _note(self, failure: Failure) -> None:
         self.state.last_poll_succeeded = False

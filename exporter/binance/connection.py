@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final, NoReturn
 
 import structlog
 
-from exporter.binance.dialing import Backoff, Endpoint, Timing, explain_refusal, open_socket
+from exporter.binance.dialing import Backoff, Endpoint, Timing, explain_refusal, name_environment_proxy, open_socket
 from exporter.binance.durations import Durations
 from exporter.binance.errors import (
     Action,
@@ -99,6 +99,7 @@ class Connection:
         self._clock_lock = asyncio.Lock()
         self._clock_asked_at = float("-inf")
         self._told_stretch = 1.0
+        self._saving_for_dial = False  # whether the next dial waits for weight
 
     @property
     def connected(self) -> bool:
@@ -124,7 +125,9 @@ class Connection:
             ConnectionLost: the connection ended meanwhile.
             ExchangeError: Binance answered with an error.
             ProtocolError: the answer is neither a result nor an error.
+            DecodeError: the answer is broken.
         """
+        self.budget.refuse_while_paused()
         if not self.connected:
             grace = min(self._timing.reconnect_grace, deadline - self.clock.monotonic())
             with contextlib.suppress(TimeoutError):
@@ -152,12 +155,14 @@ class Connection:
     async def run(self) -> NoReturn:
         """Keep the connection up until cancelled; no failure ends it."""
         while True:
+            self._saving_for_dial = True
             self.budget.settle(await self._afford(HANDSHAKE_WEIGHT))  # counted at once: no answer tells of it
+            self._saving_for_dial = False
             try:
                 delay = await self._live()
             except Exception:  # whatever an upstream fault may raise, the next dial goes on
                 log.exception("connection supervisor failed", endpoint=self.endpoint.label)
-                delay = self._backoff.next_seconds()
+                delay = self._lost(Loss.CLOSED, "a fault of this program: see the log, and report it")
             finally:
                 self.first_attempt_over.set()
             await asyncio.sleep(delay)
@@ -307,7 +312,7 @@ class Connection:
             after = refusal.retry_after_seconds
             retry_at_ms = None if after is None else self.clock.milliseconds + int(after * 1000)
             self._pause(_PAUSES[refusal.status], retry_at_ms, sent_at, refusal.words)
-        delay = self._lost(refusal.loss, refusal.words)
+        delay = self._lost(refusal.loss, refusal.words + name_environment_proxy(self.endpoint))
         return max(delay, self._timing.forbidden) if refusal.status in {403, 451} else delay
 
     def _lost(self, loss: Loss, words: str) -> float:
@@ -318,6 +323,8 @@ class Connection:
         return delay
 
     def _usable_link(self) -> Link:
+        if self._link is None and self._saving_for_dial:
+            raise Crowded("this IP's request weight leaves no room to connect anew")
         if self._link is None:
             raise NotConnected(f"not connected to {self.endpoint.label}: {self._why_not}")
         return self._link

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Final
 
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidMessage, InvalidProxy, InvalidStatus, InvalidURI
+from websockets.proxy import get_proxy
+from websockets.uri import parse_uri
 
 from exporter.binance.errors import Loss, scrub
 
@@ -122,6 +124,12 @@ def explain_refusal(error: Exception) -> Refusal:
             return Refusal(Loss.REFUSED, f"an address cannot be used: {scrub(error.msg)}")
         case _:
             return Refusal(Loss.REFUSED, scrub(f"{type(error).__name__}: {error}"))
+
+
+def name_environment_proxy(endpoint: Endpoint) -> str:
+    """Return words that name the environment's proxy which a dial goes through, empty where there is none."""
+    proxy = get_proxy(parse_uri(endpoint.url)) if endpoint.proxy is None else None
+    return f" (through the environment's proxy {proxy.rpartition('@')[2].rpartition('/')[2]})" if proxy else ""
 
 
 def explain_loss(closed: ConnectionClosed) -> tuple[Loss, str]:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from websockets.exceptions import ConnectionClosed
 
 from exporter.binance.dialing import explain_loss, handshake_date_ms
-from exporter.binance.errors import ConnectionLost, Ignored, Loss, NoAnswer
-from exporter.binance.messages import Envelope, FrameKind, decode_envelope
+from exporter.binance.errors import ConnectionLost, DecodeError, Ignored, Loss, NoAnswer
+from exporter.binance.messages import Envelope, FrameKind, decode_envelope, find_id
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -48,6 +48,7 @@ class Link:
         Raises:
             NoAnswer: none came within `timeout_seconds`.
             ConnectionLost: the socket ended first.
+            DecodeError: it came, but broken.
         """
         if self._ended:
             raise ConnectionLost(self._ended)
@@ -63,6 +64,8 @@ class Link:
             raise ConnectionLost(explain_loss(closed)[1]) from None
         finally:
             del self._pending[request_id]
+            if answer.done() and not answer.cancelled():
+                answer.exception()  # asyncio complains of those that nobody has looked at
 
     async def read(self) -> tuple[Loss, str]:
         """Read frames until the socket ends; return why it did, in a reason and in words."""
@@ -95,10 +98,16 @@ class Link:
         if isinstance(frame, bytes):
             self._ignore(Ignored.BINARY, None)
             return
-        envelope = decode_envelope(frame)
-        if envelope is None:
-            self._ignore(Ignored.GARBAGE, None)
-        elif envelope.kind is FrameKind.EVENT:
+        try:
+            envelope = decode_envelope(frame)
+        except DecodeError as error:
+            answer = self._pending.get(find_id(frame) or 0)
+            if answer is None or answer.done():
+                self._ignore(Ignored.GARBAGE, None)
+            else:
+                answer.set_exception(error)
+            return
+        if envelope.kind is FrameKind.EVENT:
             self._ignore(Ignored.EVENT, envelope)
         elif envelope.id is None:
             self._ignore(Ignored.NULL_ID, envelope)

@@ -32,7 +32,8 @@ HANDSHAKE_WEIGHT: Final = 5
 # A bound refuses the "nan" and "inf" that lax decoding of strings would let through.
 Figure = Annotated[float, Meta(ge=-1e300, le=1e300)]
 Identity = Annotated[str, Meta(min_length=1)]  # Prometheus takes an empty label for none
-Milliseconds = Annotated[int, Meta(ge=0)]
+Milliseconds = Annotated[int, Meta(ge=0, le=10**14)]  # up to the year 5138
+ServerTime = Annotated[int, Meta(ge=1_500_000_000_000, le=10**14)]  # an exchange that says 1970 does not know
 
 
 class AssetBalance(Struct, frozen=True, kw_only=True, gc=False):
@@ -90,7 +91,7 @@ class AccountStatus(Struct, frozen=True, kw_only=True):
 class SessionStatus(Struct, frozen=True, kw_only=True):
     """The ``result`` of ``session.status``, of which only the exchange's clock is of use."""
 
-    server_time_ms: Milliseconds = field(name="serverTime")
+    server_time_ms: ServerTime = field(name="serverTime")
 
 
 class RateLimit(Struct, frozen=True, kw_only=True):
@@ -156,12 +157,19 @@ def encode_request(request_id: int, method: Method, params: Mapping[str, str | i
     return _encoder.encode(request).decode()
 
 
-def decode_envelope(frame: str) -> Envelope | None:
-    """Return the frame's envelope, or None for a frame that is no JSON object of that shape."""
-    try:
-        return _envelopes.decode(frame)
-    except (msgspec.DecodeError, RecursionError, UnicodeError):
-        return None
+def decode_envelope(frame: str) -> Envelope:
+    """Return the frame's envelope.
+
+    Raises:
+        DecodeError: it is no JSON object of that shape.
+    """
+    return _decode(_envelopes, frame, "answer")
+
+
+def find_id(frame: str) -> int | None:
+    """Return the request's id in a frame that cannot be decoded: it stands at its beginning."""
+    found = re.match(r'\s*\{\s*"id"\s*:\s*(\d{1,18})\s*,', frame)
+    return int(found[1]) if found else None
 
 
 def decode_account_status(result: Raw) -> AccountStatus:
@@ -170,7 +178,7 @@ def decode_account_status(result: Raw) -> AccountStatus:
     Raises:
         DecodeError: it lacks what an account cannot be without, or holds a value of the wrong kind.
     """
-    return _decode(_account_statuses, result)
+    return _decode_result(_account_statuses, result)
 
 
 def decode_session_status(result: Raw) -> SessionStatus:
@@ -179,7 +187,7 @@ def decode_session_status(result: Raw) -> SessionStatus:
     Raises:
         DecodeError: it tells no time.
     """
-    return _decode(_session_statuses, result)
+    return _decode_result(_session_statuses, result)
 
 
 def decode_error(envelope: Envelope) -> ExchangeError:
@@ -220,23 +228,29 @@ def _integer(value: object) -> int | None:
 
 def _milliseconds(value: object) -> int | None:
     number = _integer(value)
-    return number if number is None or number >= 0 else None
+    return number if number is not None and 0 <= number <= 10**14 else None
 
 
-def _decode(decoder: msgspec.json.Decoder[_Wire], result: Raw) -> _Wire:
-    if not result:
-        raise DecodeError("result", "is missing")
+def _decode(decoder: msgspec.json.Decoder[_Wire], encoded: Raw | str, name: str) -> _Wire:
     try:
-        return decoder.decode(result)
+        return decoder.decode(encoded)
     except RecursionError:
-        raise DecodeError("result", "is nested too deeply") from None
+        raise DecodeError(name, "is nested too deeply") from None
+    except UnicodeError:
+        raise DecodeError(name, "is no Unicode text") from None
     except msgspec.DecodeError as fault:
         # msgspec names types and the path, never a value: "Expected `str`, got `int` - at `$.assets[1].asset`"
         what, _, where = str(fault).partition(" - at `$")
-        path = "result" + where.rstrip("`")
+        path = name + where.rstrip("`")
         if missing := re.fullmatch(r"Object missing required field `(.+)`", what):
             raise DecodeError(f"{path}.{missing[1]}", "is missing") from None
         raise DecodeError(path, what) from None
+
+
+def _decode_result(decoder: msgspec.json.Decoder[_Wire], result: Raw) -> _Wire:
+    if not result:
+        raise DecodeError("result", "is missing")
+    return _decode(decoder, result, "result")
 
 
 def _lenient(decoder: msgspec.json.Decoder[_Wire], raw: Raw) -> _Wire | None:

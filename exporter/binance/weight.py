@@ -110,7 +110,7 @@ class WeightBudget:
             Paused: the exchange has refused this IP, and the pause is not over.
         """
         while True:
-            self._refuse_while_paused()
+            self.refuse_while_paused()
             wait = self._seconds_to_wait(weight)
             if wait <= 0:
                 return self._book(weight)
@@ -194,6 +194,15 @@ class WeightBudget:
         self._pause_ends = now + (max(told, guess) if repeated else told or guess)
         return True
 
+    def refuse_while_paused(self) -> None:
+        """Do nothing, unless nothing is to be sent.
+
+        Raises:
+            Paused: the exchange has refused this IP, and the pause is not over.
+        """
+        if reason := self.paused:
+            raise Paused(reason, self.pause_seconds)
+
     @property
     def paused(self) -> Reason | None:
         """Why nothing is sent now: RATE_LIMITED, BANNED or None."""
@@ -203,7 +212,3 @@ class WeightBudget:
     def pause_seconds(self) -> float:
         """How long nothing will be sent yet; 0 when not paused."""
         return max(0.0, self._pause_ends - self._clock.monotonic())
-
-    def _refuse_while_paused(self) -> None:
-        if reason := self.paused:
-            raise Paused(reason, self.pause_seconds)

@@ -133,7 +133,9 @@ def _file(reader: Reader, key: str, folder: Path) -> Secret | None:
         secret = _read(path)
         readable_by_others = path.stat().st_mode & stat.S_IROTH
     except OSError as error:
-        reader.fault(key, f"cannot read {shown}: {error.strerror}")
+        # A secret pasted where the name of its file belongs must not be shown; it has neither a folder nor a suffix.
+        name = shown if "/" in shown or "." in shown else "the file (a name without / or . is not shown)"
+        reader.fault(key, f"cannot read {name}: {error.strerror}")
         return None
     except Invalid as error:
         reader.fault(key, f"{shown} {error}")

@@ -70,8 +70,8 @@ def duration(least: str, most: str | None = None) -> Callable[[object], float]:
 
 def weight_share(value: object) -> float:
     """Check the part of the IP's request weight that may be planned with."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= 0.9:
-        raise Invalid("must be a number above 0 and at most 0.9, such as 0.5")
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0.01 <= value <= 0.9:
+        raise Invalid("must be a number from 0.01 to 0.9, such as 0.5")
     return float(value)
 
 

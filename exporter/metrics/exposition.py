@@ -59,11 +59,6 @@ class Exposition:
         self._published[state.settings.name] = _Published(state, snapshot, render(state.settings.name, snapshot))
         self.invalidate()
 
-    def withdraw(self, account: str) -> None:
-        """Forget an account."""
-        self._published.pop(account, None)
-        self.invalidate()
-
     def invalidate(self) -> None:
         """Have the next scrape join a new body: something that it shows has changed."""
         self._body_until = float("-inf")

@@ -52,7 +52,7 @@ def write_configuration(exchange_url: str, accounts: Iterable[SimulatedAccount],
             entry["private_key_file"] = f"keys/{account.name}.pem"
             _write_secret(directory / entry["private_key_file"], account.private_key_pem)
         entries.append(entry)
-    document = {"binance": {"endpoint": exchange_url}, "accounts": entries}
+    document = {"binance": {"endpoint": exchange_url, "proxy": "none"}, "accounts": entries}
     path.write_text(_MARK + yaml.safe_dump(document, allow_unicode=True, sort_keys=False), encoding="utf-8")
     return path
 

@@ -140,6 +140,7 @@ class WebServer:
         self._addresses = addresses
         self._body = body
         self._slow_way = slow_way
+        self._slow_turn = asyncio.Semaphore(1)  # it takes a thread and much memory: one client at a time
         self._not_ready = not_ready
         self._page = page
         self._compressor = Compressor()
@@ -202,7 +203,8 @@ class WebServer:
     async def _metrics(self, request: Request) -> Response:
         accept, names = request.headers.get("Accept", ""), request.query_params.getlist("name[]")
         if names or only_openmetrics(accept):
-            body, content_type = await asyncio.to_thread(self._slow_way.render, accept, names)
+            async with self._slow_turn:
+                body, content_type = await asyncio.to_thread(self._slow_way.render, accept, names)
         else:
             body, content_type = self._body(), CONTENT_TYPE
         headers = {"Vary": "Accept, Accept-Encoding"}
