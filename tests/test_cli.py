@@ -88,7 +88,7 @@ def started(folder: Path, *arguments: str) -> Iterator[Program]:
     """Run the program for the time of the block."""
     output = folder / f"output of {arguments[0]}"
     with output.open("wb") as file:
-        process = subprocess.Popen(  # noqa: S603 - this program
+        process = subprocess.Popen(
             [sys.executable, "-m", "exporter", *arguments], cwd=folder, stdout=file, stderr=subprocess.STDOUT
         )
         try:
