@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 from dataclasses import replace
 from functools import partial
@@ -18,6 +19,7 @@ from exporter.binance.errors import (
     Loss,
     NoAnswer,
     NotConnected,
+    NotSent,
     Paused,
     ProtocolError,
     Reason,
@@ -26,7 +28,9 @@ from exporter.binance.messages import Method, decode_account_status
 from exporter.simulator import SimulatedAccount, SimulatedExchange
 
 if TYPE_CHECKING:
-    from exporter.binance.connection import Answer, Connection
+    from exporter.binance.connection import Connection
+    from exporter.binance.queries import Answer
+    from exporter.binance.weight import Reservation
 
 
 def _lives(connection: Connection, count: int) -> bool:
@@ -128,6 +132,27 @@ async def test_lost_connection_fails_what_is_under_way(exchange: SimulatedExchan
         await ask(connection, exchange.accounts["alice"])
 
         assert 1 == connection.disconnections[Loss.RESET]
+
+
+async def test_connection_lost_while_waiting_for_weight(
+    exchange: SimulatedExchange, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A request whose connection went away while it waited for its weight is not sent, and leaves nothing in flight."""
+    async with connected(exchange.url) as connection:
+        acquire = connection.budget.acquire
+
+        async def acquire_late(weight: int) -> Reservation:
+            rejection.enter_context(exchange.reject_handshake(503))
+            exchange.drop_connections()
+            await until(lambda: not connection.connected)
+            return await acquire(weight)
+
+        with contextlib.ExitStack() as rejection, monkeypatch.context() as patch:
+            patch.setattr(connection.budget, "acquire", acquire_late)
+            with pytest.raises(NotSent):
+                await ask(connection, exchange.accounts["alice"])
+
+        assert 0 == connection.budget._in_flight
 
 
 async def test_unreachable_exchange_says_why() -> None:

@@ -8,64 +8,23 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import itertools
-from collections import Counter, defaultdict
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, NoReturn
+from collections import Counter
+from typing import TYPE_CHECKING, NoReturn
 
 import structlog
 
 from exporter.binance.dialing import Backoff, Endpoint, Timing, explain_refusal, name_environment_proxy, open_socket
-from exporter.binance.durations import Durations
-from exporter.binance.errors import (
-    Action,
-    BinanceError,
-    ConnectionLost,
-    Crowded,
-    ExchangeError,
-    Ignored,
-    Loss,
-    NoAnswer,
-    NotConnected,
-    Paused,
-    ProtocolError,
-    Reason,
-    classify,
-)
-from exporter.binance.ignored import IgnoredFrames
+from exporter.binance.errors import BinanceError, ConnectionLost, Crowded, Loss, NoAnswer, NotConnected, NotSent
 from exporter.binance.link import Link
-from exporter.binance.messages import (
-    HANDSHAKE_WEIGHT,
-    WEIGHT,
-    Method,
-    decode_error,
-    decode_request_weight,
-    decode_session_status,
-    encode_request,
-)
+from exporter.binance.messages import HANDSHAKE_WEIGHT, WEIGHT, Method, decode_session_status
+from exporter.binance.queries import PAUSES, Answer, Queries
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from msgspec import Raw
-
     from exporter.binance.clock import ExchangeClock
-    from exporter.binance.messages import Envelope
     from exporter.binance.signing import Credentials
-    from exporter.binance.weight import Reservation, WeightBudget
+    from exporter.binance.weight import WeightBudget
 
 log = structlog.get_logger()
-
-_PAUSES: Final = {418: Reason.BANNED, 429: Reason.RATE_LIMITED}  # by HTTP-like status
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """A good answer's undecoded result, and when it was asked for and came, in monotonic seconds."""
-
-    result: Raw
-    asked_at: float
-    answered_at: float
 
 
 class Connection:
@@ -88,17 +47,16 @@ class Connection:
         # Read by metrics.health.
         self.connections = 0
         self.disconnections: Counter[Loss] = Counter()
-        self.ignored = IgnoredFrames(endpoint.label, clock.monotonic)
-        self.durations: defaultdict[Method, Durations] = defaultdict(Durations)
         self._timing = timing or Timing()
+        self._queries = Queries(endpoint.label, budget, clock, self._timing.silence)
+        self.ignored = self._queries.ignored
+        self.durations = self._queries.durations
         self._backoff = Backoff(self._timing.backoff_first, self._timing.backoff_cap)
         self._link: Link | None = None
         self._connected = asyncio.Event()
         self._why_not = "not dialled yet"
-        self._ids = itertools.count(1)
         self._clock_lock = asyncio.Lock()
         self._clock_asked_at = float("-inf")
-        self._told_stretch = 1.0
         self._saving_for_dial = False  # whether the next dial waits for weight
 
     @property
@@ -140,7 +98,14 @@ class Connection:
             raise Crowded("this IP's request weight left no room for the poll within its interval") from None
         # A poll is over before the next one is due, whatever the timeout says.
         timeout_seconds = min(timeout_seconds, max(deadline - self.clock.monotonic(), 0.0))
-        return await self._ask(reservation, method, credentials, recv_window_ms, timeout_seconds)
+        try:
+            link = self._usable_link()
+        except NotSent:
+            self.budget.settle(reservation)
+            raise
+        return await self._queries.ask(
+            link, reservation, method, credentials, recv_window_ms=recv_window_ms, timeout_seconds=timeout_seconds
+        )
 
     async def resync_clock(self, since: float) -> None:
         """Learn the exchange's time anew, unless that was begun after `since` (monotonic seconds).
@@ -156,7 +121,7 @@ class Connection:
         """Keep the connection up until cancelled; no failure ends it."""
         while True:
             self._saving_for_dial = True
-            self.budget.settle(await self._afford(HANDSHAKE_WEIGHT))  # counted at once: no answer tells of it
+            self.budget.settle(await self._queries.afford(HANDSHAKE_WEIGHT))  # counted at once: no answer tells of it
             self._saving_for_dial = False
             try:
                 delay = await self._live()
@@ -175,7 +140,7 @@ class Connection:
         except Exception as error:  # noqa: BLE001 - explain_refusal knows the many, and names the rest
             return self._refused(error, sent_at)
         self.connections += 1
-        link = Link(socket, self._ignore, self.clock.monotonic)
+        link = Link(socket, self._queries.ignore, self.clock.monotonic)
         reader = asyncio.create_task(link.read(), name=f"reader of {self.endpoint.label}")
         keeper = asyncio.create_task(self._use(link), name=f"clock of {self.endpoint.label}")
         try:
@@ -217,10 +182,10 @@ class Connection:
 
     async def _learn_clock(self, link: Link) -> None:
         self._clock_asked_at = self.clock.monotonic()
-        reservation = await self._afford(WEIGHT[Method.SESSION_STATUS])
+        reservation = await self._queries.afford(WEIGHT[Method.SESSION_STATUS])
         try:
-            answer = await self._ask(
-                reservation, Method.SESSION_STATUS, timeout_seconds=self._timing.clock_timeout, link=link
+            answer = await self._queries.ask(
+                link, reservation, Method.SESSION_STATUS, timeout_seconds=self._timing.clock_timeout
             )
             server_time_ms = decode_session_status(answer.result).server_time_ms
             self.clock.learn(server_time_ms, answer.asked_at, answer.answered_at)
@@ -232,86 +197,12 @@ class Connection:
                 self.clock.learn(link.handshake_date_ms, link.opened_at, link.opened_at)
             log.warning("exchange does not tell its time", endpoint=self.endpoint.label, error=str(error))
 
-    async def _ask(
-        self,
-        reservation: Reservation,
-        method: Method,
-        credentials: Credentials | None = None,
-        recv_window_ms: int = 0,
-        timeout_seconds: float = 10.0,
-        link: Link | None = None,
-    ) -> Answer:
-        told = None
-        try:
-            link = link or self._usable_link()
-            request_id = next(self._ids)
-            params = self._sign(credentials, recv_window_ms) if credentials else {}
-            asked_at = self.clock.monotonic()
-            envelope = await link.exchange(request_id, encode_request(request_id, method, params), timeout_seconds)
-            answered_at = self.clock.monotonic()
-            told = decode_request_weight(envelope.rate_limits)
-        except NoAnswer:
-            if link and self.clock.monotonic() - link.last_frame_at > self._timing.silence:
-                link.abort()  # half-open: ours still sends, theirs is gone
-            raise
-        finally:
-            self.budget.settle(reservation, told)
-            self._tell_stretch()
-        self.durations[method].observe(answered_at - asked_at)
-        if envelope.failed or envelope.status not in {None, 200}:
-            error = decode_error(envelope)
-            if error.server_time_ms is not None and not self.clock.learnt:
-                self.clock.learn(error.server_time_ms, asked_at, answered_at)
-            self._note_refusal(error, asked_at)
-            raise error
-        if envelope.status is None and not envelope.result:
-            raise ProtocolError("the answer holds neither a result nor an error")
-        return Answer(envelope.result, asked_at, answered_at)
-
-    def _tell_stretch(self) -> None:
-        if (stretch := self.budget.stretch) != self._told_stretch:
-            self._told_stretch = stretch
-            log.warning(
-                "polling intervals follow the weight budget",
-                endpoint=self.endpoint.label,
-                times_configured=round(stretch, 3),
-                weight_limit=self.budget.limit,
-                weight_share=self.budget.share,
-            )
-
-    def _sign(self, credentials: Credentials, recv_window_ms: int) -> Mapping[str, str | int]:
-        params: dict[str, str | int] = {
-            "apiKey": credentials.api_key.reveal(),
-            "recvWindow": recv_window_ms,
-            "timestamp": self.clock.milliseconds,
-        }
-        params["signature"] = credentials.sign(params)
-        return params
-
-    def _note_refusal(self, error: ExchangeError, sent_at: float | None = None) -> None:
-        verdict = classify(error)
-        if verdict.action is Action.WAIT:
-            self._pause(verdict.reason, error.retry_at_ms, sent_at, str(error))
-        elif error.status in _PAUSES:
-            # The code says what the poll died of; the status alone is reason enough to leave the exchange in peace.
-            self._pause(_PAUSES[error.status], error.retry_at_ms, sent_at, str(error))
-
-    def _pause(self, reason: Reason, retry_at_ms: int | None, sent_at: float | None, words: str) -> None:
-        if self.budget.refuse(reason, retry_at_ms, sent_at=sent_at):
-            log.error(
-                "requests paused",
-                endpoint=self.endpoint.label,
-                reason=reason.value,
-                error=words,
-                resumes_in_seconds=round(self.budget.pause_seconds, 1),
-            )
-
     def _refused(self, error: Exception, sent_at: float) -> float:
         refusal = explain_refusal(error)
-        if refusal.status in _PAUSES:
+        if refusal.status in PAUSES:
             after = refusal.retry_after_seconds
             retry_at_ms = None if after is None else self.clock.milliseconds + int(after * 1000)
-            self._pause(_PAUSES[refusal.status], retry_at_ms, sent_at, refusal.words)
+            self._queries.pause(PAUSES[refusal.status], retry_at_ms, sent_at, refusal.words)
         delay = self._lost(refusal.loss, refusal.words + name_environment_proxy(self.endpoint))
         return max(delay, self._timing.forbidden) if refusal.status in {403, 451} else delay
 
@@ -328,17 +219,3 @@ class Connection:
         if self._link is None:
             raise NotConnected(f"not connected to {self.endpoint.label}: {self._why_not}")
         return self._link
-
-    async def _afford(self, weight: int) -> Reservation:
-        """Wait for weight like a poll does, and wait out pauses, which end a poll."""
-        while True:
-            try:
-                return await self.budget.acquire(weight)
-            except Paused as pause:
-                await asyncio.sleep(pause.seconds)
-
-    def _ignore(self, kind: Ignored, envelope: Envelope | None) -> None:
-        self.ignored.note(kind, envelope)
-        if envelope is not None and kind is Ignored.NULL_ID:
-            # It belongs to nobody, and to fail a request with it might blame the wrong account. A ban is everybody's.
-            self._note_refusal(decode_error(envelope))

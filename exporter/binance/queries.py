@@ -1,0 +1,160 @@
+"""Queries over a link: paid for, signed when they are sent, timed, and their refusals heard by the budget."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections import defaultdict
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import structlog
+
+from exporter.binance.durations import Durations
+from exporter.binance.errors import Action, ExchangeError, Ignored, NoAnswer, Paused, ProtocolError, Reason, classify
+from exporter.binance.ignored import IgnoredFrames
+from exporter.binance.messages import Method, decode_error, decode_request_weight, encode_request
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from msgspec import Raw
+
+    from exporter.binance.clock import ExchangeClock
+    from exporter.binance.link import Link
+    from exporter.binance.messages import Envelope
+    from exporter.binance.signing import Credentials
+    from exporter.binance.weight import Reservation, WeightBudget
+
+log = structlog.get_logger()
+
+PAUSES: Final = {418: Reason.BANNED, 429: Reason.RATE_LIMITED}  # by HTTP-like status
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A good answer's undecoded result, and when it was asked for and came, in monotonic seconds."""
+
+    result: Raw
+    asked_at: float
+    answered_at: float
+
+
+class Queries:
+    """What all queries of one endpoint have in common.
+
+    Args:
+        endpoint: the label that log lines name.
+        budget: what queries are charged to; it is told of every refusal.
+        clock: queries are signed with its time.
+        silence_seconds: a link on which nothing arrived for this long despite queries is dropped.
+    """
+
+    def __init__(self, endpoint: str, budget: WeightBudget, clock: ExchangeClock, silence_seconds: float) -> None:
+        self.durations: defaultdict[Method, Durations] = defaultdict(Durations)
+        self.ignored = IgnoredFrames(endpoint, clock.monotonic)
+        self._endpoint = endpoint
+        self._budget = budget
+        self._clock = clock
+        self._silence_seconds = silence_seconds
+        self._ids = itertools.count(1)
+        self._told_stretch = 1.0
+
+    async def ask(
+        self,
+        link: Link,
+        reservation: Reservation,
+        method: Method,
+        credentials: Credentials | None = None,
+        *,
+        recv_window_ms: int = 0,
+        timeout_seconds: float,
+    ) -> Answer:
+        """Send a query that `reservation` pays for, and return its good answer.
+
+        Raises:
+            NoAnswer: no answer came within `timeout_seconds` of sending.
+            ConnectionLost: the link ended meanwhile.
+            ExchangeError: Binance answered with an error.
+            ProtocolError: the answer is neither a result nor an error.
+            DecodeError: the answer is broken.
+        """
+        told = None
+        try:
+            request_id = next(self._ids)
+            params = self._sign(credentials, recv_window_ms) if credentials else {}
+            asked_at = self._clock.monotonic()
+            envelope = await link.exchange(request_id, encode_request(request_id, method, params), timeout_seconds)
+            answered_at = self._clock.monotonic()
+            told = decode_request_weight(envelope.rate_limits)
+        except NoAnswer:
+            if self._clock.monotonic() - link.last_frame_at > self._silence_seconds:
+                link.abort()  # half-open: ours still sends, theirs is gone
+            raise
+        finally:
+            self._budget.settle(reservation, told)
+            self._tell_stretch()
+        self.durations[method].observe(answered_at - asked_at)
+        if envelope.failed or envelope.status not in {None, 200}:
+            error = decode_error(envelope)
+            if error.server_time_ms is not None and not self._clock.learnt:
+                self._clock.learn(error.server_time_ms, asked_at, answered_at)
+            self._note_refusal(error, asked_at)
+            raise error
+        if envelope.status is None and not envelope.result:
+            raise ProtocolError("the answer holds neither a result nor an error")
+        return Answer(envelope.result, asked_at, answered_at)
+
+    async def afford(self, weight: int) -> Reservation:
+        """Wait for weight like a poll does, and wait out pauses, which end a poll."""
+        while True:
+            try:
+                return await self._budget.acquire(weight)
+            except Paused as pause:
+                await asyncio.sleep(pause.seconds)
+
+    def pause(self, reason: Reason, retry_at_ms: int | None, sent_at: float | None, words: str) -> None:
+        """Have the budget let nothing through for a while; the arguments are those of its `refuse`, and why."""
+        if self._budget.refuse(reason, retry_at_ms, sent_at=sent_at):
+            log.error(
+                "requests paused",
+                endpoint=self._endpoint,
+                reason=reason.value,
+                error=words,
+                resumes_in_seconds=round(self._budget.pause_seconds, 1),
+            )
+
+    def ignore(self, kind: Ignored, envelope: Envelope | None) -> None:
+        """Take note of a frame that answers no query."""
+        self.ignored.note(kind, envelope)
+        if envelope is not None and kind is Ignored.NULL_ID:
+            # It belongs to nobody, and to fail a request with it might blame the wrong account. A ban is everybody's.
+            self._note_refusal(decode_error(envelope))
+
+    def _sign(self, credentials: Credentials, recv_window_ms: int) -> Mapping[str, str | int]:
+        params: dict[str, str | int] = {
+            "apiKey": credentials.api_key.reveal(),
+            "recvWindow": recv_window_ms,
+            "timestamp": self._clock.milliseconds,
+        }
+        params["signature"] = credentials.sign(params)
+        return params
+
+    def _note_refusal(self, error: ExchangeError, sent_at: float | None = None) -> None:
+        verdict = classify(error)
+        if verdict.action is Action.WAIT:
+            self.pause(verdict.reason, error.retry_at_ms, sent_at, str(error))
+        elif error.status in PAUSES:
+            # The code says what the poll died of; the status alone is reason enough to leave the exchange in peace.
+            self.pause(PAUSES[error.status], error.retry_at_ms, sent_at, str(error))
+
+    def _tell_stretch(self) -> None:
+        if (stretch := self._budget.stretch) != self._told_stretch:
+            self._told_stretch = stretch
+            log.warning(
+                "polling intervals follow the weight budget",
+                endpoint=self._endpoint,
+                times_configured=round(stretch, 3),
+                weight_limit=self._budget.limit,
+                weight_share=self._budget.share,
+            )
