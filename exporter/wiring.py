@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from exporter.account.poller import POLL_WEIGHT, Poller
+from exporter.account.optional import OptionalMethods
+from exporter.account.poller import Poller, poll_weight
 from exporter.account.state import AccountState
 from exporter.binance.clock import ExchangeClock
 from exporter.binance.connection import Connection
@@ -50,11 +51,13 @@ def wire(
     for endpoint, group in groups.items():
         clock = ExchangeClock()
         budget = WeightBudget(config.weight_share, clock)
-        budget.plan((POLL_WEIGHT, state.settings.interval_seconds) for state in group)
+        budget.plan((poll_weight(state.settings), state.settings.interval_seconds) for state in group)
         connection = Connection(endpoint, budget, clock, timing)
         connections.append(connection)
+        optional = OptionalMethods(connection)
         # Accounts are spread evenly over the interval.
         pollers += [
-            Poller(state, connection, publish, poll_over, place / len(group)) for place, state in enumerate(group)
+            Poller(state, connection, optional, publish, poll_over, place / len(group))
+            for place, state in enumerate(group)
         ]
     return Wired(states, tuple(connections), tuple(pollers))

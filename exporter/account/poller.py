@@ -13,25 +13,45 @@ from typing import TYPE_CHECKING, Final, NoReturn
 
 import structlog
 
+from exporter.account.margin import symbols_without_margin_asset
+from exporter.account.mode import ModeFinder
 from exporter.account.snapshot import build_snapshot
 from exporter.account.state import AccountState, Failure
-from exporter.binance.errors import Action, BinanceError, NotSent, Reason, Verdict, advise, classify
-from exporter.binance.messages import WEIGHT, Method, decode_account_status
+from exporter.binance.errors import (
+    Action,
+    BinanceError,
+    ExchangeError,
+    NotSent,
+    Reason,
+    Verdict,
+    advise,
+    classify,
+    is_method_gone,
+)
+from exporter.binance.messages import WEIGHT, Method, decode_account_status, decode_position_risk
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from exporter.account.optional import OptionalMethods
     from exporter.account.snapshot import AccountSnapshot
+    from exporter.account.state import AccountSettings
     from exporter.binance.connection import Connection
+    from exporter.binance.messages import PositionRisk
+    from exporter.binance.queries import Answer
 
 log = structlog.get_logger()
 
-POLL_WEIGHT: Final = WEIGHT[Method.ACCOUNT_STATUS]
 _REFUSED_RETRY_SECONDS: Final = 300.0
 _LEAST_BACKOFF_CAP_SECONDS: Final = 60.0
 _BACKOFF_CAP_INTERVALS: Final = 4
 _FIRST_ROUND_SECONDS: Final = 15.0
 _LOG_AGAIN_SECONDS: Final = 300.0
+
+
+def poll_weight(settings: AccountSettings) -> int:
+    """Return the request weight of one poll of an account."""
+    return WEIGHT[Method.ACCOUNT_STATUS] + (WEIGHT[Method.ACCOUNT_POSITION] if settings.position_risk else 0)
 
 
 class Poller:
@@ -40,6 +60,7 @@ class Poller:
     Args:
         state: what is known of the account; written here only.
         connection: the endpoint's connection.
+        optional: what the endpoint still offers of the methods that a poll can do without.
         publish: called with every good snapshot.
         poll_over: called after every due poll, however it ended.
         phase: the account's place on the endpoint's grid, 0 <= phase < 1.
@@ -49,12 +70,16 @@ class Poller:
         self,
         state: AccountState,
         connection: Connection,
+        optional: OptionalMethods,
         publish: Callable[[AccountState, AccountSnapshot], None],
         poll_over: Callable[[], None],
         phase: float = 0.0,
     ) -> None:
         self.state = state
         self._connection = connection
+        self._optional = optional
+        self._mode = ModeFinder(state.settings, connection, optional)
+        self._warned_of: set[str] = set()  # symbols whose margin asset is unknown
         self._monotonic = connection.clock.monotonic
         self._publish = publish
         self._poll_over = poll_over
@@ -121,19 +146,44 @@ class Poller:
             return await self._ask_once(deadline)
 
     async def _ask_once(self, deadline: float) -> AccountSnapshot:
+        await self._mode.prepare(deadline)
+        answer = await self._request(Method.ACCOUNT_STATUS, deadline)
+        status = decode_account_status(answer.result)
+        risks = await self._ask_risks(deadline)
+        # Dated by the first answer, the older of the two: no figure is older than the snapshot says.
+        return build_snapshot(
+            status,
+            risks,
+            asset_mode=await self._mode.find(status, deadline),
+            asked_at=answer.asked_at,
+            answered_at=answer.answered_at,
+        )
+
+    async def _ask_risks(self, deadline: float) -> tuple[PositionRisk, ...]:
+        """Return the position risk figures, none where they are switched off or the exchange no longer offers them."""
+        method = Method.ACCOUNT_POSITION
+        if not self.state.settings.position_risk or not self._optional.offered(method):
+            return ()
+        try:
+            answer = await self._request(method, deadline)
+        except ExchangeError as error:
+            if not is_method_gone(error):
+                raise
+            if self._optional.gone(method):
+                endpoint = self._connection.endpoint.label
+                log.error("position risk figures are gone", endpoint=endpoint, error=str(error))  # noqa: TRY400 - told
+            return ()
+        self._optional.back(method)
+        return decode_position_risk(answer.result)
+
+    async def _request(self, method: Method, deadline: float) -> Answer:
         settings = self.state.settings
-        answer = await self._connection.request(
-            Method.ACCOUNT_STATUS,
+        return await self._connection.request(
+            method,
             settings.credentials,
             recv_window_ms=settings.recv_window_ms,
             timeout_seconds=settings.request_timeout_seconds,
             deadline=deadline,
-        )
-        return build_snapshot(
-            decode_account_status(answer.result),
-            asset_mode=settings.asset_mode,
-            asked_at=answer.asked_at,
-            answered_at=answer.answered_at,
         )
 
     def _succeeded(self, snapshot: AccountSnapshot) -> None:
@@ -145,6 +195,12 @@ class Poller:
         state.answered_at = snapshot.answered_at
         state.asset_mode = snapshot.asset_mode
         state.open_positions = snapshot.open_positions
+        unknown = set(symbols_without_margin_asset(snapshot))
+        if not unknown <= self._warned_of:
+            log.warning(
+                "margin asset unknown: no cross margin ratios", account=state.settings.name, symbols=sorted(unknown)
+            )
+        self._warned_of = unknown
         self._retries = 0
         self._held_until = float("-inf")
         self._logged = None

@@ -6,12 +6,14 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final, TypeVar
 
+import msgspec
+
 from exporter.binance.errors import DecodeError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterable
 
-    from exporter.binance.messages import AccountStatus, AssetBalance, Position
+    from exporter.binance.messages import AccountStatus, AssetBalance, Position, PositionRisk
 
 _Row = TypeVar("_Row")
 
@@ -39,18 +41,29 @@ FIGURES: Final = (
 )
 
 
+@dataclass(frozen=True, slots=True)
+class OpenPosition:
+    """A position that is held, and what its margin is: what `position_info` tells, and margin pools are made of."""
+
+    row: Position
+    margin_asset: str | None  # None: neither sent nor to be told from the symbol
+    isolated: bool
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AccountSnapshot:
     """Everything known of an account at one moment.
 
     `totals` holds the account's own eleven figures, in `currency`; `assets` those of each margin asset; `positions`
-    every symbol and side with a position or open orders. A figure that the exchange did not send is None. Times are
-    monotonic seconds.
+    every symbol and side with a position or open orders; `risks` what ``v2/account.position`` told of the same rows;
+    `held` the positions alone. A figure that the exchange did not send is None. Times are monotonic seconds.
     """
 
     totals: AccountStatus
     assets: tuple[AssetBalance, ...]
     positions: tuple[Position, ...]
+    risks: tuple[PositionRisk, ...]
+    held: tuple[OpenPosition, ...]
     asset_mode: AssetMode
     asked_at: float
     answered_at: float
@@ -63,43 +76,72 @@ class AccountSnapshot:
     @property
     def open_positions(self) -> int:
         """How many rows hold a position; rows of open orders alone do not."""
-        return sum(1 for position in self.positions if position.amount)
+        return len(self.held)
 
 
 def build_snapshot(
-    status: AccountStatus, *, asset_mode: AssetMode | None = None, asked_at: float, answered_at: float
+    status: AccountStatus,
+    risks: tuple[PositionRisk, ...] = (),
+    *,
+    asset_mode: AssetMode | None = None,
+    asked_at: float,
+    answered_at: float,
 ) -> AccountSnapshot:
-    """Build the snapshot of one ``v2/account.status`` answer.
+    """Build the snapshot of one ``v2/account.status`` answer, and the ``v2/account.position`` answer after it.
 
     Args:
-        status: the decoded ``result``.
-        asset_mode: as configured; None to tell it from the figures.
-        asked_at: when the question was sent.
-        answered_at: when the answer arrived.
+        status: the decoded ``result`` of the first; it decides which rows exist.
+        risks: that of the second, empty where it was not asked.
+        asset_mode: as configured or told; None to tell it from the figures.
+        asked_at: when the first was sent.
+        answered_at: when the first arrived.
 
     Raises:
         DecodeError: two rows have the same identity, so that neither can be trusted.
     """
-    _refuse_duplicates("result.assets", status.assets, lambda row: row.asset)
-    _refuse_duplicates("result.positions", status.positions, lambda row: (row.symbol, row.position_side))
+    _refuse_duplicates("assets", status.assets, lambda row: row.asset)
+    _refuse_duplicates("positions", status.positions, _identity)
+    _refuse_duplicates("", risks, _identity)
+    rows = {_identity(row): row for row in status.positions}
+    known = {_identity(risk): risk for risk in risks if _identity(risk) in rows}
+    assets = sorted((row.asset for row in status.assets), key=len, reverse=True)
     return AccountSnapshot(
         totals=status,
         assets=status.assets,
         positions=status.positions,
+        risks=tuple(risk if rows[name].amount else _of_orders(risk) for name, risk in known.items()),
+        held=tuple(
+            OpenPosition(row, _margin_asset(row, known.get(name), assets), is_isolated(row))
+            for name, row in rows.items()
+            if row.amount
+        ),
         asset_mode=asset_mode or tell_asset_mode(status),
         asked_at=asked_at,
         answered_at=answered_at,
     )
 
 
-def tell_asset_mode(status: AccountStatus) -> AssetMode:
-    """Tell the mode from the figures, since nothing in the answer names it.
+def is_isolated(row: Position) -> bool:
+    """Whether a row is a margin pool of its own; a row of open orders alone is not."""
+    return bool(row.amount and (row.isolated_wallet_balance or row.isolated_margin))
 
-    Isolated positions exist in single-asset mode only. Else the account is in single-asset mode if and only if each
-    total equals the USDT asset's own figure (without a USDT row: is zero). A figure that is missing proves nothing.
+
+def tell_asset_mode(status: AccountStatus) -> AssetMode:
+    """Tell the mode from the figures: isolated positions exist in single-asset mode only, else the totals decide."""
+    return AssetMode.SINGLE if proves_single(status) else mode_by_totals(status)
+
+
+def proves_single(status: AccountStatus) -> bool:
+    """Whether an isolated position proves single-asset mode."""
+    return any(map(is_isolated, status.positions))
+
+
+def mode_by_totals(status: AccountStatus) -> AssetMode:
+    """Tell the mode from the totals, the least certain way.
+
+    The account is in single-asset mode if and only if each total equals the USDT asset's own figure (without a USDT
+    row: is zero). A figure that is missing proves nothing.
     """
-    if any(row.amount and (row.isolated_wallet_balance or row.isolated_margin) for row in status.positions):
-        return AssetMode.SINGLE
     usdt = next((row for row in status.assets if row.asset == "USDT"), None)
     for name in FIGURES:
         total, own = getattr(status, name), getattr(usdt, name) if usdt else 0.0
@@ -108,9 +150,32 @@ def tell_asset_mode(status: AccountStatus) -> AssetMode:
     return AssetMode.SINGLE
 
 
-def _refuse_duplicates(path: str, rows: Iterable[_Row], identify: Callable[[_Row], Hashable]) -> None:
+def _identity(row: Position | PositionRisk) -> tuple[str, str]:
+    return row.symbol, row.position_side
+
+
+def _of_orders(risk: PositionRisk) -> PositionRisk:
+    """Return the row of open orders alone: where nothing is held there is no price of it, and nothing to deleverage."""
+    return msgspec.structs.replace(
+        risk, entry_price=None, break_even_price=None, liquidation_price=None, adl_quantile=None
+    )
+
+
+def _margin_asset(row: Position, risk: PositionRisk | None, longest_first: list[str]) -> str | None:
+    """Return what a position is margined in: as sent, else the longest of the account's assets that ends the symbol.
+
+    A delivery contract has its date after an underscore: BTCUSDT_260327.
+    """
+    if risk and risk.margin_asset:
+        return risk.margin_asset
+    contract = row.symbol.partition("_")[0]
+    return next((asset for asset in longest_first if contract.endswith(asset)), None)
+
+
+def _refuse_duplicates(name: str, rows: Iterable[_Row], identify: Callable[[_Row], Hashable]) -> None:
     # Prometheus drops the whole scrape for one duplicate series, and no tool on the way notices before.
     seen: dict[Hashable, int] = {}
+    path = f"result.{name}" if name else "result"
     for index, row in enumerate(rows):
         first = seen.setdefault(identify(row), index)
         if first != index:

@@ -28,6 +28,7 @@ class AccountSettings:
     stale_after_seconds: float = 60.0
     recv_window_ms: int = 5000
     request_timeout_seconds: float = 10.0
+    position_risk: bool = True  # also ask v2/account.position
 
 
 @dataclass(slots=True)

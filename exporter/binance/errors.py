@@ -204,6 +204,15 @@ def _classify_answer(status: int | None, code: int | None) -> Action:
     return _BY_STATUS.get(status or 0, Action.RETRY)
 
 
+def is_method_gone(error: BinanceError) -> bool:
+    """Whether the exchange says that it does not know the method that was asked for."""
+    return (
+        isinstance(error, ExchangeError)
+        and classify(error).action is Action.BUG
+        and (error.code == -5000 or error.status == 404)
+    )
+
+
 _ADVICE: Final[dict[int, str]] = {
     -1002: "the key may not ask for this account: check its permissions",
     -1011: "this machine's IP may not use the API: check the key's IP list and the exchange's regional rules",

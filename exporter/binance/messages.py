@@ -23,10 +23,17 @@ class Method(StrEnum):
     """Every method this program is able to send: queries of one's own account, nothing that changes anything."""
 
     ACCOUNT_STATUS = "v2/account.status"
+    ACCOUNT_POSITION = "v2/account.position"
+    ACCOUNT_STATUS_V1 = "account.status"
     SESSION_STATUS = "session.status"
 
 
-WEIGHT: Final[Mapping[Method, int]] = {Method.ACCOUNT_STATUS: 5, Method.SESSION_STATUS: 2}
+WEIGHT: Final[Mapping[Method, int]] = {
+    Method.ACCOUNT_STATUS: 5,
+    Method.ACCOUNT_POSITION: 5,
+    Method.ACCOUNT_STATUS_V1: 10,  # 5 by the older documentation
+    Method.SESSION_STATUS: 2,
+}
 HANDSHAKE_WEIGHT: Final = 5
 
 # A bound refuses the "nan" and "inf" that lax decoding of strings would let through.
@@ -68,6 +75,29 @@ class Position(Struct, frozen=True, kw_only=True, gc=False):
     initial_margin: Figure | None = field(name="initialMargin", default=None)
     maintenance_margin: Figure | None = field(name="maintMargin", default=None)
     update_time_ms: Milliseconds | None = field(name="updateTime", default=None)
+
+
+class PositionRisk(Struct, frozen=True, kw_only=True, gc=False):
+    """One row of ``v2/account.position``: what :class:`Position` does not tell of the same symbol and side."""
+
+    symbol: Identity
+    position_side: Identity = field(name="positionSide")
+    amount: Figure = field(name="positionAmt")
+    margin_asset: str | None = field(name="marginAsset", default=None)
+    entry_price: Figure | None = field(name="entryPrice", default=None)
+    break_even_price: Figure | None = field(name="breakEvenPrice", default=None)
+    mark_price: Figure | None = field(name="markPrice", default=None)
+    liquidation_price: Figure | None = field(name="liquidationPrice", default=None)  # 0: none
+    adl_quantile: Annotated[int, Meta(ge=0, le=100)] | None = field(name="adl", default=None)
+    open_order_initial_margin: Figure | None = field(name="openOrderInitialMargin", default=None)
+    bid_notional: Figure | None = field(name="bidNotional", default=None)
+    ask_notional: Figure | None = field(name="askNotional", default=None)
+
+
+class AccountFlags(Struct, frozen=True, kw_only=True):
+    """The ``result`` of v1 ``account.status``, of which only the asset mode is of use; its rows are passed over."""
+
+    multi_assets: bool = field(name="multiAssetsMargin")
 
 
 class AccountStatus(Struct, frozen=True, kw_only=True):
@@ -139,6 +169,8 @@ _Wire = TypeVar("_Wire")
 _encoder = msgspec.json.Encoder()
 _envelopes = msgspec.json.Decoder(Envelope, strict=False)
 _account_statuses = msgspec.json.Decoder(AccountStatus, strict=False)
+_position_risks = msgspec.json.Decoder(tuple[PositionRisk, ...], strict=False)
+_account_flags = msgspec.json.Decoder(AccountFlags)
 _session_statuses = msgspec.json.Decoder(SessionStatus, strict=False)
 _rate_limits = msgspec.json.Decoder(list[Raw])
 _rate_limit = msgspec.json.Decoder(RateLimit, strict=False)
@@ -179,6 +211,24 @@ def decode_account_status(result: Raw) -> AccountStatus:
         DecodeError: it lacks what an account cannot be without, or holds a value of the wrong kind.
     """
     return _decode_result(_account_statuses, result)
+
+
+def decode_position_risk(result: Raw) -> tuple[PositionRisk, ...]:
+    """Decode the ``result`` of ``v2/account.position``.
+
+    Raises:
+        DecodeError: it is no list, or a row lacks its identity or holds a value of the wrong kind.
+    """
+    return _decode_result(_position_risks, result)
+
+
+def decode_multi_assets(result: Raw) -> bool:
+    """Decode ``multiAssetsMargin`` of v1 ``account.status``.
+
+    Raises:
+        DecodeError: it is missing or no boolean.
+    """
+    return _decode_result(_account_flags, result).multi_assets
 
 
 def decode_session_status(result: Raw) -> SessionStatus:

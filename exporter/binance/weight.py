@@ -36,7 +36,7 @@ _OWN_WINDOW_SECONDS: Final = 61.0
 _PLANNED_PART: Final = 0.95
 _UNPLANNED_WEIGHT: Final = HANDSHAKE_WEIGHT + WEIGHT[Method.SESSION_STATUS]
 # However small the share, a dial, the clock and one poll must fit into a minute, or nothing would ever be asked.
-_LEAST_ALLOWANCE: Final = 2 * _UNPLANNED_WEIGHT + WEIGHT[Method.ACCOUNT_STATUS]
+_LEAST_ALLOWANCE: Final = _UNPLANNED_WEIGHT + WEIGHT[Method.ACCOUNT_STATUS] + WEIGHT[Method.ACCOUNT_POSITION]
 _SPREAD_SECONDS: Final = 5.0
 _DEFAULT_PAUSE_SECONDS: Final = {Reason.RATE_LIMITED: 60.0, Reason.BANNED: 120.0}
 _LONGEST_GUESS_SECONDS: Final = 3600.0
@@ -97,9 +97,18 @@ class WeightBudget:
     @property
     def stretch(self) -> float:
         """The factor, 1 or more, by which every interval must grow for the plan to fit the share."""
+        return max(1.0, self._planned / self._room)
+
+    @property
+    def spare(self) -> float:
+        """The weight a minute that the plan leaves for what is no poll, and a little where it leaves nothing."""
+        return max(self._room - self._planned, self._room * (1 - _PLANNED_PART))
+
+    @property
+    def _room(self) -> float:
+        """The weight a minute that polls may be planned to spend."""
         allowance = self.share * (self.limit or _ASSUMED_LIMIT)
-        room = max(allowance * _PLANNED_PART - _UNPLANNED_WEIGHT, allowance / 2)
-        return max(1.0, self._planned / room)
+        return max(allowance * _PLANNED_PART - _UNPLANNED_WEIGHT, allowance / 2)
 
     # yield
 

@@ -23,6 +23,7 @@ from exporter.config.values import (
     parse_duration,
     proxy_url,
     sends_in_clear,
+    switch,
     weight_share,
 )
 
@@ -97,6 +98,7 @@ class _Poll:
     interval_where: str = "the default"
     stale_after_seconds: float | None = None
     stale_after_where: str = ""
+    position_risk: bool = True
 
 
 class _Accounts:
@@ -140,6 +142,7 @@ class _Accounts:
                 asset_mode=mode,
                 interval_seconds=poll.interval_seconds,
                 stale_after_seconds=stale_after_seconds,
+                position_risk=poll.position_risk,
                 recv_window_ms=round(binance.recv_window_seconds * 1000),
                 request_timeout_seconds=binance.request_timeout_seconds,
             )
@@ -222,6 +225,7 @@ def _poll(reader: Reader, inherited: _Poll) -> _Poll:
         interval_where=reader.where("interval") if reader.has("interval") else inherited.interval_where,
         stale_after_seconds=stale_after,
         stale_after_where=reader.where("stale_after") if reader.has("stale_after") else inherited.stale_after_where,
+        position_risk=reader.take("position_risk", switch, inherited.position_risk),
     )
     reader.finish()
     return poll

@@ -87,6 +87,13 @@ def account_name(value: object) -> str:
     return value
 
 
+def switch(value: object) -> bool:
+    """Check ``true`` or ``false``."""
+    if not isinstance(value, bool):
+        raise Invalid("must be true or false")
+    return value
+
+
 def asset_mode(value: object) -> AssetMode | None:
     """Check ``auto`` (None), ``single`` or ``multi``."""
     if value == "auto":

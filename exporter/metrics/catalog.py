@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 import msgspec
 
 import exporter
+from exporter.account.margin import cross_pools, isolated_pools
 from exporter.account.snapshot import FIGURES
 from exporter.binance.durations import Durations
 from exporter.binance.errors import Ignored, Loss, Reason
-from exporter.binance.messages import AccountStatus, AssetBalance, Method, Position
+from exporter.binance.messages import AccountStatus, AssetBalance, Method, Position, PositionRisk
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -119,6 +120,7 @@ _WORDS: Final = {
     "cross_wallet_balance": "Wallet balance of the cross margin pool",
     "cross_unrealized_pnl": "Unrealized profit and loss of cross positions",
 }
+_RISK: Final = str(Method.ACCOUNT_POSITION)
 _ACCOUNT: Final = "binance_futures_account"
 _ASSET: Final = "binance_futures_asset"
 _POSITION: Final = "binance_futures_position"
@@ -180,6 +182,93 @@ GROUPS: Final = (
                 },
             ),
             _update_timestamp(_POSITION, Position, _POSITION_ROWS),
+        ),
+    ),
+    Group(
+        ("position_side", "symbol"),
+        lambda snapshot: snapshot.risks,
+        lambda _, row: (row.position_side, row.symbol),
+        (
+            *_figures(
+                _POSITION,
+                PositionRisk,
+                _RISK,
+                {
+                    "entry_price": "Average entry price",
+                    "break_even_price": "Price at which the position breaks even, fees included",
+                    "mark_price": "Mark price",
+                },
+            ),
+            Family(
+                f"{_POSITION}_liquidation_price",
+                "Binance's own liquidation price, absent where there is none",
+                f"{_wire(PositionRisk, 'liquidation_price')} of {_RISK}",
+                # 0 is how Binance says "none"; as a price it would be the nearest there is.
+                lambda row: row.liquidation_price or None,
+            ),
+            Family(
+                f"{_POSITION}_adl_quantile",
+                "Place in the auto-deleveraging queue, 0 to 4, higher is deleveraged earlier; absent where not sent",
+                f"{_wire(PositionRisk, 'adl_quantile')} of {_RISK}",
+                lambda row: None if row.adl_quantile is None else float(row.adl_quantile),
+            ),
+            *_figures(
+                _POSITION,
+                PositionRisk,
+                _RISK,
+                {
+                    "open_order_initial_margin": "Initial margin required by the symbol's open orders",
+                    "bid_notional": "Value of the open buy orders",
+                    "ask_notional": "Value of the open sell orders",
+                },
+            ),
+        ),
+    ),
+    Group(
+        ("margin_asset", "margin_type", "position_side", "symbol"),
+        lambda snapshot: [position for position in snapshot.held if position.margin_asset is not None],
+        lambda _, position: (
+            position.margin_asset,
+            "isolated" if position.isolated else "cross",
+            position.row.position_side,
+            position.row.symbol,
+        ),
+        (
+            Family(
+                f"{_POSITION}_info",
+                "What the position's money is counted in and its kind of margin, always 1",
+                f"marginAsset of {_RISK}, else the asset that the symbol ends with; isolatedWallet of {_POSITION_ROWS}",
+                lambda _: 1.0,
+            ),
+        ),
+    ),
+    Group(
+        ("margin_asset",),
+        cross_pools,
+        lambda _, pool: (pool.margin_asset,),
+        (
+            Family(
+                "binance_futures_cross_margin_ratio",
+                "Margin ratio of the cross pool: maintenance margin of its positions / (crossWalletBalance + "
+                "crossUnPnl), in multi-assets mode totalMaintMargin / totalMarginBalance; high is bad, 1 is "
+                "liquidation, 0 is nothing at stake",
+                _STATUS,
+                attrgetter("ratio"),
+            ),
+        ),
+    ),
+    Group(
+        ("position_side", "symbol"),
+        isolated_pools,
+        lambda _, pool: (pool.position_side, pool.symbol),
+        (
+            Family(
+                "binance_futures_isolated_margin_ratio",
+                "Margin ratio of the isolated position: maintMargin / (isolatedWallet + unrealizedProfit); high is "
+                "bad, 1 is liquidation, 0 is nothing at stake",
+                _STATUS,
+                attrgetter("ratio"),
+            ),
         ),
     ),
 )

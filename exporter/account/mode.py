@@ -1,0 +1,95 @@
+"""Finds out whether an account is in single- or multi-assets mode, in the order of what can be trusted.
+
+The configuration; else an isolated position, which proves single-asset mode; else what v1 ``account.status`` says,
+asked before the first snapshot, hourly, and when the figures stop agreeing with it; else the figures.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import structlog
+
+from exporter.account.optional import ASK_AGAIN_SECONDS
+from exporter.account.snapshot import AssetMode, mode_by_totals, proves_single
+from exporter.binance.errors import Action, BinanceError, classify, is_method_gone
+from exporter.binance.messages import WEIGHT, Method, decode_multi_assets
+
+if TYPE_CHECKING:
+    from exporter.account.optional import OptionalMethods
+    from exporter.account.state import AccountSettings
+    from exporter.binance.connection import Connection
+    from exporter.binance.messages import AccountStatus
+
+log = structlog.get_logger()
+
+_METHOD = Method.ACCOUNT_STATUS_V1
+
+
+class ModeFinder:
+    """Finds one account's asset mode.
+
+    Args:
+        settings: the account's.
+        connection: the endpoint's.
+        optional: what the endpoint still offers.
+    """
+
+    def __init__(self, settings: AccountSettings, connection: Connection, optional: OptionalMethods) -> None:
+        self._settings = settings
+        self._connection = connection
+        self._optional = optional
+        self._monotonic = connection.clock.monotonic
+        self._told: AssetMode | None = None
+        self._asked_at = float("-inf")
+        self._figures_agree = False
+
+    async def prepare(self, deadline: float) -> None:
+        """Ask, where it is time to, before the figures are: so that they are no older than they must be."""
+        if not self._settings.asset_mode and self._monotonic() - self._asked_at >= ASK_AGAIN_SECONDS:
+            await self._ask(deadline)
+
+    async def find(self, status: AccountStatus, deadline: float) -> AssetMode:
+        """Return the mode that `status` is to be read in."""
+        if self._settings.asset_mode:
+            return self._settings.asset_mode
+        if proves_single(status):
+            return AssetMode.SINGLE
+        guess = mode_by_totals(status)
+        if self._told and self._figures_agree and guess is not self._told:
+            await self._ask(deadline)  # the account may have been switched
+        self._figures_agree = guess is self._told
+        return self._told or guess
+
+    async def _ask(self, deadline: float) -> None:
+        """Ask v1; whatever goes wrong costs half of the poll's time at most, and is no failure of the poll."""
+        self._asked_at = self._monotonic()
+        if not self._optional.offered(_METHOD):
+            self._told = None  # nobody can say any more whether it is still so
+            return
+        until = self._asked_at + (deadline - self._asked_at) / 2
+        try:
+            async with asyncio.timeout(until - self._asked_at):
+                await self._optional.wait_for_turn(WEIGHT[_METHOD])
+            answer = await self._connection.request(
+                _METHOD,
+                self._settings.credentials,
+                recv_window_ms=self._settings.recv_window_ms,
+                timeout_seconds=self._settings.request_timeout_seconds,
+                deadline=until,
+            )
+            self._told = AssetMode.MULTI if decode_multi_assets(answer.result) else AssetMode.SINGLE
+            self._optional.back(_METHOD)
+        except TimeoutError:
+            self._asked_at = float("-inf")  # its turn did not come: next poll
+        except BinanceError as error:
+            if classify(error).action is Action.RESYNC:
+                self._asked_at = float("-inf")
+                raise  # the poll learns the time anew and begins once more
+            if is_method_gone(error):
+                self._told = None
+                if self._optional.gone(_METHOD):
+                    log.warning("asset modes are told from the figures", endpoint=self._connection.endpoint.label)
+            else:
+                log.debug("asset mode not told", account=self._settings.name, error=str(error))
