@@ -8,7 +8,9 @@ import sys
 import time
 
 from exporter import log
+from exporter.account.optional import OptionalMethods
 from exporter.account.poller import Poller
+from exporter.account.snapshot import AssetMode
 from exporter.account.state import AccountSettings, AccountState
 from exporter.binance.clock import ExchangeClock
 from exporter.binance.connection import Connection
@@ -28,9 +30,13 @@ async def main(about: dict[str, str], warm_up: int, polls: int) -> float:
     endpoint = Endpoint("bench", about["url"])
     connection = Connection(endpoint, budget, clock)
     credentials = Credentials.hmac(Secret(about["api_key"]), Secret(about["secret_key"]))
-    state = AccountState(AccountSettings(name="one", endpoint=endpoint, credentials=credentials))
+    state = AccountState(
+        AccountSettings(
+            name="one", endpoint=endpoint, credentials=credentials, asset_mode=AssetMode.SINGLE, position_risk=False
+        )
+    )
     exposition = Exposition(lambda: b"", time.monotonic)
-    poller = Poller(state, connection, exposition.publish, exposition.invalidate)
+    poller = Poller(state, connection, OptionalMethods(connection), exposition.publish, exposition.invalidate)
     running = asyncio.create_task(connection.run())
     await connection.first_attempt_over.wait()
     for _ in range(warm_up):

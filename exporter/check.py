@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from typing import TYPE_CHECKING, Any, Final
 
+from exporter.account.margin import cross_pools, isolated_pools
+from exporter.account.risk import RiskFigures, nearest_first
 from exporter.account.snapshot import FIGURES, AccountSnapshot
 from exporter.binance.clock import monotonic
 from exporter.wiring import wire
@@ -13,14 +15,17 @@ from exporter.wiring import wire
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from exporter.account.poller import Poller
     from exporter.account.state import AccountState
     from exporter.binance.connection import Connection
     from exporter.binance.dialing import Timing
     from exporter.config import Config
 
-# Binance refuses a timestamp from here on: other programs on this host are refused, though this one corrects for it.
-_CLOCK_TOLERANCE_SECONDS: Final = 1.0
+# Binance refuses timestamps from a second ahead of its own clock, and by default those five seconds behind.
+_AHEAD_REFUSED_SECONDS: Final = 1.0
+_BEHIND_REFUSED_SECONDS: Final = 5.0
+# What a poll may wait for: the next minute's weight, and its requests.
+_MINUTE_SECONDS: Final = 66.0
+_POLLS_A_MINUTE: Final = 40  # with the mode's question 20 weight each: what half of mainnet's limit leaves, and some
 
 POSITION_FIGURES: Final = ("amount", "notional", "unrealized_pnl", "initial_margin", "maintenance_margin")
 
@@ -37,18 +42,23 @@ class AccountReport:
     problem: str | None = None
     advice: str | None = None
     clock_offset_seconds: float | None = None
+    clock_uncertainty_seconds: float | None = None
     request_weight_used: int | None = None
     request_weight_limit: int | None = None
     asset_mode: str | None = None
     currency: str | None = None
     totals: dict[str, float] = field(default_factory=dict)
     assets: list[dict[str, Any]] = field(default_factory=list)
+    cross_margin_ratios: dict[str, float | None] = field(default_factory=dict)  # by margin asset
+    isolated_margin_ratios: list[dict[str, Any]] = field(default_factory=list)
     positions: list[dict[str, Any]] = field(default_factory=list)
 
     @property
     def clock_is_wrong(self) -> bool:
-        """Whether this host's clock is so wrong that Binance would refuse programs that do not correct for it."""
-        return abs(self.clock_offset_seconds or 0.0) >= _CLOCK_TOLERANCE_SECONDS
+        """Whether this host's clock is so wrong that Binance surely refuses programs that do not correct for it."""
+        offset = self.clock_offset_seconds or 0.0  # positive: this host is behind
+        surely = abs(offset) - (self.clock_uncertainty_seconds or 0.0)
+        return surely >= (_BEHIND_REFUSED_SECONDS if offset > 0 else _AHEAD_REFUSED_SECONDS)
 
     @property
     def good(self) -> bool:
@@ -57,38 +67,37 @@ class AccountReport:
 
 
 async def check(config: Config, timing: Timing | None = None) -> list[AccountReport]:
-    """Poll every account once, one after the other on each endpoint, and report on each in the file's order."""
+    """Poll every account once and report on each, in the configuration's order.
+
+    The accounts of an endpoint are polled side by side, within its weight: what hangs costs its timeout once.
+    """
     snapshots: dict[str, AccountSnapshot] = {}
 
     def keep(state: AccountState, snapshot: AccountSnapshot) -> None:
         snapshots[state.settings.name] = snapshot
 
     wired = wire(config, keep, lambda: None, timing)
+    connections = {connection.endpoint: connection for connection in wired.connections}
+    for connection in wired.connections:
+        connection.budget.plan(())  # nothing is polled again: all of the share is for these
     running = [asyncio.create_task(connection.run()) for connection in wired.connections]
     try:
-        reports = await asyncio.gather(
-            *(_check_endpoint(connection, wired.pollers, snapshots) for connection in wired.connections)
+        await asyncio.gather(*(connection.first_attempt_over.wait() for connection in wired.connections))
+        patience = _MINUTE_SECONDS * (1 + len(wired.states) // _POLLS_A_MINUTE)
+        await asyncio.gather(
+            *(
+                poller.poll(monotonic() + patience + 2 * poller.state.settings.request_timeout_seconds)
+                for poller in wired.pollers
+            )
         )
     finally:
         for task in running:
             task.cancel()
         await asyncio.gather(*running, return_exceptions=True)
-    by_name = {report.account: report for group in reports for report in group}
-    return [by_name[state.settings.name] for state in wired.states]
-
-
-async def _check_endpoint(
-    connection: Connection, pollers: Iterable[Poller], snapshots: dict[str, AccountSnapshot]
-) -> list[AccountReport]:
-    await connection.first_attempt_over.wait()
-    reports = []
-    for poller in pollers:
-        settings = poller.state.settings
-        if settings.endpoint == connection.endpoint:
-            # Time for the clock to be learnt anew and the question put again.
-            await poller.poll(monotonic() + 2 * settings.request_timeout_seconds)
-            reports.append(_report(poller.state, connection, snapshots.get(settings.name)))
-    return reports
+    return [
+        _report(state, connections[state.settings.endpoint], snapshots.get(state.settings.name))
+        for state in wired.states
+    ]
 
 
 def _report(state: AccountState, connection: Connection, snapshot: AccountSnapshot | None) -> AccountReport:
@@ -100,10 +109,9 @@ def _report(state: AccountState, connection: Connection, snapshot: AccountSnapsh
             "currency": snapshot.currency,
             "totals": _figures(snapshot.totals, FIGURES),
             "assets": [{"asset": row.asset} | _figures(row, FIGURES) for row in snapshot.assets],
-            "positions": [
-                {"symbol": row.symbol, "position_side": row.position_side} | _figures(row, POSITION_FIGURES)
-                for row in snapshot.positions
-            ],
+            "cross_margin_ratios": {pool.margin_asset: pool.ratio for pool in cross_pools(snapshot)},
+            "isolated_margin_ratios": [asdict(pool) for pool in isolated_pools(snapshot)],
+            "positions": _positions(snapshot),
         }
     return AccountReport(
         account=settings.name,
@@ -114,10 +122,21 @@ def _report(state: AccountState, connection: Connection, snapshot: AccountSnapsh
         problem=failure.words if failure else None,
         advice=failure.advice if failure else None,
         clock_offset_seconds=connection.clock.offset_seconds,
+        clock_uncertainty_seconds=connection.clock.uncertainty_seconds,
         request_weight_used=connection.budget.used,
         request_weight_limit=connection.budget.limit,
         **told,
     )
+
+
+def _positions(snapshot: AccountSnapshot) -> list[dict[str, Any]]:
+    """Return the rows of positions: held ones, nearest to liquidation first, then those of open orders alone."""
+    held = [(one.row, asdict(figures)) for one, figures in nearest_first(snapshot)]
+    nothing = dict.fromkeys(risk_field.name for risk_field in fields(RiskFigures))
+    return [
+        {"symbol": row.symbol, "position_side": row.position_side} | _figures(row, POSITION_FIGURES) | figures
+        for row, figures in [*held, *((row, nothing) for row in snapshot.positions if not row.amount)]
+    ]
 
 
 def _figures(row: object, names: Iterable[str]) -> dict[str, float]:

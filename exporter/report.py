@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import math
 import unicodedata
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
+from exporter.account.snapshot import FIGURES
 from exporter.check import POSITION_FIGURES, AccountReport
+from exporter.words import in_digits, in_percent, ratio_word, visible
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -23,18 +26,26 @@ _ASSET_FIGURES: Final = (
     "maintenance_margin",
     "available_balance",
 )
+_RISK_COLUMNS: Final = ("symbol", "position_side", "margin_type", "margin_asset")
+_PRICES: Final = ("entry_price", "mark_price", "liquidation_price")
 _TITLE_WIDTH: Final = 12
 
 
-def as_json(reports: Sequence[AccountReport]) -> str:
-    """Return one JSON object: `ok`, and `accounts` with the fields of AccountReport and an `ok` of their own."""
-    accounts = [asdict(report) | {"ok": report.good} for report in reports]
+def as_json(reports: Sequence[AccountReport], warnings: Sequence[str] = ()) -> str:
+    """Return one JSON object: `ok`, `warnings`, and `accounts`: the fields of AccountReport and an `ok` of their own.
+
+    A margin ratio is a number, null where it is unknown, and the string "Infinity" where no equity is left to cover
+    what is at stake: JSON has no number for that.
+    """
+    accounts = [_strict(asdict(report)) | {"ok": report.good} for report in reports]
     return json.dumps(
-        {"ok": all(report.good for report in reports), "accounts": accounts}, ensure_ascii=False, indent=2
+        {"ok": all(report.good for report in reports), "warnings": list(warnings), "accounts": accounts},
+        indent=2,
+        allow_nan=False,
     )
 
 
-def as_text(reports: Sequence[AccountReport], *, colour: bool) -> str:
+def as_text(reports: Sequence[AccountReport], warnings: Sequence[str] = (), *, colour: bool) -> str:
     """Return aligned text, a paragraph an account and a last line that sums up."""
 
     def paint(code: str, text: str) -> str:
@@ -43,15 +54,34 @@ def as_text(reports: Sequence[AccountReport], *, colour: bool) -> str:
     paragraphs = ["\n".join(_paragraph(report, paint)) for report in reports]
     bad = [report.account for report in reports if not report.good]
     if bad:
-        summary = paint(_RED, f"{len(bad)} of {len(reports)} accounts need attention: {', '.join(bad)}")
+        names = ", ".join(map(visible, bad))
+        summary = paint(_RED, f"{len(bad)} of {_accounts(len(reports))} to be looked after: {names}")
     else:
-        summary = paint(_GREEN, f"nothing to mend ({len(reports)} of {len(reports)} accounts)")
-    return "\n\n".join([*paragraphs, summary])
+        summary = paint(_GREEN, f"nothing to mend in {_accounts(len(reports))}")
+    warned = [paint(_YELLOW, f"warning  {visible(warning)}") for warning in warnings]
+    return "\n\n".join([*warned, *paragraphs, summary])
+
+
+def _strict(value: Any) -> Any:
+    """Return a value as strict JSON can hold it."""
+    match value:
+        case dict():
+            return {name: _strict(one) for name, one in value.items()}
+        case list():
+            return [_strict(one) for one in value]
+        case float() if math.isinf(value):
+            return "Infinity" if value > 0 else "-Infinity"
+        case _:
+            return value
+
+
+def _accounts(count: int) -> str:
+    return f"{count} account{'' if count == 1 else 's'}"
 
 
 def _paragraph(report: AccountReport, paint: Callable[[str, str], str]) -> Iterator[str]:
     verdict = paint(_GREEN, "accepted") if report.accepted else paint(_RED, f"failed: {report.reason}")
-    yield f"{paint(_BOLD, report.account)}  {verdict}"
+    yield f"{paint(_BOLD, visible(report.account))}  {verdict}"
     if not report.accepted:
         yield _line("problem", report.problem or "")
         yield _line("what to do", paint(_YELLOW, report.advice or ""))
@@ -59,21 +89,63 @@ def _paragraph(report: AccountReport, paint: Callable[[str, str], str]) -> Itera
     if report.clock_offset_seconds is not None:
         yield _line("clock", _clock(report.clock_offset_seconds))
         if report.clock_is_wrong:
-            yield _line("what to do", paint(_YELLOW, "set this host's clock (NTP): other programs on it are refused"))
+            advice = "set this host's clock (NTP): this exporter corrects for it, other programs are refused"
+            yield _line("what to do", paint(_YELLOW, advice))
     if report.request_weight_used is not None:
         used = f"{report.request_weight_used} of {report.request_weight_limit}"
         yield _line("weight", f"{used} used by this IP in the current minute")
     if report.accepted:
         yield _line("asset mode", f"{report.asset_mode}, totals in {report.currency}")
         yield _line("totals", "")
-        yield from _table([{"": _words(name), " ": value} for name, value in report.totals.items()])
+        yield from _table([{"": _words(name), " ": report.totals.get(name)} for name in FIGURES])
         # Available balance does not count: in multi-assets mode every asset shows the account's.
         held = [row for row in report.assets if any(row.get(name) for name in _ASSET_FIGURES[:-1])]
         empty = len(report.assets) - len(held)
         yield _line("assets", f"({empty} without a balance left out)" if empty else "")
         yield from _table([_named(row, ("asset", *_ASSET_FIGURES)) for row in held])
+        yield from _pools(report, paint)
         yield _line("positions", "" if report.positions else "none")
         yield from _table([_named(row, ("symbol", "position_side", *POSITION_FIGURES)) for row in report.positions])
+        held = [row for row in report.positions if row.get("margin_type")]
+        if held:
+            yield _line("liquidation", "(nearest first)")
+            yield from _table([_risk(row) for row in held], right=(*map(_words, _PRICES), "distance"))
+
+
+def _pools(report: AccountReport, paint: Callable[[str, str], str]) -> Iterator[str]:
+    """Yield the margin pools, the highest ratio first; of those with nothing at stake one at most."""
+    pools: list[tuple[str, str, float | None]] = [
+        ("cross", asset, ratio) for asset, ratio in report.cross_margin_ratios.items()
+    ]
+    pools += [
+        ("isolated", f"{pool['symbol']} {pool['position_side']}", pool["ratio"])
+        for pool in report.isolated_margin_ratios
+    ]
+    pools.sort(key=lambda pool: -1.0 if pool[2] is None else pool[2], reverse=True)
+    shown = [pool for pool in pools if pool[2] != 0] or pools[:1]
+    left_out = len(pools) - len(shown)
+    yield _line("pools", f"({left_out} with nothing at stake left out)" if left_out else "" if pools else "none")
+    if not pools:
+        return
+    table = _table(
+        [
+            {"margin": kind, "pool": name, "ratio": in_percent(ratio), "": ratio_word(ratio)}
+            for kind, name, ratio in shown
+        ],
+        right=("ratio",),
+    )
+    codes = {"high": _YELLOW, "critical": _RED, "liquidation": _RED}
+    for line, word in zip(table, ["", *(ratio_word(pool[2]) for pool in shown)], strict=True):
+        yield paint(codes[word], line) if word in codes else line
+
+
+def _risk(row: Mapping[str, Any]) -> dict[str, object]:
+    far = row.get("distance_to_liquidation")
+    return (
+        {_words(name): row.get(name) for name in _RISK_COLUMNS}
+        | {_words(name): in_digits(row.get(name)) for name in _PRICES}
+        | {"distance": "-" if far is None else in_percent(far, 2)}
+    )
 
 
 def _clock(offset_seconds: float) -> str:
@@ -95,8 +167,8 @@ def _named(row: Mapping[str, object], names: Sequence[str]) -> dict[str, object]
     return {_words(name): row.get(name) for name in names}
 
 
-def _table(rows: Sequence[Mapping[str, object]]) -> Iterator[str]:
-    """Yield aligned lines, below a heading where there is one: texts to the left, numbers to the right."""
+def _table(rows: Sequence[Mapping[str, object]], right: Sequence[str] = ()) -> Iterator[str]:
+    """Yield aligned lines, below a heading where there is one: texts to the left, numbers and `right` to the right."""
     if not rows:
         return
     columns = []
@@ -104,7 +176,7 @@ def _table(rows: Sequence[Mapping[str, object]]) -> Iterator[str]:
         values = [row[heading] for row in rows]
         cells = _cells(values)
         width = max(map(_width, [heading, *cells]))
-        text = any(isinstance(value, str) for value in values)
+        text = heading not in right and any(isinstance(value, str) for value in values)
         columns.append([_pad(cell, width, left=text) for cell in (heading, *cells)])
     for line in zip(*columns, strict=True):
         if any(cell.strip() for cell in line):
@@ -113,12 +185,18 @@ def _table(rows: Sequence[Mapping[str, object]]) -> Iterator[str]:
 
 def _cells(values: Sequence[object]) -> list[str]:
     """Format a column: numbers with as many of the exchange's eight decimals as any of them needs, but two."""
-    numbers = [value for value in values if isinstance(value, float)]
+    numbers = [value for value in values if isinstance(value, float) and abs(value) < 1e15]
     decimals = max((len(f"{number:.8f}".partition(".")[2].rstrip("0")) for number in numbers), default=0)
-    return [
-        f"{value:,.{max(decimals, 2)}f}" if isinstance(value, float) else "-" if value is None else str(value)
-        for value in values
-    ]
+    return [_cell(value, max(decimals, 2)) for value in values]
+
+
+def _cell(value: object, decimals: int) -> str:
+    if value is None:
+        return "-"
+    if not isinstance(value, float):
+        return visible(str(value))
+    # Nobody reads more than fifteen digits; z: what rounds to zero has no sign.
+    return f"{value:.6e}" if abs(value) >= 1e15 else f"{value:z,.{decimals}f}"
 
 
 def _width(text: str) -> int:

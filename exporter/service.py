@@ -41,7 +41,7 @@ class Service:
     def __init__(self, config: Config, web: WebSettings, timing: Timing | None = None) -> None:
         program = Program(last_reload_success_unix=time.time())
         health = Health(program, lambda: self._wired.states, monotonic, process_metrics=web.process_metrics)
-        exposition = Exposition(health.render, monotonic)
+        self._exposition = exposition = Exposition(health.render, monotonic)
         slow_way = SlowWay([SnapshotCollector(exposition.snapshots), *health.collectors])
         self._wired = wire(config, exposition.publish, exposition.invalidate, timing)
         program.connections = self._wired.connections
@@ -77,5 +77,11 @@ class Service:
         return (state.settings.name for state in self._wired.states if not state.first_poll_over)
 
     def _page(self) -> str:
-        wired = self._wired
-        return render_page(wired.states, wired.connections, monotonic(), self._telemetry_path, exporter.__version__)
+        return render_page(
+            self._wired.states,
+            self._wired.connections,
+            monotonic(),
+            self._telemetry_path,
+            exporter.__version__,
+            self._exposition.snapshots(),
+        )

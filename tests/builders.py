@@ -8,15 +8,16 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, Final
 
 import httpx
+import msgspec
 from hypothesis import strategies as st
 
 import exporter
-from exporter.account.snapshot import FIGURES, AccountSnapshot, build_snapshot
+from exporter.account.snapshot import FIGURES, AccountSnapshot, AssetMode, build_snapshot
 from exporter.account.state import AccountSettings, AccountState
 from exporter.binance.clock import ExchangeClock
 from exporter.binance.connection import Connection
 from exporter.binance.dialing import Endpoint
-from exporter.binance.messages import AccountStatus, AssetBalance, Position
+from exporter.binance.messages import AccountStatus, AssetBalance, Position, PositionRisk
 from exporter.binance.signing import Credentials, Secret
 from exporter.binance.weight import WeightBudget
 from exporter.metrics.collector import SlowWay
@@ -57,6 +58,11 @@ def make_position(symbol: str = "BTCUSDT", side: str = "BOTH", amount: float = 1
     return Position(symbol=symbol, position_side=side, amount=amount, **fields)
 
 
+def make_risk(symbol: str = "BTCUSDT", side: str = "BOTH", amount: float = 1.0, **fields: Any) -> PositionRisk:
+    """Return a row of position risk; figures that are not given were not sent."""
+    return PositionRisk(symbol=symbol, position_side=side, amount=amount, **fields)
+
+
 def make_status(
     assets: Iterable[AssetBalance] = (), positions: Iterable[Position] = (), **figures: Any
 ) -> AccountStatus:
@@ -65,10 +71,16 @@ def make_status(
 
 
 def make_snapshot(
-    assets: Iterable[AssetBalance] = (), positions: Iterable[Position] = (), **figures: Any
+    assets: Iterable[AssetBalance] = (),
+    positions: Iterable[Position] = (),
+    risks: Iterable[PositionRisk] = (),
+    *,
+    asset_mode: AssetMode | None = None,
+    **figures: Any,
 ) -> AccountSnapshot:
-    """Return the snapshot of an answer."""
-    return build_snapshot(make_status(assets, positions, **figures), asked_at=999.0, answered_at=1000.0)
+    """Return the snapshot of an answer, and of the position risk after it."""
+    status = make_status(assets, positions, **figures)
+    return build_snapshot(status, tuple(risks), asset_mode=asset_mode, asked_at=999.0, answered_at=1000.0)
 
 
 def make_settings(name: str = "main", **fields: Any) -> AccountSettings:
@@ -187,13 +199,30 @@ position_rows = st.builds(
     maintenance_margin=figures,
     update_time_ms=times,
 )
-snapshots_by_name = st.dictionaries(
+risk_rows = st.builds(
+    make_risk,
     words,
-    st.builds(
-        lambda assets, positions, totals: make_snapshot(assets, positions, **totals),
-        st.lists(asset_rows, max_size=3, unique_by=lambda row: row.asset),
-        st.lists(position_rows, max_size=3, unique_by=lambda row: (row.symbol, row.position_side)),
-        totals,
-    ),
-    max_size=3,
+    sides,
+    numbers,
+    **dict.fromkeys(("entry_price", "break_even_price", "mark_price", "liquidation_price"), figures),
+    **dict.fromkeys(("open_order_initial_margin", "bid_notional", "ask_notional"), figures),
+    margin_asset=st.none() | words,
+    adl_quantile=st.none() | st.integers(0, 4),
 )
+
+
+@st.composite
+def snapshots(draw: st.DrawFn) -> AccountSnapshot:
+    """Draw the snapshot of an answer, with position risk for some of its rows."""
+    positions = draw(st.lists(position_rows, max_size=3, unique_by=lambda row: (row.symbol, row.position_side)))
+    risks = [
+        msgspec.structs.replace(draw(risk_rows), symbol=row.symbol, position_side=row.position_side)
+        for row in positions
+        if draw(st.booleans())
+    ]
+    assets = draw(st.lists(asset_rows, max_size=3, unique_by=lambda row: row.asset))
+    figures_of_totals: dict[str, Any] = draw(totals)
+    return make_snapshot(assets, positions, risks, **figures_of_totals)
+
+
+snapshots_by_name = st.dictionaries(words, snapshots(), max_size=3)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import structlog
 
+from exporter.account.optional import OptionalMethods
 from exporter.account.poller import Poller
 from exporter.account.state import AccountSettings, AccountState
 from exporter.binance.clock import ExchangeClock
@@ -102,16 +103,26 @@ async def connected(
 
 
 class Polled:
-    """A poller of one account, and the snapshots that it has published."""
+    """A poller of one account, and the snapshots that it has published.
+
+    Accounts of one endpoint share what is known of its `optional` methods; without it this one is alone there.
+    """
 
     def __init__(
-        self, exchange: SimulatedExchange, connection: Connection, name: str = "alice", **settings: Any
+        self,
+        exchange: SimulatedExchange,
+        connection: Connection,
+        name: str = "alice",
+        *,
+        optional: OptionalMethods | None = None,
+        **settings: Any,
     ) -> None:
         self.snapshots: list[AccountSnapshot] = []
         settings = {"credentials": credentials_of(exchange.accounts[name])} | settings
         self.state = AccountState(AccountSettings(name=name, endpoint=connection.endpoint, **settings))
         self.polls_over = 0
-        self.poller = Poller(self.state, connection, self._publish, self._poll_over)
+        optional = optional or OptionalMethods(connection)
+        self.poller = Poller(self.state, connection, optional, self._publish, self._poll_over)
         self._monotonic = connection.clock.monotonic
 
     async def poll(self, within: float = 15.0) -> AccountState:

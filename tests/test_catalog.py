@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 import pytest
-from builders import make_asset, make_figures, make_position, make_status
+from builders import make_asset, make_figures, make_position, make_risk, make_status
 
 from exporter.metrics.catalog import GROUPS, OF_ACCOUNT, OF_ENDPOINT, OF_PROGRAM, Family, Group, OwnFamily
 
@@ -28,10 +28,28 @@ POSITION = make_position(
     maintenance_margin=7.0,
     update_time_ms=8000,
 )
+RISK = make_risk(
+    margin_asset="USDT",
+    entry_price=2.0,
+    break_even_price=3.0,
+    mark_price=4.0,
+    liquidation_price=5.0,
+    adl_quantile=1,
+    open_order_initial_margin=6.0,
+    bid_notional=7.0,
+    ask_notional=8.0,
+)
+# What is read off more than one field of one row.
+OPEN_POSITIONS = "binance_futures_account_open_positions"
+POSITION_INFO = "binance_futures_position_info"
+RATIOS = ("binance_futures_cross_margin_ratio", "binance_futures_isolated_margin_ratio")
+# The status tells an amount, and the margin asset is a label of position_info.
+RISK_IDENTITY = {"symbol", "position_side", "amount", "margin_asset"}
 ROWS = {
-    "binance_futures_account": (STATUS, "v2/account.status", {"assets", "positions"}),
-    "binance_futures_asset": (ASSET, "assets[] of v2/account.status", {"asset"}),
-    "binance_futures_position": (POSITION, "positions[] of v2/account.status", {"symbol", "position_side"}),
+    "account": (STATUS, "v2/account.status", {"assets", "positions"}),
+    "asset": (ASSET, "assets[] of v2/account.status", {"asset"}),
+    "position": (POSITION, "positions[] of v2/account.status", {"symbol", "position_side"}),
+    "risk": (RISK, "v2/account.position", RISK_IDENTITY),
 }
 
 
@@ -39,20 +57,22 @@ def _named(families: Sequence[Family | OwnFamily]) -> list[Any]:
     return [pytest.param(family, id=family.name) for family in families]
 
 
-def _families_of(prefix: str) -> list[Family]:
-    # How many positions are open is read off the whole snapshot, not off a row.
+def _families_of(kind: str) -> list[Family]:
+    """Return the families of one kind of row, told apart by the source that each names."""
+    where = ROWS[kind][1]
     return [
         family
         for family in VALUE_FAMILIES
-        if family.name.startswith(f"{prefix}_") and family.name != "binance_futures_account_open_positions"
+        if re.fullmatch(rf"\w+ of {re.escape(where)}", family.source)
+        and family.name not in {OPEN_POSITIONS, POSITION_INFO, *RATIOS}
     ]
 
 
 def _fields() -> Iterator[Any]:
-    for prefix, (row, _, identity) in ROWS.items():
+    for kind, (row, _, identity) in ROWS.items():
         for field in msgspec.structs.fields(row):
             if field.name not in identity:
-                yield pytest.param(prefix, field, id=f"{type(row).__name__}.{field.name}")
+                yield pytest.param(kind, field, id=f"{type(row).__name__}.{field.name}")
 
 
 def test_names_are_unique() -> None:
@@ -80,42 +100,73 @@ def test_help_is_one_sentence(family: Family | OwnFamily) -> None:
 
 @pytest.mark.parametrize("family", _named(VALUE_FAMILIES))
 def test_help_of_values_names_the_source(family: Family) -> None:
-    """A figure's help ends with the field and the method that it comes from."""
-    assert re.search(r" \([\w -]+ (of|in) ((assets|positions)\[\] of )?v2/account\.status\)\.$", family.help)
+    """A figure's help ends with the field and the method that it comes from, a ratio's with its formula and method."""
+    field = r"[\w -]+ (of|in) (((assets|positions)\[\] of )?v2/account\.status|v2/account\.position)"
+    if family.name in RATIOS:
+        assert re.search(r"\w / .*\w.* \(v2/account\.status\)\.$", family.help)
+    elif family.name == POSITION_INFO:
+        assert re.search(rf" \({field}, [\w ]+; {field}\)\.$", family.help)
+    else:
+        assert re.search(rf" \({field}\)\.$", family.help)
     assert f"{family.what} ({family.source})." == family.help
 
 
-@pytest.mark.parametrize(("prefix", "field"), [*_fields()])
-def test_every_field_is_read_by_one_family(prefix: str, field: msgspec.structs.FieldInfo) -> None:
+@pytest.mark.parametrize(
+    ("name", "formulas"),
+    [
+        (RATIOS[0], ["(crossWalletBalance + crossUnPnl)", "totalMaintMargin / totalMarginBalance"]),
+        (RATIOS[1], ["maintMargin / (isolatedWallet + unrealizedProfit)"]),
+    ],
+)
+def test_help_of_ratios_tells_the_formula(name: str, formulas: list[str]) -> None:
+    """A ratio's help tells its formula in Binance's names, and which way is bad, since others show the inverse."""
+    (family,) = [family for family in VALUE_FAMILIES if family.name == name]
+
+    assert [] == [formula for formula in formulas if formula not in family.help]
+    assert "high is bad, 1 is liquidation, 0 is nothing at stake" in family.help
+
+
+def test_every_family_has_its_kind() -> None:
+    """Every value family is read off one field of one row, but for the four that are tested by themselves."""
+    of_rows = [family.name for kind in ROWS for family in _families_of(kind)]
+
+    assert sorted([*of_rows, OPEN_POSITIONS, POSITION_INFO, *RATIOS]) == sorted(
+        family.name for family in VALUE_FAMILIES
+    )
+
+
+@pytest.mark.parametrize(("kind", "field"), [*_fields()])
+def test_every_field_is_read_by_one_family(kind: str, field: msgspec.structs.FieldInfo) -> None:
     """A field of an answer that is no identity changes exactly one family, whose help names it."""
-    row, where, _ = ROWS[prefix]
+    row, where, _ = ROWS[kind]
     value = getattr(row, field.name)
     changed = msgspec.structs.replace(row, **{field.name: not value if value is True else value + 1000})
 
-    (family,) = [family for family in _families_of(prefix) if family.read(row) != family.read(changed)]
+    (family,) = [family for family in _families_of(kind) if family.read(row) != family.read(changed)]
 
     assert f"{field.encode_name} of {where}" == family.source
 
 
-@pytest.mark.parametrize("prefix", ROWS)
-def test_every_family_reads_one_field(prefix: str) -> None:
+@pytest.mark.parametrize("kind", ROWS)
+def test_every_family_reads_one_field(kind: str) -> None:
     """There are as many families of a row as fields that are no identity."""
-    row, _, identity = ROWS[prefix]
+    row, _, identity = ROWS[kind]
 
-    assert len(msgspec.structs.fields(row)) - len(identity) == len(_families_of(prefix))
+    assert len(msgspec.structs.fields(row)) - len(identity) == len(_families_of(kind))
 
 
 @pytest.mark.parametrize(
-    ("prefix", "row"),
+    ("kind", "row"),
     [
-        ("binance_futures_account", make_status()),
-        ("binance_futures_asset", make_asset()),
-        ("binance_futures_position", make_position()),
+        ("account", make_status()),
+        ("asset", make_asset()),
+        ("position", make_position()),
+        ("risk", make_risk()),
     ],
 )
-def test_missing_figures_are_no_samples(prefix: str, row: msgspec.Struct) -> None:
+def test_missing_figures_are_no_samples(kind: str, row: msgspec.Struct) -> None:
     """Of a row with nothing but its identity, no family has a value, but for a position's amount."""
-    values = {family.name: family.read(row) for family in _families_of(prefix)}
+    values = {family.name: family.read(row) for family in _families_of(kind)}
 
     assert {"binance_futures_position_amount": 1.0}.items() >= {
         (name, value) for name, value in values.items() if value is not None
@@ -132,10 +183,16 @@ def test_missing_figures_are_no_samples(prefix: str, row: msgspec.Struct) -> Non
         ("asset_margin_available", make_asset(margin_available=False), 0.0),
         ("asset_margin_available", make_asset(margin_available=True), 1.0),
         ("asset_wallet_balance", make_asset(wallet_balance=0.0), 0.0),
+        ("position_liquidation_price", make_risk(liquidation_price=0.0), None),
+        ("position_liquidation_price", make_risk(liquidation_price=0.5), 0.5),
+        ("position_adl_quantile", make_risk(adl_quantile=0), 0.0),
+        ("position_adl_quantile", make_risk(adl_quantile=4), 4.0),
+        ("position_adl_quantile", make_risk(), None),
+        ("position_entry_price", make_risk(entry_price=0.0), 0.0),
     ],
 )
 def test_special_values(name: str, row: msgspec.Struct, value: float | None) -> None:
-    """Times are in seconds and absent where 0, truth is 0 or 1, and a zero that was sent is a zero."""
+    """Times are in seconds, absent where 0 like a liquidation price; truth is 0 or 1; other zeros sent are zeros."""
     (family,) = [family for family in VALUE_FAMILIES if family.name == f"binance_futures_{name}"]
 
     assert value == family.read(row)

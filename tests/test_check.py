@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import io
 import json
+import math
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import pytest
 from conftest import FAST
 
@@ -109,11 +111,106 @@ def test_text_is_aligned_and_tells_what_was_not_sent() -> None:
     assert "    wallet balance  12.50" in lines
 
 
+RISK: dict[str, Any] = {
+    "margin_asset": "USDT",
+    "margin_type": "cross",
+    "entry_price": 104_000.5,
+    "break_even_price": 104_010.0,
+    "mark_price": 100_000.0,
+    "liquidation_price": 99_000.0,
+    "adl_quantile": 1,
+    "distance_to_liquidation": 0.01,
+}
+
+
+def test_pools_are_told_from_the_worst_on() -> None:
+    """Pools stand with the highest ratio first, each with what it means; those with nothing at stake are counted."""
+    isolated: list[dict[str, Any]] = [
+        {"symbol": "BTCUSDT", "position_side": "LONG", "ratio": 1.25},
+        {"symbol": "币安人生USDT", "position_side": "BOTH", "ratio": 0.8},
+        {"symbol": "ETHUSDT", "position_side": "BOTH", "ratio": None},
+    ]
+    cross: dict[str, float | None] = {"BNB": 0.0, "USDT": 0.29, "USDC": math.inf, "BTC": 0.0, "BFUSD": 0.7999}
+    report = replace(GOOD, cross_margin_ratios=cross, isolated_margin_ratios=isolated)
+    lines = as_text([report], colour=False).splitlines()
+    heading = lines.index("  pools       (2 with nothing at stake left out)")
+
+    assert [
+        "    margin    pool                  ratio",
+        "    cross     USDC               infinite  liquidation",
+        "    isolated  BTCUSDT LONG        125.0 %  liquidation",
+        "    isolated  币安人生USDT BOTH    80.0 %  critical",
+        "    cross     BFUSD                79.9 %  high",
+        "    cross     USDT                 29.0 %  normal",
+        "    isolated  ETHUSDT BOTH        unknown  unknown",
+    ] == lines[heading + 1 : heading + 8]
+
+
+def test_pools_with_nothing_at_stake() -> None:
+    """Where nothing is at stake anywhere one pool says so for all."""
+    lines = as_text([replace(GOOD, cross_margin_ratios={"USDT": 0.0, "BNB": 0.0})], colour=False).splitlines()
+    heading = lines.index("  pools       (1 with nothing at stake left out)")
+
+    assert "    cross   USDT  0.0 %  nothing at stake" == lines[heading + 2]
+
+
+def test_liquidation_is_told_of_held_positions() -> None:
+    """Each held position has its prices in digits of its own and its distance; a price that there is not is a dash."""
+    nothing = dict.fromkeys(RISK)
+    tiny = RISK | {"entry_price": 0.0070935, "mark_price": 0.0065, "liquidation_price": None, "margin_asset": None}
+    positions = [
+        {"symbol": "BTCUSDT", "position_side": "BOTH", "amount": 1.5} | RISK,
+        {"symbol": "1000PEPEUSDT", "position_side": "LONG", "amount": 20.0}
+        | tiny
+        | {"margin_type": "isolated", "distance_to_liquidation": None},
+        {"symbol": "ETHUSDT", "position_side": "BOTH", "amount": 0.0} | nothing,
+    ]
+    lines = as_text([replace(GOOD, positions=positions)], colour=False).splitlines()
+    heading = lines.index("  liquidation (nearest first)")
+
+    assert [
+        "symbol        position side  margin type  margin asset  entry price  mark price  liquidation price  distance",
+        "BTCUSDT       BOTH           cross        USDT           104,000.50  100,000.00          99,000.00    1.00 %",
+        "1000PEPEUSDT  LONG           isolated     -               0.0070935      0.0065                  -         -",
+        "",
+    ] == [line.strip() for line in lines[heading + 1 : heading + 5]]
+
+
+async def test_margin_and_liquidation(tmp_path: Path) -> None:
+    """Polled accounts have ratios of their pools, and held positions come nearest to liquidation first."""
+    async with demo_exchange(seed=1) as exchange:
+        main, multi, _, isolated = await report_on(exchange, tmp_path)
+    held = [row for row in main.positions if row["amount"]]
+    distances = [row["distance_to_liquidation"] or math.inf for row in held]
+
+    assert held == main.positions[: len(held)]
+    assert sorted(distances) == distances
+    assert {"USDT", "USDC"} == {asset for asset, ratio in main.cross_margin_ratios.items() if ratio}
+    assert ["USD"] == list(multi.cross_margin_ratios)
+    assert {"SOLUSDT", "币安人生USDT", "BTCUSDT"} == {pool["symbol"] for pool in isolated.isolated_margin_ratios}
+    assert {"isolated"} == {row["margin_type"] for row in isolated.positions}
+    assert [dict.fromkeys(RISK)] == [{name: row[name] for name in RISK} for row in main.positions if not row["amount"]]
+
+
+def test_json_is_strict() -> None:
+    """An infinite ratio is a text, an unknown one null: no reader of JSON stumbles over either."""
+    isolated = [{"symbol": "BTCUSDT", "position_side": "BOTH", "ratio": math.inf}]
+    report = replace(
+        GOOD, cross_margin_ratios={"USDT": math.inf, "BNB": None, "BTC": 0.5}, isolated_margin_ratios=isolated
+    )
+    text = as_json([report])
+    (account,) = msgspec.json.decode(text)["accounts"]
+
+    assert json.loads(text)["accounts"] == [account]
+    assert {"USDT": "Infinity", "BNB": None, "BTC": 0.5} == account["cross_margin_ratios"]
+    assert "Infinity" == account["isolated_margin_ratios"][0]["ratio"]
+
+
 def test_empty_account() -> None:
     """An account that holds nothing says so."""
     lines = as_text([GOOD], colour=False).splitlines()
 
-    assert "  positions   none" in lines
+    assert {"  pools       none", "  positions   none"} <= {*lines}
     assert "nothing to mend (1 of 1 accounts)" == lines[-1]
 
 

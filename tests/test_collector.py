@@ -5,7 +5,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from builders import Clock, make_asset, make_figures, make_position, make_snapshot, make_state, samples, serving
+from builders import (
+    Clock,
+    make_asset,
+    make_figures,
+    make_position,
+    make_risk,
+    make_snapshot,
+    make_state,
+    samples,
+    serving,
+)
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
 from exporter.metrics.catalog import GROUPS, OF_ACCOUNT, OF_ENDPOINT, OF_PROGRAM, Program
@@ -26,8 +36,20 @@ def both_ways() -> tuple[Exposition, SlowWay]:
     state = make_state("main", answered_at=1000.0)
     health = Health(Program(), lambda: [state], clock)
     exposition = Exposition(health.render, clock)
-    position = make_position(notional=2.0, update_time_ms=1_700_000_000_000)
-    exposition.publish(state, make_snapshot([make_asset("USDT", **make_figures())], [position], **make_figures()))
+    position = make_position(notional=2.0, maintenance_margin=1.0, update_time_ms=1_700_000_000_000)
+    isolated = make_position("ETHUSDT", isolated_wallet_balance=50.0, unrealized_pnl=-40.0, maintenance_margin=8.0)
+    risk = make_risk(
+        entry_price=1.0,
+        break_even_price=2.0,
+        mark_price=3.0,
+        liquidation_price=4.0,
+        adl_quantile=4,
+        open_order_initial_margin=5.0,
+        bid_notional=6.0,
+        ask_notional=7.0,
+    )
+    usdt = make_asset("USDT", **make_figures())
+    exposition.publish(state, make_snapshot([usdt], [position, isolated], [risk], **make_figures()))
     return exposition, SlowWay([SnapshotCollector(exposition.snapshots), *health.collectors])
 
 
@@ -78,8 +100,7 @@ def test_filter_finds_every_metric() -> None:
     absent = {
         "binance_futures_asset_update_timestamp_seconds",
         "binance_futures_exporter_config_last_reload_success_timestamp_seconds",
-        *(f"binance_futures_position_{name}" for name in ("unrealized_pnl", "initial_margin", "maintenance_margin")),
-        *(f"binance_futures_position_isolated_{name}" for name in ("margin", "wallet_balance")),
+        *(f"binance_futures_position_{name}" for name in ("initial_margin", "isolated_margin")),
     }
     found = {name for name in EVERY_NAME if samples(slow_way.render("", [name])[0])}
 

@@ -157,7 +157,7 @@ class TestDocument:
         assert (config.weight_share, config.warnings) == (0.5, ())
         assert (account.name, account.asset_mode) == ("main", None)
         assert (account.endpoint.label, account.endpoint.url, account.endpoint.proxy) == ("mainnet", MAINNET, None)
-        assert (account.interval_seconds, account.stale_after_seconds) == (15, 60)
+        assert (account.interval_seconds, account.stale_after_seconds, account.position_risk) == (15, 60, True)
         assert (account.recv_window_ms, account.request_timeout_seconds) == (5000, 10)
         assert account.credentials.key_type == "hmac"
         assert account.credentials.api_key.reveal() == API_KEY
@@ -173,7 +173,7 @@ class TestDocument:
               recv_window: 1500ms
               request_timeout: 20s
               weight_share: 0.25
-            poll: {{interval: 30s, stale_after: 5m}}
+            poll: {{interval: 30s, stale_after: 5m, position_risk: false}}
             accounts:
               - name: first
                 {HMAC.replace(", ", chr(10) + " " * 16)}
@@ -182,7 +182,7 @@ class TestDocument:
                 private_key_file: key.pem
                 private_key_passphrase_file: pass
                 asset_mode: multi
-                poll: {{interval: 5s, stale_after: 10s}}
+                poll: {{interval: 5s, stale_after: 10s, position_risk: true}}
                 binance: {{endpoint: mainnet, proxy: none, recv_window: 60s, request_timeout: 100ms}}
         """)
 
@@ -190,10 +190,10 @@ class TestDocument:
         assert config.weight_share == 0.25
         assert (first.endpoint.url, first.endpoint.proxy) == (TESTNET, "http://proxy:3128")
         assert first.endpoint.label == "testnet via proxy:3128"
-        assert (first.interval_seconds, first.stale_after_seconds) == (30, 300)
+        assert (first.interval_seconds, first.stale_after_seconds, first.position_risk) == (30, 300, False)
         assert (first.recv_window_ms, first.request_timeout_seconds) == (1500, 20)
         assert (second.endpoint.label, second.endpoint.proxy) == ("mainnet", "none")
-        assert (second.interval_seconds, second.stale_after_seconds) == (5, 10)
+        assert (second.interval_seconds, second.stale_after_seconds, second.position_risk) == (5, 10, True)
         assert (second.recv_window_ms, second.request_timeout_seconds) == (60000, 0.1)
         assert (second.asset_mode, second.credentials.key_type) == (AssetMode.MULTI, "ed25519")
 
@@ -250,8 +250,8 @@ class TestDocument:
         ("account", "fault"),
         [
             (
-                f"{HMAC}, poll: {{position_risk: true}}",
-                "poll.position_risk: unknown key; known here: interval, stale_after",
+                f"{HMAC}, poll: {{risks: true}}",
+                "poll.risks: unknown key; known here: interval, stale_after, position_risk",
             ),
             (
                 f"{HMAC}, binance: {{weight_share: 0.1}}",
@@ -347,6 +347,10 @@ class TestValues:
             ("binance: {request_timeout: 99ms}", "binance.request_timeout: must be at least 100ms"),
             ("binance: {request_timeout: 2m}", "binance.request_timeout: must be at most 60s"),
             ("poll: {interval: '15'}", "poll.interval: must be a duration with its unit"),
+            ("poll: {position_risk: 1}", "poll.position_risk: must be true or false"),
+            ("poll: {position_risk: 'true'}", "poll.position_risk: must be true or false"),
+            ("poll: {position_risk: null}", "poll.position_risk: must be true or false"),
+            ("poll: {position_risk: [true]}", "poll.position_risk: must be true or false"),
             ("asset_mode: both", "asset_mode: must be auto, single or multi"),
             ("asset_mode: [single]", "asset_mode: must be auto, single or multi"),
         ],

@@ -16,6 +16,7 @@ from builders import (
     make_connection,
     make_figures,
     make_position,
+    make_risk,
     make_snapshot,
     make_state,
     samples,
@@ -140,6 +141,9 @@ def test_fragments_follow_the_catalog() -> None:
         "binance_futures_asset_wallet_balance": (
             b'binance_futures_asset_wallet_balance{account="main",asset="USDT"} 2.5\n'
         ),
+        "binance_futures_cross_margin_ratio": (
+            b'binance_futures_cross_margin_ratio{account="main",margin_asset="USDT"} 0.0\n'
+        ),
     } == {name: fragment for name, fragment in fragments.items() if fragment}
 
 
@@ -238,14 +242,27 @@ def first_scrape() -> str:
     usdt = make_asset("USDT", **make_figures(1000.5), margin_available=True, update_time_ms=1_700_000_000_123)
     bnb = make_asset("BNB", wallet_balance=1.25, update_time_ms=0)
     long: dict[str, Any] = {"notional": 50_000.0, "unrealized_pnl": -12.5, "maintenance_margin": 200.0}
+    cross = {"isolated_margin": 0.0, "isolated_wallet_balance": 0.0}
+    own_pool: dict[str, Any] = {"unrealized_pnl": -40.0, "maintenance_margin": 8.0}
+    prices: dict[str, Any] = {
+        "entry_price": 100_025.0,
+        "break_even_price": 100_075.5,
+        "mark_price": 100_000.0,
+        "adl_quantile": 2,
+    }
     exposition.publish(
         states[0],
         make_snapshot(
             [usdt, bnb],
             [
                 make_position("BTCUSDT", "LONG", 0.5, **long, update_time_ms=1_700_000_000_456),
-                make_position("BTCUSDT", "SHORT", -0.25, isolated_margin=0.0, isolated_wallet_balance=0.0),
+                make_position("BTCUSDT", "SHORT", -0.25, **cross, maintenance_margin=100.0),
                 make_position("ETHUSDT", "LONG", 0.0, initial_margin=7.5),
+                make_position("SOLUSDT", "LONG", 9.0, isolated_wallet_balance=50.0, **own_pool),
+            ],
+            [
+                make_risk("BTCUSDT", "LONG", 0.5, margin_asset="USDT", liquidation_price=81_000.5, **prices),
+                make_risk("ETHUSDT", "LONG", 0.0, adl_quantile=0, bid_notional=3_600.0, mark_price=3_900.0),
             ],
             **make_figures(1000.5),
         ),

@@ -187,7 +187,7 @@ def test_durations_are_a_cumulative_histogram_of_all_endpoints() -> None:
         scrape(connections=[first, second]),
         *(DURATION.removeprefix("binance_futures_") + end for end in ("_bucket", "_count", "_sum")),
     )
-    counts = [value for series, value in found.items() if "_bucket{" in series and "account.status" in series]
+    counts = [value for series, value in found.items() if "_bucket{" in series and '"v2/account.status"' in series]
 
     assert [1, 2, 2, 2, 2, 2, 3, 3, 3, 3, 4, 5] == counts
     assert found['request_duration_seconds_bucket{le="10.0",method="v2/account.status"}'] == 4.0

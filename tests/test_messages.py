@@ -20,11 +20,14 @@ from exporter.binance.messages import (
     FrameKind,
     Method,
     Position,
+    PositionRisk,
     RateLimit,
     decode_account_status,
     decode_envelope,
     decode_error,
     decode_event_name,
+    decode_multi_assets,
+    decode_position_risk,
     decode_request_weight,
     decode_session_status,
     encode_request,
@@ -167,7 +170,7 @@ class TestRequests:
     def test_every_method_has_its_weight(self) -> None:
         """Only queries are on the list, and each has a weight above zero."""
         assert set(Method) == {method for method, weight in WEIGHT.items() if weight > 0}
-        assert [] == [method for method in Method if not method.endswith(".status")]
+        assert [] == [method for method in Method if not method.endswith((".status", ".position"))]
 
 
 class TestAccountStatus:
@@ -467,3 +470,96 @@ class TestRateLimits:
     def test_hidden_or_broken_limits_are_none(self, rate_limits: bytes) -> None:
         """Limits that are hidden or make no sense are None, never an exception."""
         assert None is decode_request_weight(Raw(rate_limits))
+
+
+WRONG_FLAGS = ("null", '"true"', "1", "[]")
+RISK = {
+    "entryPrice": ("entry_price", 1.0),
+    "breakEvenPrice": ("break_even_price", 2.0),
+    "markPrice": ("mark_price", 3.0),
+    "liquidationPrice": ("liquidation_price", 4.0),
+    "openOrderInitialMargin": ("open_order_initial_margin", 5.0),
+    "bidNotional": ("bid_notional", 6.0),
+    "askNotional": ("ask_notional", 7.0),
+}
+RISK_IDENTITY = {"symbol": "币安人生USDT", "positionSide": "SHORT", "positionAmt": "-0.002"}
+
+
+def risk_fault_of(row: object) -> str:
+    """Return the fault in a result of v2/account.position with this row."""
+    with pytest.raises(DecodeError) as caught:
+        decode_position_risk(Raw(json.dumps([row]).encode()))
+    return str(caught.value)
+
+
+class TestPositionRisk:
+    """The result of v2/account.position."""
+
+    def test_every_field_lands_where_it_belongs(self) -> None:
+        """Every figure of a row is read under its own name; what the status tells is passed over."""
+        row = {
+            **RISK_IDENTITY,
+            **texts(RISK),
+            "marginAsset": "USDT",
+            "adl": 4,
+            "unRealizedProfit": "1",
+            "updateTime": 5,
+        }
+        expected = PositionRisk(
+            symbol="币安人生USDT",
+            position_side="SHORT",
+            amount=-0.002,
+            margin_asset="USDT",
+            adl_quantile=4,
+            **attributes(RISK),
+        )
+
+        assert (expected,) == decode_position_risk(Raw(json.dumps([row]).encode()))
+        assert () == decode_position_risk(Raw(b"[]"))
+
+    @pytest.mark.parametrize("sent", [{}, dict.fromkeys((*RISK, "marginAsset", "adl"), None)])
+    def test_missing_and_null_figures_are_none(self, sent: dict[str, None]) -> None:
+        """A row needs its identity and amount alone; what is missing or null is None."""
+        expected = PositionRisk(symbol="币安人生USDT", position_side="SHORT", amount=-0.002)
+
+        assert (expected,) == decode_position_risk(Raw(json.dumps([{**RISK_IDENTITY, **sent}]).encode()))
+
+    @pytest.mark.parametrize("name", [*RISK, "positionAmt"])
+    @pytest.mark.parametrize("value", ["NaN", "inf", "-Infinity", "1e301", "", "word", [], {}])
+    def test_figures_that_are_no_numbers_are_refused(self, name: str, value: object) -> None:
+        """A figure that is no finite number fails with its path."""
+        assert risk_fault_of({**RISK_IDENTITY, name: value}).startswith(f"result[0].{name}: ")
+
+    @pytest.mark.parametrize("name", RISK_IDENTITY)
+    def test_identity_and_amount_must_be_there(self, name: str) -> None:
+        """A row without its symbol, side or amount fails with its path."""
+        missing = {key: value for key, value in RISK_IDENTITY.items() if key != name}
+
+        assert f"result[0].{name}: is missing" == risk_fault_of(missing)
+        assert risk_fault_of({**RISK_IDENTITY, name: None}).startswith(f"result[0].{name}: ")
+        assert risk_fault_of({**RISK_IDENTITY, name: []}).startswith(f"result[0].{name}: ")
+
+    @pytest.mark.parametrize("result", ["", "null", "{}", '"[]"', "[1]", "[null]"])
+    def test_result_must_be_a_list_of_rows(self, result: str) -> None:
+        """A result that is missing or no list of rows is refused."""
+        with pytest.raises(DecodeError, match=r"^result"):
+            decode_position_risk(Raw(result.encode()))
+
+
+class TestAccountFlags:
+    """The result of v1 account.status."""
+
+    @pytest.mark.parametrize("multi", [True, False])
+    def test_flag_is_read_and_all_else_passed_over(self, *, multi: bool) -> None:
+        """Only multiAssetsMargin is looked at, whatever the rows hold."""
+        result = {"positions": [{"symbol": 1}], "multiAssetsMargin": multi, "assets": None}
+
+        assert multi is decode_multi_assets(Raw(json.dumps(result).encode()))
+
+    @pytest.mark.parametrize(
+        "result", ["", "null", "[]", "{}", *(f'{{"multiAssetsMargin": {v}}}' for v in WRONG_FLAGS)]
+    )
+    def test_flag_must_be_a_boolean(self, result: str) -> None:
+        """A flag that is missing or no boolean is refused, not guessed."""
+        with pytest.raises(DecodeError, match=r"^result"):
+            decode_multi_assets(Raw(result.encode()))

@@ -6,7 +6,17 @@ from html.parser import HTMLParser
 from typing import TYPE_CHECKING, Any, Final
 
 import pytest
-from builders import ENDPOINT, Clock, make_connection, make_state, serving
+from builders import (
+    ENDPOINT,
+    Clock,
+    make_asset,
+    make_connection,
+    make_position,
+    make_risk,
+    make_snapshot,
+    make_state,
+    serving,
+)
 
 from exporter.account.snapshot import AssetMode
 from exporter.account.state import Failure
@@ -18,12 +28,14 @@ from exporter.web.page import in_words, render_page
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from exporter.account.snapshot import AccountSnapshot
     from exporter.account.state import AccountState
     from exporter.binance.connection import Connection
 
 NOW: Final = 1_700_000_000.0  # 2023-11-14 22:13:20 UTC where the clocks of connections are asked
 FAILURE: Final = Failure(Reason.RATE_LIMITED, "too many requests (code -1003)", "use a longer interval")
 VOID: Final = {"meta"}
+NO_RISK: Final = ("unknown", "unknown")
 HOSTILE: Final = [
     "<script>alert(1)</script>",
     "</td></table><h1>x</h1>",
@@ -77,9 +89,14 @@ class Page(HTMLParser):
         return row
 
 
-def page(states: Iterable[AccountState] = (), connections: Iterable[Connection] = (), path: str = "/metrics") -> Page:
+def page(
+    states: Iterable[AccountState] = (),
+    connections: Iterable[Connection] = (),
+    path: str = "/metrics",
+    **snapshots: AccountSnapshot,
+) -> Page:
     """Render a page as of NOW, and take it apart."""
-    return Page(render_page(states, connections, NOW, path, "1.2.3"))
+    return Page(render_page(states, connections, NOW, path, "1.2.3", snapshots))
 
 
 def state(word: str, name: str = "main", **settings: Any) -> AccountState:
@@ -97,17 +114,23 @@ def state(word: str, name: str = "main", **settings: Any) -> AccountState:
 @pytest.mark.parametrize(
     ("word", "cells"),
     [
-        ("up", ["● up", "15 seconds", "1,234", "localhost:1", "HMAC", "multi-assets"]),
+        ("up", ["● up", "15 seconds", "1,234", *NO_RISK, "localhost:1", "HMAC", "multi-assets"]),
         (
             "failing",
             [
                 *("▲ failing figures shown for another 45 seconds", "15 seconds", "1,234"),
-                *("localhost:1", "HMAC", "multi-assets"),
+                *(*NO_RISK, "localhost:1", "HMAC", "multi-assets"),
             ],
         ),
-        ("stale", ["■ stale figures withdrawn", "1 minute", "unknown", "localhost:1", "HMAC", "multi-assets"]),
-        ("down", ["✕ down no good answer yet", "no data yet", "unknown", "localhost:1", "HMAC", "unknown"]),
-        ("waiting", ["○ waiting no poll has ended yet", "no data yet", "unknown", "localhost:1", "HMAC", "unknown"]),
+        (
+            "stale",
+            ["■ stale figures withdrawn", "1 minute", "unknown", *NO_RISK, "localhost:1", "HMAC", "multi-assets"],
+        ),
+        ("down", ["✕ down no good answer yet", "no data yet", "unknown", *NO_RISK, "localhost:1", "HMAC", "unknown"]),
+        (
+            "waiting",
+            ["○ waiting no poll has ended yet", "no data yet", "unknown", *NO_RISK, "localhost:1", "HMAC", "unknown"],
+        ),
     ],
 )
 def test_states(word: str, cells: list[str]) -> None:
@@ -141,7 +164,133 @@ def test_flat_is_not_unknown() -> None:
 
 def test_configured_asset_mode() -> None:
     """Before an answer tells the asset mode, the configured one is shown."""
-    assert "single-asset" == page([state("waiting", asset_mode=AssetMode.SINGLE)]).row("main")[6]
+    assert "single-asset" == page([state("waiting", asset_mode=AssetMode.SINGLE)]).row("main")[8]
+
+
+def at_risk(symbol: str = "BTCUSDT") -> AccountSnapshot:
+    """Make a snapshot of two cross positions, an isolated one without a liquidation price, and open orders alone."""
+    return make_snapshot(
+        [
+            make_asset("USDT", cross_wallet_balance=100.0, cross_unrealized_pnl=-20.0),
+            make_asset("BNB", cross_wallet_balance=5.0, cross_unrealized_pnl=0.0),
+        ],
+        [
+            make_position(symbol, amount=77.0, maintenance_margin=6.0, unrealized_pnl=-20.0, notional=8765.0),
+            make_position("ETHUSDT", "SHORT", -3.0, maintenance_margin=2.0),
+            make_position("SOLUSDT", maintenance_margin=8.1, isolated_wallet_balance=50.0, unrealized_pnl=-40.0),
+            make_position("XRPUSDT", amount=0.0),
+        ],
+        [
+            make_risk(symbol, mark_price=100.0, liquidation_price=90.0, adl_quantile=2, margin_asset="USDT"),
+            make_risk("ETHUSDT", "SHORT", mark_price=4000.0, liquidation_price=4010.0, margin_asset="USDT"),
+            make_risk("SOLUSDT", mark_price=150.5, liquidation_price=0.0, adl_quantile=0, margin_asset="USDT"),
+            make_risk("XRPUSDT", amount=0.0, mark_price=2.5, liquidation_price=2.4),
+        ],
+        asset_mode=AssetMode.SINGLE,
+    )
+
+
+def test_risk() -> None:
+    """An account tells its worst margin ratio and nearest liquidation, its pools and positions in that order."""
+    shown = page([state("up")], main=at_risk())
+    table = shown.rows.index(["Pool", "Kind", "Margin ratio"])
+
+    assert ["81.0 % ■ critical", "0.25 % away ETHUSDT SHORT"] == shown.row("main")[4:6]
+    assert [
+        ["SOLUSDT BOTH", "isolated", "81.0 % ■ critical"],
+        ["USDT", "cross", "10.0 % ● normal"],
+        ["Symbol", "Side", "Margin", "Margin asset", "Mark price", "Liquidation price", "Distance", "ADL quantile"],
+        ["ETHUSDT", "SHORT", "cross", "USDT", "4,000.00", "4,010.00", "0.25 %", "unknown"],
+        ["BTCUSDT", "BOTH", "cross", "USDT", "100.00", "90.00", "10.00 %", "2 of 4"],
+        ["SOLUSDT", "BOTH", "isolated", "USDT", "150.50", "none", "none", "0 of 4"],
+    ] == shown.rows[table + 1 :]
+    assert "Left out: 1 with nothing at stake." in shown.texts
+    assert {"open": None} == attributes(shown, "details")
+
+
+def test_risk_of_the_worst_account_comes_first() -> None:
+    """The account with the highest ratio stands first; one whose ratio is not known is folded and last."""
+    other = make_snapshot([make_asset()], [make_position(amount=1.0)], asset_mode=AssetMode.SINGLE)
+    shown = page([state("up", "other"), state("up")], other=other, main=at_risk())
+
+    assert [{"open": None}, {}] == [attrs for tag, attrs in shown.tags if tag == "details"]
+    assert ["unknown", "unknown"] == shown.row("other")[4:6]
+    assert shown.texts.index("81.0 %, critical") < shown.texts.index("margin ratio unknown")
+
+
+@pytest.mark.parametrize("word", ["stale", "down", "waiting"])
+def test_no_risk_of_what_is_not_fresh(word: str) -> None:
+    """Nothing of a snapshot is shown that may no longer be, even where there is one."""
+    shown = page([state(word)], main=at_risk())
+
+    assert [*NO_RISK] == shown.row("main")[4:6]
+    assert not {"details", "meter"} & {tag for tag, _ in shown.tags}
+    assert "BTCUSDT" not in shown.texts
+
+
+@pytest.mark.parametrize(
+    ("wallet", "words", "value"),
+    [
+        (11.429, "69.9 % ● normal", 0.69997),
+        (11.428, "70.0 % ▲ high", 0.70003),
+        (10.0, "80.0 % ■ critical", 0.8),
+        (8.0001, "99.9 % ■ critical", 0.99998),
+        (8.0, "100.0 % ✕ liquidation", 1.0),
+        (4.0, "200.0 % ✕ liquidation", 1.0),
+        (0.001, "over 9,999 % ✕ liquidation", 1.0),
+        (0.0, "infinite ✕ liquidation", 1.0),
+    ],
+)
+def test_words_of_ratios(wallet: float, words: str, value: float) -> None:
+    """A ratio is a number rounded down, a mark with a word and a bar that ends at liquidation."""
+    usdt = make_asset("USDT", cross_wallet_balance=wallet, cross_unrealized_pnl=0.0)
+    position = make_position(maintenance_margin=8.0)
+    shown = page([state("up")], main=make_snapshot([usdt], [position], asset_mode=AssetMode.SINGLE))
+    meter = attributes(shown, "meter")
+
+    assert [words, "unknown"] == shown.row("main")[4:6]
+    assert value == pytest.approx(float(meter.pop("value") or ""), abs=1e-5)
+    expected = {"aria-label": "Worst margin ratio of main", "min": "0", "max": "1"}
+    assert expected | {"low": "0.7", "high": "0.8", "optimum": "0"} == meter
+
+
+def test_flat_account_has_nothing_to_unfold() -> None:
+    """An account without positions has nothing at stake, no liquidation and no tables of its own."""
+    usdt = make_asset("USDT", cross_wallet_balance=100.0, cross_unrealized_pnl=0.0)
+    shown = page([state("up")], main=make_snapshot([usdt], asset_mode=AssetMode.SINGLE))
+
+    assert ["0.0 % ○ nothing at stake", "none"] == shown.row("main")[4:6]
+    assert "details" not in [tag for tag, _ in shown.tags]
+
+
+def test_many_positions_are_counted() -> None:
+    """Of a great many positions and pools the worst fifty are shown, and the rest is counted."""
+    positions = [
+        make_position(f"S{number:02}USDT", maintenance_margin=1.0, isolated_wallet_balance=2.0, unrealized_pnl=0.0)
+        for number in range(70)
+    ]
+    shown = page([state("up")], main=make_snapshot([make_asset()], positions))
+
+    assert {"Left out: 20 with lower ratios; 1 with nothing at stake.", "Left out: 20 further from liquidation."} <= {
+        *shown.texts
+    }
+    assert 50 == len([row for row in shown.rows if row[0].endswith("USDT")])
+
+
+@pytest.mark.parametrize("symbol", HOSTILE)
+def test_hostile_symbols(symbol: str) -> None:
+    """Markup, quotes, foreign scripts and length in a symbol stay text."""
+    shown = page([state("up")], main=at_risk(symbol))
+
+    assert [tag for tag, _ in page([state("up")], main=at_risk()).tags] == [tag for tag, _ in shown.tags]
+    assert symbol == shown.row(" ".join(symbol.split()))[0]
+
+
+def test_no_money() -> None:
+    """Neither balances nor sizes nor profits come to the page."""
+    html = render_page([state("up")], [], NOW, "/metrics", "1.2.3", {"main": at_risk()})
+
+    assert not [figure for figure in ("77.0", "8765", "8,765", "-20", "-40", "100.0<", "6.0<") if figure in html]
 
 
 def test_troubles_come_first() -> None:
@@ -184,7 +333,7 @@ def test_hostile_texts(name: str) -> None:
     plain = page([state("failing")], [used(make_connection(ENDPOINT, Clock(NOW)), 1, 2400)])
 
     accounts, endpoints = [row for row in shown.rows if row[0] == " ".join(name.split())]
-    assert name == accounts[4]
+    assert name == accounts[6]
     assert [f"Last failure (exchange): {name} What to do: wait"] in shown.rows
     assert "1 of 2,400" == endpoints[4]
     assert {"aria-label": f"Request weight used of {name}"}.items() <= dict(attributes(shown, "meter")).items()
@@ -303,11 +452,12 @@ def test_durations(seconds: float, words: str) -> None:
 def test_is_a_page_for_everybody() -> None:
     """The page has a language, one main heading, captions, headers with a scope, and no script."""
     connection = used(make_connection(monotonic=Clock(NOW)), 1, 2400)
-    shown = page([state(word, word) for word in ("up", "failing", "stale", "down", "waiting")], [connection])
+    states = [state(word, word) for word in ("up", "failing", "stale", "down", "waiting")]
+    shown = page(states, [connection], up=at_risk())
     tags = [tag for tag, _ in shown.tags]
 
     assert {"lang": "en"} == attributes(shown, "html")
-    assert [1, 2, 2, 2, 0] == [tags.count(tag) for tag in ("h1", "h2", "table", "caption", "script")]
+    assert [1, 3, 4, 4, 0] == [tags.count(tag) for tag in ("h1", "h2", "table", "caption", "script")]
     assert {"col", "row", "rowgroup"} == {attrs.get("scope") for tag, attrs in shown.tags if tag == "th"}
     assert ("meta", {"http-equiv": "refresh", "content": "15"}) in shown.tags
     assert "Version 1.2.3" in shown.texts

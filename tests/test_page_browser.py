@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal, NoReturn
@@ -88,8 +89,10 @@ def _missing(reason: str) -> NoReturn:
 
 @shared
 async def url(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[str]:
-    """The URL of the demo, one account's key revoked after its first good answer."""
-    async with demo_exchange(seed=1) as exchange:
+    """The URL of the demo at the bottom of its draw-down, one account's key revoked after its first good answer."""
+    ahead = 0.0
+    async with demo_exchange(seed=1, clock=lambda: time.time() + ahead) as exchange:
+        ahead = 290.0
         path = write_configuration(exchange.url, exchange.accounts.values(), tmp_path_factory.mktemp("demo"))
         with path.open("a") as file:
             file.write("poll: {interval: 1s, stale_after: 10m}\n")
@@ -138,6 +141,7 @@ async def test_looks(
 ) -> None:
     """On a phone and a desk, by day and night: nothing sticks out, all texts have contrast, nothing else is loaded."""
     async with opened(browser, url, size, scheme) as seen:
+        await seen.page.evaluate("document.querySelectorAll('details').forEach(one => { one.open = true })")
         await seen.page.screenshot(path=tmp_path / f"page-{size[0]}-{scheme}.png", full_page=True)
         widths = await seen.page.evaluate("[document.documentElement.scrollWidth, innerWidth]")
         contrast, text = await seen.page.evaluate(LOWEST_CONTRAST)
@@ -155,7 +159,9 @@ async def test_what_a_screen_reader_is_told(browser: Browser, url: str, size: tu
     """Headings, tables, rows, the bar and the links have their roles and names, whether as table or as cards."""
     async with opened(browser, url, size) as seen:
         page = seen.page
-        while not await page.get_by_role("meter").count():  # there is none until an answer of this minute told of it
+        while not await page.get_by_role(
+            "meter", name="Request weight"
+        ).count():  # there is none until an answer of this minute told of it
             await page.reload()
         endpoint = await page.locator(".endpoints tbody th").inner_text()
         accounts = page.get_by_role("table", name="How each account is polled; those in trouble come first")
@@ -169,18 +175,22 @@ async def test_what_a_screen_reader_is_told(browser: Browser, url: str, size: tu
             await endpoints.get_by_role("meter", name=f"Request weight used of {endpoint}").count(),
             await page.get_by_role("heading", level=1, name="Binance Futures Exporter").count(),
             await page.get_by_role("region", name="Accounts").count(),
+            await page.get_by_role("region", name="Margin and positions").count(),
+            await page.get_by_role("table", name="Positions of isolated").count(),
+            await page.get_by_role("meter", name="Worst margin ratio of isolated").count(),
             await page.get_by_role("region", name="Endpoints").count(),
             *[await page.get_by_role("link", name=name).count() for name in ("Metrics", "Health", "Readiness")],
         ]
         refresh = await page.locator('meta[http-equiv="refresh"]').get_attribute("content")
 
     assert ["hedge", "main", "multi", "isolated"] == names
-    assert ["Account", "State", "Age of the data", "Open positions", "Endpoint", "Key type", "Asset mode"] == columns
+    assert ["Account", "State", "Age of the data", "Open positions", "Margin ratio"] == columns[:5]
+    assert ["Nearest liquidation", "Endpoint", "Key type", "Asset mode"] == columns[5:]
     assert "failing" in cells[0]
-    assert [endpoint, "RSA", "single-asset"] == cells[3:]
+    assert [endpoint, "RSA", "single-asset"] == cells[5:]
     assert 1 == len(failure)
     assert "What to do: check" in failure[0]
-    assert [1] * 7 == counts
+    assert [1] * 10 == counts
     assert "15" == refresh
 
 
@@ -200,3 +210,21 @@ async def test_keyboard(browser: Browser, url: str, size: tuple[int, int]) -> No
     assert ["/metrics", "/-/healthy", "/-/ready"] == reached
     assert ["solid"] * 3 == outlines
     assert f"{url}/-/ready" == arrived
+
+
+@pytest.mark.parametrize("size", SIZES)
+async def test_unfolding(browser: Browser, url: str, size: tuple[int, int]) -> None:
+    """What is near liquidation is unfolded, the rest by its summary's Enter or by the link to it, without a script."""
+    async with opened(browser, url, size) as seen:
+        page = seen.page
+        unfolded = page.locator("details[open]")
+        first = await unfolded.locator("summary").all_inner_texts()
+        await page.locator("summary", has_text="main").press("Enter")
+        by_key = await unfolded.count()
+        await page.get_by_role("row").filter(has_text="multi-assets").get_by_role("link").click()
+        by_link = await unfolded.count()
+
+    assert 1 == len(first)
+    assert "isolated" in first[0]
+    assert "critical" in first[0]
+    assert [2, 3] == [by_key, by_link]

@@ -6,8 +6,12 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from builders import make_settings
 from conftest import Monotonic, Polled, connected, until
 
+from exporter.account.margin import cross_pools
+from exporter.account.optional import OptionalMethods
+from exporter.account.poller import poll_weight
 from exporter.account.snapshot import AssetMode
 from exporter.binance.errors import Reason
 from exporter.binance.signing import Credentials, Secret
@@ -20,6 +24,7 @@ if TYPE_CHECKING:
 
 Answer = dict[str, Any]
 STATUS = "v2/account.status"
+POSITION = "v2/account.position"
 
 
 def status_queries(exchange: SimulatedExchange) -> int:
@@ -27,12 +32,17 @@ def status_queries(exchange: SimulatedExchange) -> int:
     return sum(received.method == STATUS for received in exchange.received)
 
 
+def position_queries(exchange: SimulatedExchange) -> int:
+    """Count the position risk queries that the exchange has got."""
+    return sum(received.method == POSITION for received in exchange.received)
+
+
 def error(status: int, code: int, text: str = "no") -> Callable[[Answer], Answer]:
     """Make an answer an error."""
     return lambda answer: {"id": answer["id"], "status": status, "error": {"code": code, "msg": text}}
 
 
-def altered(alter: Callable[[Answer], object]) -> Callable[[Answer], Answer]:
+def altered(alter: Callable[[Any], object]) -> Callable[[Answer], Answer]:
     """Alter the result of an answer in place."""
 
     def altering(answer: Answer) -> Answer:
@@ -138,7 +148,7 @@ async def test_restored_key_is_taken_up(exchange: SimulatedExchange, logged: lis
 async def test_stepped_clock_costs_no_poll(exchange: SimulatedExchange) -> None:
     """When the exchange finds the timestamp wrong the time is learnt anew and the poll still succeeds."""
     async with connected(exchange.url) as connection:
-        polled = Polled(exchange, connection)
+        polled = Polled(exchange, connection, asset_mode=AssetMode.SINGLE)
         with exchange.skew_clock(20.0):
             state = await polled.poll()
 
@@ -266,7 +276,7 @@ async def test_dial_that_waits_for_weight_is_told_as_such(exchange: SimulatedExc
     """While the next dial waits for the IP's weight, due polls fail for want of weight, not of a connection."""
     async with connected(exchange.url) as connection:
         exchange.add_other_traffic(2145)
-        polled = Polled(exchange, connection)
+        polled = Polled(exchange, connection, asset_mode=AssetMode.SINGLE, position_risk=False)
         await polled.poll()  # tells the budget how full the minute is
         exchange.drop_connections()
         await until(lambda: not connection.connected and connection._saving_for_dial)
@@ -307,7 +317,7 @@ async def test_ban_counts_every_due_poll(exchange: SimulatedExchange, logged: li
     """While the IP is banned due polls fail unsent, are told once, and polling resumes by itself."""
     monotonic = Monotonic()
     async with connected(exchange.url, monotonic=monotonic) as connection:
-        polled = Polled(exchange, connection)
+        polled = Polled(exchange, connection, asset_mode=AssetMode.SINGLE)
         with exchange.ban(600):
             for _ in range(4):
                 await polled.poll()
@@ -396,7 +406,7 @@ async def test_first_round_is_soon_over(exchange: SimulatedExchange, monkeypatch
             raise asyncio.CancelledError
 
     async with connected(exchange.url) as connection:
-        polled = Polled(exchange, connection, interval_seconds=3600.0)
+        polled = Polled(exchange, connection, interval_seconds=3600.0, asset_mode=AssetMode.SINGLE)
         polled.poller._phase = 0.5
         monkeypatch.setattr("exporter.account.poller.asyncio.sleep", sleep)
         with pytest.raises(asyncio.CancelledError):
@@ -426,3 +436,188 @@ async def test_next_point_of_the_grid(
     poller._monotonic = lambda: now
 
     assert expected == pytest.approx(poller._next_due(0.0, now))
+
+
+async def test_both_answers_make_one_snapshot(exchange: SimulatedExchange) -> None:
+    """A poll asks for position risk right after the status on the same socket, and publishes both together."""
+    async with connected(exchange.url) as connection:
+        polled = Polled(exchange, connection, asset_mode=AssetMode.SINGLE)
+        for _ in range(2):
+            await polled.poll()
+
+    assert [STATUS, POSITION] * 2 == [one.method for one in exchange.received if one.method != "session.status"]
+    assert 1 == connection.connections
+    (risk,) = polled.snapshots[1].risks
+    (position,) = polled.snapshots[1].held
+    assert ("BTCUSDT", "BOTH", "USDT") == (risk.symbol, risk.position_side, position.margin_asset)
+    assert risk.mark_price
+    assert risk.entry_price
+
+
+async def test_position_risk_can_be_switched_off(exchange: SimulatedExchange) -> None:
+    """Without position_risk it is never asked for; the snapshots have no risk figures, and all others."""
+    async with connected(exchange.url) as connection:
+        polled = Polled(exchange, connection, position_risk=False)
+        for _ in range(2):
+            await polled.poll()
+
+    assert 0 == position_queries(exchange)
+    assert [(), ()] == [snapshot.risks for snapshot in polled.snapshots]
+    assert [["USDT"]] * 2 == [[one.margin_asset for one in snapshot.held] for snapshot in polled.snapshots]
+
+
+@pytest.mark.parametrize(
+    ("answer", "reason"),
+    [
+        (error(500, -1000), Reason.EXCHANGE),
+        (error(400, -2015), Reason.REFUSED),
+        (error(400, -1102), Reason.REFUSED),
+        (error(429, -1003), Reason.RATE_LIMITED),
+        (error(418, -1003), Reason.BANNED),
+        (lambda _: "unanswered", Reason.TIMEOUT),
+        (lambda answer: {"id": answer["id"]}, Reason.PROTOCOL),
+        (lambda answer: {"id": answer["id"], "status": 200, "result": None}, Reason.DECODE),
+        (lambda answer: {"id": answer["id"], "status": 200, "result": {}}, Reason.DECODE),
+        (altered(lambda result: result.append(result[0])), Reason.DECODE),
+        (altered(lambda result: result[0].pop("positionSide")), Reason.DECODE),
+        (altered(lambda result: result[0].update(liquidationPrice="NaN")), Reason.DECODE),
+    ],
+)
+async def test_second_answer_that_fails_fails_the_poll(
+    exchange: SimulatedExchange, answer: Callable[[Answer], Answer], reason: Reason
+) -> None:
+    """Without its position risk a poll publishes nothing, not even the good status, and counts that reason."""
+    async with connected(exchange.url) as connection:
+        polled = Polled(exchange, connection, asset_mode=AssetMode.SINGLE, request_timeout_seconds=1.0)
+        with exchange.replace_answer(POSITION, "alice", answer):
+            state = await polled.poll()
+
+    assert [] == polled.snapshots
+    assert {reason: 1} == state.failures
+    assert not state.last_poll_succeeded
+    assert (1, 1) == (status_queries(exchange), position_queries(exchange))
+
+
+@pytest.mark.parametrize(
+    ("expected", "broken"),
+    [
+        ("result[0].positionAmt: is missing", lambda result: result[0].pop("positionAmt")),
+        ("result[1]: is the same row as result[0]", lambda result: result.append(result[0])),
+        ("result[0].adl: Expected `int | null`, got `array`", lambda result: result[0].update(adl=[])),
+    ],
+)
+async def test_decode_failure_of_the_second_answer_names_the_field(
+    exchange: SimulatedExchange, expected: str, broken: Callable[[Answer], object]
+) -> None:
+    """A broken risk answer is told with the path of the field."""
+    async with connected(exchange.url) as connection:
+        polled = Polled(exchange, connection)
+        with exchange.replace_answer(POSITION, "alice", altered(broken)):
+            state = await polled.poll()
+
+    assert state.last_failure
+    assert expected == state.last_failure.words
+
+
+async def test_failed_second_answer_keeps_the_last_snapshot(exchange: SimulatedExchange) -> None:
+    """A poll that fails by its second answer leaves the last snapshot and its age as they were."""
+    monotonic = Monotonic()
+    async with connected(exchange.url, monotonic=monotonic) as connection:
+        polled = Polled(exchange, connection)
+        await polled.poll()
+        answered_at = polled.state.answered_at
+        with exchange.replace_answer(POSITION, "alice", error(500, -1000)):
+            state = await polled.poll()
+        failed_at = state.answered_at
+        pass_time(exchange, connection, monotonic, 15)
+        await polled.poll()
+
+    assert answered_at == failed_at == polled.snapshots[0].answered_at
+    assert 2 == len(polled.snapshots)
+
+
+async def test_snapshot_is_dated_by_the_status(exchange: SimulatedExchange) -> None:
+    """A second answer that comes later makes the snapshot no younger than its first."""
+    monotonic = Monotonic()
+
+    def late(answer: Answer) -> Answer:
+        monotonic.ahead += 7.0
+        return answer
+
+    async with connected(exchange.url, monotonic=monotonic) as connection:
+        polled = Polled(exchange, connection)
+        with exchange.replace_answer(POSITION, "alice", late):
+            state = await polled.poll()
+        now = connection.clock.monotonic()
+
+    (snapshot,) = polled.snapshots
+    assert snapshot.asked_at <= snapshot.answered_at <= now - 7.0
+    assert snapshot.answered_at == state.answered_at
+
+
+async def test_timestamp_that_the_second_answer_refuses_is_mended(exchange: SimulatedExchange) -> None:
+    """When the timestamp of the second question is wrong the time is learnt anew, and both are asked once more."""
+    refusals = [error(400, -1021)]
+    async with connected(exchange.url) as connection:
+        polled = Polled(exchange, connection, asset_mode=AssetMode.SINGLE)
+        with exchange.replace_answer(POSITION, "alice", lambda answer: refusals.pop()(answer) if refusals else answer):
+            state = await polled.poll()
+
+    assert {} == state.failures
+    assert (2, 2) == (status_queries(exchange), position_queries(exchange))
+    assert 1 == len(polled.snapshots)
+
+
+@pytest.mark.parametrize("gone", [error(404, -5000, "Method v2/account.position is invalid"), error(404, -1)])
+async def test_position_risk_gone_is_a_fact_of_the_endpoint(
+    exchange: SimulatedExchange, logged: list[Any], gone: Callable[[Answer], Answer]
+) -> None:
+    """Without position risk polls go on by the status; one account tries it hourly, it is told once, and comes back."""
+    monotonic = Monotonic()
+    counts = []
+    async with connected(exchange.url, monotonic=monotonic) as connection:
+        optional = OptionalMethods(connection)
+        pair = [
+            Polled(exchange, connection, name, optional=optional, asset_mode=AssetMode.SINGLE)
+            for name in ("alice", "bob")
+        ]
+        with exchange.replace_answer(POSITION, None, gone):
+            for _ in range(3):
+                for polled in (*pair, *pair):
+                    await polled.poll()
+                counts.append(position_queries(exchange))
+                pass_time(exchange, connection, monotonic, 3600)
+        for polled in pair:
+            await polled.poll()
+
+    assert [1, 2, 3] == counts
+    for polled in pair:
+        assert [*[()] * 6, ("BTCUSDT",)] == [tuple(r.symbol for r in one.risks) for one in polled.snapshots]
+        assert ["USDT"] * 7 == [position.margin_asset for one in polled.snapshots for position in one.held]
+        assert {} == polled.state.failures
+    assert [("error", "position risk figures are gone")] == [
+        (event["log_level"], event["event"]) for event in logged if event["log_level"] != "info"
+    ]
+
+
+async def test_unknown_margin_asset_is_warned_of_once(exchange: SimulatedExchange, logged: list[Any]) -> None:
+    """A position whose margin asset nobody tells leaves no cross ratios, which is warned of once."""
+    strange = altered(lambda result: result["positions"][0].update(symbol="BTCEUR"))
+    async with connected(exchange.url) as connection:
+        polled = Polled(exchange, connection)
+        with exchange.replace_answer(STATUS, "alice", strange):
+            for _ in range(3):
+                await polled.poll()
+        await polled.poll()
+
+    unknown = [{pool.ratio for pool in cross_pools(snapshot)} for snapshot in polled.snapshots]
+    assert [{None}] * 3 == unknown[:3]
+    assert None not in unknown[3]
+    (event,) = [event for event in logged if event["log_level"] == "warning"]
+    assert ("alice", ["BTCEUR"]) == (event["account"], event["symbols"])
+
+
+@pytest.mark.parametrize(("weight", "position_risk"), [(10, True), (5, False)])
+def test_poll_weight_is_what_a_poll_costs(weight: int, *, position_risk: bool) -> None:
+    """A poll weighs what its questions do."""
+    assert weight == poll_weight(make_settings(position_risk=position_risk))

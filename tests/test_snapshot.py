@@ -6,13 +6,14 @@ from dataclasses import FrozenInstanceError
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from builders import make_asset, make_figures, make_position, make_snapshot, make_state, make_status
+from builders import make_asset, make_figures, make_position, make_risk, make_snapshot, make_state, make_status, samples
 
 from exporter.account.snapshot import FIGURES, AssetMode, build_snapshot, tell_asset_mode
 from exporter.binance.errors import DecodeError
+from exporter.metrics.exposition import render
 
 if TYPE_CHECKING:
-    from exporter.binance.messages import AssetBalance, Position
+    from exporter.binance.messages import AssetBalance, Position, PositionRisk
 
 BTC, ETH = make_position("BTCUSDT"), make_position("ETHUSDT")
 USDT, BNB = make_asset("USDT"), make_asset("BNB")
@@ -179,3 +180,153 @@ def test_stretch_moves_interval_and_staleness_alike() -> None:
 
     assert (state.interval_seconds, state.stale_after_seconds) == (30.0, 120.0)
     assert state.stale_at == 1120.0
+
+
+def margin_asset_of(symbol: str, assets: list[str], **risk: Any) -> str | None:
+    """Return the margin asset of a position in an account with these assets."""
+    risks = [make_risk(symbol, **risk)] if risk else []
+    snapshot = make_snapshot([make_asset(asset) for asset in assets], [make_position(symbol)], risks)
+    (position,) = snapshot.held
+    return position.margin_asset
+
+
+@pytest.mark.parametrize(
+    ("expected", "symbol", "assets"),
+    [
+        ("USDT", "BTCUSDT", ["BNB", "USDT", "USDC"]),
+        ("USDC", "BTCUSDC", ["BNB", "USDT", "USDC"]),
+        ("USDT", "BTCUSDT_260327", ["BNB", "USDT"]),
+        ("USDT", "USDTUSDT", ["BNB", "USDT"]),
+        ("USD1", "BTCUSD1", ["USDT", "USD1", "D1"]),
+        ("DUSDT", "BTCDUSDT", ["USDT", "DUSDT"]),
+        ("DUSDT", "BTCDUSDT", ["DUSDT", "USDT"]),
+        ("FDUSD", "BNBFDUSD", ["USD", "FDUSD"]),
+        ("BTC", "ETHBTC", ["BTC", "USDT"]),
+        ("USDT", "币安人生USDT", ["BNB", "USDT"]),
+        (None, "BTCUSDT", ["BNB", "USDC"]),
+        (None, "BTCUSDT_USDC", ["USDC"]),
+        (None, "BTCUSDT", []),
+    ],
+)
+def test_margin_asset_is_told_from_the_symbol(expected: str | None, symbol: str, assets: list[str]) -> None:
+    """Without marginAsset it is the longest of the account's assets that the symbol, up to any _, ends with."""
+    assert expected == margin_asset_of(symbol, assets)
+    assert expected == margin_asset_of(symbol, assets, margin_asset=None)
+    assert expected == margin_asset_of(symbol, assets, margin_asset="")
+
+
+@pytest.mark.parametrize("sent", ["USDC", "BNFCR"])
+def test_margin_asset_as_sent_is_believed(sent: str) -> None:
+    """A margin asset that was sent is believed over the symbol, also where the account has no row of it."""
+    assert sent == margin_asset_of("BTCUSDT", ["USDT", "USDC"], margin_asset=sent)
+
+
+def test_status_decides_which_rows_exist() -> None:
+    """A row in the risk answer alone is dropped; one in the status alone is there without risk figures."""
+    risks = [make_risk("SOLUSDT", mark_price=1.0), make_risk("ETHUSDT", mark_price=2.0)]
+
+    snapshot = make_snapshot([USDT], [BTC, ETH], risks)
+
+    assert (BTC, ETH) == snapshot.positions
+    assert [("ETHUSDT", 2.0)] == [(risk.symbol, risk.mark_price) for risk in snapshot.risks]
+    assert ["BTCUSDT", "ETHUSDT"] == [position.row.symbol for position in snapshot.held]
+
+
+def test_sides_of_a_symbol_have_their_own_risk() -> None:
+    """Risk figures belong to a symbol and side."""
+    positions = [make_position(side="LONG"), make_position(side="SHORT", amount=-1.0)]
+    risks = [make_risk(side="SHORT", mark_price=2.0), make_risk(side="BOTH", mark_price=3.0)]
+
+    assert [("SHORT", 2.0)] == [
+        (risk.position_side, risk.mark_price) for risk in make_snapshot([USDT], positions, risks).risks
+    ]
+
+
+def series_of(position: Position, risk: PositionRisk) -> dict[str, float]:
+    """Return the position's samples of an account with one row, those of the status left out."""
+    text = b"".join(render("main", make_snapshot([USDT], [position], [risk])))
+    of_status = ("amount", "notional", "unrealized_pnl", "initial_margin", "maintenance_margin", "isolated_")
+    return {
+        name.removeprefix("binance_futures_position_"): value
+        for name, value in ((series.partition("{")[0], value) for series, value in samples(text).items())
+        if name.startswith(("binance_futures_position_", "binance_futures_isolated_"))
+        and not name.removeprefix("binance_futures_position_").startswith(of_status)
+    }
+
+
+RISK: dict[str, Any] = {
+    "margin_asset": "USDT",
+    "entry_price": 1.0,
+    "break_even_price": 2.0,
+    "mark_price": 3.0,
+    "liquidation_price": 4.0,
+    "adl_quantile": 2,
+    "open_order_initial_margin": 5.0,
+    "bid_notional": 6.0,
+    "ask_notional": 7.0,
+}
+OF_ORDERS = {"mark_price": 3.0, "open_order_initial_margin": 5.0, "bid_notional": 6.0, "ask_notional": 7.0}
+OF_POSITION = {"entry_price": 1.0, "break_even_price": 2.0, "liquidation_price": 4.0, "adl_quantile": 2.0, "info": 1.0}
+ISOLATED: dict[str, Any] = {"isolated_wallet_balance": 50.0, "unrealized_pnl": -40.0, "maintenance_margin": 8.0}
+
+
+@pytest.mark.parametrize("amount_of_risk", [0.0, 1.0])
+@pytest.mark.parametrize("amount", [0.0, -0.0])
+def test_orders_alone_have_no_price_of_a_position(amount: float, amount_of_risk: float) -> None:
+    """A row without an amount has no entry, break-even or liquidation price, ADL, info or ratio, whatever was sent."""
+    position = make_position(amount=amount, **ISOLATED)
+
+    assert OF_ORDERS == series_of(position, make_risk(amount=amount_of_risk, **RISK))
+
+
+@pytest.mark.parametrize("amount_of_risk", [0.0, 1.0])
+def test_position_has_its_risk_figures(amount_of_risk: float) -> None:
+    """A row with an amount in the status has all of them, whatever the risk answer says of it a moment later."""
+    expected = {**OF_ORDERS, **OF_POSITION, "binance_futures_isolated_margin_ratio": 0.8}
+
+    assert expected == series_of(make_position(**ISOLATED), make_risk(amount=amount_of_risk, **RISK))
+
+
+@pytest.mark.parametrize(
+    ("gone", "fields"),
+    [
+        ("liquidation_price", {"liquidation_price": 0.0}),
+        ("liquidation_price", {"liquidation_price": None}),
+        ("adl_quantile", {"adl_quantile": None}),
+        ("entry_price", {"entry_price": None}),
+        ("mark_price", {"mark_price": None}),
+    ],
+)
+def test_figure_that_was_not_sent_is_no_sample(gone: str, fields: dict[str, Any]) -> None:
+    """A liquidation price of 0 and any figure that is missing are no samples; the others stay."""
+    expected = {**OF_ORDERS, **OF_POSITION}
+    del expected[gone]
+
+    assert expected == series_of(make_position(), make_risk(**{**RISK, **fields}))
+
+
+def test_position_info_needs_the_margin_asset() -> None:
+    """A position whose margin asset is unknown has no info, and keeps its other figures."""
+    found = series_of(make_position("BTCEUR"), make_risk("BTCEUR", **{**RISK, "margin_asset": None}))
+
+    assert {**OF_ORDERS, **OF_POSITION}.keys() - {"info"} == found.keys()
+
+
+def test_position_info_does_without_risk_figures() -> None:
+    """Where position risk was not asked for, the info is there by the status alone."""
+    text = b"".join(render("main", make_snapshot([USDT], [make_position(), make_position("ETHUSDT", **ISOLATED)])))
+
+    assert {
+        f'binance_futures_position_info{{account="main",margin_asset="USDT",margin_type="{kind}",'
+        f'position_side="BOTH",symbol="{symbol}"}}': 1.0
+        for kind, symbol in (("cross", "BTCUSDT"), ("isolated", "ETHUSDT"))
+    } == {series: value for series, value in samples(text).items() if "position_info" in series}
+
+
+def test_risk_rows_with_one_identity_are_refused() -> None:
+    """Two risk rows of one symbol and side fail with the path of the second, also where the status has none."""
+    with pytest.raises(DecodeError) as caught:
+        make_snapshot([USDT], [ETH], [make_risk("BTCUSDT"), make_risk("BTCUSDT", amount=2.0)])
+
+    assert "result[1]" == caught.value.path
+    assert "result[1]: is the same row as result[0]" == str(caught.value)

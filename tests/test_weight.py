@@ -213,7 +213,7 @@ class TestShare:
     async def test_a_dial_the_clock_and_a_poll_fit_any_share(self) -> None:
         """However small the share, two dials with their clock and a poll go within a minute."""
         host = Host(share=1e-9)
-        for weight in (5, 2, 5, 2, 5):
+        for weight in (5, 2, 5, 2, 5, 5):
             await host.ask(weight=weight)
 
         assert [] == host.slept

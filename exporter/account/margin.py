@@ -106,17 +106,19 @@ def distance_to_liquidation(mark_price: float | None, liquidation_price: float |
 
 
 def symbols_without_margin_asset(snapshot: AccountSnapshot) -> list[str]:
-    """Return the symbols of held positions whose margin asset is unknown."""
-    return sorted({position.row.symbol for position in snapshot.held if position.margin_asset is None})
+    """Return the symbols of held positions whose unknown margin asset keeps the cross ratios from being told."""
+    if snapshot.asset_mode is AssetMode.MULTI:
+        return []
+    return sorted({one.row.symbol for one in snapshot.held if one.margin_asset is None and not one.isolated})
 
 
 def _maintenance_by_asset(snapshot: AccountSnapshot) -> dict[str, float | None] | None:
-    """Sum the cross positions' maintenance margin by margin asset; None where an asset is unknown."""
+    """Sum the cross positions' maintenance margin by margin asset; None where an asset or a kind of margin is unknown."""
     sums: dict[str, float | None] = defaultdict(float)
     for position in snapshot.held:
         if position.isolated:
             continue
-        if position.margin_asset is None:
+        if position.margin_asset is None or position.isolated is None:
             return None
         sums[position.margin_asset] = _sum(sums[position.margin_asset], position.row.maintenance_margin)
     return sums

@@ -7,13 +7,13 @@ asked before the first snapshot, hourly, and when the figures stop agreeing with
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import structlog
 
 from exporter.account.optional import ASK_AGAIN_SECONDS
 from exporter.account.snapshot import AssetMode, mode_by_totals, proves_single
-from exporter.binance.errors import Action, BinanceError, classify, is_method_gone
+from exporter.binance.errors import Action, BinanceError, DecodeError, ExchangeError, NotSent, classify, is_method_gone
 from exporter.binance.messages import WEIGHT, Method, decode_multi_assets
 
 if TYPE_CHECKING:
@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger()
 
-_METHOD = Method.ACCOUNT_STATUS_V1
+_METHOD: Final = Method.ACCOUNT_STATUS_V1
+_UNANSWERED_AT_MOST: Final = 3
 
 
 class ModeFinder:
@@ -44,6 +45,7 @@ class ModeFinder:
         self._told: AssetMode | None = None
         self._asked_at = float("-inf")
         self._figures_agree = False
+        self._unanswered = 0
 
     async def prepare(self, deadline: float) -> None:
         """Ask, where it is time to, before the figures are: so that they are no older than they must be."""
@@ -72,24 +74,39 @@ class ModeFinder:
         try:
             async with asyncio.timeout(until - self._asked_at):
                 await self._optional.wait_for_turn(WEIGHT[_METHOD])
-            answer = await self._connection.request(
-                _METHOD,
-                self._settings.credentials,
-                recv_window_ms=self._settings.recv_window_ms,
-                timeout_seconds=self._settings.request_timeout_seconds,
-                deadline=until,
-            )
-            self._told = AssetMode.MULTI if decode_multi_assets(answer.result) else AssetMode.SINGLE
-            self._optional.back(_METHOD)
+                try:
+                    await self._ask_once(until)
+                except BinanceError as error:
+                    if classify(error).action is not Action.RESYNC:
+                        raise
+                    await self._connection.resync_clock(self._asked_at)
+                    await self._ask_once(until)
         except TimeoutError:
             self._asked_at = float("-inf")  # its turn did not come: next poll
         except BinanceError as error:
-            if classify(error).action is Action.RESYNC:
+            self._failed(error)
+
+    async def _ask_once(self, deadline: float) -> None:
+        answer = await self._connection.request(
+            _METHOD,
+            self._settings.credentials,
+            recv_window_ms=self._settings.recv_window_ms,
+            timeout_seconds=self._settings.request_timeout_seconds,
+            deadline=deadline,
+        )
+        self._told = AssetMode.MULTI if decode_multi_assets(answer.result) else AssetMode.SINGLE
+        self._unanswered = 0
+        self._optional.back(_METHOD)
+
+    def _failed(self, error: BinanceError) -> None:
+        if is_method_gone(error):
+            self._told = None
+            if self._optional.gone(_METHOD):
+                log.warning("asset modes are told from the figures", endpoint=self._connection.endpoint.label)
+            return
+        log.debug("asset mode not told", account=self._settings.name, error=str(error))
+        if not isinstance(error, ExchangeError | DecodeError):
+            # Nothing was said of it: ask again with the next poll, but not for ever, for it is dear.
+            self._unanswered += 1
+            if isinstance(error, NotSent) or self._unanswered < _UNANSWERED_AT_MOST:
                 self._asked_at = float("-inf")
-                raise  # the poll learns the time anew and begins once more
-            if is_method_gone(error):
-                self._told = None
-                if self._optional.gone(_METHOD):
-                    log.warning("asset modes are told from the figures", endpoint=self._connection.endpoint.label)
-            else:
-                log.debug("asset mode not told", account=self._settings.name, error=str(error))

@@ -31,10 +31,12 @@ class ExchangeClock:
         self._wall = wall
         self.monotonic = monotonic
         self._base_seconds: float | None = None  # exchange's time at monotonic zero
+        self.uncertainty_seconds = 0.0  # half of the round trip that taught it: the ways there and back may differ
 
     def learn(self, server_time_ms: int, sent: float, received: float) -> None:
         """Take over the exchange's time as of the middle of a round trip (monotonic seconds)."""
         self._base_seconds = server_time_ms / 1000 - (sent + received) / 2
+        self.uncertainty_seconds = (received - sent) / 2
 
     @property
     def learnt(self) -> bool:

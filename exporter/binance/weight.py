@@ -35,8 +35,8 @@ _OWN_WINDOW_SECONDS: Final = 61.0
 # The plan leaves room for what is no poll: a dial, the clock, and polls that drift over the window's edge.
 _PLANNED_PART: Final = 0.95
 _UNPLANNED_WEIGHT: Final = HANDSHAKE_WEIGHT + WEIGHT[Method.SESSION_STATUS]
-# However small the share, a dial, the clock and one poll must fit into a minute, or nothing would ever be asked.
-_LEAST_ALLOWANCE: Final = _UNPLANNED_WEIGHT + WEIGHT[Method.ACCOUNT_STATUS] + WEIGHT[Method.ACCOUNT_POSITION]
+# However small the share, two dials with the clock and one poll must fit into a minute, or nothing would ever be asked.
+_LEAST_ALLOWANCE: Final = 2 * _UNPLANNED_WEIGHT + WEIGHT[Method.ACCOUNT_STATUS] + WEIGHT[Method.ACCOUNT_POSITION]
 _SPREAD_SECONDS: Final = 5.0
 _DEFAULT_PAUSE_SECONDS: Final = {Reason.RATE_LIMITED: 60.0, Reason.BANNED: 120.0}
 _LONGEST_GUESS_SECONDS: Final = 3600.0

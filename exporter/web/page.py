@@ -1,33 +1,47 @@
 """The status page at /: what is known of accounts and endpoints as HTML, by a pure function and one template.
 
-It shows how the polling goes and never what an account is worth: no balance, no key and no URL comes near it.
+It shows how the polling goes and how near liquidation is, and never what an account is worth: no balance, no size of
+a position, no key and no URL comes near it.
 """
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from exporter.account.margin import CrossPool, cross_pools, isolated_pools, worst_ratio
+from exporter.account.risk import nearest_first
 from exporter.binance.errors import Reason
+from exporter.words import LEVELS, in_digits, in_percent, in_words, ratio_word
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
+    from exporter.account.margin import IsolatedPool
+    from exporter.account.snapshot import AccountSnapshot
     from exporter.account.state import AccountState, Failure
     from exporter.binance.connection import Connection
 
+_NONE: Final = "none"
+_UNKNOWN: Final = "unknown"
+_NO_PRICE: Final = (_NONE, _UNKNOWN)
 # Worst first: the order in which accounts are shown.
 _STATES: Final = ("down", "stale", "failing", "waiting", "up")
 _MARKS: Final = {"down": "✕", "stale": "■", "failing": "▲", "waiting": "○", "up": "●"}
+_TONES: Final = {"normal": "up", "high": "failing", "critical": "stale", "liquidation": "down"}
 _MODES: Final = {"single": "single-asset", "multi": "multi-assets"}
 _KEY_TYPES: Final = {"hmac": "HMAC", "rsa": "RSA", "ed25519": "Ed25519"}
-_UNITS: Final = (("day", 86400), ("hour", 3600), ("minute", 60), ("second", 1))
 _PAUSES: Final = {Reason.BANNED: "the exchange has banned this IP", Reason.RATE_LIMITED: "the rate limit is reached"}
+
+# Four hundred accounts of a hundred positions would be a page of forty thousand rows.
+_ROWS_OF_ALL: Final = 2000
+_ROWS_OF_ONE: Final = (5, 50)  # at least and at most
+_NO_SNAPSHOTS: Final[Mapping[str, AccountSnapshot]] = MappingProxyType({})
 
 _TEMPLATE: Final = Environment(
     loader=PackageLoader("exporter.web"),
@@ -37,6 +51,68 @@ _TEMPLATE: Final = Environment(
     trim_blocks=True,
     lstrip_blocks=True,
 ).get_template("index.html")
+
+
+@dataclass(frozen=True, slots=True)
+class _Ratio:
+    """A margin ratio as a number, a bar's part and a word."""
+
+    part: float | None
+
+    @property
+    def words(self) -> str:
+        return in_percent(self.part)
+
+    @property
+    def meaning(self) -> str:
+        return ratio_word(self.part)
+
+    @property
+    def tone(self) -> str:
+        return _TONES.get(self.meaning, "waiting")
+
+    @property
+    def mark(self) -> str:
+        return _MARKS[self.tone]
+
+
+@dataclass(frozen=True, slots=True)
+class _Pool:
+    """A row of an account's margin pools."""
+
+    name: str
+    side: str
+    kind: str
+    ratio: _Ratio
+
+
+@dataclass(frozen=True, slots=True)
+class _Position:
+    """A row of an account's positions."""
+
+    symbol: str
+    side: str
+    kind: str
+    margin_asset: str
+    mark_price: str
+    liquidation_price: str
+    distance: str
+    adl: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Risk:
+    """How near an account is to liquidation: what its row says, and what can be unfolded below."""
+
+    number: int
+    worst: _Ratio
+    nearest: _Position | None  # None: no position has a liquidation price
+    nearest_unknown: bool
+    pools: list[_Pool]
+    idle_pools: int
+    further_pools: int
+    positions: list[_Position]
+    further_positions: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,6 +129,7 @@ class _Account:
     key_type: str
     asset_mode: str
     failure: Failure | None
+    risk: _Risk | None  # None: nothing that may be shown
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,6 +156,7 @@ def render_page(
     now: float,
     telemetry_path: str,
     version: str,
+    snapshots: Mapping[str, AccountSnapshot] = _NO_SNAPSHOTS,
 ) -> str:
     """Return the page.
 
@@ -88,8 +166,13 @@ def render_page(
         now: the moment, in monotonic seconds.
         telemetry_path: where the metrics are.
         version: the exporter's.
+        snapshots: those that may be shown now, by account.
     """
-    accounts = [_account(state, now) for state in states]
+    rows = sorted((*_ROWS_OF_ONE, _ROWS_OF_ALL // max(1, len(snapshots))))[1]
+    accounts = [
+        _account(state, now, _risk(number, snapshots.get(state.settings.name) if state.fresh(now) else None, rows))
+        for number, state in enumerate(states, 1)
+    ]
     accounts.sort(key=lambda account: _STATES.index(account.state))
     endpoints = [_endpoint(connection) for connection in connections]
     endpoints.sort(key=lambda endpoint: endpoint.usable)
@@ -97,26 +180,19 @@ def render_page(
         accounts=accounts,
         summary=_summary(accounts),
         troubles=_troubles(accounts, endpoints),
+        at_risk=sorted(
+            (account for account in accounts if account.risk and account.risk.positions),
+            key=lambda account: account.risk.worst.part or 0.0 if account.risk else 0.0,
+            reverse=True,
+        ),
+        levels=LEVELS,
         endpoints=endpoints,
         telemetry_path=telemetry_path,
         version=version,
     )
 
 
-def in_words(seconds: float) -> str:
-    """Say a duration in its two largest units, rounded down: "2 minutes 5 seconds", "3 days 1 hour"."""
-    left = max(0, math.floor(seconds))
-    words = []
-    for unit, size in _UNITS:
-        count, left = divmod(left, size)
-        if count:
-            words.append(f"{count} {unit}{'' if count == 1 else 's'}")
-        elif words:
-            break  # "3 days 5 seconds" would claim a precision that nobody reads
-    return " ".join(words[:2]) or "0 seconds"
-
-
-def _account(state: AccountState, now: float) -> _Account:
+def _account(state: AccountState, now: float, risk: _Risk | None) -> _Account:
     settings = state.settings
     word = _state_word(state, now)
     mode = state.asset_mode or settings.asset_mode
@@ -132,7 +208,56 @@ def _account(state: AccountState, now: float) -> _Account:
         key_type=_KEY_TYPES.get(settings.credentials.key_type, settings.credentials.key_type),
         asset_mode=_MODES[mode] if mode else "unknown",
         failure=None if word == "waiting" or state.last_poll_succeeded else state.last_failure,
+        risk=risk,
     )
+
+
+def _risk(number: int, snapshot: AccountSnapshot | None, rows: int) -> _Risk | None:
+    if snapshot is None:
+        return None
+    pools: list[CrossPool | IsolatedPool] = [*cross_pools(snapshot), *isolated_pools(snapshot)]
+    pools.sort(key=lambda pool: -1.0 if pool.ratio is None else pool.ratio, reverse=True)
+    staked = [pool for pool in pools if pool.ratio != 0] or pools[:1]
+    positions = _positions(snapshot)
+    return _Risk(
+        number=number,
+        worst=_Ratio(worst_ratio(snapshot)),
+        nearest=next((one for one in positions if one.distance not in _NO_PRICE), None),
+        nearest_unknown=any(one.distance == _UNKNOWN for one in positions),
+        pools=[_pool(pool) for pool in staked[:rows]],
+        idle_pools=len(pools) - len(staked),
+        further_pools=max(0, len(staked) - rows),
+        positions=positions[:rows],
+        further_positions=max(0, len(positions) - rows),
+    )
+
+
+def _pool(pool: CrossPool | IsolatedPool) -> _Pool:
+    if isinstance(pool, CrossPool):
+        return _Pool(pool.margin_asset, "", "cross", _Ratio(pool.ratio))
+    return _Pool(pool.symbol, pool.position_side, "isolated", _Ratio(pool.ratio))
+
+
+def _positions(snapshot: AccountSnapshot) -> list[_Position]:
+    told_none = {(risk.symbol, risk.position_side) for risk in snapshot.risks if risk.liquidation_price == 0}
+    rows = []
+    for one, figures in nearest_first(snapshot):
+        row = one.row
+        missing = _NONE if (row.symbol, row.position_side) in told_none else _UNKNOWN
+        price, far = figures.liquidation_price, figures.distance_to_liquidation
+        rows.append(
+            _Position(
+                symbol=row.symbol,
+                side=row.position_side,
+                kind=figures.margin_type,
+                margin_asset=figures.margin_asset or _UNKNOWN,
+                mark_price=_UNKNOWN if figures.mark_price is None else in_digits(figures.mark_price),
+                liquidation_price=missing if price is None else in_digits(price),
+                distance=missing if far is None else in_percent(far, 2),
+                adl=_UNKNOWN if figures.adl_quantile is None else f"{figures.adl_quantile} of 4",
+            )
+        )
+    return rows
 
 
 def _state_word(state: AccountState, now: float) -> str:
