@@ -1,4 +1,4 @@
-"""Our own polls, from the socket to rendered fragments. Prints the CPU time of one, in microseconds."""
+"""Our own polls, from the socket to rendered fragments. Prints the CPU seconds of one."""
 
 from __future__ import annotations
 

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
+from pathlib import Path
 
 
 def main() -> int:
     """Run the command line and return the process's exit code."""
+    if sys.stdout is None:  # type: ignore[unreachable,unused-ignore] # it was closed by whoever started us
+        sys.stdout = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 - open as long as the program runs
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a symbol may be Chinese where the terminal is not
     try:
         from exporter.cli import run  # noqa: PLC0415 - importing takes a while in which somebody may press Ctrl-C
 

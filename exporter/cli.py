@@ -9,7 +9,7 @@ import sys
 import tempfile
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, TextIO
+from typing import TYPE_CHECKING, Final, TextIO, TypeVar
 
 import structlog
 
@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger()
 
+_Result = TypeVar("_Result")
+
 _DONE: Final = 0
 _FAILED: Final = 1
 _WRONG: Final = 2
@@ -52,6 +54,8 @@ def run(argv: Sequence[str]) -> int:
     except configuration.ConfigError as error:
         _say(f"the configuration cannot be used:\n{error}", file=sys.stderr)
         return _WRONG
+    except BrokenPipeError:
+        raise  # nobody reads: the caller ends quietly
     except ListenError as error:
         _say(f"{error}", file=sys.stderr)
         return _FAILED
@@ -71,14 +75,14 @@ def _run(flags: Namespace) -> int:
 
 
 def _check(flags: Namespace) -> int:
-    reports = asyncio.run(check(configuration.load(flags.config_file, os.environ)))
+    reports = asyncio.run(_unhurried(check(configuration.load(flags.config_file, os.environ))))
     colour = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
     print(as_json(reports) if flags.output == "json" else as_text(reports, colour=colour))
     return _DONE if all(report.good for report in reports) else _FAILED
 
 
 def _metrics(flags: Namespace) -> int:
-    print(reference.as_json() if flags.output == "json" else reference.as_markdown())
+    print(reference.as_json() if flags.format == "json" else reference.as_markdown())
     return _DONE
 
 
@@ -127,14 +131,19 @@ _COMMANDS: Final[dict[str, Callable[[Namespace], int]]] = {
 }
 
 
+async def _unhurried(work: Coroutine[None, None, _Result]) -> _Result:
+    """Do `work` in a loop whose end waits for no name look-up that hangs."""
+    asyncio.get_running_loop().set_default_executor(DaemonThreads())
+    return await work
+
+
 async def _until_signal(work: Callable[[asyncio.Event], Coroutine[None, None, int]]) -> int:
     """Do `work`, and tell it to stop at the first SIGINT or SIGTERM."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
-    loop.set_default_executor(DaemonThreads())
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
-    return await work(stop)
+    return await _unhurried(work(stop))
 
 
 async def _serve(config: Config, flags: Namespace, stop: asyncio.Event) -> int:

@@ -160,7 +160,7 @@ FLAGS: Final[dict[str, tuple[Flag, ...]]] = {
         _log_level("error"),  # what is wrong is in the report
         _LOG_FORMAT,
     ),
-    "metrics": (Flag("--output", "for a reader or for a program", str, "markdown", "markdown", ("markdown", "json")),),
+    "metrics": (Flag("--format", "for a reader or for a program", str, "markdown", "markdown", ("markdown", "json")),),
     "simulate": (
         Flag(
             "--listen-address",

@@ -87,7 +87,7 @@ async def test_no_network(exchange: SimulatedExchange, tmp_path: Path) -> None:
 
     assert ["connection", "connection"] == [report.reason for report in reports]
     assert "the handshake was answered with HTTP 503" in (reports[0].problem or "")
-    assert "check the network, the proxy and that the endpoint's URL is right" == reports[0].advice
+    assert "the exchange reports trouble of its own: try again later" == reports[0].advice
     assert None is reports[0].clock_offset_seconds is reports[0].request_weight_used
 
 

@@ -372,3 +372,22 @@ def test_interrupted_before_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("exporter.cli.run", interrupt)
 
     assert 130 == main()
+
+
+@pytest.mark.parametrize("argv", [["metrics"], ["--help"]])
+def test_closed_output(argv: list[str]) -> None:
+    """A program started without a standard output ends without a traceback."""
+    command = f"exec {sys.executable} -m exporter {' '.join(argv)} >&-"
+    done = subprocess.run(["/bin/sh", "-c", command], stderr=subprocess.PIPE, check=False)
+
+    assert (0, b"") == (done.returncode, done.stderr)
+
+
+def test_output_that_knows_no_chinese() -> None:
+    """Characters that the output's encoding lacks are written as escapes, and nothing is lost."""
+    argv = [sys.executable, "-m", "exporter", "nonsense币"]
+    done = subprocess.run(argv, capture_output=True, env=os.environ | {"PYTHONIOENCODING": "ascii"}, check=False)
+
+    assert 2 == done.returncode
+    assert b"unknown command" in done.stderr
+    assert b"Traceback" not in done.stderr

@@ -140,6 +140,8 @@ async def test_filter_over_http(names: Sequence[str], expected: set[str]) -> Non
         (OPENMETRICS, OPENMETRICS),
         (f"{OPENMETRICS}; version=1.0.0; charset=utf-8", OPENMETRICS),
         (f"{OPENMETRICS}, text/plain;q=0", OPENMETRICS),
+        (f"{OPENMETRICS}, text/plain; q = 0.000", OPENMETRICS),
+        (f"{OPENMETRICS}; q = 0", "text/plain"),
     ],
 )
 async def test_openmetrics_is_for_those_who_take_nothing_else(accept: str | None, content_type: str) -> None:

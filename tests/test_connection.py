@@ -385,6 +385,8 @@ async def test_link_that_does_not_answer_is_not_used(exchange: SimulatedExchange
             await until(lambda: connection.connections >= 2)
 
             assert not connection.connected
+            assert "the connection did not answer its first question" == connection._why_not
+            assert 1 <= connection.disconnections[Loss.SILENT]
 
 
 async def test_clock_is_kept_fresh(exchange: SimulatedExchange) -> None:

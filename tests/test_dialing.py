@@ -32,6 +32,7 @@ from exporter.binance.dialing import (
     Endpoint,
     Refusal,
     Timing,
+    advise_on,
     explain_loss,
     explain_refusal,
     handshake_date_ms,
@@ -589,3 +590,24 @@ def test_proxy_of_the_environment_is_named(
         monkeypatch.setenv(name, value)
 
     assert words == name_environment_proxy(Endpoint("x", "wss://exchange.example/", proxy))
+
+
+@pytest.mark.parametrize(
+    ("refusal", "words"),
+    [
+        (Refusal(Loss.REFUSED, "x", 451), "this IP or region"),
+        (Refusal(Loss.REFUSED, "x", 403), "this IP or region"),
+        (Refusal(Loss.REFUSED, "x", 404), "the endpoint's URL"),
+        (Refusal(Loss.REFUSED, "x", 502), "trouble of its own"),
+        (Refusal(Loss.DNS, "x"), "name servers"),
+        (Refusal(Loss.TLS, "x"), "certificates"),
+        (Refusal(Loss.RESET, "x"), ""),
+        (Refusal(Loss.REFUSED, "x", 400), ""),
+    ],
+)
+def test_advice_fits_the_refusal(refusal: Refusal, words: str) -> None:
+    """What to do about a refused dial depends on who refused it, and how."""
+    told = advise_on(refusal)
+
+    assert words in told
+    assert bool(words) is bool(told)

@@ -167,11 +167,11 @@ class TestTexts:
             (DecodeError("result.assets[0].asset", "is null"), "result.assets[0].asset: is null"),
             (
                 Paused(Reason.BANNED, 12.6),
-                "the exchange has banned this IP: nothing is sent for another 13 s",
+                "the exchange has banned this IP: nothing is sent until its pause is over",
             ),
             (
                 Paused(Reason.RATE_LIMITED, 0.2),
-                "the rate limit is reached: nothing is sent for another 0 s",
+                "the rate limit is reached: nothing is sent until its pause is over",
             ),
         ],
     )
@@ -289,3 +289,14 @@ class TestScrub:
     def test_the_rest_of_a_text_stays(self, text: str, shown: str) -> None:
         """What is neither an address nor unprintable nor too long stays as it is."""
         assert shown == scrub(text)
+
+
+def test_advice_on_what_cannot_be_mended_here() -> None:
+    """A request that the exchange does not take is not blamed on the key."""
+    assert "look for a newer release, or report it" in advise(ExchangeError(400, -1102, "malformed"))
+
+
+def test_advice_of_the_last_dial() -> None:
+    """Without a connection the advice is that of the last dial, where it has one."""
+    assert "leave by another IP" == advise(NotConnected("refused", "leave by another IP"))
+    assert "check the network" in advise(NotConnected("refused"))

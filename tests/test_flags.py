@@ -25,7 +25,8 @@ EXAMPLES: dict[str, tuple[str, Any, str]] = {
     "--speed": ("2.5", 2.5, "3"),
     "--seed": ("-7", -7, "8"),
     "--listen-address": ("localhost:0", ListenAddress("localhost", 0), ":9"),
-    "--output": ("json", "json", "markdown"),
+    "--output": ("json", "json", "text"),
+    "--format": ("json", "json", "markdown"),
 }
 DEFAULTS: dict[str, Any] = {
     "--config.file": None,
@@ -44,7 +45,7 @@ DEFAULTS: dict[str, Any] = {
 DEFAULTS_OF: dict[tuple[str, str], Any] = {
     ("check", "--log.level"): "error",
     ("check", "--output"): "text",
-    ("metrics", "--output"): "markdown",
+    ("metrics", "--format"): "markdown",
 }
 EVERY_FLAG = [
     pytest.param(command, flag, id=f"{command} {flag.name}") for command, flags in FLAGS.items() for flag in flags

@@ -18,15 +18,21 @@ README = Path(__file__).parent.parent / "README.md"
 
 
 def flags_as_markdown() -> str:
-    """Return a table of all flags with the commands that have them."""
-    commands: dict[Flag, list[str]] = {}
+    """Return a table of all flags, each once, with the commands that have it and its default in each."""
+    rows: dict[str, dict[str, Flag]] = {}
     for command, flags in FLAGS.items():
         for flag in flags:
-            commands.setdefault(flag, []).append(command)
+            rows.setdefault(flag.name, {})[command] = flag
     lines = ["| flag | what | default | commands |", "|---|---|---|---|"]
-    for flag, names in commands.items():
-        choices = f" ({', '.join(flag.choices)})" if flag.choices else ""
-        lines.append(f"| `{flag.name}` | {flag.help}{choices} | {flag.shown_default} | {', '.join(names)} |")
+    for name, by_command in rows.items():
+        first = next(iter(by_command.values()))
+        choices = f" ({', '.join(first.choices)})" if first.choices else ""
+        default = first.shown_default
+        others = [
+            f"{command}: {flag.shown_default}" for command, flag in by_command.items() if flag.shown_default != default
+        ]
+        defaults = f"{default} ({', '.join(others)})" if others else default
+        lines.append(f"| `{name}` | {first.help}{choices} | {defaults} | {', '.join(by_command)} |")
     return "\n".join(lines)
 
 
@@ -61,7 +67,7 @@ def test_every_metric_is_in_the_reference() -> None:
 @pytest.mark.parametrize("output", ["markdown", "json"])
 def test_command_prints_the_reference(output: str, capsys: pytest.CaptureFixture[str]) -> None:
     """`metrics` prints the reference for a reader or for a program."""
-    code = cli.run(["metrics", f"--output={output}"])
+    code = cli.run(["metrics", f"--format={output}"])
 
     assert 0 == code
     assert (reference.as_json() if output == "json" else reference.as_markdown()) == capsys.readouterr().out.strip()

@@ -13,7 +13,15 @@ from typing import TYPE_CHECKING, NoReturn
 
 import structlog
 
-from exporter.binance.dialing import Backoff, Endpoint, Timing, explain_refusal, name_environment_proxy, open_socket
+from exporter.binance.dialing import (
+    Backoff,
+    Endpoint,
+    Timing,
+    advise_on,
+    explain_refusal,
+    name_environment_proxy,
+    open_socket,
+)
 from exporter.binance.errors import BinanceError, ConnectionLost, Crowded, Loss, NoAnswer, NotConnected, NotSent
 from exporter.binance.link import Link
 from exporter.binance.messages import HANDSHAKE_WEIGHT, WEIGHT, Method, decode_session_status
@@ -54,7 +62,7 @@ class Connection:
         self._backoff = Backoff(self._timing.backoff_first, self._timing.backoff_cap)
         self._link: Link | None = None
         self._connected = asyncio.Event()
-        self._why_not = "not dialled yet"
+        self._why_not, self._advice = "not dialled yet", ""
         self._clock_lock = asyncio.Lock()
         self._clock_asked_at = float("-inf")
         self._saving_for_dial = False  # whether the next dial waits for weight
@@ -146,7 +154,7 @@ class Connection:
         try:
             await asyncio.wait({reader, keeper}, return_when=asyncio.FIRST_COMPLETED)
             if keeper.done():
-                link.abort()  # it gave up, and nobody would use the link any more
+                link.abort("the connection did not answer its first question")  # nobody would use it any more
                 keeper.result()
             loss, words = await reader
         finally:
@@ -203,12 +211,13 @@ class Connection:
             after = refusal.retry_after_seconds
             retry_at_ms = None if after is None else self.clock.milliseconds + int(after * 1000)
             self._queries.pause(PAUSES[refusal.status], retry_at_ms, sent_at, refusal.words)
-        delay = self._lost(refusal.loss, refusal.words + name_environment_proxy(self.endpoint))
+        words = refusal.words + name_environment_proxy(self.endpoint)
+        delay = self._lost(refusal.loss, words, advise_on(refusal))
         return max(delay, self._timing.forbidden) if refusal.status in {403, 451} else delay
 
-    def _lost(self, loss: Loss, words: str) -> float:
+    def _lost(self, loss: Loss, words: str, advice: str = "") -> float:
         self.disconnections[loss] += 1
-        self._why_not = words
+        self._why_not, self._advice = words, advice
         delay = self._backoff.next_seconds()
         log.warning("no connection", endpoint=self.endpoint.label, reason=loss.value, error=words)
         return delay
@@ -217,5 +226,5 @@ class Connection:
         if self._link is None and self._saving_for_dial:
             raise Crowded("this IP's request weight leaves no room to connect anew")
         if self._link is None:
-            raise NotConnected(f"not connected to {self.endpoint.label}: {self._why_not}")
+            raise NotConnected(f"not connected to {self.endpoint.label}: {self._why_not}", self._advice)
         return self._link

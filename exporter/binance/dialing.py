@@ -126,6 +126,23 @@ def explain_refusal(error: Exception) -> Refusal:
             return Refusal(Loss.REFUSED, scrub(f"{type(error).__name__}: {error}"))
 
 
+def advise_on(refusal: Refusal) -> str:
+    """Return what an operator can do about a failed dial; empty where there is nothing special to say."""
+    match refusal:
+        case Refusal(status=403 | 451):
+            return "the exchange refuses this IP or region: leave by an IP, or a proxy, that it takes"
+        case Refusal(status=404):
+            return "check the endpoint's URL: there is no WebSocket API at its path"
+        case Refusal(status=int(status)) if status >= 500:
+            return "the exchange reports trouble of its own: try again later"
+        case Refusal(loss=Loss.DNS):
+            return "check the endpoint's host name, and this host's network and name servers"
+        case Refusal(loss=Loss.TLS):
+            return "check this host's clock and certificates, and whether a proxy on the way opens TLS"
+        case _:
+            return ""
+
+
 def name_environment_proxy(endpoint: Endpoint) -> str:
     """Return words that name the environment's proxy which a dial goes through, empty where there is none."""
     proxy = get_proxy(parse_uri(endpoint.url)) if endpoint.proxy is None else None

@@ -85,15 +85,20 @@ class NotSent(BinanceError):
 
 
 class NotConnected(NotSent):
-    """There is no connection to the endpoint."""
+    """There is no connection to the endpoint; `advice` fits the reason why the last one ended or was refused."""
+
+    def __init__(self, words: str, advice: str = "") -> None:
+        super().__init__(words)
+        self.advice = advice
 
 
 class Paused(NotSent):
     """The weight budget holds requests back; `seconds` until it may let them through again."""
 
     def __init__(self, reason: Reason, seconds: float) -> None:
-        words = "the exchange has banned this IP" if reason is Reason.BANNED else "the rate limit is reached"
-        super().__init__(f"{words}: nothing is sent for another {seconds:.0f} s")
+        # Without the time that is left: these words are shown long after it has passed.
+        cause = "the exchange has banned this IP" if reason is Reason.BANNED else "the rate limit is reached"
+        super().__init__(f"{cause}: nothing is sent until its pause is over")
         self.reason = reason
         self.seconds = seconds
 
@@ -233,15 +238,15 @@ _ADVICE: Final[dict[int, str]] = {
 }
 _ADVICE_BY_REASON: Final = {
     Reason.CONNECTION: "check the network, the proxy and that the endpoint's URL is right",
-    Reason.TIMEOUT: "the exchange is slow or the network loses packets; it is asked again",
+    Reason.TIMEOUT: "the exchange is slow or the network loses packets: try again later",
     Reason.REFUSED: "check the key, its permissions and its IP list on the exchange's site",
     Reason.CLOCK: _ADVICE[-1021],
     Reason.RATE_LIMITED: (
         "this IP's request weight is used up: other programs share it; a longer interval or smaller weight_share helps"
     ),
-    Reason.BANNED: "stop other programs on this IP from exceeding the limit; polling goes on when the ban is over",
-    Reason.EXCHANGE: "the exchange reports trouble of its own; it is asked again",
-    Reason.PROTOCOL: "the exchange's answer is not understood; it is asked again",
+    Reason.BANNED: "stop other programs on this IP from exceeding the limit, and wait until the ban is over",
+    Reason.EXCHANGE: "the exchange reports trouble of its own: try again later",
+    Reason.PROTOCOL: "the exchange's answer is not understood: look for a newer release of this exporter, or report it",
     Reason.DECODE: "the exchange's answer has an unexpected form; a newer release of this exporter may know it",
 }
 
@@ -250,7 +255,12 @@ def advise(error: BinanceError) -> str:
     """Return what an operator can do about a failure, as one phrase without a full stop."""
     if isinstance(error, ExchangeError) and error.code in _ADVICE:
         return _ADVICE[error.code]
-    return _ADVICE_BY_REASON[classify(error).reason]
+    if isinstance(error, NotConnected) and error.advice:
+        return error.advice
+    verdict = classify(error)
+    if verdict.action is Action.BUG:
+        return "the exchange does not take what this exporter asks: look for a newer release, or report it"
+    return _ADVICE_BY_REASON[verdict.reason]
 
 
 # Broader than addresses are: too much hidden in an error's text is better than too little. Times of day stay.

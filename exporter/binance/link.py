@@ -40,7 +40,7 @@ class Link:
         self._ignore = ignore
         self._monotonic = monotonic
         self._pending: dict[int | str, asyncio.Future[Envelope]] = {}
-        self._ended = ""
+        self._ended = self._aborted = ""
 
     async def exchange(self, request_id: int, frame: str, timeout_seconds: float) -> Envelope:
         """Send a request and return its answer.
@@ -59,7 +59,7 @@ class Link:
                 await self._socket.send(frame)
                 return await answer
         except TimeoutError:
-            raise NoAnswer(f"no answer within {timeout_seconds:g} s") from None
+            raise NoAnswer(f"no answer within {round(timeout_seconds, 2):g} s") from None
         except ConnectionClosed as closed:
             raise ConnectionLost(explain_loss(closed)[1]) from None
         finally:
@@ -76,7 +76,7 @@ class Link:
         except ConnectionClosed as closed:
             if closed.sent is not None and closed.sent.code == 1009:
                 self._ignore(Ignored.OVERSIZED, None)
-            loss, words = explain_loss(closed)
+            loss, words = (Loss.SILENT, self._aborted) if self._aborted else explain_loss(closed)
             return loss, words
         finally:
             self._ended = words
@@ -84,8 +84,9 @@ class Link:
                 if not answer.done():
                     answer.set_exception(ConnectionLost(words))
 
-    def abort(self) -> None:
+    def abort(self, why: str) -> None:
         """End the socket at once, without a close handshake that a dead peer would not answer."""
+        self._aborted = why
         self._socket.transport.abort()
 
     async def close(self) -> None:

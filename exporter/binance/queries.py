@@ -89,7 +89,7 @@ class Queries:
             told = decode_request_weight(envelope.rate_limits)
         except NoAnswer:
             if self._clock.monotonic() - link.last_frame_at > self._silence_seconds:
-                link.abort()  # half-open: ours still sends, theirs is gone
+                link.abort("nothing came for long, although it was asked")  # half-open: ours still sends
             raise
         finally:
             self._budget.settle(reservation, told)

@@ -5,6 +5,7 @@ A scrape that accepts plain text and asks for everything never comes here.
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from prometheus_client import CollectorRegistry, generate_latest
@@ -85,6 +86,7 @@ def only_openmetrics(accept: str) -> bool:
 
 
 def _media_type(offer: str) -> str:
-    kind, _, parameters = offer.partition(";")
-    refused = any(parameter.strip() in {"q=0", "q=0.0"} for parameter in parameters.split(";"))
-    return "" if refused else kind.strip().lower()
+    kind, *parameters = (part.strip().lower() for part in offer.split(";"))
+    # "q=0" in any of its spellings refuses what it stands beside.
+    refused = any(re.fullmatch(r"q\s*=\s*0(\.0*)?", parameter) for parameter in parameters)
+    return "" if refused else kind

@@ -42,4 +42,4 @@ def as_markdown() -> str:
 
 def as_json() -> str:
     """Return a list of objects with name, type, labels and help."""
-    return json.dumps(list(entries()), ensure_ascii=False, indent=2)
+    return json.dumps(list(entries()), indent=2)
