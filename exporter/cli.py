@@ -75,9 +75,12 @@ def _run(flags: Namespace) -> int:
 
 
 def _check(flags: Namespace) -> int:
-    reports = asyncio.run(_unhurried(check(configuration.load(flags.config_file, os.environ))))
-    colour = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
-    print(as_json(reports) if flags.output == "json" else as_text(reports, colour=colour))
+    config = configuration.load(flags.config_file, os.environ)
+    reports = asyncio.run(_unhurried(check(config)))
+    if flags.output == "json":
+        print(as_json(reports, config.warnings))
+    else:
+        print(as_text(reports, config.warnings, colour=sys.stdout.isatty() and not os.environ.get("NO_COLOR")))
     return _DONE if all(report.good for report in reports) else _FAILED
 
 

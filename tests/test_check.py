@@ -15,12 +15,11 @@ from conftest import FAST
 from exporter import cli, config
 from exporter.check import AccountReport, check
 from exporter.report import as_json, as_text
+from exporter.simulator import SimulatedAccount, SimulatedExchange
 from exporter.simulator.demo import demo_exchange, write_configuration
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    from exporter.simulator import SimulatedExchange
 
 
 async def report_on(exchange: SimulatedExchange, directory: Path, **secrets: str) -> list[AccountReport]:
@@ -76,7 +75,7 @@ async def test_wrong_clock(exchange: SimulatedExchange, tmp_path: Path, skew: fl
     assert all(report.accepted and report.clock_is_wrong and not report.good for report in reports)
     assert f"s {'behind' if skew > 0 else 'ahead of'} the exchange" in text
     assert "set this host's clock (NTP)" in text
-    assert "2 of 2 accounts need attention: alice, bob" in text
+    assert "2 of 2 accounts to be looked after: alice, bob" in text
     assert words[:2] in {text.partition("this host is ")[2][:2], "10"}
 
 
@@ -108,7 +107,7 @@ def test_text_is_aligned_and_tells_what_was_not_sent() -> None:
         "    币安人生USDT  BOTH           -20.00              -               -",
     ] == [line[: len(line) - len("  initial margin  maintenance margin")] for line in lines[heading : heading + 3]]
     assert "  assets      (1 without a balance left out)" in lines
-    assert "    wallet balance  12.50" in lines
+    assert "    wallet balance             12.50" in lines
 
 
 RISK: dict[str, Any] = {
@@ -211,7 +210,7 @@ def test_empty_account() -> None:
     lines = as_text([GOOD], colour=False).splitlines()
 
     assert {"  pools       none", "  positions   none"} <= {*lines}
-    assert "nothing to mend (1 of 1 accounts)" == lines[-1]
+    assert "nothing to mend in 1 account" == lines[-1]
 
 
 def test_colour_is_decoration_only() -> None:
@@ -266,3 +265,52 @@ async def test_command(  # the command runs a loop of its own, so in a thread of
         assert hidden[:16] not in out.getvalue()
     if output == "json":
         assert json.loads(out.getvalue())["ok"] is not wrong
+
+
+async def test_many_accounts_on_an_endpoint_that_is_down(tmp_path: Path) -> None:
+    """Accounts are polled side by side: all of them are told of what hangs, each by its own timeout."""
+    accounts = [SimulatedAccount(f"account-{number}", "HMAC", seed=number) for number in range(30)]
+    async with SimulatedExchange(accounts) as exchange:
+        with exchange.lose_answers():
+            rejection = exchange.reject_handshake(502)
+            reports = await report_on(exchange, tmp_path)
+            rejection.close()
+
+    assert ["connection"] * 30 == [report.reason for report in reports]
+
+
+@pytest.mark.parametrize(
+    ("offset", "uncertainty", "wrong"),
+    [(0.9, 0.0, False), (2.0, 0.0, False), (6.0, 0.0, True), (-0.9, 0.0, False), (-1.5, 0.0, True), (-1.5, 1.5, False)],
+)
+def test_clock_is_judged_as_the_exchange_does(offset: float, uncertainty: float, *, wrong: bool) -> None:
+    """A second ahead is refused, five behind are; what half a round trip may explain proves nothing."""
+    report = replace(GOOD, clock_offset_seconds=offset, clock_uncertainty_seconds=uncertainty)
+
+    assert wrong is report.clock_is_wrong
+    assert wrong is ("other programs are refused" in as_text([report], colour=False))
+
+
+def test_hostile_texts_cannot_reach_the_terminal() -> None:
+    """Control characters in names from the exchange or the configuration become escapes."""
+    hostile = "A\x1b]0;pwn\x07\u202e\n"
+    assets = [{"asset": hostile, "wallet_balance": 1.0}]
+    text = as_text([replace(GOOD, account=hostile, assets=assets)], [hostile], colour=False)
+
+    assert all(character.isprintable() or character == "\n" for character in text)
+    assert text.count("A\\x1b]0;pwn\\x07\\u202e\\n") == 3
+
+
+def test_odd_numbers_stay_readable() -> None:
+    """What rounds to zero has no sign, and what is astronomical does not widen the table."""
+    text = as_text([replace(GOOD, totals={"wallet_balance": -1e-10, "margin_balance": -1e300})], colour=False)
+
+    assert "-0.00" not in text
+    assert "-1.000000e+300" in text
+    assert max(map(len, text.splitlines())) < 80
+
+
+def test_warnings_of_the_configuration_are_told() -> None:
+    """What the configuration warns of stands in the text and in the JSON."""
+    assert as_text([GOOD], ["others may read keys/a.key"], colour=False).startswith("warning  others may read")
+    assert ["others may read keys/a.key"] == json.loads(as_json([GOOD], ["others may read keys/a.key"]))["warnings"]

@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from conftest import Monotonic, Polled, connected, traders
+from conftest import Monotonic, Polled, connected, traders, until
 from test_poller import STATUS, altered, error, pass_time
 
 from exporter.account.optional import OptionalMethods
 from exporter.account.snapshot import AssetMode
+from exporter.binance.errors import Reason
 from exporter.simulator import SimulatedExchange
 
 if TYPE_CHECKING:
@@ -207,6 +208,45 @@ async def test_v1_that_fails_costs_no_poll(
     assert (1, 2) == (before, asked(exchange))
     assert {} == polled.state.failures
     assert [] == [event for event in logged if event["log_level"] in {"warning", "error"}]
+
+
+async def test_v1_is_asked_once_it_can_be(exchange: SimulatedExchange) -> None:
+    """V1 that could not be asked at the first poll is asked at the next one, not an hour later."""
+    rejection = exchange.reject_handshake(503)
+    async with connected(exchange.url, wait=False) as connection:
+        await connection.first_attempt_over.wait()
+        polled = Polled(exchange, connection)
+        await polled.poll()
+        rejection.close()
+        await until(lambda: connection.connected)
+        await polled.poll()
+
+    assert 1 == asked(exchange)
+    assert {Reason.CONNECTION: 1} == polled.state.failures
+
+
+async def test_unanswered_v1_is_given_up(exchange: SimulatedExchange) -> None:
+    """V1 that is never answered is asked three times in a row, and then no more within the hour."""
+    async with connected(exchange.url) as connection:
+        polled = Polled(exchange, connection, request_timeout_seconds=0.05)
+        with exchange.replace_answer(V1, "alice", lambda _: "unanswered"):
+            for _ in range(5):
+                await polled.poll()
+
+    assert 3 == asked(exchange)
+    assert {} == polled.state.failures
+
+
+async def test_v1_with_a_clock_of_its_own_costs_no_poll(exchange: SimulatedExchange) -> None:
+    """V1 that finds every timestamp wrong has the time learnt anew once, and the polls go on."""
+    async with connected(exchange.url) as connection:
+        polled = Polled(exchange, connection)
+        with exchange.replace_answer(V1, "alice", error(400, -1021)):
+            for _ in range(3):
+                await polled.poll()
+
+    assert {} == polled.state.failures
+    assert 3 == len(polled.snapshots)
 
 
 async def test_failure_does_not_forget_what_v1_said(exchange: SimulatedExchange) -> None:

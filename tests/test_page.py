@@ -23,7 +23,8 @@ from exporter.account.state import Failure
 from exporter.binance.dialing import Endpoint
 from exporter.binance.errors import Reason
 from exporter.binance.messages import RateLimit
-from exporter.web.page import in_words, render_page
+from exporter.web.page import render_page
+from exporter.words import in_words
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -113,12 +113,12 @@ def symbols_without_margin_asset(snapshot: AccountSnapshot) -> list[str]:
 
 
 def _maintenance_by_asset(snapshot: AccountSnapshot) -> dict[str, float | None] | None:
-    """Sum the cross positions' maintenance margin by margin asset; None where an asset or a kind of margin is unknown."""
+    """Sum the cross positions' maintenance margin by margin asset; None where an asset is unknown."""
     sums: dict[str, float | None] = defaultdict(float)
     for position in snapshot.held:
         if position.isolated:
             continue
-        if position.margin_asset is None or position.isolated is None:
+        if position.margin_asset is None:
             return None
         sums[position.margin_asset] = _sum(sums[position.margin_asset], position.row.maintenance_margin)
     return sums

@@ -13,7 +13,15 @@ import structlog
 
 from exporter.account.optional import ASK_AGAIN_SECONDS
 from exporter.account.snapshot import AssetMode, mode_by_totals, proves_single
-from exporter.binance.errors import Action, BinanceError, DecodeError, ExchangeError, NotSent, classify, is_method_gone
+from exporter.binance.errors import (
+    Action,
+    BinanceError,
+    ConnectionLost,
+    NoAnswer,
+    NotSent,
+    classify,
+    is_method_gone,
+)
 from exporter.binance.messages import WEIGHT, Method, decode_multi_assets
 
 if TYPE_CHECKING:
@@ -70,6 +78,9 @@ class ModeFinder:
         if not self._optional.offered(_METHOD):
             self._told = None  # nobody can say any more whether it is still so
             return
+        if not self._connection.connected:
+            self._asked_at = float("-inf")  # the poll itself will say why; no turn is waited for
+            return
         until = self._asked_at + (deadline - self._asked_at) / 2
         try:
             async with asyncio.timeout(until - self._asked_at):
@@ -105,7 +116,7 @@ class ModeFinder:
                 log.warning("asset modes are told from the figures", endpoint=self._connection.endpoint.label)
             return
         log.debug("asset mode not told", account=self._settings.name, error=str(error))
-        if not isinstance(error, ExchangeError | DecodeError):
+        if isinstance(error, NotSent | NoAnswer | ConnectionLost):
             # Nothing was said of it: ask again with the next poll, but not for ever, for it is dear.
             self._unanswered += 1
             if isinstance(error, NotSent) or self._unanswered < _UNANSWERED_AT_MOST:

@@ -18,7 +18,7 @@ class RiskFigures:
     """How near a held position is to its liquidation; None is what there is not, or was not sent."""
 
     margin_asset: str | None
-    margin_type: str  # cross, isolated or unknown
+    margin_type: str  # cross or isolated
     entry_price: float | None
     break_even_price: float | None
     mark_price: float | None
@@ -39,7 +39,7 @@ def _risk_figures(position: OpenPosition, risk: PositionRisk | None) -> RiskFigu
     liquidation_price = risk.liquidation_price or None if risk else None  # 0 is how Binance says "none"
     return RiskFigures(
         margin_asset=position.margin_asset,
-        margin_type="isolated" if position.isolated else "cross" if position.isolated is False else "unknown",
+        margin_type="isolated" if position.isolated else "cross",
         entry_price=risk.entry_price if risk else None,
         break_even_price=risk.break_even_price if risk else None,
         mark_price=mark_price,

@@ -47,7 +47,7 @@ class OpenPosition:
 
     row: Position
     margin_asset: str | None  # None: neither sent nor to be told from the symbol
-    isolated: bool | None  # None: neither isolatedWallet nor isolatedMargin was sent
+    isolated: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,7 +111,7 @@ def build_snapshot(
         positions=status.positions,
         risks=tuple(risk if rows[name].amount else _of_orders(risk) for name, risk in known.items()),
         held=tuple(
-            OpenPosition(row, _margin_asset(row, known.get(name), assets), _kind(row))
+            OpenPosition(row, _margin_asset(row, known.get(name), assets), is_isolated(row))
             for name, row in rows.items()
             if row.amount
         ),
@@ -124,11 +124,6 @@ def build_snapshot(
 def is_isolated(row: Position) -> bool:
     """Whether a row is a margin pool of its own; a row of open orders alone is not."""
     return bool(row.amount and (row.isolated_wallet_balance or row.isolated_margin))
-
-
-def _kind(row: Position) -> bool | None:
-    unknown = row.isolated_wallet_balance is None and row.isolated_margin is None
-    return None if unknown else is_isolated(row)
 
 
 def tell_asset_mode(status: AccountStatus) -> AssetMode:

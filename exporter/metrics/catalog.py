@@ -226,7 +226,7 @@ GROUPS: Final = (
     ),
     Group(
         ("margin_asset", "margin_type", "position_side", "symbol"),
-        lambda snapshot: [one for one in snapshot.held if one.margin_asset is not None and one.isolated is not None],
+        lambda snapshot: [one for one in snapshot.held if one.margin_asset is not None],
         lambda _, position: (
             position.margin_asset,
             "isolated" if position.isolated else "cross",
