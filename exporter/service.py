@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Final
 
 import exporter
 from exporter.binance.clock import monotonic
-from exporter.metrics.catalog import Program
 from exporter.metrics.collector import SlowWay, SnapshotCollector
 from exporter.metrics.exposition import Exposition
+from exporter.metrics.family import Program
 from exporter.metrics.health import Health
 from exporter.web.page import render_page
 from exporter.web.server import ListenAddress, WebServer

@@ -9,10 +9,13 @@ import msgspec
 import pytest
 from builders import make_asset, make_figures, make_position, make_risk, make_status
 
-from exporter.metrics.catalog import GROUPS, OF_ACCOUNT, OF_ENDPOINT, OF_PROGRAM, Family, Group, OwnFamily
+from exporter.metrics.catalog import GROUPS
+from exporter.metrics.own import OF_ACCOUNT, OF_ENDPOINT, OF_PROGRAM
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+
+    from exporter.metrics.family import Family, Group, OwnFamily
 
 VALUE_FAMILIES: list[Family] = [family for group in GROUPS for family in group.families]
 OWN_FAMILIES: list[OwnFamily] = [*OF_ACCOUNT, *OF_ENDPOINT, *OF_PROGRAM]

@@ -18,10 +18,12 @@ from builders import (
 )
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
-from exporter.metrics.catalog import GROUPS, OF_ACCOUNT, OF_ENDPOINT, OF_PROGRAM, Program
+from exporter.metrics.catalog import GROUPS
 from exporter.metrics.collector import SlowWay, SnapshotCollector, only_openmetrics
 from exporter.metrics.exposition import Exposition
+from exporter.metrics.family import Program
 from exporter.metrics.health import Health
+from exporter.metrics.own import OF_ACCOUNT, OF_ENDPOINT, OF_PROGRAM
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

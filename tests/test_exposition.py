@@ -29,9 +29,10 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from exporter.account.snapshot import AccountSnapshot, AssetMode
 from exporter.binance.messages import Method
-from exporter.metrics.catalog import GROUPS, Program
+from exporter.metrics.catalog import GROUPS
 from exporter.metrics.collector import SnapshotCollector
 from exporter.metrics.exposition import CONTENT_TYPE, Exposition, format_value, render, render_labels
+from exporter.metrics.family import Program
 from exporter.metrics.health import Health
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from exporter.account.snapshot import AssetMode
 from exporter.binance.dialing import Endpoint
 from exporter.binance.errors import Ignored, Loss, Reason
 from exporter.binance.messages import Method, RateLimit
-from exporter.metrics.catalog import Program
+from exporter.metrics.family import Program
 from exporter.metrics.health import Health
 
 if TYPE_CHECKING:

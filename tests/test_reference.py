@@ -12,7 +12,8 @@ import pytest
 from exporter import cli
 from exporter.flags import FLAGS, Flag
 from exporter.metrics import reference
-from exporter.metrics.catalog import GROUPS, OF_ACCOUNT, OF_ENDPOINT, OF_PROGRAM
+from exporter.metrics.catalog import GROUPS
+from exporter.metrics.own import OF_ACCOUNT, OF_ENDPOINT, OF_PROGRAM
 
 README = Path(__file__).parent.parent / "README.md"
 

@@ -15,8 +15,8 @@ from builders import Clock, samples
 from conftest import Polled, connected
 
 from exporter.account.margin import cross_pools, isolated_pools
-from exporter.metrics.catalog import Program
 from exporter.metrics.exposition import Exposition
+from exporter.metrics.family import Program
 from exporter.metrics.health import Health
 from exporter.simulator.demo import demo_exchange
 

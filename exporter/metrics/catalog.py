@@ -1,84 +1,21 @@
 """The one table of every metric: name, type, help, labels, source and how to read it.
 
 Adding a metric is adding one entry. Families of a group share their rows and identity labels, so that no entry can
-forget one. The exposition, the exporter's own collector, the reference and the tests read this table and know no
-metric by name.
+forget one. The exposition, the exporter's own collector, the reference and the tests read this table, and that of the
+exporter's own families in `metrics.own`, and know no metric by name.
 """
 
 from __future__ import annotations
 
-import platform
-from dataclasses import dataclass
 from operator import attrgetter
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import Final
 
 import msgspec
 
-import exporter
 from exporter.account.margin import cross_pools, isolated_pools
 from exporter.account.snapshot import FIGURES
-from exporter.binance.durations import Durations
-from exporter.binance.errors import Ignored, Loss, Reason
 from exporter.binance.messages import AccountStatus, AssetBalance, Method, Position, PositionRisk
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
-
-    from exporter.account.snapshot import AccountSnapshot
-    from exporter.account.state import AccountState
-    from exporter.binance.connection import Connection
-
-Kind = Literal["gauge", "counter", "histogram"]
-
-
-@dataclass(frozen=True, slots=True)
-class Family:
-    """A metric whose value is read off one row of a snapshot; None is no sample."""
-
-    name: str
-    what: str
-    source: str
-    read: Callable[[Any], float | None]
-    kind: Kind = "gauge"
-
-    @property
-    def help(self) -> str:
-        """The HELP text: what it is, and where it comes from."""
-        return f"{self.what} ({self.source})."
-
-
-@dataclass(frozen=True, slots=True)
-class Group:
-    """Families with the same rows and labels; `identify` gives the values of `labels`, `account` left out."""
-
-    labels: tuple[str, ...]
-    rows: Callable[[AccountSnapshot], Iterable[Any]]
-    identify: Callable[[AccountSnapshot, Any], tuple[str, ...]]
-    families: tuple[Family, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class OwnFamily:
-    """A metric of the exporter itself.
-
-    `read` is called with a subject (an account's state, a connection or the program) and the monotonic time, and gives
-    the values of `labels`, the subject's own left out, with the number (for a histogram: Durations).
-    """
-
-    name: str
-    help: str
-    read: Callable[[Any, float], Iterable[tuple[tuple[str, ...], Any]]]
-    labels: tuple[str, ...] = ()
-    kind: Kind = "gauge"
-
-
-@dataclass(slots=True)
-class Program:
-    """What is known of the process itself; the service writes it."""
-
-    connections: Sequence[Connection] = ()
-    last_reload_succeeded: bool = True
-    last_reload_success_unix: float | None = None
+from exporter.metrics.family import Family, Group
 
 
 def _wire(row: type[msgspec.Struct], name: str) -> str:
@@ -270,171 +207,5 @@ GROUPS: Final = (
                 attrgetter("ratio"),
             ),
         ),
-    ),
-)
-
-
-def _one(name: str) -> Callable[[Any, float], Iterable[tuple[tuple[str, ...], Any]]]:
-    """Read one attribute of the subject; None is no sample."""
-    read = attrgetter(name)
-
-    def samples(subject: Any, _now: float) -> Iterable[tuple[tuple[str, ...], Any]]:
-        value = read(subject)
-        return () if value is None else (((), value),)
-
-    return samples
-
-
-def _failures(state: AccountState, _now: float) -> Iterable[tuple[tuple[str, ...], int]]:
-    return (((reason.value,), state.failures[reason]) for reason in Reason)
-
-
-def _account_info(state: AccountState, _now: float) -> Iterable[tuple[tuple[str, ...], int]]:
-    settings = state.settings
-    mode = state.asset_mode or settings.asset_mode or "unknown"
-    yield (mode, settings.endpoint.label, settings.credentials.key_type), 1
-
-
-OF_ACCOUNT: Final = (
-    OwnFamily(
-        "binance_futures_up",
-        "Whether the account's last due poll succeeded (1) or not (0).",
-        lambda state, now: (((), state.up(now)),),
-    ),
-    OwnFamily(
-        "binance_futures_account_info",
-        "How the account is asked, always 1; asset_mode is single, multi or, until known, unknown.",
-        _account_info,
-        ("asset_mode", "endpoint", "key_type"),
-    ),
-    OwnFamily(
-        "binance_futures_last_success_timestamp_seconds",
-        "When the last successful poll ended, in Unix seconds of this host; absent before the first.",
-        _one("last_success_unix"),
-    ),
-    OwnFamily(
-        "binance_futures_polls_total", "Due polls, whether they could be sent or not.", _one("polls"), kind="counter"
-    ),
-    OwnFamily(
-        "binance_futures_poll_failures_total", "Due polls that failed, by reason.", _failures, ("reason",), "counter"
-    ),
-    OwnFamily(
-        "binance_futures_poll_interval_seconds",
-        "Seconds between two polls of the account: as configured, or longer where the weight budget demands it.",
-        _one("interval_seconds"),
-    ),
-    OwnFamily(
-        "binance_futures_stale_after_seconds",
-        "Age in seconds at which the account's last figures vanish, stretched like the interval.",
-        _one("stale_after_seconds"),
-    ),
-)
-
-
-def _losses(connection: Connection, _now: float) -> Iterable[tuple[tuple[str, ...], int]]:
-    return (((loss.value,), connection.disconnections[loss]) for loss in Loss)
-
-
-def _pauses(connection: Connection, _now: float) -> Iterable[tuple[tuple[str, ...], bool]]:
-    paused = connection.budget.paused
-    return (((reason.value,), paused is reason) for reason in (Reason.BANNED, Reason.RATE_LIMITED))
-
-
-def _ignored(connection: Connection, _now: float) -> Iterable[tuple[tuple[str, ...], int]]:
-    return (((kind.value,), connection.ignored.counts[kind]) for kind in Ignored)
-
-
-OF_ENDPOINT: Final = (
-    OwnFamily(
-        "binance_futures_connected",
-        "Whether requests can be sent to the endpoint now (1) or not (0).",
-        _one("connected"),
-    ),
-    OwnFamily(
-        "binance_futures_connections_total",
-        "Connections opened to the endpoint.",
-        _one("connections"),
-        kind="counter",
-    ),
-    OwnFamily(
-        "binance_futures_disconnections_total",
-        "Connections to the endpoint that ended or could not be opened, by reason.",
-        _losses,
-        ("reason",),
-        "counter",
-    ),
-    OwnFamily(
-        "binance_futures_paused",
-        "Whether nothing is sent to the endpoint because the exchange refused this IP (1) or not (0), by reason.",
-        _pauses,
-        ("reason",),
-    ),
-    OwnFamily(
-        "binance_futures_clock_offset_seconds",
-        "How far the exchange's clock is ahead of this host's, in seconds; absent until learnt.",
-        _one("clock.offset_seconds"),
-    ),
-    OwnFamily(
-        "binance_futures_request_weight_used",
-        "Request weight this IP has used in the exchange's current minute, other programs' included "
-        "(rateLimits[].count); absent until an answer of this minute tells it.",
-        _one("budget.used"),
-    ),
-    OwnFamily(
-        "binance_futures_request_weight_limit",
-        "Request weight this IP may use a minute (rateLimits[].limit); absent until told.",
-        _one("budget.limit"),
-    ),
-    OwnFamily(
-        "binance_futures_request_weight_spent_total",
-        "Request weight this exporter has spent on the endpoint, dials included.",
-        _one("budget.spent_total"),
-        kind="counter",
-    ),
-    OwnFamily(
-        "binance_futures_frames_ignored_total",
-        "Frames from the endpoint that belong to no request, by reason.",
-        _ignored,
-        ("reason",),
-        "counter",
-    ),
-)
-
-
-def _durations(program: Program, _now: float) -> Iterable[tuple[tuple[str, ...], Durations]]:
-    for method in Method:
-        merged = Durations()
-        for connection in program.connections:
-            merged.add(connection.durations[method])
-        yield (method.value,), merged
-
-
-def _build_info(_program: Program, _now: float) -> Iterable[tuple[tuple[str, ...], int]]:
-    yield (platform.python_version(), exporter.__revision__, exporter.__version__), 1
-
-
-OF_PROGRAM: Final = (
-    OwnFamily(
-        "binance_futures_request_duration_seconds",
-        "Seconds from sending a request to its answer, by method, of all endpoints.",
-        _durations,
-        ("method",),
-        "histogram",
-    ),
-    OwnFamily(
-        "binance_futures_exporter_build_info",
-        "Version of this exporter and of its Python, always 1.",
-        _build_info,
-        ("python_version", "revision", "version"),
-    ),
-    OwnFamily(
-        "binance_futures_exporter_config_last_reload_successful",
-        "Whether the configuration was good when it was last read (1) or not (0).",
-        _one("last_reload_succeeded"),
-    ),
-    OwnFamily(
-        "binance_futures_exporter_config_last_reload_success_timestamp_seconds",
-        "When a good configuration was last read, in Unix seconds.",
-        _one("last_reload_success_unix"),
     ),
 )

@@ -10,7 +10,7 @@ from prometheus_client.core import HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from exporter.binance.durations import BOUNDS_SECONDS
-from exporter.metrics.catalog import OF_ACCOUNT, OF_ENDPOINT, OF_PROGRAM, OwnFamily, Program
+from exporter.metrics.own import OF_ACCOUNT, OF_ENDPOINT, OF_PROGRAM
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from exporter.account.state import AccountState
     from exporter.binance.connection import Connection
     from exporter.binance.durations import Durations
+    from exporter.metrics.family import OwnFamily, Program
 
 
 class Health(Collector):
