@@ -16,7 +16,7 @@ from exporter.account.margin import (
     distance_to_liquidation,
     isolated_pools,
     margin_ratio,
-    symbols_without_margin_asset,
+    symbols_without_pool,
     worst_ratio,
 )
 from exporter.account.snapshot import AccountSnapshot, AssetMode, build_snapshot
@@ -278,7 +278,7 @@ class TestCross:
         assert {"USDT": None, "USDC": None} == crosses(snapshot)
         assert {("ETHUSDT", "BOTH"): 0.8} == isolated(snapshot)
         assert 0.8 == worst_ratio(snapshot)
-        assert ["BTCEUR"] == symbols_without_margin_asset(snapshot)
+        assert ["BTCEUR"] == symbols_without_pool(snapshot)
 
     def test_margin_asset_as_sent_decides(self) -> None:
         """A position counts in the pool of the margin asset that was sent, whatever its symbol ends with."""
@@ -403,3 +403,17 @@ def test_ratios_are_the_exchanges(name: str, at: float, *, with_risk: bool) -> N
     )
     assert own == pytest.approx(isolated(snapshot), abs=1e-6)
     assert any(ratio for ratio in (*crosses(snapshot).values(), *isolated(snapshot).values()))
+
+
+def test_asset_that_is_not_listed_is_at_stake_all_the_same() -> None:
+    """A position margined in an asset that the account does not list has a pool of unknown ratio, and is warned of."""
+    snapshot = make_snapshot(
+        [make_asset("USDT", cross_wallet_balance=100.0, cross_unrealized_pnl=0.0)],
+        [make_position(maintenance_margin=8.0)],
+        risks=[make_risk(margin_asset="BNFCR")],
+        asset_mode=AssetMode.SINGLE,
+    )
+
+    assert {"BNFCR": None, "USDT": 0.0} == {pool.margin_asset: pool.ratio for pool in cross_pools(snapshot)}
+    assert ["BTCUSDT"] == symbols_without_pool(snapshot)
+    assert None is worst_ratio(snapshot)

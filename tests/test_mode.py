@@ -326,3 +326,52 @@ def with_usdt_totals(result: Answer) -> None:
     for name in [name for name in result if name not in {"assets", "positions"}]:
         own = name.removeprefix("total")
         result[name] = usdt[own[0].lower() + own[1:]]
+
+
+async def test_proof_outlives_its_position(exchange: SimulatedExchange) -> None:
+    """What v1 said before an isolated position disproved it is not believed again: v1 is asked anew."""
+    async with connected(exchange.url) as connection:
+        polled = Polled(exchange, connection)
+        said_multi = exchange.replace_answer(V1, "alice", altered(lambda result: result.update(multiAssetsMargin=True)))
+        exchange.account("alice").close("BTCUSDT")
+        await polled.poll()
+        said_multi.close()
+        exchange.account("alice").open("ETHUSDT", "1", leverage=10, isolated_wallet="500")
+        await polled.poll()
+        exchange.account("alice").close("ETHUSDT")
+        await polled.poll()
+
+    assert [AssetMode.MULTI, AssetMode.SINGLE, AssetMode.SINGLE] == modes(polled.snapshots)
+    assert 2 == asked(exchange)
+
+
+async def test_switch_is_noticed_though_v1_fails_once(exchange: SimulatedExchange) -> None:
+    """When the figures stop agreeing and v1 fails at that moment, it is asked again with the next poll."""
+    async with connected(exchange.url) as connection:
+        polled = Polled(exchange, connection)
+        await polled.poll()
+        switched = altered(lambda result: result.update(totalWalletBalance="77777"))
+        with exchange.replace_answer(STATUS, "alice", switched):
+            failing = exchange.replace_answer(V1, "alice", error(500, -1000))
+            await polled.poll()
+            failing.close()
+            exchange.replace_answer(V1, "alice", altered(lambda result: result.update(multiAssetsMargin=True)))
+            await polled.poll()
+
+    assert [AssetMode.SINGLE, AssetMode.SINGLE, AssetMode.MULTI] == modes(polled.snapshots)
+
+
+async def test_v1_that_goes_on_failing_leaves_it_to_the_figures(exchange: SimulatedExchange) -> None:
+    """When v1 cannot settle what the figures say for several polls, the figures are believed."""
+    async with connected(exchange.url) as connection:
+        polled = Polled(exchange, connection)
+        await polled.poll()
+        switched = altered(lambda result: result.update(totalWalletBalance="77777"))
+        with (
+            exchange.replace_answer(STATUS, "alice", switched),
+            exchange.replace_answer(V1, "alice", error(500, -1000)),
+        ):
+            for _ in range(5):
+                await polled.poll()
+
+    assert [AssetMode.SINGLE] * 4 + [AssetMode.MULTI] * 2 == modes(polled.snapshots)

@@ -183,7 +183,7 @@ def at_risk(symbol: str = "BTCUSDT") -> AccountSnapshot:
         ],
         [
             make_risk(symbol, mark_price=100.0, liquidation_price=90.0, adl_quantile=2, margin_asset="USDT"),
-            make_risk("ETHUSDT", "SHORT", mark_price=4000.0, liquidation_price=4010.0, margin_asset="USDT"),
+            make_risk("ETHUSDT", "SHORT", -1.0, mark_price=4000.0, liquidation_price=4010.0, margin_asset="USDT"),
             make_risk("SOLUSDT", mark_price=150.5, liquidation_price=0.0, adl_quantile=0, margin_asset="USDT"),
             make_risk("XRPUSDT", amount=0.0, mark_price=2.5, liquidation_price=2.4),
         ],

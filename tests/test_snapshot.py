@@ -279,12 +279,30 @@ def test_orders_alone_have_no_price_of_a_position(amount: float, amount_of_risk:
     assert OF_ORDERS == series_of(position, make_risk(amount=amount_of_risk, **RISK))
 
 
-@pytest.mark.parametrize("amount_of_risk", [0.0, 1.0])
+@pytest.mark.parametrize("amount_of_risk", [1.0, 0.5, 3.0])
 def test_position_has_its_risk_figures(amount_of_risk: float) -> None:
-    """A row with an amount in the status has all of them, whatever the risk answer says of it a moment later."""
+    """A row with an amount in the status has all of them, also where its size has changed a moment later."""
     expected = {**OF_ORDERS, **OF_POSITION, "binance_futures_isolated_margin_ratio": 0.8}
 
     assert expected == series_of(make_position(**ISOLATED), make_risk(amount=amount_of_risk, **RISK))
+
+
+@pytest.mark.parametrize("amount_of_risk", [0.0, -1.0])
+def test_prices_of_another_position_are_not_told(amount_of_risk: float) -> None:
+    """A position that was closed or turned round between the two answers has no prices of what came after it."""
+    found = series_of(make_position(**ISOLATED), make_risk(amount=amount_of_risk, **RISK))
+
+    assert not {"entry_price", "break_even_price", "liquidation_price", "adl_quantile"} & found.keys()
+    assert 0.8 == found["binance_futures_isolated_margin_ratio"]
+    assert "mark_price" in found
+
+
+def test_several_assets_may_end_a_symbol() -> None:
+    """Of assets that end the symbol the one with maintenance margin counts, though another is longer."""
+    assets = [make_asset("USDT", maintenance_margin=5.0), make_asset("LDUSDT", maintenance_margin=0.0)]
+    (held,) = make_snapshot(assets, [make_position("WLDUSDT")]).held
+
+    assert "USDT" == held.margin_asset
 
 
 @pytest.mark.parametrize(

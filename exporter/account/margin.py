@@ -54,7 +54,10 @@ def cross_pools(snapshot: AccountSnapshot) -> tuple[CrossPool, ...]:
     if snapshot.asset_mode is AssetMode.MULTI:
         return (CrossPool("USD", margin_ratio(totals.maintenance_margin, totals.margin_balance)),)
     at_stake = _maintenance_by_asset(snapshot)
-    return tuple(
+    rows = {row.asset for row in snapshot.assets}
+    # What is margined in an asset that the account does not list is at stake, whatever covers it.
+    unlisted = tuple(CrossPool(asset, None) for asset in sorted(at_stake or ()) if asset not in rows)
+    return unlisted + tuple(
         CrossPool(
             row.asset,
             # Summed from what is there: the asset's maintenance margin less that of the isolated positions would
@@ -95,9 +98,10 @@ def margin_ratio(maintenance_margin: float | None, equity: float | None) -> floa
 
 
 def worst_ratio(snapshot: AccountSnapshot) -> float | None:
-    """Return the highest ratio of all pools that have one."""
+    """Return the highest ratio of all pools; None where it is unknown whether anything is at stake."""
     pools: tuple[CrossPool | IsolatedPool, ...] = (*cross_pools(snapshot), *isolated_pools(snapshot))
-    return max((pool.ratio for pool in pools if pool.ratio is not None), default=None)
+    worst = max((pool.ratio for pool in pools if pool.ratio is not None), default=None)
+    return None if not worst and any(pool.ratio is None for pool in pools) else worst
 
 
 def distance_to_liquidation(mark_price: float | None, liquidation_price: float | None) -> float | None:
@@ -105,11 +109,12 @@ def distance_to_liquidation(mark_price: float | None, liquidation_price: float |
     return abs(mark_price - liquidation_price) / mark_price if mark_price and liquidation_price else None
 
 
-def symbols_without_margin_asset(snapshot: AccountSnapshot) -> list[str]:
-    """Return the symbols of held positions whose unknown margin asset keeps the cross ratios from being told."""
+def symbols_without_pool(snapshot: AccountSnapshot) -> list[str]:
+    """Return the symbols of cross positions whose margin asset is unknown, or none of the account's."""
     if snapshot.asset_mode is AssetMode.MULTI:
         return []
-    return sorted({one.row.symbol for one in snapshot.held if one.margin_asset is None and not one.isolated})
+    assets = {row.asset for row in snapshot.assets}
+    return sorted({one.row.symbol for one in snapshot.held if not one.isolated and one.margin_asset not in assets})
 
 
 def _maintenance_by_asset(snapshot: AccountSnapshot) -> dict[str, float | None] | None:

@@ -54,6 +54,8 @@ class ModeFinder:
         self._asked_at = float("-inf")
         self._figures_agree = False
         self._unanswered = 0
+        self._answered = False
+        self._disagreements = 0  # polls in a row for which v1 could not settle it
 
     async def prepare(self, deadline: float) -> None:
         """Ask, where it is time to, before the figures are: so that they are no older than they must be."""
@@ -65,15 +67,25 @@ class ModeFinder:
         if self._settings.asset_mode:
             return self._settings.asset_mode
         if proves_single(status):
+            if self._told is AssetMode.MULTI:  # disproved
+                self._told, self._asked_at = None, float("-inf")
             return AssetMode.SINGLE
         guess = mode_by_totals(status)
         if self._told and self._figures_agree and guess is not self._told:
-            await self._ask(deadline)  # the account may have been switched
+            # The account may have been switched. Until v1 says so the figures go on disagreeing.
+            await self._ask(deadline)
+            if not self._answered and self._told and self._disagreements < _UNANSWERED_AT_MOST:
+                self._disagreements += 1
+                return self._told
+            if not self._answered:
+                self._told = None
+        self._disagreements = 0
         self._figures_agree = guess is self._told
         return self._told or guess
 
     async def _ask(self, deadline: float) -> None:
         """Ask v1; whatever goes wrong costs half of the poll's time at most, and is no failure of the poll."""
+        self._answered = False
         self._asked_at = self._monotonic()
         if not self._optional.offered(_METHOD):
             self._told = None  # nobody can say any more whether it is still so
@@ -107,6 +119,7 @@ class ModeFinder:
         )
         self._told = AssetMode.MULTI if decode_multi_assets(answer.result) else AssetMode.SINGLE
         self._unanswered = 0
+        self._answered = True
         self._optional.back(_METHOD)
 
     def _failed(self, error: BinanceError) -> None:

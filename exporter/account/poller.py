@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final, NoReturn
 
 import structlog
 
-from exporter.account.margin import symbols_without_margin_asset
+from exporter.account.margin import symbols_without_pool
 from exporter.account.mode import ModeFinder
 from exporter.account.snapshot import build_snapshot
 from exporter.account.state import AccountState, Failure
@@ -195,11 +195,10 @@ class Poller:
         state.answered_at = snapshot.answered_at
         state.asset_mode = snapshot.asset_mode
         state.open_positions = snapshot.open_positions
-        unknown = set(symbols_without_margin_asset(snapshot))
+        unknown = set(symbols_without_pool(snapshot))
         if not unknown <= self._warned_of:
-            log.warning(
-                "margin asset unknown: no cross margin ratios", account=state.settings.name, symbols=sorted(unknown)
-            )
+            name, symbols = state.settings.name, sorted(unknown)
+            log.warning("margin asset unknown: cross margin ratios are missing", account=name, symbols=symbols)
         self._warned_of = unknown
         self._retries = 0
         self._held_until = float("-inf")

@@ -36,7 +36,8 @@ def nearest_first(snapshot: AccountSnapshot) -> list[tuple[OpenPosition, RiskFig
 
 def _risk_figures(position: OpenPosition, risk: PositionRisk | None) -> RiskFigures:
     mark_price = risk.mark_price if risk else None
-    liquidation_price = risk.liquidation_price or None if risk else None  # 0 is how Binance says "none"
+    told = risk.liquidation_price if risk else None
+    liquidation_price = told if told and told > 0 else None  # 0 is how Binance says "none"
     return RiskFigures(
         margin_asset=position.margin_asset,
         margin_type="isolated" if position.isolated else "cross",

@@ -104,14 +104,17 @@ def build_snapshot(
     _refuse_duplicates("", risks, _identity)
     rows = {_identity(row): row for row in status.positions}
     known = {_identity(risk): risk for risk in risks if _identity(risk) in rows}
-    assets = sorted((row.asset for row in status.assets), key=len, reverse=True)
     return AccountSnapshot(
         totals=status,
         assets=status.assets,
         positions=status.positions,
-        risks=tuple(risk if rows[name].amount else _of_orders(risk) for name, risk in known.items()),
+        risks=tuple(
+            # A position closed or turned round between the two answers: the second tells of another one.
+            risk if rows[name].amount * risk.amount > 0 else _without_position(risk)
+            for name, risk in known.items()
+        ),
         held=tuple(
-            OpenPosition(row, _margin_asset(row, known.get(name), assets), is_isolated(row))
+            OpenPosition(row, _margin_asset(row, known.get(name), status.assets), is_isolated(row))
             for name, row in rows.items()
             if row.amount
         ),
@@ -154,22 +157,25 @@ def _identity(row: Position | PositionRisk) -> tuple[str, str]:
     return row.symbol, row.position_side
 
 
-def _of_orders(risk: PositionRisk) -> PositionRisk:
-    """Return the row of open orders alone: where nothing is held there is no price of it, and nothing to deleverage."""
+def _without_position(risk: PositionRisk) -> PositionRisk:
+    """Return a row without what belongs to a held position alone; the mark price is the symbol's."""
     return msgspec.structs.replace(
         risk, entry_price=None, break_even_price=None, liquidation_price=None, adl_quantile=None
     )
 
 
-def _margin_asset(row: Position, risk: PositionRisk | None, longest_first: list[str]) -> str | None:
+def _margin_asset(row: Position, risk: PositionRisk | None, assets: Iterable[AssetBalance]) -> str | None:
     """Return what a position is margined in: as sent, else the longest of the account's assets that ends the symbol.
 
-    A delivery contract has its date after an underscore: BTCUSDT_260327.
+    A delivery contract has its date after an underscore: BTCUSDT_260327. WLDUSDT ends with LDUSDT, which is an asset,
+    too: of several, those that require maintenance margin come first.
     """
     if risk and risk.margin_asset:
         return risk.margin_asset
     contract = row.symbol.partition("_")[0]
-    return next((asset for asset in longest_first if contract.endswith(asset)), None)
+    fitting = [asset for asset in assets if contract.endswith(asset.asset)]
+    fitting = [asset for asset in fitting if asset.maintenance_margin] or fitting
+    return max((asset.asset for asset in fitting), key=len, default=None)
 
 
 def _refuse_duplicates(name: str, rows: Iterable[_Row], identify: Callable[[_Row], Hashable]) -> None:

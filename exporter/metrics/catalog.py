@@ -141,7 +141,7 @@ GROUPS: Final = (
                 "Binance's own liquidation price, absent where there is none",
                 f"{_wire(PositionRisk, 'liquidation_price')} of {_RISK}",
                 # 0 is how Binance says "none"; as a price it would be the nearest there is.
-                lambda row: row.liquidation_price or None,
+                lambda row: row.liquidation_price if (row.liquidation_price or 0) > 0 else None,
             ),
             Family(
                 f"{_POSITION}_adl_quantile",
