@@ -26,7 +26,7 @@ class Gauges:
         self.registry = CollectorRegistry()
         names = {entry["name"]: entry for entry in entries()}
         self._families: list[list[tuple[str, Gauge]]] = []
-        for group in GROUPS:
+        for group in GROUPS[:4]:  # those that one v2/account.status fills
             row = []
             for family in group.families:
                 entry = names[family.name]

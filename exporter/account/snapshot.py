@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final, TypeVar
 
 import msgspec
@@ -41,8 +42,7 @@ FIGURES: Final = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class OpenPosition:
+class OpenPosition(msgspec.Struct, frozen=True):
     """A position that is held, and what its margin is: what `position_info` tells, and margin pools are made of."""
 
     row: Position
@@ -100,10 +100,13 @@ def build_snapshot(
         DecodeError: two rows have the same identity, so that neither can be trusted.
     """
     _refuse_duplicates("assets", status.assets, lambda row: row.asset)
-    _refuse_duplicates("positions", status.positions, _identity)
+    rows = {(row.symbol, row.position_side): row for row in status.positions}
+    if len(rows) < len(status.positions):
+        _refuse_duplicates("positions", status.positions, _identity)
     _refuse_duplicates("", risks, _identity)
-    rows = {_identity(row): row for row in status.positions}
     known = {_identity(risk): risk for risk in risks if _identity(risk) in rows}
+    assets = tuple(row.asset for row in status.assets)
+    at_stake = frozenset(row.asset for row in status.assets if row.maintenance_margin)
     return AccountSnapshot(
         totals=status,
         assets=status.assets,
@@ -114,7 +117,7 @@ def build_snapshot(
             for name, risk in known.items()
         ),
         held=tuple(
-            OpenPosition(row, _margin_asset(row, known.get(name), status.assets), is_isolated(row))
+            OpenPosition(row, _margin_asset(row, known.get(name), assets, at_stake), is_isolated(row))
             for name, row in rows.items()
             if row.amount
         ),
@@ -164,18 +167,25 @@ def _without_position(risk: PositionRisk) -> PositionRisk:
     )
 
 
-def _margin_asset(row: Position, risk: PositionRisk | None, assets: Iterable[AssetBalance]) -> str | None:
+def _margin_asset(
+    row: Position, risk: PositionRisk | None, assets: tuple[str, ...], at_stake: frozenset[str]
+) -> str | None:
     """Return what a position is margined in: as sent, else the longest of the account's assets that ends the symbol.
 
-    A delivery contract has its date after an underscore: BTCUSDT_260327. WLDUSDT ends with LDUSDT, which is an asset,
-    too: of several, those that require maintenance margin come first.
+    WLDUSDT ends with LDUSDT, which is an asset, too: of several, those that require maintenance margin come first.
     """
     if risk and risk.margin_asset:
         return risk.margin_asset
-    contract = row.symbol.partition("_")[0]
-    fitting = [asset for asset in assets if contract.endswith(asset.asset)]
-    fitting = [asset for asset in fitting if asset.maintenance_margin] or fitting
-    return max((asset.asset for asset in fitting), key=len, default=None)
+    fitting = _assets_ending(row.symbol, assets)
+    return next((asset for asset in fitting if asset in at_stake), fitting[0] if fitting else None)
+
+
+# Neither symbols nor assets change from poll to poll, and to compare 100 with 20 costs as much as to decode the answer.
+@lru_cache(maxsize=2**14)
+def _assets_ending(symbol: str, assets: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the assets that a symbol ends with, the longest first; a delivery contract has its date after a _."""
+    contract = symbol.partition("_")[0]
+    return tuple(sorted((asset for asset in assets if contract.endswith(asset)), key=len, reverse=True))
 
 
 def _refuse_duplicates(name: str, rows: Iterable[_Row], identify: Callable[[_Row], Hashable]) -> None:
