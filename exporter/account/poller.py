@@ -214,7 +214,7 @@ class Poller:
         self._hold(hold)
         failure = Failure(verdict.reason, str(error), advise(error))
         self._note(failure)
-        # The words of what was not sent tell a time that is another in each of them.
+        # Why there is no connection may change with every dial: that is the connection's to log, not each account's.
         what = type(error).__name__ if isinstance(error, NotSent) else failure.words
         self._log(failure, what, verdict, max(hold, self.state.interval_seconds, self._connection.budget.pause_seconds))
 
