@@ -1,15 +1,17 @@
 """One multiplexed connection to one endpoint: request(method, credentials) -> answer. The only I/O outward.
 
-A supervisor task owns the socket: it dials within the weight budget, learns the exchange's time, and backs off with
-full jitter. Requests of all accounts share the socket; each is signed by itself, at the moment it is sent.
+A supervisor task owns the socket: it dials within the weight budget, learns the exchange's time, backs off with full
+jitter, and replaces the socket before the exchange ends it. Requests of all accounts share the socket; each is signed
+by itself, at the moment it is sent.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import random
 from collections import Counter
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import structlog
 
@@ -28,6 +30,10 @@ from exporter.binance.messages import HANDSHAKE_WEIGHT, WEIGHT, Method, decode_s
 from exporter.binance.queries import PAUSES, Answer, Queries
 
 if TYPE_CHECKING:
+    from collections.abc import Coroutine
+
+    from websockets.asyncio.client import ClientConnection
+
     from exporter.binance.clock import ExchangeClock
     from exporter.binance.signing import Credentials
     from exporter.binance.weight import WeightBudget
@@ -60,7 +66,8 @@ class Connection:
         self.ignored = self._queries.ignored
         self.durations = self._queries.durations
         self._backoff = Backoff(self._timing.backoff_first, self._timing.backoff_cap)
-        self._link: Link | None = None
+        self._link: Link | None = None  # what requests are sent over
+        self._tasks: set[asyncio.Task[None]] = set()  # that read links, and retire those that were replaced
         self._connected = asyncio.Event()
         self._why_not, self._advice = "not dialled yet", ""
         self._clock_lock = asyncio.Lock()
@@ -127,66 +134,109 @@ class Connection:
 
     async def run(self) -> NoReturn:
         """Keep the connection up until cancelled; no failure ends it."""
-        while True:
-            self._saving_for_dial = True
-            self.budget.settle(await self._queries.afford(HANDSHAKE_WEIGHT))  # counted at once: no answer tells of it
-            self._saving_for_dial = False
-            try:
-                delay = await self._live()
-            except Exception:  # whatever an upstream fault may raise, the next dial goes on
-                log.exception("connection supervisor failed", endpoint=self.endpoint.label)
-                delay = self._lost(Loss.CLOSED, "a fault of this program: see the log, and report it")
-            finally:
-                self.first_attempt_over.set()
-            await asyncio.sleep(delay)
-
-    async def _live(self) -> float:
-        """Dial once and serve until the connection ends; return how long to wait before the next dial."""
-        sent_at = self.clock.monotonic()
+        clock = asyncio.create_task(self._keep_clock(), name=f"clock of {self.endpoint.label}")
         try:
-            socket = await open_socket(self.endpoint)
-        except Exception as error:  # noqa: BLE001 - explain_refusal knows the many, and names the rest
-            return self._refused(error, sent_at)
+            while True:
+                delay = await self._replace_link()
+                await asyncio.sleep(delay)
+        finally:
+            tasks = [clock, *self._tasks]
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _replace_link(self) -> float:
+        """Dial once, use what answers until it must be replaced, and return how long to wait before the next dial.
+
+        A link that is due for replacement is used until the next one has answered: a rotation costs no poll.
+        """
+        self._saving_for_dial = True
+        self.budget.settle(await self._queries.afford(HANDSHAKE_WEIGHT))  # counted at once: no answer tells of it
+        self._saving_for_dial = False
+        try:
+            sent_at = self.clock.monotonic()
+            try:
+                socket = await open_socket(self.endpoint)
+            except Exception as error:  # noqa: BLE001 - explain_refusal knows the many, and names the rest
+                return self._refused(error, sent_at)
+            return await self._use(socket)
+        except Exception:  # whatever an upstream fault may raise, the next dial goes on
+            log.exception("connection supervisor failed", endpoint=self.endpoint.label)
+            self._lost(Loss.CLOSED, "a fault of this program: see the log, and report it")
+            return self._backoff.next_seconds()
+        finally:
+            self.first_attempt_over.set()
+
+    async def _use(self, socket: ClientConnection) -> float:
+        """Put a link in the place of the one before, once it has answered, and wait until it must be replaced."""
         self.connections += 1
         link = Link(socket, self._queries.ignore, self.clock.monotonic)
-        reader = asyncio.create_task(link.read(), name=f"reader of {self.endpoint.label}")
-        keeper = asyncio.create_task(self._use(link), name=f"clock of {self.endpoint.label}")
+        life = self._spawn(self._live(link))
         try:
-            await asyncio.wait({reader, keeper}, return_when=asyncio.FIRST_COMPLETED)
-            if keeper.done():
-                link.abort("the connection did not answer its first question")  # nobody would use it any more
-                keeper.result()
-            loss, words = await reader
-        finally:
-            self._link = None
-            self._connected.clear()
-            keeper.cancel()
-            await link.close()
-            reader.cancel()
-            await asyncio.gather(keeper, reader, return_exceptions=True)
-        if link.answered and self.clock.monotonic() - link.opened_at >= self._timing.stable_after:
-            self._backoff.reset()
-        return self._lost(loss, words)
+            async with self._clock_lock:
+                await self._learn_clock(link)
+        except (NoAnswer, ConnectionLost):
+            link.abort("the connection did not answer its first question")  # it would not answer a poll either
+            await life
+            return self._backoff.next_seconds()
+        except BaseException:
+            life.cancel()
+            raise
+        if self._link is not None:
+            self._spawn(self._link.retire())
+        self._link = link
+        self._connected.set()
+        self.first_attempt_over.set()
+        offset = self.clock.offset_seconds
+        log.info(
+            "connected",
+            endpoint=self.endpoint.label,
+            clock_offset_seconds=None if offset is None else round(offset, 3),
+        )
+        await self._until_due(link, life)
+        if not link.answered or self.clock.monotonic() - link.opened_at < self._timing.stable_after:
+            return self._backoff.next_seconds()
+        self._backoff.reset()
+        return 0.0 if link.due else self._backoff.next_seconds()
 
-    async def _use(self, link: Link) -> None:
-        """Learn the exchange's time, then let requests use the link, and keep the time fresh."""
+    async def _until_due(self, link: Link, life: asyncio.Task[None]) -> None:
+        """Wait until a link has ended, or is due for replacement."""
+        announced = asyncio.create_task(link.shutdown_announced.wait())
+        try:
+            rotate_after = random.uniform(*self._timing.rotate_between)  # noqa: S311 - spread, not secrecy
+            await asyncio.wait({life, announced}, timeout=rotate_after, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            announced.cancel()
+        if not life.done():
+            link.due = Loss.SHUTDOWN if link.shutdown_announced.is_set() else Loss.ROTATION
+            log.info("connection due for replacement", endpoint=self.endpoint.label, reason=link.due.value)
+
+    async def _live(self, link: Link) -> None:
+        """Read what comes over a link until its end, and say why it ended."""
+        try:
+            loss, words = await link.read()
+        finally:
+            if self._link is link:
+                self._link = None
+                self._connected.clear()
+            await link.close()
+        if link.retired:
+            self.disconnections[loss] += 1
+        else:
+            self._lost(loss, words)
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = asyncio.create_task(work, name=f"link of {self.endpoint.label}")
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    async def _keep_clock(self) -> NoReturn:
+        """Ask for the exchange's time again and again."""
         while True:
-            try:
-                async with self._clock_lock:
-                    await self._learn_clock(link)
-            except (NoAnswer, ConnectionLost):
-                return  # a link that does not answer the first question would not answer a poll
-            if self._link is None:
-                self._link = link
-                self._connected.set()
-                self.first_attempt_over.set()
-                offset = self.clock.offset_seconds
-                log.info(
-                    "connected",
-                    endpoint=self.endpoint.label,
-                    clock_offset_seconds=None if offset is None else round(offset, 3),
-                )
             await asyncio.sleep(self._timing.clock_interval)
+            with contextlib.suppress(BinanceError):  # no answer: polls find out what it means
+                await self.resync_clock(self.clock.monotonic())
 
     async def _learn_clock(self, link: Link) -> None:
         self._clock_asked_at = self.clock.monotonic()
@@ -212,15 +262,14 @@ class Connection:
             retry_at_ms = None if after is None else self.clock.milliseconds + int(after * 1000)
             self._queries.pause(PAUSES[refusal.status], retry_at_ms, sent_at, refusal.words)
         words = refusal.words + name_environment_proxy(self.endpoint)
-        delay = self._lost(refusal.loss, words, advise_on(refusal))
+        self._lost(refusal.loss, words, advise_on(refusal))
+        delay = self._backoff.next_seconds()
         return max(delay, self._timing.forbidden) if refusal.status in {403, 451} else delay
 
-    def _lost(self, loss: Loss, words: str, advice: str = "") -> float:
+    def _lost(self, loss: Loss, words: str, advice: str = "") -> None:
         self.disconnections[loss] += 1
         self._why_not, self._advice = words, advice
-        delay = self._backoff.next_seconds()
         log.warning("no connection", endpoint=self.endpoint.label, reason=loss.value, error=words)
-        return delay
 
     def _usable_link(self) -> Link:
         if self._link is None and self._saving_for_dial:

@@ -53,6 +53,8 @@ class Timing:
     """A connection's delays in seconds; tests shorten them."""
 
     reconnect_grace: float = 2.0  # a poll waits this long for a connection that is just being redialled
+    # Replaced when this old, at random between the two: the exchange ends a connection after 24 hours.
+    rotate_between: tuple[float, float] = (22.5 * 3600, 23.5 * 3600)
     clock_interval: float = 600.0
     clock_timeout: float = 10.0
     silence: float = 60.0  # nothing arrived for this long despite requests: the link is dead

@@ -10,7 +10,7 @@ from websockets.exceptions import ConnectionClosed
 
 from exporter.binance.dialing import explain_loss, handshake_date_ms
 from exporter.binance.errors import ConnectionLost, DecodeError, Ignored, Loss, NoAnswer
-from exporter.binance.messages import Envelope, FrameKind, decode_envelope, find_id
+from exporter.binance.messages import Envelope, FrameKind, decode_envelope, decode_event_name, find_id
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -35,6 +35,9 @@ class Link:
     ) -> None:
         self.opened_at = self.last_frame_at = monotonic()
         self.answered = False
+        self.shutdown_announced = asyncio.Event()
+        self.due: Loss | None = None  # why it is to be replaced: ROTATION or SHUTDOWN
+        self.retired = False  # nothing is sent over it any more
         self.handshake_date_ms = handshake_date_ms(socket)
         self._socket = socket
         self._ignore = ignore
@@ -77,6 +80,8 @@ class Link:
             if closed.sent is not None and closed.sent.code == 1009:
                 self._ignore(Ignored.OVERSIZED, None)
             loss, words = (Loss.SILENT, self._aborted) if self._aborted else explain_loss(closed)
+            if self.due is Loss.SHUTDOWN or (self.due and self.retired):
+                loss = self.due
             return loss, words
         finally:
             self._ended = words
@@ -88,6 +93,13 @@ class Link:
         """End the socket at once, without a close handshake that a dead peer would not answer."""
         self._aborted = why
         self._socket.transport.abort()
+
+    async def retire(self) -> None:
+        """Close the socket as soon as nothing is awaited over it any more; send nothing over it from now on."""
+        self.retired = True
+        while self._pending:  # each is over by a deadline of its own
+            await asyncio.wait(self._pending.values())
+        await self.close()
 
     async def close(self) -> None:
         """Close the socket in good order."""
@@ -109,6 +121,8 @@ class Link:
                 answer.set_exception(error)
             return
         if envelope.kind is FrameKind.EVENT:
+            if decode_event_name(envelope.event) == "serverShutdown":
+                self.shutdown_announced.set()
             self._ignore(Ignored.EVENT, envelope)
         elif envelope.id is None:
             self._ignore(Ignored.NULL_ID, envelope)
