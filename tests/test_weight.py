@@ -137,6 +137,7 @@ class TestYield:
         """A request that would bring the IP above 90 % waits for the next minute, spread over its first seconds."""
         host = Host(spread=0.5)
         host.now = 20.0
+        await host.ask(told())
         await host.ask(told(count))
         for _ in range(in_flight):
             await host.budget.acquire(5)
@@ -174,6 +175,7 @@ class TestYield:
         """A count that may be the last minute's is not taken for this one's, and the next count is."""
         host = Host()
         host.now = 59.0
+        await host.ask(told())
         await host.ask(told(2000))
         late = await host.budget.acquire(5)
         host.now = 61.0
@@ -217,6 +219,19 @@ class TestShare:
             await host.ask(weight=weight)
 
         assert [] == host.slept
+
+    @pytest.mark.parametrize(
+        ("before", "slept"), [(0, []), (1194, []), (1195, [42.5]), (10**9, [42.5]), (-5, []), (3, [])]
+    )
+    async def test_what_was_spent_before_the_start_may_be_its_own(self, before: int, slept: list[float]) -> None:
+        """Weight that the IP had spent before the first answer counts as own until the minute is over, then not."""
+        host = Host(spread=0.5)
+        host.now = 20.0
+        await host.ask(told(before))
+        await host.ask()
+        await host.budget.acquire(1)
+
+        assert slept == host.slept
 
     async def test_waiting_requests_share_the_window(self) -> None:
         """Requests that wait together go one window after the other, each as soon as its weight is free."""

@@ -80,6 +80,8 @@ class WeightBudget:
         self._spread = spread
         self._own: deque[tuple[float, int]] = deque()  # what was sent in the own window: (when, weight)
         self._own_weight = 0
+        # What the IP had spent in the minute of the first answer, besides what this program knows to be its own.
+        self._inherited: tuple[int, int] | None = None
         self._in_flight = 0
         self._count = 0  # the IP's, as of the last answer
         self._count_minute = -1
@@ -135,6 +137,10 @@ class WeightBudget:
             return
         if told.limit in _CREDIBLE_LIMITS:
             self.limit = told.limit
+        if self._inherited is None:
+            # A run of this program that has just ended may have spent it: restarted in a loop, each run would
+            # otherwise spend the share anew.
+            self._inherited = (reservation.minute, max(told.count - self._own_weight, 0))
         # An answer that arrives in another minute than it was asked in may count either of them.
         if reservation.minute == self._minute and told.count >= 0:
             newer = self._count_minute != reservation.minute
@@ -152,12 +158,15 @@ class WeightBudget:
 
     def _seconds_to_wait(self, weight: int) -> float:
         limit = self.limit or _ASSUMED_LIMIT
-        if (self.used or 0) + self._in_flight + weight > limit * _YIELD_ABOVE:
+        allowance = max(self.share * limit, _LEAST_ALLOWANCE)
+        minute, inherited = self._inherited or (-1, 0)
+        heirs_wait = minute == self._minute and self._own_weight + inherited + weight > allowance
+        if heirs_wait or (self.used or 0) + self._in_flight + weight > limit * _YIELD_ABOVE:
             return 60 - self._clock.seconds % 60 + self._spread() * _SPREAD_SECONDS
         now = free_at = self._clock.monotonic()
         while self._own and self._own[0][0] <= now - _OWN_WINDOW_SECONDS:
             self._own_weight -= self._own.popleft()[1]
-        excess = self._own_weight + weight - max(self.share * limit, _LEAST_ALLOWANCE)
+        excess = self._own_weight + weight - allowance
         for sent_at, spent in self._own:
             if excess <= 0:
                 break
