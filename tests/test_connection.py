@@ -224,7 +224,7 @@ async def test_long_life_resets_the_backoff(exchange: SimulatedExchange) -> None
     [
         ('{"id": 999999, "status": 200, "result": {}}', Ignored.UNKNOWN_ID),
         ('{"id": null, "status": 401, "error": {"code": -2015, "msg": "Invalid API-key"}}', Ignored.NULL_ID),
-        ('{"event": {"e": "serverShutdown", "E": 1}}', Ignored.EVENT),
+        ('{"event": {"e": "somethingNew", "E": 1}}', Ignored.EVENT),
         (b"\x00\x01", Ignored.BINARY),
         ("{nonsense", Ignored.GARBAGE),
         ("[" * 100_000, Ignored.GARBAGE),
