@@ -22,6 +22,7 @@ from exporter.metrics import reference
 from exporter.report import as_json, as_text
 from exporter.service import Service, WebSettings
 from exporter.simulator.demo import demo_exchange, write_configuration
+from exporter.simulator.named import FAULTS
 from exporter.threads import DaemonThreads
 from exporter.web.server import ListenError
 
@@ -110,12 +111,16 @@ def _demo(flags: Namespace) -> int:
 def _simulate(flags: Namespace) -> int:
     async def simulate(stop: asyncio.Event) -> int:
         exchange = demo_exchange(flags.seed, speed=flags.speed)
+        for name in flags.fault:
+            FAULTS[name].switch(exchange)
         await exchange.start(flags.listen_address.host or "0.0.0.0", flags.listen_address.port)  # noqa: S104 - asked for
         try:
             with tempfile.TemporaryDirectory(prefix="binance-futures-exporter-") as temporary:
                 directory = flags.config_dir or Path(temporary)
                 path = write_configuration(exchange.url, exchange.accounts.values(), directory)
                 _say(f"the simulated exchange is at {exchange.url}")
+                for name in flags.fault:
+                    _say(f"fault {name}: {FAULTS[name].help}")
                 _say(f"to ask it: binance-futures-exporter --config.file {path}")
                 await stop.wait()
         finally:

@@ -13,6 +13,7 @@ import exporter
 from exporter.config import parse_duration
 from exporter.log import FORMATS, LEVELS
 from exporter.service import DEFAULT_ADDRESS
+from exporter.simulator.named import FAULTS
 from exporter.web.server import ListenAddress
 
 if TYPE_CHECKING:
@@ -99,6 +100,12 @@ def _speed(text: str) -> float:
     return speed
 
 
+def _fault(text: str) -> str:
+    if text not in FAULTS:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a fault; there are: {', '.join(FAULTS)}")
+    return text
+
+
 def _readable(read: Callable[[str], _Value], text: str) -> _Value:
     try:
         return read(text)
@@ -177,6 +184,14 @@ FLAGS: Final[dict[str, tuple[Flag, ...]]] = {
             shown_default="a directory that is removed at the end",
             value="DIRECTORY",
         ),
+        Flag(
+            "--fault",
+            "what is wrong with the exchange, by name; repeatable (in the variable: commas)",
+            _fault,
+            default=(),
+            value="NAME",
+            repeatable=True,
+        ),
         *_MARKET,
         *_LOG,
     ),
@@ -216,11 +231,13 @@ class _Formatter(argparse.RawDescriptionHelpFormatter):
 
 def _parser(command: str) -> _Parser:
     commands = "\n".join(f"  {name:10}{what}" for name, what in COMMANDS.items())
+    faults = "\n".join(f"  {name:19}{fault.help}" for name, fault in FAULTS.items())
+    variables = f"Every flag can be set by a variable: {FLAGS[command][-1].variable}\nfor {FLAGS[command][-1].name}."
     parser = _Parser(
         prog=PROGRAM if command == "run" else f"{PROGRAM} {command}",
         usage=f"{PROGRAM} {'[COMMAND]' if command == 'run' else command} [flags]",
         description=f"commands:\n{commands}" if command == "run" else COMMANDS[command],
-        epilog=f"Every flag can be set by a variable: {FLAGS[command][-1].variable}\nfor {FLAGS[command][-1].name}.",
+        epilog=f"faults:\n{faults}\n\n{variables}" if command == "simulate" else variables,
         argument_default=argparse.SUPPRESS,
         add_help=False,
         allow_abbrev=False,

@@ -298,6 +298,30 @@ def test_simulate_cleans_up(tmp_path: Path) -> None:
     assert not path.parent.exists()
 
 
+def test_simulate_with_faults(tmp_path: Path) -> None:
+    """Faults asked for are said, and on from the start: a client is told of them."""
+    faults = ("--fault", "position-gone", "--fault", "handshake-451")
+    with started(tmp_path, "simulate", "--listen-address", "127.0.0.1:0", *faults) as exchange:
+        url = exchange.found(r"exchange is at (ws://\S+)\n")
+        exchange.found(r"(--config\.file)")
+        with httpx.Client(trust_env=False, timeout=DEADLINE_SECONDS) as client:
+            answer = client.get(url.replace("ws:", "http:"))
+        code = exchange.end(signal.SIGTERM)
+
+    assert (451, 0) == (answer.status_code, code)
+    assert f"{PROGRAM}: fault position-gone: v2/account.position is gone: 404, code -5000\n" in exchange.said
+    assert f"{PROGRAM}: fault handshake-451: new connections are refused with 451\n" in exchange.said
+
+
+def test_unknown_fault(capsys: pytest.CaptureFixture[str]) -> None:
+    """A fault that there is not is a wrong call, which is told what there is."""
+    code = run(["simulate", "--fault", "nonsense"])
+    said = capsys.readouterr()
+
+    assert (2, "") == (code, said.out)
+    assert "'nonsense' is not a fault; there are: handshake-403, " in said.err
+
+
 def test_run_without_an_exchange(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """An exchange that cannot be reached ends nothing: the program serves, says that nothing is up, and stops."""
     monkeypatch.setenv("BINANCE_API_KEY", API_KEY)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 
 import exporter
 from exporter.flags import COMMANDS, FLAGS, PROGRAM, Flag, Usage, parse
+from exporter.simulator.named import FAULTS
 from exporter.web.server import ListenAddress
 
 # Each flag with a text, the value it stands for, and another text.
@@ -25,6 +27,7 @@ EXAMPLES: dict[str, tuple[str, Any, str]] = {
     "--speed": ("2.5", 2.5, "3"),
     "--seed": ("-7", -7, "8"),
     "--listen-address": ("localhost:0", ListenAddress("localhost", 0), ":9"),
+    "--fault": ("silent", ["silent"], "banned,shutdown"),
     "--output": ("json", "json", "text"),
     "--format": ("json", "json", "markdown"),
 }
@@ -41,6 +44,7 @@ DEFAULTS: dict[str, Any] = {
     "--speed": 1.0,
     "--seed": None,
     "--listen-address": ListenAddress("127.0.0.1", 10428),
+    "--fault": (),
 }
 DEFAULTS_OF: dict[tuple[str, str], Any] = {
     ("check", "--log.level"): "error",
@@ -122,6 +126,29 @@ def test_listen_address_is_repeatable() -> None:
     assert addresses == by_variable.web_listen_address
 
 
+def test_fault_is_repeatable() -> None:
+    """Several faults are several flags, or one variable with commas."""
+    _, by_flags = parse(["simulate", "--fault", "shutdown", "--fault=clock-ahead"], {})
+    _, by_variable = parse(["simulate"], {"BINANCE_FUTURES_EXPORTER_FAULT": "shutdown, clock-ahead"})
+
+    assert ["shutdown", "clock-ahead"] == by_flags.fault
+    assert ["shutdown", "clock-ahead"] == by_variable.fault
+
+
+def test_help_tells_every_fault() -> None:
+    """The help of `simulate`, and no other, names every fault and what it does."""
+    texts = {}
+    for command in COMMANDS:
+        with pytest.raises(Usage) as caught:
+            parse([command, "--help"], {})
+        texts[command] = str(caught.value)
+
+    for name, fault in FAULTS.items():
+        assert ["simulate"] == [
+            command for command, text in texts.items() if re.search(rf"\n  {name} +{re.escape(fault.help)}\n", text)
+        ]
+
+
 NO_ADDRESS = "is not an address: write host:port, [IPv6]:port or :port"
 WRONG = [
     ("run", "--web.listen-address", "localhost", f"'localhost' {NO_ADDRESS}"),
@@ -145,6 +172,10 @@ WRONG = [
     *(
         ("simulate", "--speed", text, f"{text!r} is not a number above 0 and up to 10000")
         for text in ("0", "-1", "nan", "inf", "10001")
+    ),
+    *(
+        ("simulate", "--fault", text, f"{text!r} is not a fault; there are: {', '.join(FAULTS)}")
+        for text in ("nonsense", "Silent", "demo")
     ),
     ("demo", "--seed", "x", "invalid int value: 'x'"),
     ("run", "--log.level", "loud", "invalid choice: 'loud' (choose from 'debug', 'info', 'warning', 'error')"),

@@ -28,6 +28,11 @@ def account() -> SimulatedAccount:
     return SimulatedAccount("main")
 
 
+def port_of(exchange: SimulatedExchange) -> int:
+    """Tell where an exchange listens."""
+    return int(exchange.url.split(":")[2].split("/")[0])
+
+
 async def test_skewed_clock_refuses_and_tells_its_time(account: SimulatedAccount, clock: Clock) -> None:
     """An exchange whose clock is behind refuses requests of now, and session.status tells why."""
     async with exchange_of(account, clock=clock) as (exchange, client):
@@ -147,6 +152,58 @@ async def test_answers_to_all_accounts_are_replaced(account: SimulatedAccount, c
     assert answer == {"id": 1, "239999": "maintenance"}
 
 
+async def test_switches_are_undone_in_any_order(account: SimulatedAccount, clock: Clock) -> None:
+    """The last of several settings holds, and closing an earlier one changes nothing."""
+    async with SimulatedExchange([account], clock=clock) as exchange:
+        first, second = exchange.skew_clock(5), exchange.skew_clock(7)
+        told = [exchange.server_time() - clock.now]
+        first.close()
+        told.append(exchange.server_time() - clock.now)
+        second.close()
+        told.append(exchange.server_time() - clock.now)
+
+    assert told == [7, 7, 0]
+
+
+async def test_shared_weight_is_spent_every_minute(account: SimulatedAccount, clock: Clock) -> None:
+    """Another program's weight counts from the begin of every minute, and the limit can change."""
+    async with exchange_of(account, clock=clock) as (exchange, client):
+        with exchange.share_weight(1000), exchange.change_weight_limit(1200):
+            spent = [exchange.spent_weight()]
+            clock.now += 60
+            (limit,) = (await client.ask("session.status"))["rateLimits"]
+            spent.append(exchange.spent_weight())
+        clock.now += 60
+        spent.append(exchange.spent_weight())
+
+    assert spent == [1005, 1002, 0]
+    assert (limit["limit"], limit["count"]) == (1200, 1002)
+    assert exchange.weight.limit == 2400
+
+
+@pytest.mark.parametrize(("data", "text"), [(True, False), (False, True), (None, None)])
+async def test_ban_is_told_as_wanted(
+    account: SimulatedAccount, clock: Clock, *, data: bool | None, text: bool | None
+) -> None:
+    """The end of a ban is in the data or in the text, or as the exchange tells it otherwise."""
+    async with exchange_of(account, clock=clock, ban_text=False) as (exchange, client):
+        with exchange.ban(60, data=data, text=text):
+            refused = (await client.ask("session.status"))["error"]
+
+    assert ("data" in refused) is (data is not False)
+    assert ("banned until" in refused["msg"]) is (text is True)
+
+
+async def test_revoked_key_is_restored(account: SimulatedAccount, clock: Clock) -> None:
+    """A key is refused for as long as it is revoked."""
+    async with exchange_of(account, clock=clock) as (exchange, client):
+        with exchange.revoke("main"):
+            refused = await client.signed(account, STATUS)
+        granted = await client.signed(account, STATUS)
+
+    assert (refused["error"]["code"], granted["status"]) == (-2015, 200)
+
+
 async def test_stopping_leaves_nothing_behind(account: SimulatedAccount, clock: Clock) -> None:
     """Stopping waits for no delayed answer, no silent client and no handshake, and ends every task."""
     before = asyncio.all_tasks()
@@ -154,7 +211,8 @@ async def test_stopping_leaves_nothing_behind(account: SimulatedAccount, clock: 
     await exchange.stop()
     await exchange.start()
     exchange.delay_answers(3600)
-    port = int(exchange.url.split(":")[2].split("/")[0])
+    exchange.repeat(3600, exchange.drop_connections)
+    port = port_of(exchange)
     _, silent = await asyncio.open_connection("127.0.0.1", port)
     async with connect(exchange.url) as connection:
         await connection.send('{"id": 1, "method": "session.status"}')

@@ -2,9 +2,10 @@
 
 from exporter.simulator.books import SimulatedAccount
 from exporter.simulator.demo import demo_exchange, write_configuration
+from exporter.simulator.desk import Received
 from exporter.simulator.keys import Key, KeyType, new_key
 from exporter.simulator.market import Market
-from exporter.simulator.server import Received, SimulatedExchange
+from exporter.simulator.server import SimulatedExchange
 from exporter.simulator.story import Story, demo_accounts
 
 __all__ = [

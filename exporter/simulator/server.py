@@ -3,33 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-import json
-import re
 import time
-from collections import deque
-from contextlib import suppress
-from decimal import Decimal
+from contextlib import ExitStack, suppress
 from email.utils import formatdate
-from typing import TYPE_CHECKING, Any, NamedTuple, Self
+from typing import TYPE_CHECKING, Self
 from urllib.parse import parse_qs, urlsplit
 
 from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 
-from exporter.simulator.answers import account_balance, account_position, account_status, account_status_v1
+from exporter.simulator.desk import Desk
 from exporter.simulator.faults import Faults
-from exporter.simulator.gate import (
-    Gate,
-    RequestError,
-    Session,
-    SessionRevokedError,
-    method_and_params_of,
-    request_id_of,
-    weight_refusal,
-)
-from exporter.simulator.market import SYMBOLS
+from exporter.simulator.gate import Session
 from exporter.simulator.venue import Venue
 from exporter.simulator.weight import RequestWeight
+from exporter.simulator.wire import Connection
 
 if TYPE_CHECKING:
     import types
@@ -42,24 +30,8 @@ if TYPE_CHECKING:
     from exporter.simulator.story import Story
 
 PATH = "/ws-fapi/v1"
-WEIGHTS = {
-    "v2/account.status": 5,
-    "v2/account.balance": 5,
-    "v2/account.position": 5,
-    "account.status": 10,
-    "session.logon": 2,
-    "session.status": 2,
-    "session.logout": 2,
-}
 _HANDSHAKE_WEIGHT = 5
 _STOP_SECONDS = 0.5
-
-
-class Received(NamedTuple):
-    """A request as it arrived, without its signature."""
-
-    method: str
-    params: dict[str, Any]
 
 
 class SimulatedExchange(Faults):
@@ -94,15 +66,12 @@ class SimulatedExchange(Faults):
         ban_text: bool = True,
         padding_symbols: int = 0,
     ) -> None:
-        super().__init__(clock, RequestWeight(weight_limit, patience=patience, ban_seconds=ban_seconds))
+        weight = RequestWeight(weight_limit, patience=patience, ban_seconds=ban_seconds)
+        super().__init__(clock, weight, ban_data=ban_data, ban_text=ban_text)
         self._venue = Venue(accounts, seed=seed, clock=clock, speed=speed, story=story)
-        self._gate = Gate(self._venue.accounts.values())
-        self._ban_data = ban_data
-        self._ban_text = ban_text
-        self._padding_symbols = padding_symbols
+        self._desk = Desk(self._venue, self, padding_symbols)
         self._server: Server | None = None
-        self._delayed: set[asyncio.Task[None]] = set()
-        self.received: deque[Received] = deque(maxlen=10_000)
+        self.received = self._desk.received
         self.url = ""
 
     async def __aenter__(self) -> Self:
@@ -119,26 +88,21 @@ class SimulatedExchange(Faults):
 
     async def start(self, host: str = "127.0.0.1", port: int = 0) -> None:
         """Listen; `url` is known from then on."""
-        connections = self.connections
+        exchange = self
 
-        class Connection(ServerConnection):
-            """A connection that the exchange knows of before its handshake is over."""
+        class OurConnection(Connection):
+            """A connection of this exchange."""
 
-            def connection_made(self, transport: asyncio.BaseTransport) -> None:
-                connections.add(self)
-                super().connection_made(transport)
-
-            def connection_lost(self, exc: Exception | None) -> None:
-                connections.discard(self)
-                super().connection_lost(exc)
+            faults = exchange
 
         self._server = await serve(
             self._serve,
             host,
             port,
-            create_connection=Connection,
+            create_connection=OurConnection,
             process_request=self._open,
             process_response=self._date,
+            open_timeout=None,  # a client that waits for a silent handshake must not be told anything
             ping_interval=180,
             ping_timeout=600,
             close_timeout=_STOP_SECONDS,
@@ -153,9 +117,9 @@ class SimulatedExchange(Faults):
         if self._server is None:
             return
         server, self._server = self._server, None
-        for task in self._delayed:
+        for task in self._tasks:
             task.cancel()
-        await asyncio.gather(*self._delayed, return_exceptions=True)
+        await asyncio.gather(*self._tasks, return_exceptions=True)
         server.close()
         with suppress(TimeoutError):
             await asyncio.wait_for(server.wait_closed(), _STOP_SECONDS)
@@ -177,30 +141,31 @@ class SimulatedExchange(Faults):
         self._venue.advance()
         return self._venue.accounts[name]
 
-    def revoke(self, name: str) -> None:
+    def revoke(self, name: str) -> ExitStack:
         """Make an account's key invalid."""
         self._venue.accounts[name].active = False
+        undo = ExitStack()
+        undo.callback(self.restore, name)
+        return undo
 
     def restore(self, name: str) -> None:
         """Make an account's key valid again."""
         self._venue.accounts[name].active = True
 
-    def add_other_traffic(self, weight: int) -> None:
-        """Spend request weight as another program behind the same IP."""
-        self.weight.add(weight, self.server_time())
-
-    def spent_weight(self) -> int:
-        """Tell the request weight of the current minute, other programs' included."""
-        return self.weight.count(self.server_time())
-
     def _open(self, connection: ServerConnection, request: Request) -> Response | None:
-        now = self.server_time()
-        status: int = self.weight.charge(_HANDSHAKE_WEIGHT, now)
-        if self._handshake_status is not None:
-            return connection.respond(self._handshake_status, "refused\n")
+        status = self.charge(_HANDSHAKE_WEIGHT)
+        if (rejection := self.handshake_rejection()) is not None:
+            # Any number will do, also one that http.HTTPStatus does not know.
+            response = connection.respond(400, "refused\n")
+            response.status_code, headers = rejection
+            response.reason_phrase = "Refused"
+            response.headers.update(headers)
+            return response
         if status != 200:
             response = connection.respond(status, "too much request weight used\n")
-            response.headers["Retry-After"] = str(max(1, round(self.weight.retry_at(now) - now)))
+            if any(self.tells_ban()):
+                now = self.server_time()
+                response.headers["Retry-After"] = str(max(1, round(self.weight.retry_at(now) - now)))
             return response
         return None if urlsplit(request.path).path == PATH else connection.respond(404, "not found\n")
 
@@ -210,99 +175,31 @@ class SimulatedExchange(Faults):
         response.headers["Date"] = formatdate(self.server_time(), usegmt=True)
 
     async def _serve(self, connection: ServerConnection) -> None:
+        assert isinstance(connection, Connection)
         assert connection.request is not None
         query = parse_qs(urlsplit(connection.request.path).query)
-        session = Session(self._now_ms(), return_rate_limits=query.get("returnRateLimits") != ["false"])
+        session = Session(self._desk.now_ms(), return_rate_limits=query.get("returnRateLimits") != ["false"])
         ip = connection.remote_address[0]
         with suppress(ConnectionClosed):
+            await self.end_if_due(connection)
             async for message in connection:
-                frame = self._answer(message, session, ip)
-                if self._answers_lost:
-                    continue
-                if self._delay_seconds:
-                    task = asyncio.create_task(_send_later(connection, frame, self._delay_seconds))
-                    self._delayed.add(task)
-                    task.add_done_callback(self._delayed.discard)
+                answer, method, account = self._desk.answer(message, session, ip)
+                frames = self.frames_of(method, account, answer)
+                cut = self.is_cut(method, account)
+                if delay_seconds := self.delay_of(method, account):
+                    self._start(_send(connection, frames, cut=cut, delay_seconds=delay_seconds))
                 else:
-                    await connection.send(frame)
-
-    def _answer(self, message: str | bytes, session: Session, ip: str) -> str | bytes:
-        request_id: int | str | None = None
-        method = ""
-        params: dict[str, Any] = {}
-        try:
-            request = _decode(message)
-            request_id = request_id_of(request)
-            method, params = method_and_params_of(request)
-            signed = {name: value for name, value in params.items() if name != "signature"}
-            self.received.append(Received(method, signed))
-            self._charge(WEIGHTS.get(method, 1), ip)
-            answer = {"id": request_id, "status": 200, "result": self._result(method, params, session)}
-        except RequestError as refusal:
-            if isinstance(refusal, SessionRevokedError):
-                request_id = None
-            if not method:
-                # A frame that cannot be read costs its sender, too.
-                self.weight.add(1, self.server_time())
-            answer = {"id": request_id, "status": refusal.status, "error": refusal.error}
-        shown = params.get("returnRateLimits", session.return_rate_limits)
-        if shown not in (False, "false"):
-            answer["rateLimits"] = [self.weight.rate_limit(self.server_time())]
-        owner = self._gate.claimed(params, session)
-        replaced = self._replace(method, owner.name if owner else None, answer)
-        if isinstance(replaced, dict):
-            return json.dumps(replaced, ensure_ascii=False, separators=(",", ":"))
-        return replaced
-
-    def _result(self, method: str, params: dict[str, Any], session: Session) -> object:
-        if method not in WEIGHTS:
-            name = method if re.match(r"v\d+/", method) else f"v1/{method}"
-            raise RequestError(404, -5000, f"Method {name} is invalid")
-        if method == "session.logout":
-            session.log_out()
-        elif method == "session.logon":
-            session.log_on(self._gate.admit(params, session, self._now_ms()), self._now_ms())
-        if method.startswith("session."):
-            return {
-                "apiKey": session.account.api_key if session.account else None,
-                "authorizedSince": session.authorized_since_ms,
-                "connectedSince": session.connected_since_ms,
-                "returnRateLimits": session.return_rate_limits,
-                "serverTime": self._now_ms(),
-            }
-        account = self._gate.admit(params, session, self._now_ms())
-        self._venue.advance()
-        if method == "v2/account.status":
-            return account_status(account)
-        if method == "v2/account.balance":
-            return account_balance(account)
-        if method == "account.status":
-            return account_status_v1(account, self._padding_symbols)
-        symbol = params.get("symbol")
-        if symbol is not None and str(symbol) not in SYMBOLS:
-            raise RequestError(400, -1121, "Invalid symbol.")
-        return account_position(account, symbol)
-
-    def _charge(self, weight: int, ip: str) -> None:
-        now = self.server_time()
-        status = self.weight.charge(weight, now)
-        if status == 200:
-            return
-        raise weight_refusal(self.weight, now, ip, banned=status == 418, data=self._ban_data, text=self._ban_text)
-
-    def _now_ms(self) -> int:
-        return int(self.server_time() * 1000)
+                    await _send(connection, frames, cut=cut)
+                connection.taken += 1
+                await self.end_if_due(connection)
 
 
-def _decode(message: str | bytes) -> Any:
-    try:
-        # Numbers keep their digits: they are signed as they were written.
-        return json.loads(message, parse_float=Decimal)
-    except (ValueError, RecursionError) as error:
-        raise RequestError(400, -1135, "Invalid JSON request.") from error
-
-
-async def _send_later(connection: ServerConnection, frame: str | bytes, delay_seconds: float) -> None:
-    await asyncio.sleep(delay_seconds)
+async def _send(connection: Connection, frames: list[str | bytes], *, cut: bool, delay_seconds: float = 0.0) -> None:
+    if delay_seconds:
+        await asyncio.sleep(delay_seconds)
     with suppress(ConnectionClosed):
-        await connection.send(frame)
+        for frame in frames:
+            if cut:
+                connection.cut(frame)
+            else:
+                await connection.send(frame)

@@ -1,0 +1,146 @@
+"""Ways to alter an answer, for `replace_answer`: each takes an answer and returns what is sent in its place.
+
+A path leads from the top of an answer to a value, as in `id`, `rateLimits.0.limit`, `result.totalMarginBalance` or
+`result.positions.*.notional`; `*` is every row. Where an answer has no such place nothing is altered.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    Answer = dict[str, Any]
+    Frame = Answer | str | bytes
+    Replacement = Callable[[Answer], Frame | list[Frame]]
+
+_OVER_8_MIB = 8 * 2**20 + 1
+
+
+def encode(answer: Frame) -> str | bytes:
+    """Write an answer as the exchange does; what is a frame already stays as it is."""
+    if isinstance(answer, dict):
+        return json.dumps(answer, ensure_ascii=False, separators=(",", ":"))
+    return answer
+
+
+def error(status: object = None, **body: Any) -> Replacement:
+    """Refuse: a status, and what `error` holds (`code`, `msg`, `data`); what is not given is left out."""
+
+    def refuse(answer: Answer) -> Answer:
+        kept = {name: value for name, value in answer.items() if name in {"id", "rateLimits"}}
+        return kept | ({} if status is None else {"status": status}) | {"error": body}
+
+    return refuse
+
+
+def body(fields: Mapping[str, Any]) -> Replacement:
+    """Answer with the id and these fields alone."""
+    return lambda answer: {"id": answer["id"], **fields}
+
+
+def field(path: str, value: object) -> Replacement:
+    """Put a value in the place of another; a function is given the other and returns the value."""
+
+    def put(answer: Answer) -> Answer:
+        for holder, key in _places(answer, path):
+            holder[key] = value(holder[key]) if callable(value) else value
+        return answer
+
+    return put
+
+
+def without(path: str) -> Replacement:
+    """Leave a part out: a field, or a row."""
+
+    def leave_out(answer: Answer) -> Answer:
+        for holder, key in reversed(list(_places(answer, path))):
+            del holder[key]
+        return answer
+
+    return leave_out
+
+
+def row_twice(path: str) -> Replacement:
+    """List a row twice; the path leads to the row, as in `result.positions.0`."""
+
+    def repeat(answer: Answer) -> Answer:
+        for rows, number in reversed(list(_places(answer, path))):
+            rows.insert(number, rows[number])
+        return answer
+
+    return repeat
+
+
+def raw(*frames: str | bytes) -> Replacement:
+    """Send these frames instead: text, or binary for bytes; none of them loses the answer."""
+    return lambda _: list(frames)
+
+
+def accompanied(*frames: str | bytes) -> Replacement:
+    """Send frames that nobody asked for, then the answer."""
+    return lambda answer: [*frames, answer]
+
+
+def twice(answer: Answer) -> list[Frame]:
+    """Send the answer twice."""
+    return [answer, answer]
+
+
+def truncated(answer: Answer) -> Frame:
+    """Send the first half of the answer's text as a whole frame."""
+    text = encode(answer)
+    return text[: len(text) // 2]
+
+
+def binary(answer: Answer) -> Frame:
+    """Send the answer as a binary frame."""
+    return json.dumps(answer, ensure_ascii=False).encode()
+
+
+def padded(size_bytes: int = _OVER_8_MIB) -> Replacement:
+    """Make the answer at least so long, by a field that nobody knows."""
+    return lambda answer: answer | {"padding": "x" * size_bytes}
+
+
+def nested(depth: int = 100_000) -> Replacement:
+    """Make the result lists within lists."""
+    # As text: the encoder itself would give up.
+    return lambda answer: f'{{"id":{json.dumps(answer["id"])},"status":200,"result":{"[" * depth}{"]" * depth}}}'
+
+
+class InPairs:
+    """Hold an answer back until the next one, then send both: the later first, or each with the other's id."""
+
+    def __init__(self, *, swap_ids: bool = False) -> None:
+        self._swap_ids = swap_ids
+        self._held: Answer | None = None
+
+    def __call__(self, answer: Answer) -> list[Frame]:
+        """Return no answer or two."""
+        held, self._held = self._held, None
+        if held is None:
+            self._held = answer
+            return []
+        if self._swap_ids:
+            held["id"], answer["id"] = answer["id"], held["id"]
+        return [answer, held]
+
+
+def _places(answer: Answer, path: str) -> Iterator[tuple[Any, Any]]:
+    *steps, last = path.split(".")
+    holders: list[Any] = [answer]
+    for step in steps:
+        holders = [holder[key] for holder in holders for key in _keys(holder, step)]
+    for holder in holders:
+        for key in _keys(holder, last):
+            yield holder, key
+
+
+def _keys(holder: Any, step: str) -> list[Any]:
+    if isinstance(holder, list):
+        numbers = range(len(holder))
+        return list(numbers) if step == "*" else [number for number in numbers if str(number) == step]
+    return [step] if isinstance(holder, dict) and step in holder else []
