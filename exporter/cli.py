@@ -17,6 +17,7 @@ import exporter
 from exporter import config as configuration
 from exporter import log as logging
 from exporter.check import check
+from exporter.config.shards import Shard
 from exporter.flags import Usage, parse
 from exporter.metrics import reference
 from exporter.report import as_json, as_text
@@ -66,13 +67,21 @@ def run(argv: Sequence[str]) -> int:
 
 
 def _run(flags: Namespace) -> int:
-    config = configuration.load(flags.config_file, os.environ)
+    shard = Shard(flags.shard, flags.total_shards)
+    if shard.index >= shard.total:
+        what = f"{shard.index} is not below --total-shards {shard.total}: shards count from 0"
+        raise configuration.ConfigError(configuration.Fault("--shard", what))
+
+    def load() -> Config:
+        return shard.part_of(configuration.load(flags.config_file, os.environ))
+
+    config = load()
     for warning in config.warnings:
         log.warning("configuration", warning=warning)
     if flags.config_check:
         _say(f"the configuration is good: {len(config.accounts)} account(s)")
         return _DONE
-    return asyncio.run(_until_signal(lambda stop: _serve(config, flags, stop)))
+    return asyncio.run(_until_signal(lambda stop: _serve(config, flags, stop, load)))
 
 
 def _check(flags: Namespace) -> int:
@@ -154,17 +163,27 @@ async def _until_signal(work: Callable[[asyncio.Event], Coroutine[None, None, in
     return await _unhurried(work(stop))
 
 
-async def _serve(config: Config, flags: Namespace, stop: asyncio.Event) -> int:
+async def _serve(
+    config: Config, flags: Namespace, stop: asyncio.Event, load: Callable[[], Config] | None = None
+) -> int:
     web = WebSettings(
         addresses=tuple(flags.web_listen_address),
         telemetry_path=flags.web_telemetry_path,
         process_metrics=not flags.web_disable_exporter_metrics,
     )
-    service = Service(config, web)
+    service = Service(config, web, load=load)
     urls = service.bind()
     log.info("started", version=exporter.__version__, accounts=len(config.accounts))
     for url in urls:
         log.info("listening", metrics=url + flags.web_telemetry_path)
+    if load is not None:
+        reloads: set[asyncio.Task[str]] = set()  # the loop itself holds tasks weakly
+
+        def reload() -> None:
+            reloads.add(task := asyncio.create_task(service.reload()))
+            task.add_done_callback(reloads.discard)
+
+        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, reload)
     await service.run(stop)
     log.info("stopped")
     return _DONE

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar
 
 import exporter
 from exporter.config import parse_duration
+from exporter.config.shards import shard_index
 from exporter.log import FORMATS, LEVELS
 from exporter.service import DEFAULT_ADDRESS
 from exporter.simulator.named import FAULTS
@@ -106,6 +107,16 @@ def _fault(text: str) -> str:
     return text
 
 
+def _shard(text: str) -> int:
+    return _readable(shard_index, text)
+
+
+def _total_shards(text: str) -> int:
+    if not re.fullmatch(r"[1-9]\d{0,5}", text, re.ASCII):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1")
+    return int(text)
+
+
 def _readable(read: Callable[[str], _Value], text: str) -> _Value:
     try:
         return read(text)
@@ -152,6 +163,15 @@ FLAGS: Final[dict[str, tuple[Flag, ...]]] = {
     "run": (
         _CONFIG_FILE,
         Flag("--config.check", "check the configuration and its key files, then exit", None, default=False),
+        Flag(
+            "--shard",
+            "which of the shards this is, from 0, or a pod's name that ends in it",
+            _shard,
+            0,
+            "0",
+            value="NUMBER",
+        ),
+        Flag("--total-shards", "how many processes share the accounts", _total_shards, 1, "1", value="NUMBER"),
         *_WEB,
         *_LOG,
     ),

@@ -1,9 +1,14 @@
-"""Configuration -> connections and pollers: one connection, clock and budget an endpoint, one poller an account."""
+"""Configuration -> connections and pollers: one connection, clock and budget an endpoint, one poller an account.
+
+A fleet can be given a new configuration while it runs: what has not changed does not notice.
+"""
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
 
 from exporter.account.optional import OptionalMethods
 from exporter.account.poller import Poller, poll_weight
@@ -13,20 +18,146 @@ from exporter.binance.connection import Connection
 from exporter.binance.weight import WeightBudget
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Coroutine
 
     from exporter.account.snapshot import AccountSnapshot
+    from exporter.account.state import AccountSettings
     from exporter.binance.dialing import Endpoint, Timing
     from exporter.config import Config
 
 
 @dataclass(frozen=True, slots=True)
-class Wired:
-    """Connections with the pollers that use them, not running yet; accounts in the configuration's order."""
+class Changes:
+    """The accounts that a new configuration added, changed and removed, by name."""
 
-    states: tuple[AccountState, ...]
-    connections: tuple[Connection, ...]
-    pollers: tuple[Poller, ...]  # those of one endpoint stand together
+    added: tuple[str, ...] = ()
+    changed: tuple[str, ...] = ()
+    removed: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class _Shared:
+    """What the accounts of one endpoint share."""
+
+    connection: Connection
+    optional: OptionalMethods
+
+
+class Fleet:
+    """All that polls: give it a configuration by `apply`, also again and again; make and use it in the event loop.
+
+    Args:
+        publish: called with every good snapshot.
+        poll_over: called after every due poll, however it ended.
+        timing: the connections' delays, where not the usual ones.
+    """
+
+    def __init__(
+        self,
+        publish: Callable[[AccountState, AccountSnapshot], None],
+        poll_over: Callable[[], None],
+        timing: Timing | None = None,
+    ) -> None:
+        self._publish = publish
+        self._poll_over = poll_over
+        self._timing = timing
+        self._pollers: dict[str, Poller] = {}  # by account, in the configuration's order
+        self._endpoints: dict[Endpoint, _Shared] = {}
+        self._tasks: dict[Poller | Connection, asyncio.Task[Any]] = {}
+        self._running = False
+        self._fault: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    @property
+    def pollers(self) -> tuple[Poller, ...]:
+        """The pollers, in the configuration's order."""
+        return tuple(self._pollers.values())
+
+    @property
+    def states(self) -> tuple[AccountState, ...]:
+        """What is known of the accounts, in the configuration's order."""
+        return tuple(poller.state for poller in self._pollers.values())
+
+    @property
+    def connections(self) -> tuple[Connection, ...]:
+        """The connections, in the order of the endpoints' first accounts."""
+        return tuple(shared.connection for shared in self._endpoints.values())
+
+    def apply(self, config: Config) -> Changes:
+        """Poll what `config` says, from now on; accounts with equal settings go on undisturbed."""
+        before, share = self._pollers, config.weight_share
+        kept = {s.name for s in config.accounts if s.name in before and before[s.name].state.settings == s}
+        for name in before.keys() - kept:
+            self._end(before[name])
+        groups: dict[Endpoint, list[AccountSettings]] = {}
+        for settings in config.accounts:
+            groups.setdefault(settings.endpoint, []).append(settings)
+        for endpoint in self._endpoints.keys() - groups.keys():
+            self._end(self._endpoints[endpoint].connection)
+        known = self._endpoints
+        self._endpoints = {endpoint: known.get(endpoint) or self._share(endpoint, share) for endpoint in groups}
+        pollers = {name: before[name] for name in kept}
+        for endpoint, group in groups.items():
+            shared = self._endpoints[endpoint]
+            budget = shared.connection.budget
+            budget.share = share
+            budget.plan((poll_weight(settings), settings.interval_seconds) for settings in group)
+            new = [settings for settings in group if settings.name not in kept]
+            phases = _free_phases([pollers[s.name].phase for s in group if s.name in kept], len(new))
+            for settings, phase in zip(new, phases, strict=True):
+                pollers[settings.name] = self._poller(settings, shared, phase)
+        self._pollers = {settings.name: pollers[settings.name] for settings in config.accounts}
+        if self._running:
+            self._start()
+        names = self._pollers.keys()
+        return Changes(
+            added=tuple(name for name in names if name not in before),
+            changed=tuple(name for name in names if name in before and name not in kept),
+            removed=tuple(name for name in before if name not in names),
+        )
+
+    async def run(self) -> None:
+        """Poll until cancelled.
+
+        Raises:
+            Exception: a fault of this program ended a task; none ends by itself.
+        """
+        self._running = True
+        self._start()
+        try:
+            await self._fault
+        finally:
+            self._running = False
+            tasks = list(self._tasks.values())
+            for worker in list(self._tasks):
+                self._end(worker)
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _share(self, endpoint: Endpoint, weight_share: float) -> _Shared:
+        clock = ExchangeClock()
+        connection = Connection(endpoint, WeightBudget(weight_share, clock), clock, self._timing)
+        return _Shared(connection, OptionalMethods(connection))
+
+    def _poller(self, settings: AccountSettings, shared: _Shared, phase: float) -> Poller:
+        state = AccountState(settings)
+        return Poller(state, shared.connection, shared.optional, self._publish, self._poll_over, phase)
+
+    def _start(self) -> None:
+        """Start what does not run yet."""
+        workers: tuple[Poller | Connection, ...] = (*self.connections, *self._pollers.values())
+        for worker in workers:
+            if worker not in self._tasks:
+                self._tasks[worker] = asyncio.create_task(self._guard(worker.run()))
+
+    def _end(self, worker: Poller | Connection) -> None:
+        if task := self._tasks.pop(worker, None):
+            task.cancel()
+
+    async def _guard(self, work: Coroutine[Any, Any, Any]) -> None:
+        try:
+            await work
+        except Exception as fault:  # noqa: BLE001 - it goes on to whoever runs the fleet
+            if not self._fault.done():
+                self._fault.set_exception(fault)
 
 
 def wire(
@@ -34,30 +165,20 @@ def wire(
     publish: Callable[[AccountState, AccountSnapshot], None],
     poll_over: Callable[[], None],
     timing: Timing | None = None,
-) -> Wired:
-    """Make what polls the configured accounts; call it inside the event loop.
+) -> Fleet:
+    """Make a fleet for `config` that does not run yet; the other arguments are the fleet's."""
+    fleet = Fleet(publish, poll_over, timing)
+    fleet.apply(config)
+    return fleet
 
-    Args:
-        config: what to poll.
-        publish: called with every good snapshot.
-        poll_over: called after every due poll, however it ended.
-        timing: the connections' delays, where not the usual ones.
-    """
-    states = tuple(AccountState(settings) for settings in config.accounts)
-    groups: dict[Endpoint, list[AccountState]] = {}
-    for state in states:
-        groups.setdefault(state.settings.endpoint, []).append(state)
-    connections, pollers = [], []
-    for endpoint, group in groups.items():
-        clock = ExchangeClock()
-        budget = WeightBudget(config.weight_share, clock)
-        budget.plan((poll_weight(state.settings), state.settings.interval_seconds) for state in group)
-        connection = Connection(endpoint, budget, clock, timing)
-        connections.append(connection)
-        optional = OptionalMethods(connection)
-        # Accounts are spread evenly over the interval.
-        pollers += [
-            Poller(state, connection, optional, publish, poll_over, place / len(group))
-            for place, state in enumerate(group)
-        ]
-    return Wired(states, tuple(connections), tuple(pollers))
+
+def _free_phases(taken: list[float], count: int) -> list[float]:
+    """Return `count` places on an endpoint's grid, 0 <= place < 1, as far from each other and those taken as can be."""
+    if not taken:
+        return [place / count for place in range(count)]
+    phases: list[float] = []
+    for _ in range(count):
+        around = sorted([*taken, *phases])
+        gap, start = max((after - before, before) for before, after in pairwise([*around, around[0] + 1]))
+        phases.append((start + gap / 2) % 1)
+    return phases

@@ -403,7 +403,7 @@ async def test_first_round_is_soon_over(exchange: SimulatedExchange, monkeypatch
 
     async with connected(exchange.url) as connection:
         polled = Polled(exchange, connection, interval_seconds=3600.0, asset_mode=AssetMode.SINGLE)
-        polled.poller._phase = 0.5
+        polled.poller.phase = 0.5
         monkeypatch.setattr("exporter.account.poller.asyncio.sleep", sleep)
         with pytest.raises(asyncio.CancelledError):
             await polled.poller.run()
@@ -428,7 +428,7 @@ async def test_next_point_of_the_grid(
     """The next due poll is the grid's first point after now."""
     async with connected(exchange.url) as connection:
         poller = Polled(exchange, connection, interval_seconds=interval).poller
-    poller._phase = phase
+    poller.phase = phase
     poller._monotonic = lambda: now
 
     assert expected == pytest.approx(poller._next_due(0.0, now))

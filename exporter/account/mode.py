@@ -26,7 +26,7 @@ from exporter.binance.messages import WEIGHT, Method, decode_multi_assets
 
 if TYPE_CHECKING:
     from exporter.account.optional import OptionalMethods
-    from exporter.account.state import AccountSettings
+    from exporter.account.state import AccountState
     from exporter.binance.connection import Connection
     from exporter.binance.messages import AccountStatus
 
@@ -40,13 +40,13 @@ class ModeFinder:
     """Finds one account's asset mode.
 
     Args:
-        settings: the account's.
+        state: the account's; read for its settings, whose credentials may change.
         connection: the endpoint's.
         optional: what the endpoint still offers.
     """
 
-    def __init__(self, settings: AccountSettings, connection: Connection, optional: OptionalMethods) -> None:
-        self._settings = settings
+    def __init__(self, state: AccountState, connection: Connection, optional: OptionalMethods) -> None:
+        self._state = state
         self._connection = connection
         self._optional = optional
         self._monotonic = connection.clock.monotonic
@@ -59,13 +59,13 @@ class ModeFinder:
 
     async def prepare(self, deadline: float) -> None:
         """Ask, where it is time to, before the figures are: so that they are no older than they must be."""
-        if not self._settings.asset_mode and self._monotonic() - self._asked_at >= ASK_AGAIN_SECONDS:
+        if not self._state.settings.asset_mode and self._monotonic() - self._asked_at >= ASK_AGAIN_SECONDS:
             await self._ask(deadline)
 
     async def find(self, status: AccountStatus, deadline: float) -> AssetMode:
         """Return the mode that `status` is to be read in."""
-        if self._settings.asset_mode:
-            return self._settings.asset_mode
+        if self._state.settings.asset_mode:
+            return self._state.settings.asset_mode
         if proves_single(status):
             if self._told is AssetMode.MULTI:  # disproved
                 self._told, self._asked_at = None, float("-inf")
@@ -112,9 +112,9 @@ class ModeFinder:
     async def _ask_once(self, deadline: float) -> None:
         answer = await self._connection.request(
             _METHOD,
-            self._settings.credentials,
-            recv_window_ms=self._settings.recv_window_ms,
-            timeout_seconds=self._settings.request_timeout_seconds,
+            self._state.settings.credentials,
+            recv_window_ms=self._state.settings.recv_window_ms,
+            timeout_seconds=self._state.settings.request_timeout_seconds,
             deadline=deadline,
         )
         self._told = AssetMode.MULTI if decode_multi_assets(answer.result) else AssetMode.SINGLE
@@ -128,7 +128,7 @@ class ModeFinder:
             if self._optional.gone(_METHOD):
                 log.warning("asset modes are told from the figures", endpoint=self._connection.endpoint.label)
             return
-        log.debug("asset mode not told", account=self._settings.name, error=str(error))
+        log.debug("asset mode not told", account=self._state.settings.name, error=str(error))
         if isinstance(error, NotSent | NoAnswer | ConnectionLost):
             # Nothing was said of it: ask again with the next poll, but not for ever, for it is dear.
             self._unanswered += 1

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final, NoReturn
 
 import structlog
@@ -29,6 +30,7 @@ from exporter.binance.errors import (
     is_method_gone,
 )
 from exporter.binance.messages import WEIGHT, Method, decode_account_status, decode_position_risk
+from exporter.binance.signing import KeyFault
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -78,12 +80,12 @@ class Poller:
         self.state = state
         self._connection = connection
         self._optional = optional
-        self._mode = ModeFinder(state.settings, connection, optional)
+        self._mode = ModeFinder(state, connection, optional)
         self._warned_of: set[str] = set()  # symbols whose margin asset is unknown
         self._monotonic = connection.clock.monotonic
         self._publish = publish
         self._poll_over = poll_over
-        self._phase = phase
+        self.phase = phase
         self._retries = 0
         self._held_until = float("-inf")  # due polls before are not sent, for the reason of the last failure
         self._logged: tuple[Reason, str] | None = None  # the failure that the log has last told of
@@ -92,23 +94,24 @@ class Poller:
     async def run(self) -> NoReturn:
         """Poll on the grid until cancelled; no failure ends it."""
         await self._connection.first_attempt_over.wait()
-        origin = self._monotonic()
+        began, origin = self._monotonic(), self._connection.first_attempt_over_at
         self.state.stretch(self._connection.budget.stretch)
         # The first round is over soon also where the interval is long; the next one comes on the grid, an interval
         # after the account's first point there.
-        due = origin + self._phase * min(self.state.interval_seconds, _FIRST_ROUND_SECONDS)
+        due = began + self.phase * min(self.state.interval_seconds, _FIRST_ROUND_SECONDS)
         while True:
             await asyncio.sleep(due - self._monotonic())
             self.state.stretch(self._connection.budget.stretch)
             await self.poll(due + self.state.interval_seconds)
-            due = self._next_due(origin, max(due, origin + self._phase * self.state.interval_seconds))
+            due = self._next_due(origin, max(due, began + self.phase * self.state.interval_seconds))
 
     async def poll(self, deadline: float) -> None:
         """Do one due poll, over by `deadline` (monotonic seconds), and write down how it ended."""
         self.state.polls += 1
         try:
-            if self._monotonic() < self._held_until and self.state.last_failure:
-                self.state.failures[self.state.last_failure.reason] += 1
+            held = self.state.last_failure if self._monotonic() < self._held_until else None
+            if held and not (held.reason is Reason.REFUSED and await self._keys_changed()):
+                self.state.failures[held.reason] += 1
                 return
             snapshot = await self._ask(deadline)
             self._publish(self.state, snapshot)
@@ -124,12 +127,28 @@ class Poller:
             self.state.first_poll_over = True
             self._poll_over()
 
+    async def _keys_changed(self) -> bool:
+        """Take over the account's key files where they have changed since they were read."""
+        settings = self.state.settings
+        if settings.reread is None:
+            return False
+        try:
+            credentials = await asyncio.to_thread(settings.reread)
+        except KeyFault as fault:
+            log.warning("changed key files cannot be used", account=settings.name, error=str(fault))
+            return False
+        if credentials is None or credentials == settings.credentials:
+            return False
+        self.state.settings = replace(settings, credentials=credentials)
+        log.info("key files have changed: trying them", account=settings.name)
+        return True
+
     def _next_due(self, origin: float, due: float) -> float:
         """Return the grid's next point after now, also when a stretched interval has moved the grid."""
         interval = self.state.interval_seconds
-        passed = (max(self._monotonic(), due) - origin) / interval - self._phase
+        passed = (max(self._monotonic(), due) - origin) / interval - self.phase
         # The small part keeps rounding from finding the point that was just served again.
-        return origin + (int(passed + 1e-6) + 1 + self._phase) * interval
+        return origin + (int(passed + 1e-6) + 1 + self.phase) * interval
 
     async def _ask(self, deadline: float) -> AccountSnapshot:
         asked_at = self._monotonic()

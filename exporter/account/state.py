@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from exporter.account.snapshot import AssetMode
     from exporter.binance.dialing import Endpoint
     from exporter.binance.errors import Reason
@@ -29,6 +31,9 @@ class AccountSettings:
     recv_window_ms: int = 5000
     request_timeout_seconds: float = 10.0
     position_risk: bool = True  # also ask v2/account.position
+    # Gives the credentials when their files have changed since they were last read, else None; raises KeyFault when
+    # the files cannot be used. None where they come from no files.
+    reread: Callable[[], Credentials | None] | None = field(default=None, compare=False, repr=False)
 
 
 @dataclass(slots=True)

@@ -58,6 +58,7 @@ class Connection:
         self.budget = budget
         self.clock = clock
         self.first_attempt_over = asyncio.Event()
+        self.first_attempt_over_at = float("-inf")  # monotonic seconds; where the grid of all accounts' polls begins
         # Read by metrics.health.
         self.connections = 0
         self.disconnections: Counter[Loss] = Counter()
@@ -165,7 +166,7 @@ class Connection:
             self._lost(Loss.CLOSED, "a fault of this program: see the log, and report it")
             return self._backoff.next_seconds()
         finally:
-            self.first_attempt_over.set()
+            self._end_first_attempt()
 
     async def _use(self, socket: ClientConnection) -> float:
         """Put a link in the place of the one before, once it has answered, and wait until it must be replaced."""
@@ -186,7 +187,7 @@ class Connection:
             self._spawn(self._link.retire())
         self._link = link
         self._connected.set()
-        self.first_attempt_over.set()
+        self._end_first_attempt()
         offset = self.clock.offset_seconds
         log.info(
             "connected",
@@ -198,6 +199,11 @@ class Connection:
             return self._backoff.next_seconds()
         self._backoff.reset()
         return 0.0 if link.due else self._backoff.next_seconds()
+
+    def _end_first_attempt(self) -> None:
+        if not self.first_attempt_over.is_set():
+            self.first_attempt_over_at = self.clock.monotonic()
+            self.first_attempt_over.set()
 
     async def _until_due(self, link: Link, life: asyncio.Task[None]) -> None:
         """Wait until a link has ended, or is due for replacement."""

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 from exporter.account.state import AccountSettings
 from exporter.binance.dialing import Endpoint
 from exporter.config.document import ConfigError, Fault, Findings, Invalid, Reader, read_document
-from exporter.config.keys import VARIABLES, Environment, read_credentials
+from exporter.config.keys import VARIABLES, Environment, KeyFiles
 from exporter.config.values import (
     MAINNET,
     account_name,
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from exporter.account.snapshot import AssetMode
-    from exporter.binance.signing import Credentials, Secret
+    from exporter.binance.signing import Secret
 
 __all__ = ["VARIABLES", "Config", "ConfigError", "Fault", "load", "parse_duration"]
 
@@ -71,8 +71,7 @@ def load(path: Path | None, environ: Mapping[str, str]) -> Config:
         binance = _Binance(url=environment.take("endpoint", endpoint_url, MAINNET))
         _warn_of_clear(environment, binance)
         name = environment.take("account", account_name, "main")
-        credentials = read_credentials(environment, Path())
-        accounts.add(environment, name, credentials, binance, _Poll(), None)
+        accounts.add(environment, name, KeyFiles(environment, Path()), binance, _Poll(), None)
     else:
         findings.fault("nothing is configured", _NOTHING_CONFIGURED)
     if findings.faults:
@@ -116,12 +115,13 @@ class _Accounts:
         self,
         reader: Reader,
         name: str | None,
-        credentials: Credentials | None,
+        files: KeyFiles,
         binance: _Binance,
         poll: _Poll,
         mode: AssetMode | None,
     ) -> None:
         """Add an account unless a fault was found in it that leaves nothing to add."""
+        credentials = files.credentials
         stale_after_seconds = self._stale_after(poll)
         place = reader.where("name")
         if name is not None and self._names.setdefault(name, place) != place:
@@ -145,6 +145,7 @@ class _Accounts:
                 position_risk=poll.position_risk,
                 recv_window_ms=round(binance.recv_window_seconds * 1000),
                 request_timeout_seconds=binance.request_timeout_seconds,
+                reread=files.reread,
             )
         )
 
@@ -187,14 +188,14 @@ def _read_file(path: Path, accounts: _Accounts) -> float:
         name = reader.take("name", account_name, None)
         if not reader.has("name"):
             reader.fault("name", "is missing")
-        credentials = read_credentials(reader, path.parent)
+        files = KeyFiles(reader, path.parent)
         mode = reader.take("asset_mode", asset_mode, None)
         own_poll = _poll(reader.mapping("poll"), poll)
         section = reader.mapping("binance")
         own_binance = _binance(section, binance)
         section.finish()
         reader.finish()
-        accounts.add(reader, name, credentials, own_binance, own_poll, mode)
+        accounts.add(reader, name, files, own_binance, own_poll, mode)
     root.finish()
     return share
 

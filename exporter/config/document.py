@@ -5,6 +5,7 @@ Knows nothing of accounts. No text made here quotes the document: a key may have
 
 from __future__ import annotations
 
+import copy
 import difflib
 import re
 from dataclasses import dataclass
@@ -110,6 +111,12 @@ class Reader:
             except Invalid as error:
                 self.fault(key, str(error))
         return default
+
+    def anew(self, findings: Findings) -> Reader:
+        """Return a reader of the same mapping, as it was, that puts what it finds into `findings`."""
+        again = copy.copy(self)
+        again.findings, again._known = findings, {}  # noqa: SLF001 - its own class
+        return again
 
     def mapping(self, key: str) -> Reader:
         """Return the mapping at `key`, an empty one if it is not there."""

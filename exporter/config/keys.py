@@ -10,14 +10,12 @@ from typing import TYPE_CHECKING, Final
 
 from exporter import log
 from exporter.binance.signing import Credentials, KeyFault, Secret
-from exporter.config.document import Invalid, Reader
+from exporter.config.document import Findings, Invalid, Reader
 from exporter.config.values import file_name
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
-
-    from exporter.config.document import Findings
 
 # The account that needs no file: BINANCE_ and the key, in capitals.
 VARIABLES: Final = tuple(
@@ -33,6 +31,7 @@ VARIABLES: Final = tuple(
         "PRIVATE_KEY_PASSPHRASE_FILE",
     )
 )
+_FILES: Final = ("api_key_file", "secret_key_file", "private_key_file", "private_key_passphrase_file")
 _LARGEST_KEY_FILE: Final = 64 * 1024
 
 
@@ -49,7 +48,49 @@ class Environment(Reader):
         return f"BINANCE_{key.upper()}"
 
 
-def read_credentials(reader: Reader, folder: Path) -> Credentials | None:
+class KeyFiles:
+    """The credentials that `reader` names, paths relative to `folder`, and their files, to be read again on changes.
+
+    `credentials` is None after a fault. Kubernetes rotates secrets in place, by a symbolic link to another directory.
+    """
+
+    def __init__(self, reader: Reader, folder: Path) -> None:
+        self._reader, self._folder = reader, folder
+        quiet = reader.anew(Findings())
+        names = (quiet.take(key, file_name, "") for key in _FILES if quiet.has(key))
+        self._paths = tuple(folder / name for name in names if name)
+        self._read = self._stamps()  # before the files themselves: a change in between is found later
+        self.credentials = _read_credentials(reader, folder)
+
+    def reread(self) -> Credentials | None:
+        """Return the credentials if a file has changed since the files were last read, else None.
+
+        Raises:
+            KeyFault: what the files hold now cannot be used; the text says where and why.
+        """
+        stamps = self._stamps()
+        if stamps == self._read:
+            return None
+        self._read = stamps
+        findings = Findings()
+        credentials = _read_credentials(self._reader.anew(findings), self._folder)
+        if findings.faults:
+            raise KeyFault("; ".join(map(str, findings.faults)))
+        return credentials
+
+    def _stamps(self) -> tuple[tuple[int, int, int] | None, ...]:
+        return tuple(_stamp(path) for path in self._paths)
+
+
+def _stamp(path: Path) -> tuple[int, int, int] | None:
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_ino, status.st_mtime_ns, status.st_size
+
+
+def _read_credentials(reader: Reader, folder: Path) -> Credentials | None:
     """Return the credentials that `reader` names, paths relative to `folder`; None after a fault."""
     api_key = _token(reader, "api_key", folder)
     with_hmac, with_pem = _given(reader, "secret_key"), reader.has("private_key_file")

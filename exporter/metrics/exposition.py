@@ -59,6 +59,11 @@ class Exposition:
         self._published[state.settings.name] = _Published(state, snapshot, render(state.settings.name, snapshot))
         self.invalidate()
 
+    def forget(self, account: str) -> None:
+        """Show nothing of an account any more."""
+        self._published.pop(account, None)
+        self.invalidate()
+
     def invalidate(self) -> None:
         """Have the next scrape join a new body: something that it shows has changed."""
         self._body_until = float("-inf")

@@ -1,0 +1,39 @@
+"""Which accounts a shard polls: stateless, by a hash of the account's name, so that every shard knows by itself."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from exporter.config import Config
+
+
+@dataclass(frozen=True, slots=True)
+class Shard:
+    """One of `total` processes that share the accounts, 0 <= index < total."""
+
+    index: int = 0
+    total: int = 1
+
+    def owns(self, account: str) -> bool:
+        """Whether this shard polls the account: SHA-256 of its UTF-8 name, first 8 bytes big-endian, mod total."""
+        return int.from_bytes(hashlib.sha256(account.encode()).digest()[:8]) % self.total == self.index
+
+    def part_of(self, config: Config) -> Config:
+        """Return `config` with this shard's accounts alone, perhaps none."""
+        return replace(config, accounts=tuple(settings for settings in config.accounts if self.owns(settings.name)))
+
+
+def shard_index(text: str) -> int:
+    """Read a shard's index, or the number at the end of a pod's name: ``exporter-3`` is 3.
+
+    Raises:
+        ValueError: there is no number at its end.
+    """
+    found = re.search(r"(?:^|-)(\d{1,6})$", text, re.ASCII)
+    if not found:
+        raise ValueError(f"{text!r} is neither a number nor a pod's name with a number at its end, like exporter-0")
+    return int(found[1])

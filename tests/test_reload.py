@@ -1,0 +1,264 @@
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import httpx
+import pytest
+import yaml
+from conftest import FAST, until
+from test_cli import key_files, started
+from test_service import scrape, serving, until_sample, value
+
+from exporter import config
+from exporter.binance.errors import Reason
+from exporter.cli import run
+from exporter.service import Service, WebSettings
+from exporter.simulator.demo import write_configuration
+from exporter.web.server import ListenAddress
+from exporter.wiring import _free_phases
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+
+    from exporter.simulator import SimulatedExchange
+
+
+class Desk:
+    """A running exporter, its configuration file, and the exchange that it asks."""
+
+    def __init__(self, exchange: SimulatedExchange, directory: Path) -> None:
+        self.path = write_configuration(exchange.url, exchange.accounts.values(), directory)
+        self.edit(lambda document: document.update(poll={"interval": "1s"}))
+        # Both accounts of the file exist; what a test does not want at first it leaves out here.
+        self.client: httpx.AsyncClient
+        self.service: Service
+
+    def edit(self, change: Callable[[dict[str, Any]], object]) -> None:
+        """Change the configuration file."""
+        document = yaml.safe_load(self.path.read_text())
+        change(document)
+        self.path.write_text(yaml.safe_dump(document))
+
+    def load(self) -> config.Config:
+        """Load the configuration file."""
+        return config.load(self.path, {})
+
+    @contextlib.asynccontextmanager
+    async def open(self) -> AsyncIterator[Desk]:
+        """Run the exporter while the block runs."""
+        web = WebSettings(addresses=(ListenAddress("127.0.0.1", 0),))
+        self.service = Service(self.load(), web, FAST, self.load)
+        (url,) = self.service.bind()
+        stop = asyncio.Event()
+        running = asyncio.create_task(self.service.run(stop))
+        try:
+            async with httpx.AsyncClient(base_url=url) as self.client:
+                yield self
+        finally:
+            stop.set()
+            async with asyncio.timeout(30):
+                await running
+
+    async def shows(self, expected: float | None, name: str, account: str) -> None:
+        """Wait until a series of an account has a value, or None: is gone."""
+        await until_sample(self.client, expected, name, account=account)
+
+
+@pytest.fixture
+def desk(exchange: SimulatedExchange, tmp_path: Path) -> Desk:
+    """An exporter for alice and bob, not running yet."""
+    return Desk(exchange, tmp_path)
+
+
+def only(name: str) -> Callable[[dict[str, Any]], None]:
+    """Return a change that leaves one account in the document."""
+
+    def change(document: dict[str, Any]) -> None:
+        document["accounts"] = [account for account in document["accounts"] if account["name"] == name]
+
+    return change
+
+
+async def test_added_account_is_polled(desk: Desk) -> None:
+    """An account that a reload adds is polled; the others keep their connection, their counts and their readiness."""
+    both = desk.path.read_text()
+    desk.edit(only("alice"))
+    async with desk.open():
+        await desk.shows(1, "up", "alice")
+        before = await scrape(desk.client)
+        desk.path.write_text(both)
+        assert "" == await desk.service.reload()
+        ready = (await desk.client.get("/-/ready")).status_code
+        await desk.shows(1, "up", "bob")
+        after = await scrape(desk.client)
+
+    assert 200 == ready
+    assert value(before, "polls_total", account="alice") <= value(after, "polls_total", account="alice")  # type: ignore[operator]
+    assert 0 == sum(
+        count for (name, labels), count in after.items() if "failures" in name and ("account", "alice") in labels
+    )
+    assert [1] == [count for (name, _), count in after.items() if name == "binance_futures_connections_total"]
+
+
+async def test_removed_account_is_gone_at_once(desk: Desk, exchange: SimulatedExchange) -> None:
+    """Of an account that a reload removes nothing is shown or asked any more."""
+    async with desk.open():
+        await desk.shows(1, "up", "alice")
+        await desk.shows(1, "up", "bob")
+        desk.edit(only("alice"))
+        await desk.service.reload()
+        shown = (await desk.client.get("/metrics")).text
+        page = (await desk.client.get("/")).text
+        asked = len(exchange.received)
+        await until(lambda: len(exchange.received) >= asked + 5)
+
+    assert 'account="bob"' not in shown
+    assert "bob" not in page
+    keys = {received.params.get("apiKey") for received in list(exchange.received)[asked + 2 :]}
+    assert exchange.accounts["bob"].api_key not in keys
+
+
+async def test_changed_account_starts_anew(desk: Desk) -> None:
+    """An account whose key was changed shows nothing of what it was before, and is polled with the new key."""
+    async with desk.open():
+        await desk.shows(1, "up", "alice")
+        await desk.shows(1, "up", "bob")
+        alice, _ = yaml.safe_load(desk.path.read_text())["accounts"]
+        desk.edit(lambda document: document.update(accounts=[alice, alice | {"name": "bob"}]))
+        await desk.service.reload()
+        shown = await scrape(desk.client)
+        await desk.shows(1, "up", "bob")
+        after = await scrape(desk.client)
+
+    assert value(shown, "account_wallet_balance", account="bob", currency="USDT") is None
+    assert value(after, "account_wallet_balance", account="alice", currency="USDT") == value(
+        after, "account_wallet_balance", account="bob", currency="USDT"
+    )
+
+
+async def test_bad_file_changes_nothing(desk: Desk, logged: list[Any]) -> None:
+    """A file with faults leaves everything as it was, and shows in log and metrics until a good one comes."""
+    good = desk.path.read_text()
+    async with desk.open():
+        await desk.shows(1, "up", "alice")
+        desk.path.write_text("accounts: [{name: alice, api_key_file: nowhere.key}]\nsurprise: 1\n")
+        told = await desk.service.reload()
+        failed = await scrape(desk.client)
+        polls = value(failed, "polls_total", account="bob") or 0
+        await desk.shows(polls + 2, "polls_total", "bob")
+        desk.path.write_text(good)
+        assert "" == await desk.service.reload()
+        mended = await scrape(desk.client)
+
+    assert "surprise" in told
+    assert "nowhere.key" in told
+    reload = "exporter_config_last_reload_success"
+    assert (0, 1) == (value(failed, f"{reload}ful"), value(mended, f"{reload}ful"))
+    times = [value(samples, f"{reload}_timestamp_seconds") or 0 for samples in (failed, mended)]
+    assert times[0] < times[1]
+    assert told in {event["error"] for event in logged if event["event"] == "reload failed: what was configured stays"}
+
+
+async def test_endpoint_that_nobody_uses_any_more_is_left(desk: Desk, exchange: SimulatedExchange) -> None:
+    """A connection whose last account is removed is closed, and its series are gone."""
+    async with desk.open():
+        await desk.shows(1, "up", "bob")
+        desk.edit(lambda document: document["binance"].update(request_timeout="9s", endpoint=exchange.url + "?second"))
+        await desk.service.reload()
+        await until_sample(desk.client, 1, "up", account="bob")
+        await until(lambda: len(exchange.connections) == 1)
+        samples = await scrape(desk.client)
+
+    assert 1 == len([name for name, _ in samples if name == "binance_futures_connected"])
+
+
+async def test_new_share_stretches_the_plan(desk: Desk) -> None:
+    """A weight share that a reload changes decides the intervals from then on."""
+    async with desk.open():
+        await desk.shows(1, "poll_interval_seconds", "alice")
+        desk.edit(lambda document: document["binance"].update(weight_share=0.01))
+        await desk.service.reload()
+        (alice, _) = desk.service._fleet.states
+        await until(lambda: alice.interval_seconds > 50)
+
+
+async def test_rotated_key_files_are_noticed(desk: Desk, logged: list[Any]) -> None:
+    """Key files that change while their account is refused are tried with the next poll, without a reload."""
+    good = desk.path.parent / "keys" / "alice.secret"
+    right = good.read_text()
+    good.write_text("0" * 64)
+    async with desk.open():
+        await desk.shows(1, "up", "bob")
+        (alice, _) = desk.service._fleet.states
+        await until(lambda: alice.failures[Reason.REFUSED] >= 1)
+        good.write_text(" ")  # half written
+        await until(lambda: "changed key files cannot be used" in {event["event"] for event in logged})
+        good.write_text(right)
+        await desk.shows(1, "up", "alice")
+
+    assert {Reason.REFUSED} == set(alice.failures)
+
+
+def test_newcomers_fill_the_gaps() -> None:
+    """Accounts that are added to a running endpoint are polled as far from the others as can be."""
+    assert [0.0, 0.25, 0.5, 0.75] == _free_phases([], 4)
+    assert [0.5] == _free_phases([0.0], 1)
+    assert [0.75, 0.25] == _free_phases([0.0, 0.5], 2)
+    assert [0.85] == pytest.approx(_free_phases([0.1, 0.3, 0.6], 1))
+    assert [] == _free_phases([0.1], 0)
+
+
+def test_hangup_reloads_the_program(tmp_path: Path) -> None:
+    """SIGHUP has the running program read its file and its shard of it anew; a broken file does not end it."""
+    simulation = ("--listen-address", "127.0.0.1:0", "--config.dir", str(tmp_path / "simulated"))
+    with started(tmp_path, "simulate", *simulation) as exchange:
+        path = Path(exchange.found(r"--config\.file (.+)\n"))
+        document = yaml.safe_load(path.read_text(encoding="utf-8"))
+        document["poll"] = {"interval": "1s"}
+        two, document["accounts"] = document["accounts"][2:], document["accounts"][:2]
+        path.write_text(yaml.safe_dump(document), encoding="utf-8")
+        flags = ("--config.file", str(path), "--web.listen-address", "127.0.0.1:0", "--shard", "pod-0")
+        with started(tmp_path, "run", *flags) as program:
+            program.scrape(accounts=2)
+            path.write_text("accounts: 7\n", encoding="utf-8")
+            program.process.send_signal(signal.SIGHUP)
+            program.found("(reload failed)")
+            document["accounts"] += two
+            path.write_text(yaml.safe_dump(document), encoding="utf-8")
+            program.process.send_signal(signal.SIGHUP)
+            program.scrape(accounts=4)
+            code = program.end(signal.SIGTERM)
+
+    assert 0 == code
+
+
+@pytest.mark.parametrize(
+    ("shard", "total", "said"),
+    [("0", "1", "1 account"), ("0", "2", "0 account"), ("1", "2", "1 account"), ("2", "2", "2 is not below")],
+)
+def test_shard_of_the_configuration(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], shard: str, total: str, said: str
+) -> None:
+    """A shard checks the accounts that it owns, perhaps none; one beyond the last is refused."""
+    path = key_files(tmp_path)
+    path.write_text("accounts: [{name: main, api_key_file: main.key, secret_key_file: main.secret}]\n")
+    flags = ["--config.check", "--config.file", str(path), "--shard", shard, "--total-shards", total]
+    code = run(flags)
+    told = capsys.readouterr()
+
+    assert (2 if "not" in said else 0) == code
+    assert said in told.out + told.err
+
+
+async def test_empty_shard_is_healthy_and_ready(exchange: SimulatedExchange) -> None:
+    """A shard that owns no account serves its own metrics, and is healthy and ready at once."""
+    nothing = config.Config(accounts=(), weight_share=0.5, warnings=())
+    async with serving(nothing) as client:
+        answers = [await client.get(path) for path in ("/-/healthy", "/-/ready", "/metrics", "/")]
+
+    assert [200] * 4 == [answer.status_code for answer in answers]
+    assert "binance_futures_exporter_build_info" in answers[2].text
