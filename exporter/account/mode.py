@@ -14,17 +14,16 @@ import structlog
 from exporter.account.optional import ASK_AGAIN_SECONDS
 from exporter.account.snapshot import AssetMode, mode_by_totals, proves_single
 from exporter.binance.errors import (
-    Action,
     BinanceError,
     ConnectionLost,
     NoAnswer,
     NotSent,
-    classify,
     is_method_gone,
 )
 from exporter.binance.messages import WEIGHT, Method, decode_multi_assets
 
 if TYPE_CHECKING:
+    from exporter.account.asking import Questions
     from exporter.account.optional import OptionalMethods
     from exporter.account.state import AccountState
     from exporter.binance.connection import Connection
@@ -43,12 +42,16 @@ class ModeFinder:
         state: the account's; read for its settings, whose credentials may change.
         connection: the endpoint's.
         optional: what the endpoint still offers.
+        questions: asks for the account.
     """
 
-    def __init__(self, state: AccountState, connection: Connection, optional: OptionalMethods) -> None:
+    def __init__(
+        self, state: AccountState, connection: Connection, optional: OptionalMethods, questions: Questions
+    ) -> None:
         self._state = state
         self._connection = connection
         self._optional = optional
+        self._questions = questions
         self._monotonic = connection.clock.monotonic
         self._told: AssetMode | None = None
         self._asked_at = float("-inf")
@@ -97,30 +100,15 @@ class ModeFinder:
         try:
             async with asyncio.timeout(until - self._asked_at):
                 await self._optional.wait_for_turn(WEIGHT[_METHOD])
-                try:
-                    await self._ask_once(until)
-                except BinanceError as error:
-                    if classify(error).action is not Action.RESYNC:
-                        raise
-                    await self._connection.resync_clock(self._asked_at)
-                    await self._ask_once(until)
+                answer = await self._questions.ask(_METHOD, until)
+            self._told = AssetMode.MULTI if decode_multi_assets(answer.result) else AssetMode.SINGLE
+            self._unanswered = 0
+            self._answered = True
+            self._optional.back(_METHOD)
         except TimeoutError:
             self._asked_at = float("-inf")  # its turn did not come: next poll
         except BinanceError as error:
             self._failed(error)
-
-    async def _ask_once(self, deadline: float) -> None:
-        answer = await self._connection.request(
-            _METHOD,
-            self._state.settings.credentials,
-            recv_window_ms=self._state.settings.recv_window_ms,
-            timeout_seconds=self._state.settings.request_timeout_seconds,
-            deadline=deadline,
-        )
-        self._told = AssetMode.MULTI if decode_multi_assets(answer.result) else AssetMode.SINGLE
-        self._unanswered = 0
-        self._answered = True
-        self._optional.back(_METHOD)
 
     def _failed(self, error: BinanceError) -> None:
         if is_method_gone(error):

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final, NoReturn
 
 import structlog
 
+from exporter.account.asking import Questions
 from exporter.account.margin import symbols_without_pool
 from exporter.account.mode import ModeFinder
 from exporter.account.snapshot import build_snapshot
@@ -40,7 +41,6 @@ if TYPE_CHECKING:
     from exporter.account.state import AccountSettings
     from exporter.binance.connection import Connection
     from exporter.binance.messages import PositionRisk
-    from exporter.binance.queries import Answer
 
 log = structlog.get_logger()
 
@@ -80,7 +80,8 @@ class Poller:
         self.state = state
         self._connection = connection
         self._optional = optional
-        self._mode = ModeFinder(state, connection, optional)
+        self._questions = Questions(state, connection)
+        self._mode = ModeFinder(state, connection, optional, self._questions)
         self._warned_of: set[str] = set()  # symbols whose margin asset is unknown
         self._monotonic = connection.clock.monotonic
         self._publish = publish
@@ -151,22 +152,8 @@ class Poller:
         return origin + (int(passed + 1e-6) + 1 + self.phase) * interval
 
     async def _ask(self, deadline: float) -> AccountSnapshot:
-        asked_at = self._monotonic()
-        try:
-            return await self._ask_once(deadline)
-        except BinanceError as error:
-            if classify(error).action is not Action.RESYNC:
-                raise
-            try:
-                async with asyncio.timeout(deadline - self._monotonic()):
-                    await self._connection.resync_clock(asked_at)
-            except TimeoutError:
-                raise error from None
-            return await self._ask_once(deadline)
-
-    async def _ask_once(self, deadline: float) -> AccountSnapshot:
         await self._mode.prepare(deadline)
-        answer = await self._request(Method.ACCOUNT_STATUS, deadline)
+        answer = await self._questions.ask(Method.ACCOUNT_STATUS, deadline)
         status = decode_account_status(answer.result)
         risks = await self._ask_risks(deadline)
         # Dated by the first answer, the older of the two: no figure is older than the snapshot says.
@@ -184,7 +171,7 @@ class Poller:
         if not self.state.settings.position_risk or not self._optional.offered(method):
             return ()
         try:
-            answer = await self._request(method, deadline)
+            answer = await self._questions.ask(method, deadline)
         except ExchangeError as error:
             if not is_method_gone(error):
                 raise
@@ -194,16 +181,6 @@ class Poller:
             return ()
         self._optional.back(method)
         return decode_position_risk(answer.result)
-
-    async def _request(self, method: Method, deadline: float) -> Answer:
-        settings = self.state.settings
-        return await self._connection.request(
-            method,
-            settings.credentials,
-            recv_window_ms=settings.recv_window_ms,
-            timeout_seconds=settings.request_timeout_seconds,
-            deadline=deadline,
-        )
 
     def _succeeded(self, snapshot: AccountSnapshot) -> None:
         state = self.state
