@@ -23,6 +23,7 @@ from exporter.report import as_json, as_text
 from exporter.service import Service, WebSettings
 from exporter.simulator.demo import demo_exchange, write_configuration
 from exporter.threads import DaemonThreads
+from exporter.web import config as web_configuration
 from exporter.web.server import ListenError
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 
     from exporter.config import Config
     from exporter.simulator.server import SimulatedExchange
+    from exporter.web.config import WebConfig
 
 log = structlog.get_logger()
 
@@ -66,12 +68,13 @@ def run(argv: Sequence[str]) -> int:
 
 def _run(flags: Namespace) -> int:
     config = configuration.load(flags.config_file, os.environ)
+    web = _web_config(flags)
     for warning in config.warnings:
         log.warning("configuration", warning=warning)
     if flags.config_check:
         _say(f"the configuration is good: {len(config.accounts)} account(s)")
         return _DONE
-    return asyncio.run(_until_signal(lambda stop: _serve(config, flags, stop)))
+    return asyncio.run(_until_signal(lambda stop: _serve(config, web, flags, stop)))
 
 
 def _check(flags: Namespace) -> int:
@@ -90,6 +93,8 @@ def _metrics(flags: Namespace) -> int:
 
 
 def _demo(flags: Namespace) -> int:
+    web = _web_config(flags)
+
     async def demo(stop: asyncio.Event) -> int:
         async with demo_exchange(flags.seed, speed=flags.speed) as exchange:
             with tempfile.TemporaryDirectory(prefix="binance-futures-exporter-demo-") as directory:
@@ -102,7 +107,7 @@ def _demo(flags: Namespace) -> int:
                 )
                 for account in config.accounts
             )
-            return await _serve(replace(config, accounts=accounts), flags, stop)
+            return await _serve(replace(config, accounts=accounts), web, flags, stop)
 
     return asyncio.run(_until_signal(demo))
 
@@ -149,13 +154,14 @@ async def _until_signal(work: Callable[[asyncio.Event], Coroutine[None, None, in
     return await _unhurried(work(stop))
 
 
-async def _serve(config: Config, flags: Namespace, stop: asyncio.Event) -> int:
-    web = WebSettings(
+async def _serve(config: Config, web: WebConfig, flags: Namespace, stop: asyncio.Event) -> int:
+    settings = WebSettings(
         addresses=tuple(flags.web_listen_address),
         telemetry_path=flags.web_telemetry_path,
         process_metrics=not flags.web_disable_exporter_metrics,
+        config=web,
     )
-    service = Service(config, web)
+    service = Service(config, settings)
     urls = service.bind()
     log.info("started", version=exporter.__version__, accounts=len(config.accounts))
     for url in urls:
@@ -163,6 +169,13 @@ async def _serve(config: Config, flags: Namespace, stop: asyncio.Event) -> int:
     await service.run(stop)
     log.info("stopped")
     return _DONE
+
+
+def _web_config(flags: Namespace) -> WebConfig:
+    web = web_configuration.load(flags.web_config_file)
+    for warning in web.warnings:
+        log.warning("web configuration", warning=warning)
+    return web
 
 
 def _load_simulated(exchange: SimulatedExchange, directory: Path) -> Config:

@@ -129,6 +129,7 @@ _WEB: Final = (
         value="ADDRESS",
         repeatable=True,
     ),
+    Flag("--web.config.file", "TLS, passwords and headers, as for Prometheus' own exporters", _path, value="FILE"),
     Flag("--web.telemetry-path", "path of the metrics", _telemetry_path, "/metrics", "/metrics", value="PATH"),
     Flag(
         "--web.disable-exporter-metrics",
@@ -144,7 +145,12 @@ _MARKET: Final = (
 FLAGS: Final[dict[str, tuple[Flag, ...]]] = {
     "run": (
         _CONFIG_FILE,
-        Flag("--config.check", "check the configuration and its key files, then exit", None, default=False),
+        Flag(
+            "--config.check",
+            "check the configuration, its key files and the web configuration, then exit",
+            None,
+            default=False,
+        ),
         *_WEB,
         *_LOG,
     ),

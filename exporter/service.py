@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 import exporter
@@ -13,6 +13,8 @@ from exporter.metrics.collector import SlowWay, SnapshotCollector
 from exporter.metrics.exposition import Exposition
 from exporter.metrics.family import Program
 from exporter.metrics.health import Health
+from exporter.web.config import WebConfig
+from exporter.web.live import LiveWebConfig
 from exporter.web.page import render_page
 from exporter.web.server import ListenAddress, WebServer
 from exporter.wiring import wire
@@ -33,6 +35,7 @@ class WebSettings:
     addresses: tuple[ListenAddress, ...] = (DEFAULT_ADDRESS,)
     telemetry_path: str = "/metrics"
     process_metrics: bool = True
+    config: WebConfig = field(default_factory=WebConfig)
 
 
 class Service:
@@ -46,7 +49,10 @@ class Service:
         self._wired = wire(config, exposition.publish, exposition.invalidate, timing)
         program.connections = self._wired.connections
         self._telemetry_path = web.telemetry_path
-        self._web = WebServer(web.addresses, web.telemetry_path, exposition.body, slow_way, self._not_ready, self._page)
+        self._live = LiveWebConfig(web.config) if web.config.path else None
+        self._web = WebServer(
+            web.addresses, web.telemetry_path, exposition.body, slow_way, self._not_ready, self._page, self._live
+        )
 
     def bind(self) -> list[str]:
         """Start to listen, and return the URLs.
@@ -61,6 +67,8 @@ class Service:
         web = asyncio.create_task(self._web.run(), name="web server")
         work = [asyncio.create_task(connection.run()) for connection in self._wired.connections]
         work += [asyncio.create_task(poller.run()) for poller in self._wired.pollers]
+        if self._live:
+            work.append(asyncio.create_task(self._live.run()))
         stopping = asyncio.create_task(stop.wait(), name="stop")
         try:
             # None of the others ends by itself: one that does is a fault of this program, and goes on to the caller.

@@ -18,12 +18,16 @@ from starlette.routing import Route
 from exporter.metrics.collector import SlowWay, only_openmetrics
 from exporter.metrics.exposition import CONTENT_TYPE
 from exporter.web.compression import Compressor, accepts_gzip
+from exporter.web.guard import Guard
+from exporter.web.tls import SwitchingContext
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Sequence
 
     from starlette.requests import Request
-    from starlette.types import Receive, Scope, Send
+    from starlette.types import ASGIApp, Receive, Scope, Send
+
+    from exporter.web.live import LiveWebConfig
 
 _PIECE_BYTES: Final = 64 * 1024
 _KEEP_ALIVE_SECONDS: Final = 75  # longer than usual scrape intervals, so that Prometheus need not reconnect
@@ -126,6 +130,7 @@ class WebServer:
         slow_way: gives it to those who want OpenMetrics, or only some of it.
         not_ready: names the accounts whose first poll is not over.
         page: gives the HTML of /.
+        live: TLS, passwords and headers, where there is a web configuration.
     """
 
     def __init__(
@@ -136,6 +141,7 @@ class WebServer:
         slow_way: SlowWay,
         not_ready: Callable[[], Iterable[str]],
         page: Callable[[], str],
+        live: LiveWebConfig | None = None,
     ) -> None:
         self._addresses = addresses
         self._body = body
@@ -145,7 +151,7 @@ class WebServer:
         self._page = page
         self._compressor = Compressor()
         self._sockets: list[socket.socket] = []
-        app = Starlette(
+        pages = Starlette(
             routes=[
                 Route("/", self._index),
                 Route(telemetry_path, self._metrics),
@@ -153,20 +159,25 @@ class WebServer:
                 Route("/-/ready", self._ready),
             ]
         )
-        app.router.redirect_slashes = False
-        self._server = _Server(
-            uvicorn.Config(
-                app,
-                http="httptools",
-                ws="none",
-                lifespan="off",
-                log_config=None,
-                access_log=False,
-                proxy_headers=False,
-                server_header=False,
-                timeout_keep_alive=_KEEP_ALIVE_SECONDS,
-            )
+        pages.router.redirect_slashes = False
+        app: ASGIApp = pages if live is None else Guard(pages, lambda: live.current)
+        config = uvicorn.Config(
+            app,
+            http="httptools",
+            ws="none",
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            proxy_headers=False,
+            server_header=False,
+            timeout_keep_alive=_KEEP_ALIVE_SECONDS,
         )
+        self._scheme = "http"
+        if live is not None and live.current.tls is not None:
+            config.load()  # it would set ssl when the server starts
+            config.ssl = SwitchingContext.to(lambda: live.tls)
+            self._scheme = "https"
+        self._server = _Server(config)
 
     def bind(self) -> list[str]:
         """Start listening; return the URLs of what is listened on.
@@ -183,7 +194,7 @@ class WebServer:
         urls = []
         for listening in self._sockets:
             host, port = listening.getsockname()[:2]
-            urls.append(f"http://{ListenAddress(host, port)}")
+            urls.append(f"{self._scheme}://{ListenAddress(host, port)}")
         return urls
 
     async def run(self) -> None:
