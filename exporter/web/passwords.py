@@ -67,13 +67,13 @@ class Passwords:
         if question not in self._under_way:
             if self._waiting[client] >= _MOST_WAITING_OF_CLIENT or len(self._under_way) >= _MOST_WAITING:
                 raise Busy
+            self._waiting[client] += 1
             check = self._check(question, name if stored else None, password, hashed, client)
             self._under_way[question] = asyncio.create_task(check)
         # Shielded: one client that goes away must not cancel what others wait for.
         return await asyncio.shield(self._under_way[question])
 
     async def _check(self, question: bytes, name: bytes | None, password: bytes, hashed: bytes, client: str) -> bool:
-        self._waiting[client] += 1
         try:
             async with self._turn:
                 loop = asyncio.get_running_loop()

@@ -101,7 +101,7 @@ def _versions(reader: Reader, context: ssl.SSLContext) -> bool:
 
 
 def _version(value: object) -> ssl.TLSVersion:
-    if value in {"TLS10", "TLS11"}:
+    if value in ("TLS10", "TLS11"):
         raise Invalid("must be TLS12 or TLS13: OpenSSL no longer speaks what is older")
     return _one_of(_VERSIONS)(value)
 
@@ -130,7 +130,7 @@ def _clients(reader: Reader, context: _ServerContext, folder: Path, files: Files
 
 
 def _client_auth(value: object) -> ssl.VerifyMode:
-    if value in {"RequestClientCert", "RequireAnyClientCert", "RequireClientCert"}:
+    if value in ("RequestClientCert", "RequireAnyClientCert", "RequireClientCert"):
         raise Invalid(
             "is not possible here, since Python verifies every client certificate that it asks for: "
             f"must be {_listed(_CLIENT_AUTH)}"
