@@ -27,6 +27,7 @@ from test_cli import _restored, key_files, leaks  # noqa: F401 - a fixture that 
 
 from exporter.cli import run
 from exporter.config.document import ConfigError
+from exporter.web import tls
 from exporter.web.config import load
 
 FILES = Path(__file__).parent / "config" / "web"
@@ -138,6 +139,31 @@ def test_key_that_others_may_read(material: Path, tmp_path: Path) -> None:
 
     where = f"{tmp_path / 'web.yml'}: tls_server_config.key_file"
     assert (f"{where}: others may read server.key: chmod 600 server.key",) == warnings
+
+
+@pytest.mark.parametrize(
+    ("table", "name", "key", "fault"),
+    [
+        (
+            "_SUITES",
+            "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256",
+            "cipher_suites",
+            "holds none that this machine's OpenSSL allows",
+        ),
+        ("_CURVES", "X25519", "curve_preferences", "is not what this machine's OpenSSL offers"),
+    ],
+)
+def test_what_openssl_lacks(
+    table: str, name: str, key: str, fault: str, material: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A suite or a curve that the machine's OpenSSL was built without is a fault that says so."""
+    monkeypatch.setitem(getattr(tls, table), name, "unheard-of")
+    path = material / "lacking.yml"
+    path.write_text(f"tls_server_config: {{cert_file: server.crt, key_file: server.key, {key}: [{name}]}}")
+    with pytest.raises(ConfigError) as caught:
+        load(path)
+
+    assert f"{path}: tls_server_config.{key}: {fault}" == str(caught.value)
 
 
 def test_secrets_are_not_shown(material: Path) -> None:

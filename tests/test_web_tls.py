@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import pytest
 import trustme
 from builders import DEADLINE_SECONDS, LOCAL, close
+from test_prometheus import needs
 
 from exporter.metrics.collector import SlowWay
 from exporter.web.config import load
@@ -69,6 +70,7 @@ async def guarded(folder: Path, document: str, body: bytes = BODY) -> AsyncItera
 
 async def curl(*arguments: str | Path) -> tuple[int | None, str]:
     """Run curl; return its exit code and what it printed."""
+    needs("curl")
     process = await asyncio.create_subprocess_exec(
         "curl", "-q", "-sS", "--noproxy", "*", *arguments, stdout=asyncio.subprocess.PIPE, stderr=-2
     )

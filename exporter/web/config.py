@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
-_HASH: Final = re.compile(r"\$2[abxy]\$([0-9]{2})\$[./A-Za-z0-9]{53}")
+# The 22nd character of the salt holds two bits: with another bcrypt refuses the hash at every check.
+_HASH: Final = re.compile(r"\$2[abxy]\$([0-9]{2})\$[./A-Za-z0-9]{21}[.Oeu][./A-Za-z0-9]{31}")
 _COSTS: Final = range(4, 19)  # each step doubles the time: 10 takes about 60 ms, 18 a quarter of a minute
 _NO_HASH: Final = "must be a bcrypt hash, such as htpasswd -nBC 10 makes"
 # The toolkit's closed set, with the values that it allows; None: any.

@@ -122,7 +122,7 @@ def _clients(reader: Reader, context: _ServerContext, folder: Path, files: Files
             reader.fault(authority.place, f"{authority.shown} is not a PEM certificate")
             authority = None
     names = _each(reader, "client_allowed_sans", _name_of_client)
-    if reader.take("client_allowed_sans", bool, default=False):
+    if reader.take("client_allowed_sans", _given, default=False):
         context.allowed_sans = frozenset(map(_normal, names))
         if mode != ssl.CERT_REQUIRED and not refused:
             reader.fault("client_allowed_sans", "needs client_auth_type: RequireAndVerifyClientCert")
@@ -136,6 +136,12 @@ def _client_auth(value: object) -> ssl.VerifyMode:
             f"must be {_listed(_CLIENT_AUTH)}"
         )
     return _one_of(_CLIENT_AUTH)(value)
+
+
+def _given(value: object) -> bool:
+    if value == []:
+        raise Invalid("must name somebody, or be left out: with nobody in it no client could connect")
+    return value is not None
 
 
 def _name_of_client(value: object) -> str:
