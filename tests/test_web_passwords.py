@@ -173,6 +173,15 @@ async def test_unknown_name_costs_as_much(gate: Gate) -> None:
     assert first == second
 
 
+async def test_unknown_name_is_never_right(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An unknown name is not let in, even by a password that fits the hash it is checked against."""
+    monkeypatch.setattr(passwords, "_matches", lambda _password, _hashed: True)
+    checks = Passwords()
+
+    assert not await checks.are_right(HASHES, b"nobody", b"right", "")
+    assert await checks.are_right(HASHES, b"prometheus", b"right", "")
+
+
 async def test_same_question_is_answered_once(tmp_path: Path, gate: Gate) -> None:
     """Scrapes with the same credentials share one check while it is under way, and its verdict afterwards."""
     async with asking(tmp_path) as client:

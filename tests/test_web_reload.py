@@ -27,13 +27,15 @@ from test_web_tls import (
     write_identity,
 )
 
+from exporter.web.config import load
+from exporter.web.live import LiveWebConfig
+
 if TYPE_CHECKING:
     from pathlib import Path
 
     from exporter.web.files import Files
-    from exporter.web.live import LiveWebConfig
 
-LINKED = "tls_server_config: {cert_file: data/server.crt, key_file: data/server.key}"
+LINKED = "tls_server_config: {cert_file: tls.crt, key_file: tls.key}"
 
 
 async def test_replaced_certificate(tmp_path: Path) -> None:
@@ -60,13 +62,16 @@ def point(link: Path, name: str) -> None:
 
 
 def versions(folder: Path, *names: str) -> Path:
-    """Make folders with an identity each, alike but for their content, and a link to the first."""
+    """Make folders with an identity each, alike but for their content, a link to the first, and links through it."""
     for name in names:
         (folder / name).mkdir()
         write_identity(folder / name, "localhost", f"{name}.example")
         for file in (folder / name).iterdir():
+            file.write_bytes(file.read_bytes().ljust(4096, b"\n"))
             os.utime(file, (1, 1))
     (folder / "data").symlink_to(names[0])
+    for suffix in ("crt", "key"):
+        (folder / f"tls.{suffix}").symlink_to(f"data/server.{suffix}")
     return folder / "data"
 
 
@@ -103,7 +108,7 @@ async def test_broken_certificate(tmp_path: Path, logged: list[Any]) -> None:
         await until_answer(url, context, lambda answer: answer.last_name == "fourth.example")
 
     assert "first.example" == during.last_name
-    fault = f"{folder}/web.yml: tls_server_config.cert_file: data/server.crt is not a PEM certificate"
+    fault = f"{folder}/web.yml: tls_server_config.cert_file: tls.crt is not a PEM certificate"
     assert [fault] == [event["faults"] for event in logged if event["log_level"] == "warning"]
     assert "web configuration read again" == logged[-1]["event"]
 
@@ -151,6 +156,25 @@ async def test_files_that_vanish(tmp_path: Path, logged: list[Any]) -> None:
 
     assert SERVED == answer.line
     assert f"{folder}/web.yml: cannot be read: No such file or directory" == logged[0]["faults"]
+
+
+async def test_files_are_read_when_they_rest(tmp_path: Path, logged: list[Any]) -> None:
+    """Files that change between two looks are left alone until they have stayed the same for one."""
+    folder = prepared(tmp_path)
+    (folder / "web.yml").write_text(f"{TLS}}}")
+    live = LiveWebConfig(load(folder / "web.yml"))
+    first = live.current
+    for name in ("one.example", "two.example", "three.example"):
+        write_identity(folder, name)
+        await live.look()
+        assert first is live.current
+    await live.look()
+    second = live.current
+    await live.look()
+
+    assert first is not second
+    assert second is live.current
+    assert ["web configuration read again"] == [event["event"] for event in logged]
 
 
 async def test_users_are_followed(tmp_path: Path) -> None:

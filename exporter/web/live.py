@@ -47,12 +47,16 @@ class LiveWebConfig:
         """Follow the files for ever."""
         while True:
             await asyncio.sleep(self._every_seconds)
-            # Off the loop: where the files lie may be slow.
-            changing = await asyncio.to_thread(self._files.changed)
-            # Read once it has stayed so for a look: one may be half written, or the key not yet changed.
-            if changing is not None and changing == self._changing:
-                await self._read_again()
-            self._changing = changing
+            await self.look()
+
+    async def look(self) -> None:
+        """Read the files again if they have changed since they were read, but not since the last look."""
+        # Off the loop: where the files lie may be slow.
+        changing = await asyncio.to_thread(self._files.changed)
+        # What has not rested may be half written, or a certificate whose key is still to come.
+        if changing is not None and changing == self._changing:
+            await self._read_again()
+        self._changing = changing
 
     async def _read_again(self) -> None:
         self._files = Files()
