@@ -25,6 +25,7 @@ from exporter.service import Service, WebSettings
 from exporter.simulator.demo import demo_exchange, write_configuration
 from exporter.simulator.named import FAULTS
 from exporter.threads import DaemonThreads
+from exporter.web import config as web_configuration
 from exporter.web.server import ListenError
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 
     from exporter.config import Config
     from exporter.simulator.server import SimulatedExchange
+    from exporter.web.config import WebConfig
 
 log = structlog.get_logger()
 
@@ -76,12 +78,13 @@ def _run(flags: Namespace) -> int:
         return shard.part_of(configuration.load(flags.config_file, os.environ))
 
     config = load()
+    web = _web_config(flags)
     for warning in config.warnings:
         log.warning("configuration", warning=warning)
     if flags.config_check:
         _say(f"the configuration is good: {len(config.accounts)} account(s)")
         return _DONE
-    return asyncio.run(_until_signal(lambda stop: _serve(config, flags, stop, load)))
+    return asyncio.run(_until_signal(lambda stop: _serve(config, web, flags, stop, load)))
 
 
 def _check(flags: Namespace) -> int:
@@ -100,6 +103,8 @@ def _metrics(flags: Namespace) -> int:
 
 
 def _demo(flags: Namespace) -> int:
+    web = _web_config(flags)
+
     async def demo(stop: asyncio.Event) -> int:
         async with demo_exchange(flags.seed, speed=flags.speed) as exchange:
             with tempfile.TemporaryDirectory(prefix="binance-futures-exporter-demo-") as directory:
@@ -112,7 +117,7 @@ def _demo(flags: Namespace) -> int:
                 )
                 for account in config.accounts
             )
-            return await _serve(replace(config, accounts=accounts), flags, stop)
+            return await _serve(replace(config, accounts=accounts), web, flags, stop)
 
     return asyncio.run(_until_signal(demo))
 
@@ -164,14 +169,16 @@ async def _until_signal(work: Callable[[asyncio.Event], Coroutine[None, None, in
 
 
 async def _serve(
-    config: Config, flags: Namespace, stop: asyncio.Event, load: Callable[[], Config] | None = None
+    config: Config, web: WebConfig, flags: Namespace, stop: asyncio.Event, load: Callable[[], Config] | None = None
 ) -> int:
-    web = WebSettings(
+    settings = WebSettings(
         addresses=tuple(flags.web_listen_address),
         telemetry_path=flags.web_telemetry_path,
         process_metrics=not flags.web_disable_exporter_metrics,
+        lifecycle=getattr(flags, "web_enable_lifecycle", False),  # a demo has no file to reload
+        config=web,
     )
-    service = Service(config, web, load=load)
+    service = Service(config, settings, load=load)
     urls = service.bind()
     log.info("started", version=exporter.__version__, accounts=len(config.accounts))
     for url in urls:
@@ -187,6 +194,13 @@ async def _serve(
     await service.run(stop)
     log.info("stopped")
     return _DONE
+
+
+def _web_config(flags: Namespace) -> WebConfig:
+    web = web_configuration.load(flags.web_config_file)
+    for warning in web.warnings:
+        log.warning("web configuration", warning=warning)
+    return web
 
 
 def _load_simulated(exchange: SimulatedExchange, directory: Path) -> Config:

@@ -147,6 +147,7 @@ _WEB: Final = (
         value="ADDRESS",
         repeatable=True,
     ),
+    Flag("--web.config.file", "TLS, passwords and headers, as for Prometheus' own exporters", _path, value="FILE"),
     Flag("--web.telemetry-path", "path of the metrics", _telemetry_path, "/metrics", "/metrics", value="PATH"),
     Flag(
         "--web.disable-exporter-metrics",
@@ -162,7 +163,12 @@ _MARKET: Final = (
 FLAGS: Final[dict[str, tuple[Flag, ...]]] = {
     "run": (
         _CONFIG_FILE,
-        Flag("--config.check", "check the configuration and its key files, then exit", None, default=False),
+        Flag(
+            "--config.check",
+            "check the configuration, its key files and the web configuration, then exit",
+            None,
+            default=False,
+        ),
         Flag(
             "--shard",
             "which of the shards this is, from 0, or a pod's name that ends in it",
@@ -173,6 +179,7 @@ FLAGS: Final[dict[str, tuple[Flag, ...]]] = {
         ),
         Flag("--total-shards", "how many processes share the accounts", _total_shards, 1, "1", value="NUMBER"),
         *_WEB,
+        Flag("--web.enable-lifecycle", "let POST and PUT of /-/reload reload the configuration", None, default=False),
         *_LOG,
     ),
     "demo": (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Final
 
 import structlog
@@ -16,6 +16,8 @@ from exporter.metrics.collector import SlowWay, SnapshotCollector
 from exporter.metrics.exposition import Exposition
 from exporter.metrics.family import Program
 from exporter.metrics.health import Health
+from exporter.web.config import WebConfig
+from exporter.web.live import LiveWebConfig
 from exporter.web.page import render_page
 from exporter.web.server import ListenAddress, WebServer
 from exporter.wiring import wire
@@ -38,6 +40,8 @@ class WebSettings:
     addresses: tuple[ListenAddress, ...] = (DEFAULT_ADDRESS,)
     telemetry_path: str = "/metrics"
     process_metrics: bool = True
+    lifecycle: bool = False  # whether a request may have the configuration reloaded
+    config: WebConfig = field(default_factory=WebConfig)
 
 
 class Service:
@@ -67,7 +71,17 @@ class Service:
         self._reloading = asyncio.Lock()
         self._was_ready = False
         self._telemetry_path = web.telemetry_path
-        self._web = WebServer(web.addresses, web.telemetry_path, exposition.body, slow_way, self._not_ready, self._page)
+        self._live = LiveWebConfig(web.config) if web.config.path else None
+        self._web = WebServer(
+            web.addresses,
+            web.telemetry_path,
+            exposition.body,
+            slow_way,
+            self._not_ready,
+            self._page,
+            self._live,
+            self.reload if web.lifecycle else None,
+        )
 
     def bind(self) -> list[str]:
         """Start to listen, and return the URLs.
@@ -80,18 +94,20 @@ class Service:
     async def run(self, stop: asyncio.Event) -> None:
         """Poll and serve until `stop` is set; over within two seconds of it, whatever is under way."""
         web = asyncio.create_task(self._web.run(), name="web server")
-        polling = asyncio.create_task(self._fleet.run(), name="polling")
+        work = [asyncio.create_task(self._fleet.run(), name="polling")]
+        if self._live:
+            work.append(asyncio.create_task(self._live.run(), name="web configuration"))
         stopping = asyncio.create_task(stop.wait(), name="stop")
         try:
             # None of the others ends by itself: one that does is a fault of this program, and goes on to the caller.
-            ended, _ = await asyncio.wait([stopping, web, polling], return_when=asyncio.FIRST_COMPLETED)
+            ended, _ = await asyncio.wait([stopping, web, *work], return_when=asyncio.FIRST_COMPLETED)
             for task in ended:
                 task.result()
         finally:
-            stopping.cancel()
-            polling.cancel()
+            for task in (stopping, *work):
+                task.cancel()
             self._web.stop()
-            await asyncio.gather(stopping, web, polling, return_exceptions=True)
+            await asyncio.gather(stopping, web, *work, return_exceptions=True)
 
     async def reload(self) -> str:
         """Read the configuration and its keys anew, and poll what they say; accounts that are unchanged do not notice.

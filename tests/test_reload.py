@@ -48,9 +48,9 @@ class Desk:
         return config.load(self.path, {})
 
     @contextlib.asynccontextmanager
-    async def open(self) -> AsyncIterator[Desk]:
+    async def open(self, *, lifecycle: bool = False) -> AsyncIterator[Desk]:
         """Run the exporter while the block runs."""
-        web = WebSettings(addresses=(ListenAddress("127.0.0.1", 0),))
+        web = WebSettings(addresses=(ListenAddress("127.0.0.1", 0),), lifecycle=lifecycle)
         self.service = Service(self.load(), web, FAST, self.load)
         (url,) = self.service.bind()
         stop = asyncio.Event()
@@ -161,6 +161,33 @@ async def test_bad_file_changes_nothing(desk: Desk, logged: list[Any]) -> None:
     times = [value(samples, f"{reload}_timestamp_seconds") or 0 for samples in (failed, mended)]
     assert times[0] < times[1]
     assert told in {event["error"] for event in logged if event["event"] == "reload failed: what was configured stays"}
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT"])
+async def test_request_reloads(desk: Desk, method: str) -> None:
+    """With the lifecycle enabled a POST or PUT reloads, and tells the faults of a file that cannot be used."""
+    async with desk.open(lifecycle=True):
+        good = await desk.client.request(method, "/-/reload")
+        desk.path.write_text("surprise: 1\n")
+        bad = await desk.client.request(method, "/-/reload")
+        read = await desk.client.get("/-/reload")
+
+    assert (200, "OK\n") == (good.status_code, good.text)
+    assert 500 == bad.status_code
+    assert "surprise: unknown key" in bad.text
+    assert 405 == read.status_code
+
+
+async def test_request_does_not_reload_unless_enabled(desk: Desk) -> None:
+    """Without the lifecycle nobody who can reach the port can have the configuration reloaded."""
+    async with desk.open():
+        desk.path.write_text("surprise: 1\n")
+        answer = await desk.client.post("/-/reload")
+        samples = await scrape(desk.client)
+
+    assert 403 == answer.status_code
+    assert "--web.enable-lifecycle" in answer.text
+    assert 1 == value(samples, "exporter_config_last_reload_successful")
 
 
 async def test_endpoint_that_nobody_uses_any_more_is_left(desk: Desk, exchange: SimulatedExchange) -> None:

@@ -18,12 +18,16 @@ from starlette.routing import Route
 from exporter.metrics.collector import SlowWay, only_openmetrics
 from exporter.metrics.exposition import CONTENT_TYPE
 from exporter.web.compression import Compressor, accepts_gzip
+from exporter.web.guard import Guard
+from exporter.web.tls import SwitchingContext
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterable, Sequence
+    from collections.abc import Awaitable, Callable, Generator, Iterable, Sequence
 
     from starlette.requests import Request
-    from starlette.types import Receive, Scope, Send
+    from starlette.types import ASGIApp, Receive, Scope, Send
+
+    from exporter.web.live import LiveWebConfig
 
 _PIECE_BYTES: Final = 64 * 1024
 _KEEP_ALIVE_SECONDS: Final = 75  # longer than usual scrape intervals, so that Prometheus need not reconnect
@@ -126,6 +130,8 @@ class WebServer:
         slow_way: gives it to those who want OpenMetrics, or only some of it.
         not_ready: names the accounts whose first poll is not over.
         page: gives the HTML of /.
+        live: TLS, passwords and headers, where there is a web configuration.
+        reload: reads the configuration anew and tells what is wrong with it; None where requests may not have it done.
     """
 
     def __init__(
@@ -136,6 +142,8 @@ class WebServer:
         slow_way: SlowWay,
         not_ready: Callable[[], Iterable[str]],
         page: Callable[[], str],
+        live: LiveWebConfig | None = None,
+        reload: Callable[[], Awaitable[str]] | None = None,
     ) -> None:
         self._addresses = addresses
         self._body = body
@@ -143,30 +151,37 @@ class WebServer:
         self._slow_turn = asyncio.Semaphore(1)  # it takes a thread and much memory: one client at a time
         self._not_ready = not_ready
         self._page = page
+        self._reload = reload
         self._compressor = Compressor()
         self._sockets: list[socket.socket] = []
-        app = Starlette(
+        pages = Starlette(
             routes=[
                 Route("/", self._index),
                 Route(telemetry_path, self._metrics),
                 Route("/-/healthy", self._healthy),
                 Route("/-/ready", self._ready),
+                Route("/-/reload", self._reloaded, methods=["POST", "PUT"]),
             ]
         )
-        app.router.redirect_slashes = False
-        self._server = _Server(
-            uvicorn.Config(
-                app,
-                http="httptools",
-                ws="none",
-                lifespan="off",
-                log_config=None,
-                access_log=False,
-                proxy_headers=False,
-                server_header=False,
-                timeout_keep_alive=_KEEP_ALIVE_SECONDS,
-            )
+        pages.router.redirect_slashes = False
+        app: ASGIApp = pages if live is None else Guard(pages, lambda: live.current)
+        config = uvicorn.Config(
+            app,
+            http="httptools",
+            ws="none",
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            proxy_headers=False,
+            server_header=False,
+            timeout_keep_alive=_KEEP_ALIVE_SECONDS,
         )
+        self._scheme = "http"
+        if live is not None and live.current.tls is not None:
+            config.load()  # it would set ssl when the server starts
+            config.ssl = SwitchingContext.to(lambda: live.tls)
+            self._scheme = "https"
+        self._server = _Server(config)
 
     def bind(self) -> list[str]:
         """Start listening; return the URLs of what is listened on.
@@ -183,7 +198,7 @@ class WebServer:
         urls = []
         for listening in self._sockets:
             host, port = listening.getsockname()[:2]
-            urls.append(f"http://{ListenAddress(host, port)}")
+            urls.append(f"{self._scheme}://{ListenAddress(host, port)}")
         return urls
 
     async def run(self) -> None:
@@ -224,3 +239,13 @@ class WebServer:
         if not waiting:
             return PlainTextResponse("OK\n")
         return PlainTextResponse(f"not ready: no poll has ended yet of: {', '.join(waiting)}\n", status_code=503)
+
+    async def _reloaded(self, _request: Request) -> Response:
+        if self._reload is None:
+            return PlainTextResponse(
+                "reloading by request is off: start with --web.enable-lifecycle\n", status_code=403
+            )
+        # A client that hangs up must not leave it half done.
+        if faults := await asyncio.shield(self._reload()):
+            return PlainTextResponse(f"the configuration cannot be used:\n{faults}\n", status_code=500)
+        return PlainTextResponse("OK\n")

@@ -1,0 +1,80 @@
+"""What a web configuration asks of every answer: a password before it, and headers on it. Health probes need none."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from typing import TYPE_CHECKING, Final
+
+from starlette.responses import PlainTextResponse
+
+from exporter.web.passwords import Busy, Passwords
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+    from exporter.web.config import WebConfig
+
+_WITHOUT_PASSWORD: Final = frozenset({"/-/healthy", "/-/ready"})  # the kubelet has none
+
+
+class Guard:
+    """An ASGI application before another, which it lets nobody reach who may not."""
+
+    def __init__(self, app: ASGIApp, config: Callable[[], WebConfig]) -> None:
+        self._app = app
+        self._config = config
+        self._passwords = Passwords()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request, or have it answered."""
+        config = self._config()
+        send = _with(config.headers, send)
+        app = self._app
+        if config.users and scope["path"] not in _WITHOUT_PASSWORD:
+            app = await self._asked(config, scope)
+        await app(scope, receive, send)
+
+    async def _asked(self, config: WebConfig, scope: Scope) -> ASGIApp:
+        """Return who answers one that needs a password."""
+        credentials = _credentials(scope["headers"])
+        client = scope["client"][0] if scope["client"] else ""
+        try:
+            if credentials and await self._passwords.are_right(config.users, *credentials, client):
+                return self._app
+        except Busy:
+            text = "too many passwords are being checked: try again\n"
+            return PlainTextResponse(text, status_code=503, headers={"Retry-After": "1"})
+        return PlainTextResponse("Unauthorized\n", status_code=401, headers={"WWW-Authenticate": "Basic"})
+
+
+def _credentials(headers: Iterable[tuple[bytes, bytes]]) -> tuple[bytes, bytes] | None:
+    """Return the name and password of the one Authorization header; None where it is not such a thing."""
+    given = [value for name, value in headers if name == b"authorization"]
+    if len(given) != 1:
+        return None
+    scheme, _, encoded = given[0].partition(b" ")
+    if scheme.lower() != b"basic":
+        return None
+    try:
+        name, colon, password = base64.b64decode(encoded.strip(), validate=True).partition(b":")
+    except binascii.Error:
+        return None
+    return (name, password) if colon else None
+
+
+def _with(extra: tuple[tuple[bytes, bytes], ...], send: Send) -> Send:
+    """Return a `send` that puts headers on the answer, in the place of any it has by the same name."""
+    if not extra:
+        return send
+    names = {name for name, _ in extra}
+
+    async def sending(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            own = [(name, value) for name, value in message.get("headers", ()) if name.lower() not in names]
+            message = {**message, "headers": [*own, *extra]}
+        await send(message)
+
+    return sending
