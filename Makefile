@@ -8,7 +8,7 @@ NODE_MODULES := tests/interop/node_modules
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format types imports unit interop bench readme test-tools lock clean
+.PHONY: help demo test lint format types imports unit interop bench soak readme test-tools lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -43,6 +43,10 @@ interop: $(CCXT)/.installed $(NODE_MODULES)/.package-lock.json
 
 bench: $(VENV)/.dev ## CPU of a poll against a peer, as a ratio
 	$(BIN)/python -m bench
+
+MINUTES ?= 10
+soak: $(VENV)/.dev ## MINUTES of faults and scrapes: nothing may grow
+	$(BIN)/python -m bench.soak $(MINUTES) $(ARGS)
 
 readme: $(VENV)/.dev ## write README's tables of metrics and flags anew
 	UPDATE_README=1 $(BIN)/pytest -q tests/test_reference.py

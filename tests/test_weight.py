@@ -335,8 +335,8 @@ class TestStop:
         [
             (Reason.RATE_LIMITED, None, 60.0),
             (Reason.BANNED, None, 120.0),
-            (Reason.RATE_LIMITED, 7.0, 7.0),
-            (Reason.BANNED, 3 * 86400.0, 3 * 86400.0),
+            (Reason.RATE_LIMITED, 7.0, 8.0),
+            (Reason.BANNED, 3 * 86400.0, 3 * 86400.0 + 1),
             (Reason.BANNED, 0.0, 120.0),
             (Reason.BANNED, -5.0, 120.0),
             (Reason.RATE_LIMITED, float(-MINUTE), 60.0),
@@ -345,7 +345,7 @@ class TestStop:
         ],
     )
     async def test_nothing_is_sent_until_the_end_told(self, reason: Reason, end: float | None, seconds: float) -> None:
-        """A pause lasts until the credible end that is told, else one minute, or two when banned."""
+        """A pause lasts until a second after the credible end that is told, else one minute, or two when banned."""
         host = Host()
         new, pause_seconds = host.refuse(reason=reason, end=end)
         with pytest.raises(Paused) as caught:
@@ -383,7 +383,7 @@ class TestStop:
         host = Host()
         pauses = [host.refuse(1.0, end=end)[1] for end in (11.0, 17.0, 5000.0)]
 
-        assert [10.0, 240.0, 5000.0 - 253.0] == pauses
+        assert [11.0, 240.0, 5000.0 - 253.0] == pauses
 
     @pytest.mark.parametrize("after", [0.0, 30.0, 120.0, 500.0])
     def test_refusals_in_flight_are_the_same_ban(self, after: float) -> None:
@@ -400,7 +400,7 @@ class TestStop:
         assert (True, 240.0) == again
 
     @pytest.mark.parametrize(
-        ("after", "end", "seconds"), [(1.0, 400.0, 399.0), (1.0, 50.0, 119.0), (1.0, 1e9, 119.0), (150.0, 400.0, 250.0)]
+        ("after", "end", "seconds"), [(1.0, 400.0, 400.0), (1.0, 50.0, 119.0), (1.0, 1e9, 119.0), (150.0, 400.0, 251.0)]
     )
     def test_later_end_prolongs_the_pause(self, after: float, end: float, seconds: float) -> None:
         """A refusal in flight that tells a later end prolongs the pause, an earlier or absurd one does nothing."""

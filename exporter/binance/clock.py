@@ -38,6 +38,10 @@ class ExchangeClock:
         self._base_seconds = server_time_ms / 1000 - (sent + received) / 2
         self.uncertainty_seconds = (received - sent) / 2
 
+    def would_gain(self, sent: float, received: float) -> bool:
+        """Whether a round trip (monotonic seconds) would tell the time better than what was learnt last."""
+        return not self.learnt or (received - sent) / 2 < self.uncertainty_seconds
+
     @property
     def learnt(self) -> bool:
         """Whether the exchange has told its time yet."""

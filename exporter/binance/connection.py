@@ -11,7 +11,7 @@ import asyncio
 import contextlib
 import random
 from collections import Counter
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 import structlog
 
@@ -39,6 +39,8 @@ if TYPE_CHECKING:
     from exporter.binance.weight import WeightBudget
 
 log = structlog.get_logger()
+
+_DATE_ERROR_SECONDS: Final = 1.5  # a Date names a second, of which the middle is taken; and it was under way
 
 
 class Connection:
@@ -174,6 +176,7 @@ class Connection:
         link = Link(socket, self._queries.ignore, self.clock.monotonic)
         life = self._spawn(self._live(link))
         try:
+            self._learn_date(link)
             async with self._clock_lock:
                 await self._learn_clock(link)
         except (NoAnswer, ConnectionLost):
@@ -244,6 +247,17 @@ class Connection:
             with contextlib.suppress(BinanceError):  # no answer: polls find out what it means
                 await self.resync_clock(self.clock.monotonic())
 
+    def _learn_date(self, link: Link) -> None:
+        """Take the time from the handshake's Date where that is surely better than what is known.
+
+        Precise to a second, it serves where the exchange does not tell its time, and lets the first answer and the end
+        of a ban be reckoned by the exchange's minutes on a host whose clock is wrong.
+        """
+        if (date_ms := link.handshake_date_ms) is not None:
+            off_seconds = abs(date_ms / 1000 - (self.clock.seconds - self.clock.monotonic() + link.opened_at))
+            if not self.clock.learnt or off_seconds > _DATE_ERROR_SECONDS:
+                self.clock.learn(date_ms, link.opened_at - _DATE_ERROR_SECONDS, link.opened_at + _DATE_ERROR_SECONDS)
+
     async def _learn_clock(self, link: Link) -> None:
         self._clock_asked_at = self.clock.monotonic()
         reservation = await self._queries.afford(WEIGHT[Method.SESSION_STATUS])
@@ -256,9 +270,6 @@ class Connection:
         except (NoAnswer, ConnectionLost):
             raise
         except BinanceError as error:
-            # Not told: the handshake's Date is precise enough for a recvWindow of seconds.
-            if not self.clock.learnt and link.handshake_date_ms is not None:
-                self.clock.learn(link.handshake_date_ms, link.opened_at, link.opened_at)
             log.warning("exchange does not tell its time", endpoint=self.endpoint.label, error=str(error))
 
     def _refused(self, error: Exception, sent_at: float) -> float:

@@ -97,7 +97,8 @@ class Queries:
         self.durations[method].observe(answered_at - asked_at)
         if envelope.failed or envelope.status not in {None, 200}:
             error = decode_error(envelope)
-            if error.server_time_ms is not None and not self._clock.learnt:
+            wrong = classify(error).action is Action.RESYNC
+            if error.server_time_ms is not None and (wrong or self._clock.would_gain(asked_at, answered_at)):
                 self._clock.learn(error.server_time_ms, asked_at, answered_at)
             self._note_refusal(error, asked_at)
             raise error

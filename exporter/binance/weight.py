@@ -39,6 +39,8 @@ _UNPLANNED_WEIGHT: Final = HANDSHAKE_WEIGHT + WEIGHT[Method.SESSION_STATUS]
 _LEAST_ALLOWANCE: Final = 2 * _UNPLANNED_WEIGHT + WEIGHT[Method.ACCOUNT_STATUS] + WEIGHT[Method.ACCOUNT_POSITION]
 _SPREAD_SECONDS: Final = 5.0
 _DEFAULT_PAUSE_SECONDS: Final = {Reason.RATE_LIMITED: 60.0, Reason.BANNED: 120.0}
+# Ends are told in whole seconds, perhaps cut off; a request that comes just before one doubles the ban.
+_TOLD_MARGIN_SECONDS: Final = 1.0
 _LONGEST_GUESS_SECONDS: Final = 3600.0
 _LONGEST_PAUSE_SECONDS: Final = 4 * 86400.0  # bans are documented to last three days at most
 _REPEATED_WITHIN_SECONDS: Final = 600.0
@@ -197,8 +199,7 @@ class WeightBudget:
         """
         now = self._clock.monotonic()
         told = 0.0 if retry_at_ms is None else retry_at_ms / 1000 - self._clock.seconds
-        if not 0 < told <= _LONGEST_PAUSE_SECONDS:
-            told = 0.0
+        told = told + _TOLD_MARGIN_SECONDS if 0 < told <= _LONGEST_PAUSE_SECONDS else 0.0
         if now < self._pause_ends or (sent_at is not None and sent_at <= self._pause_began):
             if reason is Reason.BANNED and self._pause_reason is not reason:
                 self._pause_reason = reason

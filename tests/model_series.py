@@ -1,0 +1,144 @@
+"""What a scrape must show of one account, made from the exchange's answers by the simplest means; no exporter in it."""
+
+from __future__ import annotations
+
+import math
+import re
+from typing import Any, Final
+
+# What Binance calls an account's eleven figures, in rows of assets; as totals most are called total….
+_FIGURES: Final = {
+    "walletBalance": "wallet_balance",
+    "unrealizedProfit": "unrealized_pnl",
+    "marginBalance": "margin_balance",
+    "availableBalance": "available_balance",
+    "maxWithdrawAmount": "max_withdraw_amount",
+    "initialMargin": "initial_margin",
+    "maintMargin": "maintenance_margin",
+    "positionInitialMargin": "position_initial_margin",
+    "openOrderInitialMargin": "open_order_initial_margin",
+    "crossWalletBalance": "cross_wallet_balance",
+    "crossUnPnl": "cross_unrealized_pnl",
+}
+_POSITION: Final = {
+    "positionAmt": "amount",
+    "notional": "notional",
+    "unrealizedProfit": "unrealized_pnl",
+    "initialMargin": "initial_margin",
+    "maintMargin": "maintenance_margin",
+    "isolatedMargin": "isolated_margin",
+    "isolatedWallet": "isolated_wallet_balance",
+}
+_RISK: Final = {
+    "markPrice": "mark_price",
+    "openOrderInitialMargin": "open_order_initial_margin",
+    "bidNotional": "bid_notional",
+    "askNotional": "ask_notional",
+}
+_RISK_WHILE_HELD: Final = {"entryPrice": "entry_price", "breakEvenPrice": "break_even_price", "adl": "adl_quantile"}
+
+_VALUES: Final = re.compile(r"binance_futures_(account_(?!info\{)|asset_|position_|cross_|isolated_)")
+
+
+def value_series(scraped: dict[str, float], account: str) -> dict[str, float]:
+    """Return what a scrape tells of an account on the exchange, not of its polling."""
+    return {
+        series: value for series, value in scraped.items() if _VALUES.match(series) and f'account="{account}"' in series
+    }
+
+
+def expected_series(
+    account: str, currency: str, status: dict[str, Any], risks: list[dict[str, Any]]
+) -> dict[str, float]:
+    """Return the series of one `v2/account.status` and one `v2/account.position`, both of them all there.
+
+    Margin assets have four letters, and the symbols end with them.
+    """
+    series = _Series(account)
+    for wire, name in _FIGURES.items():
+        total = wire if wire in status else f"total{wire[0].upper()}{wire[1:]}"
+        series.put(f"account_{name}", status[total], currency=currency)
+    amounts = {(row["symbol"], row["positionSide"]): float(row["positionAmt"]) for row in status["positions"]}
+    series.put("account_open_positions", sum(map(bool, amounts.values())))
+    for row in status["assets"]:
+        _put_asset(series, row)
+    for row in status["positions"]:
+        _put_position(series, row)
+    for row in risks:
+        if (row["symbol"], row["positionSide"]) in amounts:
+            _put_risk(series, row, amounts[row["symbol"], row["positionSide"]])
+    if currency == "USD":
+        margin, equity = float(status["totalMaintMargin"]), float(status["totalMarginBalance"])
+        series.put("cross_margin_ratio", _ratio(margin, equity), margin_asset="USD")
+    else:
+        for row in status["assets"]:
+            margin = sum(
+                float(position["maintMargin"])
+                for position in status["positions"]
+                if position["symbol"].endswith(row["asset"]) and not _is_isolated(position)
+            )
+            equity = float(row["crossWalletBalance"]) + float(row["crossUnPnl"])
+            series.put("cross_margin_ratio", _ratio(margin, equity), margin_asset=row["asset"])
+    return series.found
+
+
+def differences(expected: dict[str, float], found: dict[str, float]) -> list[str]:
+    """Return in words which series are not as expected."""
+    return [
+        f"{series}: expected {expected.get(series)}, found {found.get(series)}"
+        for series in sorted(expected.keys() | found.keys())
+        if expected.get(series) != found.get(series)
+    ]
+
+
+class _Series:
+    def __init__(self, account: str) -> None:
+        self.found: dict[str, float] = {}
+        self._account = account
+
+    def put(self, name: str, value: object, **labels: str) -> None:
+        labels["account"] = self._account
+        text = ",".join(f'{label}="{labels[label]}"' for label in sorted(labels))
+        self.found[f"binance_futures_{name}{{{text}}}"] = float(str(value))
+
+
+def _put_asset(series: _Series, row: dict[str, Any]) -> None:
+    for wire, name in _FIGURES.items():
+        series.put(f"asset_{name}", row[wire], asset=row["asset"])
+    series.put("asset_margin_available", int(row["marginAvailable"]), asset=row["asset"])
+    if row["updateTime"]:
+        series.put("asset_update_timestamp_seconds", row["updateTime"] / 1000, asset=row["asset"])
+
+
+def _put_position(series: _Series, row: dict[str, Any]) -> None:
+    identity = {"symbol": row["symbol"], "position_side": row["positionSide"]}
+    for wire, name in _POSITION.items():
+        series.put(f"position_{name}", row[wire], **identity)
+    if row["updateTime"]:
+        series.put("position_update_timestamp_seconds", row["updateTime"] / 1000, **identity)
+    if float(row["positionAmt"]):
+        margin_type = "isolated" if _is_isolated(row) else "cross"
+        series.put("position_info", 1, **identity, margin_asset=row["symbol"][-4:], margin_type=margin_type)
+    if _is_isolated(row):
+        equity = float(row["isolatedWallet"]) + float(row["unrealizedProfit"])
+        series.put("isolated_margin_ratio", _ratio(float(row["maintMargin"]), equity), **identity)
+
+
+def _put_risk(series: _Series, row: dict[str, Any], amount: float) -> None:
+    # Prices of a position that was closed or turned round after the first answer are another position's.
+    same = amount * float(row["positionAmt"]) > 0
+    for wire, name in (_RISK | _RISK_WHILE_HELD if same else _RISK).items():
+        series.put(f"position_{name}", row[wire], symbol=row["symbol"], position_side=row["positionSide"])
+    if same and float(row["liquidationPrice"]) > 0:
+        price = row["liquidationPrice"]
+        series.put("position_liquidation_price", price, symbol=row["symbol"], position_side=row["positionSide"])
+
+
+def _is_isolated(row: dict[str, Any]) -> bool:
+    return bool(float(row["positionAmt"]) and (float(row["isolatedWallet"]) or float(row["isolatedMargin"])))
+
+
+def _ratio(maintenance_margin: float, equity: float) -> float:
+    if not maintenance_margin:
+        return 0.0
+    return maintenance_margin / equity if equity > 0 else math.inf
