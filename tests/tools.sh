@@ -4,11 +4,12 @@
 set -eu
 missing=
 packages=
-for tool in promtool prometheus chromium curl node npm; do
+for tool in promtool prometheus amtool chromium curl node npm; do
   command -v "$tool" >/dev/null 2>&1 && continue
   missing="$missing $tool"
   case $tool in
     promtool) packages="$packages prometheus" ;;
+    amtool) packages="$packages prometheus-alertmanager" ;;
     node) packages="$packages nodejs" ;;
     *) packages="$packages $tool" ;;
   esac

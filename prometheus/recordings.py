@@ -1,0 +1,146 @@
+"""The recording rules: what alerts and dashboards share, one series for each thing whatever exporter shows it.
+
+Two exporters may show an account while it moves from one to the other. What belongs together is joined within one
+exporter's figures first, then one of them is taken (max or min), and only then is anything summed. Money of different
+assets is never added: sums keep `margin_asset`.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from prometheus.rule import ACCOUNT, INSTANCE, POOL, POSITION, Group, Recording, promql
+
+_ROW: Final = f"{INSTANCE}, account, symbol, position_side"
+
+
+def _of_pools(aggregate: str, figure: str) -> Recording:
+    """Record a figure of what covers losses: each asset in single-asset mode, everything in USD in multi-assets mode.
+
+    In single-asset mode BNB is left out: it covers no position, and falls with every fee that is paid from it.
+    """
+    return Recording(
+        f"pool:binance_futures_{figure}:{aggregate}",
+        promql(f"""
+            {aggregate} by ({POOL}) (
+              label_replace(
+                binance_futures_asset_{figure}{{asset!="BNB"}}
+                unless on ({INSTANCE}, account) binance_futures_account_info{{asset_mode="multi"}},
+                "margin_asset", "$1", "asset", "(.+)"
+              )
+              or
+              label_replace(
+                binance_futures_account_{figure}{{currency="USD"}}, "margin_asset", "$1", "currency", "(.+)"
+              )
+            )
+        """),
+    )
+
+
+_POLLING: Final = (
+    Recording("account:binance_futures_up:max", f"max by ({ACCOUNT}) (binance_futures_up)"),
+    Recording(
+        "account:binance_futures_data_age_seconds:min",
+        f"time() - max by ({ACCOUNT}) (binance_futures_last_success_timestamp_seconds)",
+    ),
+)
+
+_MARGIN: Final = (
+    Recording(
+        "pool:binance_futures_margin_ratio:max",
+        promql(f"""
+            max by ({POOL}) (binance_futures_cross_margin_ratio)
+            or
+            max by ({POSITION}) (binance_futures_isolated_margin_ratio)
+        """),
+    ),
+    Recording(
+        "account:binance_futures_margin_ratio:max", f"max by ({ACCOUNT}) (pool:binance_futures_margin_ratio:max)"
+    ),
+    # Only as long as there are figures: its last sample tells the worst of the 15 minutes before they went.
+    Recording(
+        "account:binance_futures_margin_ratio:max_over_time15m",
+        promql("""
+            max_over_time(account:binance_futures_margin_ratio:max[15m])
+            and
+            account:binance_futures_margin_ratio:max
+        """),
+    ),
+    # The ratio of the pool that a position would be liquidated with.
+    Recording(
+        "position:binance_futures_margin_ratio:max",
+        promql(f"""
+            max by ({POSITION}) (binance_futures_isolated_margin_ratio)
+            or
+            max by ({POSITION}) (
+              binance_futures_position_info{{margin_type="cross"}}
+              * on ({INSTANCE}, account, margin_asset) group_left ()
+              binance_futures_cross_margin_ratio
+            )
+            or
+            max by ({POSITION}) (
+              binance_futures_position_info{{margin_type="cross"}}
+              * on ({INSTANCE}, account) group_left ()
+              binance_futures_cross_margin_ratio{{margin_asset="USD"}}
+            )
+        """),
+    ),
+)
+
+_POSITIONS: Final = (
+    Recording(
+        "position:binance_futures_liquidation_distance:min",
+        promql(f"""
+            min by ({POSITION}) (
+              abs(binance_futures_position_mark_price - binance_futures_position_liquidation_price)
+              / binance_futures_position_mark_price
+            )
+        """),
+    ),
+    Recording(
+        "account:binance_futures_liquidation_distance:min",
+        f"min by ({ACCOUNT}) (position:binance_futures_liquidation_distance:min)",
+    ),
+    # With the margin asset, which says what the money is counted in; orders without a position have none.
+    Recording(
+        "position:binance_futures_notional:max",
+        promql(f"""
+            max by ({POSITION}, margin_asset) (
+              binance_futures_position_notional
+              * on ({_ROW}) group_left (margin_asset)
+              binance_futures_position_info
+            )
+        """),
+    ),
+    Recording(
+        "account_margin_asset:binance_futures_exposure_gross:sum",
+        f"sum by ({ACCOUNT}, margin_asset) (abs(position:binance_futures_notional:max))",
+    ),
+    Recording(
+        "account_margin_asset:binance_futures_exposure_net:sum",
+        f"sum by ({ACCOUNT}, margin_asset) (position:binance_futures_notional:max)",
+    ),
+    # Over the position's own margin: what its open orders require is not the position's.
+    Recording(
+        "position:binance_futures_leverage:max",
+        promql(f"""
+            max by ({POSITION}) (
+              abs(binance_futures_position_notional)
+              / (binance_futures_position_initial_margin - binance_futures_position_open_order_initial_margin > 0)
+              and on ({_ROW}) binance_futures_position_info
+            )
+        """),
+    ),
+)
+
+_MONEY: Final = (
+    _of_pools("max", "wallet_balance"),
+    _of_pools("min", "unrealized_pnl"),
+    _of_pools("max", "max_withdraw_amount"),
+    Recording(
+        "pool:binance_futures_unrealized_pnl:wallet_ratio",
+        "pool:binance_futures_unrealized_pnl:min / (pool:binance_futures_wallet_balance:max > 0)",
+    ),
+)
+
+GROUP: Final = Group("binance-futures-recordings", (*_POLLING, *_MARGIN, *_POSITIONS, *_MONEY))

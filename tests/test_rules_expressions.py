@@ -1,0 +1,198 @@
+"""Every expression of the rules is parsed, and every metric, label and threshold in it is one that exists."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+import promql_parser as promql
+import pytest
+
+from exporter.metrics import reference
+from prometheus.build import ALERTS, GROUPS, HERE, as_mapping
+from prometheus.health import health
+from prometheus.risk import risk
+from prometheus.rule import Alert, Recording
+from prometheus.thresholds import THRESHOLDS, VALUES
+
+# What Prometheus adds to every scraped series; `namespace` where it runs in a cluster.
+SCRAPED: Final = frozenset({"job", "instance", "namespace"})
+RULES: Final = [rule for _, group in GROUPS.values() for rule in group.rules]
+SETS: Final = frozenset({"and", "or", "unless"})
+
+
+def known_metrics() -> dict[str, frozenset[str]]:
+    """Return the labels of every metric: the catalog's, `up`, and what the recording rules record."""
+    known = {entry["name"]: SCRAPED | frozenset(entry["labels"]) for entry in reference.entries()}
+    known["up"] = SCRAPED
+    for rule in RULES:
+        if isinstance(rule, Recording):
+            known[rule.name] = labels_of(promql.parse(rule.expression), known)
+    return known
+
+
+def labels_of(expression: promql.Expr, known: dict[str, frozenset[str]]) -> frozenset[str]:
+    """Return the labels that an expression's series may have.
+
+    Raises:
+        AssertionError: it names a metric or a label that does not exist, or matches series that can have no equal.
+    """
+    match expression:
+        case promql.NumberLiteral() | promql.StringLiteral():
+            return frozenset()
+        case promql.ParenExpr() | promql.UnaryExpr():
+            return labels_of(expression.expr, known)
+        case promql.MatrixSelector():
+            return labels_of(expression.vector_selector, known)
+        case promql.VectorSelector():
+            assert expression.name in known, f"no metric {expression.name}"
+            named = {matcher.name for matcher in expression.matchers.matchers}
+            assert named <= known[expression.name], f"{expression.name} has no {named - known[expression.name]}"
+            return known[expression.name]
+        case promql.AggregateExpr():
+            inner = labels_of(expression.expr, known)
+            assert expression.modifier
+            kept = frozenset(expression.modifier.labels)
+            assert kept <= inner, f"{kept - inner} is aggregated by, but is not there"
+            return kept
+        case promql.Call():
+            return labels_of_call(expression, known)
+        case promql.BinaryExpr():
+            return labels_of_operation(expression, known)
+        case _:
+            pytest.fail(f"not yet understood here: {expression!r}")
+
+
+def labels_of_call(call: promql.Call, known: dict[str, frozenset[str]]) -> frozenset[str]:
+    """Return the labels that a function's series may have."""
+    inner = labels_of(call.args[0], known) if call.args else frozenset[str]()
+    if call.func.name == "label_replace":
+        _, added, _, source, _ = call.args
+        assert isinstance(added, promql.StringLiteral)
+        assert isinstance(source, promql.StringLiteral)
+        assert source.val in inner, f"no label {source.val} to replace from"
+        return inner | {added.val}
+    return inner
+
+
+def labels_of_operation(operation: promql.BinaryExpr, known: dict[str, frozenset[str]]) -> frozenset[str]:
+    """Return the labels that the result of a binary operation may have."""
+    left, right = labels_of(operation.lhs, known), labels_of(operation.rhs, known)
+    operator, modifier = str(operation.op), operation.modifier
+    if not left or not right:
+        return left | right
+    if operator == "or":
+        return left | right
+    if modifier is None or modifier.matching is None:
+        assert left == right, f"{operator}: {left ^ right} is on one side only"
+        return left
+    on = frozenset(modifier.matching.labels)
+    assert on <= left & right, f"{operator}: {on - (left & right)} is not on both sides"
+    if operator in SETS:
+        return left
+    if "ManyToOne" in str(modifier.card):
+        added = frozenset(modifier.group_labels or ())
+        assert added <= right, f"{operator}: {added - right} is not there to be joined"
+        return left | added
+    return on
+
+
+def numbers_of(expression: str) -> set[float]:
+    """Return all numbers in an expression, but for those that no threshold could be: 0 and 1."""
+    found: set[float] = set()
+
+    def visit(node: promql.Expr) -> bool:
+        if isinstance(node, promql.NumberLiteral):
+            found.add(node.val)
+        return True
+
+    promql.walk(promql.parse(expression), visit)
+    return found - {0, 1}
+
+
+@pytest.mark.parametrize("rule", [pytest.param(rule, id=f"{number} {rule.name}") for number, rule in enumerate(RULES)])
+def test_metrics_and_labels_exist(rule: Alert | Recording) -> None:
+    """An expression names metrics of the catalog or recorded ones, and labels they have; so do an alert's texts."""
+    labels = labels_of(promql.parse(rule.expression), known_metrics())
+
+    assert labels
+    if isinstance(rule, Alert):
+        assert set(re.findall(r"\$labels\.(\w+)", rule.description)) <= labels
+
+
+@pytest.mark.parametrize(
+    ("expression", "fault"),
+    [
+        ("binance_futures_down", "no metric"),
+        ('binance_futures_up{endpoint="mainnet"}', "has no"),
+        ("sum by (symbol) (binance_futures_up)", "aggregated by"),
+        ("binance_futures_up * on (asset) binance_futures_asset_wallet_balance", "not on both sides"),
+        ("binance_futures_cross_margin_ratio and binance_futures_up", "on one side only"),
+        ("binance_futures_up * on (account) group_left (asset) binance_futures_account_info", "not there to be joined"),
+    ],
+)
+def test_faults_are_found(expression: str, fault: str) -> None:
+    """Each kind of fault that the test above looks for is found."""
+    with pytest.raises(AssertionError, match=fault):
+        labels_of(promql.parse(expression), known_metrics())
+
+
+def test_labels_of_recordings() -> None:
+    """What is recorded of an account, a position or a pool carries its labels, and never the exporter's instance."""
+    known = known_metrics()
+    levels = {
+        "account": {"account"},
+        "account_margin_asset": {"account", "margin_asset"},
+        "position": {"account", "symbol", "position_side"},
+        "pool": {"account", "margin_asset"},
+    }
+    beside = {
+        "position:binance_futures_notional:max": {"margin_asset"},
+        "pool:binance_futures_margin_ratio:max": {"symbol", "position_side"},
+    }
+
+    for rule in RULES:
+        if isinstance(rule, Recording):
+            level, metric, operations = rule.name.split(":")
+            wanted = {"job", "namespace"} | levels[level] | beside.get(rule.name, set())
+            assert wanted == known[rule.name], rule.name
+            assert metric.startswith("binance_futures_")
+            assert operations
+
+
+@pytest.mark.parametrize("alert", [pytest.param(alert, id=f"{alert.name} {alert.severity}") for alert in ALERTS])
+def test_texts_of_alerts(alert: Alert) -> None:
+    """A summary holds no labels, a description tells what it is about, and neither spells a threshold."""
+    assert "{{" not in alert.summary
+    assert "{{ $labels." in alert.description
+    assert not re.search(r"\b0\.\d|\bfor \d", alert.summary + alert.description)
+    assert alert.description.endswith(".")
+    assert not alert.summary.endswith(".")
+
+
+@pytest.mark.parametrize("name", sorted({alert.name for alert in ALERTS}))
+def test_metrics_in_runbooks_exist(name: str) -> None:
+    """A runbook names metrics of the catalog or recorded ones."""
+    text = (HERE / "runbooks" / f"{name}.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"(?:\w+:)?binance_futures_\w+(?::\w+)?", text))
+
+    assert set() == named - known_metrics().keys()
+
+
+def test_thresholds_are_named_once() -> None:
+    """Rules made from other thresholds differ in those alone: none is unused, and no alert spells a number itself."""
+    others = {threshold.name: str(1001 + number) for number, threshold in enumerate(THRESHOLDS)}
+    alerts = [rule for group in (health(others), risk(others)) for rule in group.rules]
+    used = set[float]().union(*(numbers_of(rule.expression) for rule in alerts))
+
+    assert {float(value) for value in others.values()} == used
+
+
+def test_rules_can_be_made_with_other_texts() -> None:
+    """A template's placeholders in place of thresholds and job give the same rules once they are filled in."""
+    holes = {name: f"<{name}>" for name in VALUES}
+    made = str([as_mapping(health(holes, job="<job>")), as_mapping(risk(holes))])
+    for name, value in {**VALUES, "job": "binance-futures"}.items():
+        made = made.replace(f"<{name}>", value)
+
+    assert str([as_mapping(GROUPS[name][1]) for name in ("health", "risk")]) == made
