@@ -24,7 +24,7 @@ from exporter.binance.clock import ExchangeClock
 from exporter.binance.dialing import Endpoint, Timing
 from exporter.config import Config
 from exporter.simulator import SimulatedAccount, SimulatedExchange
-from exporter.wiring import Wired, wire
+from exporter.wiring import Fleet, wire
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
@@ -143,7 +143,7 @@ class Exchange(SimulatedExchange):
 @contextlib.asynccontextmanager
 async def running(
     exchange: Exchange, host: Host | None = None, *, share: float = 0.5, timing: Timing | None = None, **settings: Any
-) -> AsyncIterator[Wired]:
+) -> AsyncIterator[Fleet]:
     """Run an exporter that polls all accounts of the exchange, by default on a machine with a true clock."""
     endpoint = Endpoint("exchange", exchange.url)
     accounts = tuple(
@@ -184,11 +184,11 @@ async def _meanwhile(work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
         await asyncio.gather(task, return_exceptions=True)
 
 
-def failures(wired: Wired) -> Counter[Reason]:
+def failures(wired: Fleet) -> Counter[Reason]:
     """Count the polls that failed."""
     return sum((state.failures for state in wired.states), Counter())
 
 
-def good_polls(wired: Wired) -> int:
+def good_polls(wired: Fleet) -> int:
     """Count the polls that succeeded."""
     return sum(state.polls for state in wired.states) - failures(wired).total()
