@@ -9,7 +9,7 @@ import socket
 import ssl
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NoReturn
 
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidMessage, InvalidProxy, InvalidStatus, InvalidURI
@@ -46,6 +46,9 @@ class Endpoint:
 
     def __repr__(self) -> str:
         return f"Endpoint({self.label})"  # a proxy's URL may hold a password
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("an endpoint may hold a proxy's password and is never pickled")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
