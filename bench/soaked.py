@@ -18,7 +18,7 @@ from typing import Final
 from exporter import config as configuration
 from exporter import log
 from exporter.binance.dialing import Timing
-from exporter.metrics.exposition import format_value
+from exporter.metrics.text import format_value
 from exporter.service import Service, WebSettings
 from exporter.threads import DaemonThreads
 from exporter.web.server import ListenAddress

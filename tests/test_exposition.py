@@ -31,9 +31,10 @@ from exporter.account.snapshot import AccountSnapshot, AssetMode
 from exporter.binance.messages import Method
 from exporter.metrics.catalog import GROUPS
 from exporter.metrics.collector import SnapshotCollector
-from exporter.metrics.exposition import CONTENT_TYPE, Exposition, format_value, render, render_labels
+from exporter.metrics.exposition import CONTENT_TYPE, Exposition, render
 from exporter.metrics.family import Program
 from exporter.metrics.health import Health
+from exporter.metrics.text import format_value, render_labels
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -126,6 +126,7 @@ class Poller:
             self._note(Failure(Reason.PROTOCOL, "a fault of this program", "report what the log says of it"))
         finally:
             self.state.first_poll_over = True
+            self.state.revision += 1
             self._poll_over()
 
     async def _keys_changed(self) -> bool:

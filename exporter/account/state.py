@@ -58,6 +58,7 @@ class AccountState:
     last_poll_succeeded: bool = False
     first_poll_over: bool = False
     polls: int = 0
+    revision: int = 0  # grows whenever a due poll is over: what was rendered of the state before is out of date
     failures: Counter[Reason] = field(default_factory=Counter)
     last_failure: Failure | None = None
     last_success_unix: float | None = None  # this host's clock

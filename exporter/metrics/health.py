@@ -1,9 +1,13 @@
-"""The exporter's own metrics: a prometheus_client collector over the catalog's own families."""
+"""The exporter's own metrics: a prometheus_client collector over the catalog's own families.
+
+The accounts' families grow with the accounts: their lines are rendered when a poll is over, like the figures'.
+"""
 
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
 
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector, generate_latest
 from prometheus_client.core import HistogramMetricFamily, Metric
@@ -11,6 +15,7 @@ from prometheus_client.registry import Collector
 
 from exporter.binance.durations import BOUNDS_SECONDS
 from exporter.metrics.own import OF_ACCOUNT, OF_ENDPOINT, OF_PROGRAM
+from exporter.metrics.text import GO_EXPONENT, format_value, render_header, render_labels
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -19,6 +24,16 @@ if TYPE_CHECKING:
     from exporter.binance.connection import Connection
     from exporter.binance.durations import Durations
     from exporter.metrics.family import OwnFamily, Program
+
+
+@dataclass(frozen=True, slots=True)
+class _Rendered:
+    """An account's own lines, and what they were rendered of."""
+
+    state: AccountState
+    revision: int
+    up: bool
+    lines: tuple[bytes, ...]
 
 
 class Health(Collector):
@@ -47,13 +62,33 @@ class Health(Collector):
             # Each wants a registry to join; the one they are wanted in also has other collectors.
             for collector in (ProcessCollector, PlatformCollector, GCCollector):
                 self.collectors.append(collector(registry=CollectorRegistry()))
+        self._rendered: dict[str, _Rendered] = {}
         self._registry = CollectorRegistry()
-        for one in self.collectors:
+        for one in (_Rest(self), *self.collectors[1:]):
             self._registry.register(one)
 
     def render(self) -> bytes:
         """Return the text of all own families."""
-        return generate_latest(self._registry)
+        now = self._monotonic()
+        states = list(self._states())
+        accounts = [self._lines_of(state, now) for state in states]
+        if len(self._rendered) > len(states):
+            names = {state.settings.name for state in states}
+            self._rendered = {name: self._rendered[name] for name in names}
+        pieces: list[bytes] = []
+        for index, header in enumerate(_ACCOUNT_HEADERS):
+            pieces.append(header)
+            pieces.extend(lines[index] for lines in accounts)
+        return b"".join((*pieces, generate_latest(self._registry)))
+
+    def _lines_of(self, state: AccountState, now: float) -> tuple[bytes, ...]:
+        """Return an account's lines, one text a family; they change when a poll ends, and when its figures go stale."""
+        name = state.settings.name
+        told = self._rendered.get(name)
+        up = state.up(now)
+        if told is None or told.state is not state or (told.revision, told.up) != (state.revision, up):
+            told = self._rendered[name] = _Rendered(state, state.revision, up, _render(state, now))
+        return told.lines
 
     def describe(self) -> Iterable[Metric]:
         """Yield the families without samples; without it a name[] filter would find nothing."""
@@ -63,14 +98,17 @@ class Health(Collector):
     def collect(self) -> Iterable[Metric]:
         """Yield the own families of the catalog, in its order."""
         accounts = [({"account": state.settings.name}, state) for state in self._states()]
+        for family in OF_ACCOUNT:
+            yield self._family(family, accounts)
+        yield from self.collect_rest()
+
+    def collect_rest(self) -> Iterable[Metric]:
+        """Yield the own families that are not the accounts'."""
         endpoints = [({"endpoint": connection.endpoint.label}, connection) for connection in self._program.connections]
-        for families, subjects in (
-            (OF_ACCOUNT, accounts),
-            (OF_ENDPOINT, endpoints),
-            (OF_PROGRAM, [({}, self._program)]),
-        ):
-            for family in families:
-                yield self._family(family, subjects)
+        for family in OF_ENDPOINT:
+            yield self._family(family, endpoints)
+        for family in OF_PROGRAM:
+            yield self._family(family, [({}, self._program)])
 
     def _family(
         self, family: OwnFamily, subjects: Sequence[tuple[Mapping[str, str], AccountState | Connection | Program]]
@@ -88,6 +126,44 @@ class Health(Collector):
                 labels = {**identity, **dict(zip(family.labels, values, strict=True))}
                 metric.add_sample(family.name, labels, value)
         return metric
+
+
+class _Rest(Collector):
+    """What `Health` leaves to prometheus_client also the fast way: a few series, however many accounts there are."""
+
+    def __init__(self, health: Health) -> None:
+        self._health = health
+
+    def describe(self) -> Iterable[Metric]:
+        return ()
+
+    def collect(self) -> Iterable[Metric]:
+        return self._health.collect_rest()
+
+
+def _render(state: AccountState, now: float) -> tuple[bytes, ...]:
+    texts = []
+    for family, (names, order) in zip(OF_ACCOUNT, _ACCOUNT_LABELS, strict=True):
+        lines = []
+        for values, value in family.read(state, now):
+            all_values = (state.settings.name, *values)
+            labels = render_labels(names, tuple(all_values[place] for place in order))
+            number = float(value)
+            shown = repr(number) if number < GO_EXPONENT else format_value(number)
+            lines.append(f"{family.name}{labels} {shown}\n")
+        texts.append("".join(lines).encode())
+    return tuple(texts)
+
+
+def _sorted_labels(family: OwnFamily) -> tuple[tuple[str, ...], tuple[int, ...]]:
+    """Return an account's label names as the text has them, and where among the values each one's is."""
+    names = ("account", *family.labels)
+    order = sorted(range(len(names)), key=names.__getitem__)
+    return tuple(names[place] for place in order), tuple(order)
+
+
+_ACCOUNT_LABELS: Final = tuple(map(_sorted_labels, OF_ACCOUNT))
+_ACCOUNT_HEADERS: Final = tuple(render_header(family.name, family.help, family.kind) for family in OF_ACCOUNT)
 
 
 def _buckets(durations: Durations) -> list[tuple[str, float]]:
