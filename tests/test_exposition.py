@@ -39,6 +39,8 @@ from exporter.metrics.text import format_value, render_labels
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from exporter.binance.messages import Position
+
 GOLDEN = Path(__file__).parent / "golden" / "first_scrape.txt"
 BALANCE = 'binance_futures_account_wallet_balance{account="main",currency="USDT"}'
 AMOUNT = 'binance_futures_position_amount{account="main",position_side="BOTH",symbol="%s"}'
@@ -72,6 +74,21 @@ def test_text_is_prometheus_clients(snapshots: dict[str, AccountSnapshot]) -> No
 
     assert by_prometheus_client(snapshots) == body
     assert all(sorted(names) == names for names in map(label_names, found))
+
+
+BTC, ETH = (make_position(symbol, notional=2.0, unrealized_pnl=None) for symbol in ("BTCUSDT", "ETHUSDT"))
+MOVED = make_position("BTCUSDT", notional=3.0, unrealized_pnl=0.0)
+SHOWN = [[BTC], [BTC], [MOVED], [BTC, ETH], [ETH, MOVED], [ETH], []]
+
+
+@pytest.mark.parametrize("after", SHOWN)
+@pytest.mark.parametrize("before", SHOWN)
+def test_text_does_not_depend_on_what_was_shown_before(before: list[Position], after: list[Position]) -> None:
+    """Whatever an account showed before, its text is that of its last snapshot alone."""
+    shown = render("main", make_snapshot([make_asset("USDT")], before))
+    assets = [make_asset("USDT", wallet_balance=1.0)]
+
+    assert render("main", make_snapshot(assets, after)) == render("main", make_snapshot(assets, after), shown)
 
 
 def label_names(series: str) -> list[str]:
@@ -133,7 +150,7 @@ def test_fragments_follow_the_catalog() -> None:
     fragments = dict(
         zip(
             (family.name for group in GROUPS for family in group.families),
-            render("main", make_snapshot([make_asset(wallet_balance=2.5)])),
+            render("main", make_snapshot([make_asset(wallet_balance=2.5)])).fragments,
             strict=True,
         )
     )

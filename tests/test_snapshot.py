@@ -244,7 +244,7 @@ def test_sides_of_a_symbol_have_their_own_risk() -> None:
 
 def series_of(position: Position, risk: PositionRisk) -> dict[str, float]:
     """Return the position's samples of an account with one row, those of the status left out."""
-    text = b"".join(render("main", make_snapshot([USDT], [position], [risk])))
+    text = b"".join(render("main", make_snapshot([USDT], [position], [risk])).fragments)
     of_status = ("amount", "notional", "unrealized_pnl", "initial_margin", "maintenance_margin", "isolated_")
     return {
         name.removeprefix("binance_futures_position_"): value
@@ -332,7 +332,9 @@ def test_position_info_needs_the_margin_asset() -> None:
 
 def test_position_info_does_without_risk_figures() -> None:
     """Where position risk was not asked for, the info is there by the status alone."""
-    text = b"".join(render("main", make_snapshot([USDT], [make_position(), make_position("ETHUSDT", **ISOLATED)])))
+    text = b"".join(
+        render("main", make_snapshot([USDT], [make_position(), make_position("ETHUSDT", **ISOLATED)])).fragments
+    )
 
     assert {
         f'binance_futures_position_info{{account="main",margin_asset="USDT",margin_type="{kind}",'

@@ -107,6 +107,7 @@ def build_snapshot(
     known = {_identity(risk): risk for risk in risks if _identity(risk) in rows}
     assets = tuple(row.asset for row in status.assets)
     at_stake = frozenset(row.asset for row in status.assets if row.maintenance_margin)
+    endings = _endings(assets)
     return AccountSnapshot(
         totals=status,
         assets=status.assets,
@@ -117,7 +118,7 @@ def build_snapshot(
             for name, risk in known.items()
         ),
         held=tuple(
-            OpenPosition(row, _margin_asset(row, known.get(name), assets, at_stake), is_isolated(row))
+            OpenPosition(row, _margin_asset(row, known.get(name), endings, at_stake), is_isolated(row))
             for name, row in rows.items()
             if row.amount
         ),
@@ -167,25 +168,36 @@ def _without_position(risk: PositionRisk) -> PositionRisk:
     )
 
 
-def _margin_asset(
-    row: Position, risk: PositionRisk | None, assets: tuple[str, ...], at_stake: frozenset[str]
-) -> str | None:
+def _margin_asset(row: Position, risk: PositionRisk | None, endings: _Endings, at_stake: frozenset[str]) -> str | None:
     """Return what a position is margined in: as sent, else the longest of the account's assets that ends the symbol.
 
     WLDUSDT ends with LDUSDT, which is an asset, too: of several, those that require maintenance margin come first.
     """
     if risk and risk.margin_asset:
         return risk.margin_asset
-    fitting = _assets_ending(row.symbol, assets)
+    fitting = endings[row.symbol]
     return next((asset for asset in fitting if asset in at_stake), fitting[0] if fitting else None)
 
 
+class _Endings(dict[str, tuple[str, ...]]):
+    """By symbol: those of an account's assets that it ends with, the longest first."""
+
+    def __init__(self, assets: tuple[str, ...]) -> None:
+        super().__init__()
+        self._assets = assets
+
+    def __missing__(self, symbol: str) -> tuple[str, ...]:
+        contract = symbol.partition("_")[0]  # a delivery contract has its date after it
+        fitting = (asset for asset in self._assets if contract.endswith(asset))
+        self[symbol] = found = tuple(sorted(fitting, key=len, reverse=True))
+        return found
+
+
 # Neither symbols nor assets change from poll to poll, and to compare 100 with 20 costs as much as to decode the answer.
-@lru_cache(maxsize=2**14)
-def _assets_ending(symbol: str, assets: tuple[str, ...]) -> tuple[str, ...]:
-    """Return the assets that a symbol ends with, the longest first; a delivery contract has its date after a _."""
-    contract = symbol.partition("_")[0]
-    return tuple(sorted((asset for asset in assets if contract.endswith(asset)), key=len, reverse=True))
+# Most accounts list the same assets.
+@lru_cache(maxsize=64)
+def _endings(assets: tuple[str, ...]) -> _Endings:
+    return _Endings(assets)
 
 
 def _refuse_duplicates(name: str, rows: Iterable[_Row], identify: Callable[[_Row], Hashable]) -> None:
