@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
 from importlib import resources
 from pathlib import Path
 from typing import Any, Final
@@ -11,6 +12,7 @@ from typing import Any, Final
 import jsonschema
 import pytest
 import yaml
+from test_prometheus import needs
 
 from exporter.config.keys import VARIABLES
 from exporter.flags import COMMANDS, FLAGS, VARIABLE_PREFIX
@@ -92,6 +94,16 @@ def test_prometheus_scrapes_the_exporter() -> None:
     assert "binance-futures" == job["job_name"]
     assert [{"targets": [f"exporter{listening}"]}] == job["static_configs"]
     assert "$" not in COMPOSE["configs"]["prometheus"]["content"]
+
+
+def test_prometheus_accepts_its_configuration(tmp_path: Path) -> None:
+    """`promtool check config` has nothing against the configuration within."""
+    needs("promtool")
+    path = tmp_path / "prometheus.yml"
+    path.write_text(COMPOSE["configs"]["prometheus"]["content"])
+    promtool = subprocess.run(["promtool", "check", "config", str(path)], capture_output=True, text=True, check=False)  # noqa: S607 - found on PATH, as by make
+
+    assert 0 == promtool.returncode, promtool.stderr
 
 
 def test_the_exporter_understands_its_variables() -> None:
