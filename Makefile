@@ -5,10 +5,11 @@ BIN := $(VENV)/bin
 # Foreign clients that need a place of their own.
 CCXT := tests/interop/.venv
 NODE_MODULES := tests/interop/node_modules
+GRAFANA_SCHEMA := tools/grafana-schema/node_modules
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format types imports unit interop bench soak readme test-tools lock clean
+.PHONY: help demo test lint format types imports unit interop bench soak readme dashboards test-tools lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -32,7 +33,7 @@ types: $(VENV)/.dev
 imports: $(VENV)/.dev
 	$(BIN)/lint-imports
 
-unit: $(VENV)/.dev interop
+unit: $(VENV)/.dev interop $(GRAFANA_SCHEMA)/.package-lock.json
 	$(BIN)/pytest --cov --cov-report=term $(ARGS)
 
 # Tools that are not Python packages: found on PATH, else installed where we are root on Debian.
@@ -49,7 +50,10 @@ soak: $(VENV)/.dev ## MINUTES of faults and scrapes: nothing may grow
 	$(BIN)/python -m bench.soak $(MINUTES) $(ARGS)
 
 readme: $(VENV)/.dev ## write README's tables of metrics and flags anew
-	UPDATE_README=1 $(BIN)/pytest -q tests/test_reference.py
+	UPDATE_README=1 $(BIN)/pytest -q tests/test_reference.py tests/test_rules.py
+
+dashboards: $(VENV)/.dev ## write grafana/dashboards anew
+	$(BIN)/python -m grafana.build
 
 lock: $(VENV)/.dev ## pin pyproject.toml's ranges anew
 	$(BIN)/uv pip compile -q --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
@@ -60,7 +64,7 @@ lock: $(VENV)/.dev ## pin pyproject.toml's ranges anew
 	  --custom-compile-command "make lock" - -o tests/interop/requirements-ccxt.txt
 
 clean: ## remove what the targets made
-	rm -rf $(VENV) $(CCXT) $(NODE_MODULES) dist build .coverage .coverage.* .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) $(CCXT) $(NODE_MODULES) $(GRAFANA_SCHEMA) dist build .coverage .coverage.* .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
 
 # One environment: the runtime first, what the tests need on top. The build backend is pinned in the locks of the
 # tests; the demo lets pip fetch it for the one editable build.
@@ -84,6 +88,9 @@ $(CCXT)/.installed: tests/interop/requirements-ccxt.txt
 	$(CCXT)/bin/pip install -q --require-hashes -r $<
 	@touch $@
 
-# Without npm the tests of this client say so.
+# Without npm the tests that need these say so.
 $(NODE_MODULES)/.package-lock.json: tests/interop/package.json tests/interop/package-lock.json
 	@! command -v npm >/dev/null || npm ci --prefix tests/interop --silent --ignore-scripts --no-audit --no-fund
+
+$(GRAFANA_SCHEMA)/.package-lock.json: tools/grafana-schema/package.json tools/grafana-schema/package-lock.json
+	@! command -v npm >/dev/null || npm ci --prefix tools/grafana-schema --silent --ignore-scripts --no-audit --no-fund
