@@ -35,6 +35,7 @@ imports: $(VENV)/.dev
 
 unit: $(VENV)/.dev interop $(GRAFANA_SCHEMA)/.package-lock.json
 	$(BIN)/pytest --cov --cov-report=term $(ARGS)
+	$(BIN)/coverage report --include='exporter/binance/*,exporter/account/*' --fail-under=98 --skip-covered
 
 # Tools that are not Python packages: found on PATH, else installed where we are root on Debian.
 test-tools: ## promtool and prometheus for the tests

@@ -96,6 +96,7 @@ def make_state(name: str = "main", *, answered_at: float | None = None, **settin
         state.polls = 1
         state.last_poll_succeeded = state.first_poll_over = True
         state.answered_at, state.last_success_unix = answered_at, 1_700_000_000.5
+        state.stale_at = answered_at + state.stale_after_seconds
     return state
 
 

@@ -180,9 +180,10 @@ def _limits() -> Iterator[Fault]:
         yield everybodys(f"rateLimits is {name}", field("rateLimits", value))
     for limit in (0, -1, 10**12, "many"):
         yield everybodys(f"limit is {limit}", field("rateLimits.*.limit", limit))
-    for count in (-7, "few"):
-        yield everybodys(f"count is {count}", field("rateLimits.*.count", count))
-    full = field("rateLimits.*.count", 10**12)
+    for count in (-7, "few", 10**12, 10**400):
+        shown = count if len(str(count)) < 20 else f"of {len(str(count))} digits"
+        yield everybodys(f"count is {shown}", field("rateLimits.*.count", count))
+    full = field("rateLimits.*.count", 5000)
     yield everybodys("count is over the limit, falsely", full, "poll rate_limited")
     yield fault(
         "limit falls to 120",

@@ -147,7 +147,7 @@ def test_a_failure_that_is_over_is_not_shown() -> None:
     """An account that has recovered no longer shows its last failure, nor does one whose good answer grew old."""
     recovered, grown_old = state("up", "recovered"), state("up", "grown old")
     recovered.last_failure = grown_old.last_failure = FAILURE
-    grown_old.answered_at = NOW - 3600
+    grown_old.answered_at, grown_old.stale_at = NOW - 3600, NOW - 3540
     shown = page([recovered, grown_old])
 
     assert "● up" == shown.row("recovered")[1]
@@ -422,7 +422,7 @@ def test_pause(reason: Reason, words: str) -> None:
     connected._link = object()  # type: ignore[assignment]
     shown = page([state("up")], [connected, paused])
 
-    until = "2023-11-14 23:15:23 UTC, for another 1 hour 2 minutes"
+    until = "2023-11-14 23:15:24 UTC, for another 1 hour 2 minutes"
     assert f"■ paused {words}; until {until}" == shown.row("paused")[2]
     assert ["● connected", "not paused"] == shown.row("localhost:1")[1:3]
     assert ["paused", "localhost:1"] == [row[0] for row in shown.rows[-2:]]

@@ -617,3 +617,34 @@ async def test_unknown_margin_asset_is_warned_of_once(exchange: SimulatedExchang
 def test_poll_weight_is_what_a_poll_costs(weight: int, *, position_risk: bool) -> None:
     """A poll weighs what its questions do."""
     assert weight == poll_weight(make_settings(position_risk=position_risk))
+
+
+async def test_stretched_interval_brings_nothing_back(exchange: SimulatedExchange) -> None:
+    """Figures that have vanished stay away when the intervals are stretched later, and their staleness with them."""
+    monotonic = Monotonic()
+    async with connected(exchange.url, monotonic=monotonic) as connection:
+        polled = Polled(exchange, connection)
+        state = await polled.poll()
+        monotonic.ahead += 61
+        gone = state.fresh(monotonic())
+        state.stretch(10.0)
+
+        assert not gone
+        assert not state.fresh(monotonic())
+
+
+async def test_age_counts_from_the_question(exchange: SimulatedExchange) -> None:
+    """An answer that was long under way is as old as its question, for the exchange may have sent it at once."""
+    monotonic = Monotonic()
+
+    def late(answer: dict[str, Any]) -> dict[str, Any]:
+        monotonic.ahead += 7
+        return answer
+
+    async with connected(exchange.url, monotonic=monotonic) as connection:
+        polled = Polled(exchange, connection, position_risk=False, asset_mode=AssetMode.SINGLE)
+        with exchange.replace_answer("v2/account.status", "alice", late):
+            state = await polled.poll(within=60.0)
+
+    assert state.answered_at is not None
+    assert state.stale_at <= state.answered_at + 60.0 - 7.0

@@ -190,6 +190,8 @@ class Poller:
         state.last_poll_succeeded = True
         state.last_success_unix = time.time()
         state.answered_at = snapshot.answered_at
+        # From when it was asked for: the exchange sent it after that, however long it was under way.
+        state.stale_at = snapshot.asked_at + state.stale_after_seconds
         state.asset_mode = snapshot.asset_mode
         state.open_positions = snapshot.open_positions
         unknown = set(symbols_without_pool(snapshot))

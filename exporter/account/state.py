@@ -63,6 +63,9 @@ class AccountState:
     last_failure: Failure | None = None
     last_success_unix: float | None = None  # this host's clock
     answered_at: float | None = None  # when the last good answer came, in monotonic seconds
+    # Until when it may be shown, in monotonic seconds. Set with it: an interval that is stretched later must not bring
+    # back what has vanished.
+    stale_at: float = float("-inf")
     asset_mode: AssetMode | None = None
     open_positions: int | None = None  # of the last good answer
 
@@ -73,11 +76,6 @@ class AccountState:
         """Set the interval and the staleness that the weight plan leaves possible."""
         self.interval_seconds = self.settings.interval_seconds * factor
         self.stale_after_seconds = self.settings.stale_after_seconds * factor
-
-    @property
-    def stale_at(self) -> float:
-        """Until when the last good answer may be shown, in monotonic seconds."""
-        return float("-inf") if self.answered_at is None else self.answered_at + self.stale_after_seconds
 
     def fresh(self, now: float) -> bool:
         """Whether the last good answer may still be shown; `now` in monotonic seconds."""

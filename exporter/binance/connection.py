@@ -186,6 +186,8 @@ class Connection:
         except BaseException:
             life.cancel()
             raise
+        if life.done():  # it ended right after its first answer
+            return self._backoff.next_seconds()
         if self._link is not None:
             self._spawn(self._link.retire())
         self._link = link
@@ -286,7 +288,8 @@ class Connection:
     def _lost(self, loss: Loss, words: str, advice: str = "") -> None:
         self.disconnections[loss] += 1
         self._why_not, self._advice = words, advice
-        log.warning("no connection", endpoint=self.endpoint.label, reason=loss.value, error=words)
+        event = "no connection" if self._link is None else "no new connection: the one before still serves"
+        log.warning(event, endpoint=self.endpoint.label, reason=loss.value, error=words)
 
     def _usable_link(self) -> Link:
         if self._link is None and self._saving_for_dial:

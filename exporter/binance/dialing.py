@@ -10,6 +10,7 @@ import ssl
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Final, NoReturn
+from urllib.parse import urlsplit
 
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidMessage, InvalidProxy, InvalidStatus, InvalidURI
@@ -151,7 +152,7 @@ def advise_on(refusal: Refusal) -> str:
 def name_environment_proxy(endpoint: Endpoint) -> str:
     """Return words that name the environment's proxy which a dial goes through, empty where there is none."""
     proxy = get_proxy(parse_uri(endpoint.url)) if endpoint.proxy is None else None
-    return f" (through the environment's proxy {proxy.rpartition('@')[2].rpartition('/')[2]})" if proxy else ""
+    return f" (through the environment's proxy {urlsplit(proxy).netloc.rpartition('@')[2]})" if proxy else ""
 
 
 def explain_loss(closed: ConnectionClosed) -> tuple[Loss, str]:

@@ -267,7 +267,7 @@ def advise(error: BinanceError) -> str:
 
 # Broader than addresses are: too much hidden in an error's text is better than too little. Times of day stay.
 _IPV6 = re.compile(
-    r"(?<![0-9A-Fa-f])(?!\d?\d:\d\d:\d\d(?![\d:]))(?:[0-9A-Fa-f]{0,4}:){2,}[0-9A-Fa-f.:]*[0-9A-Fa-f:]"
+    r"(?<![0-9A-Fa-f])(?!\d?\d:\d\d:\d\d(?!\d|:[0-9A-Fa-f:]))(?:[0-9A-Fa-f]{0,4}:){2,}[0-9A-Fa-f.:]*[0-9A-Fa-f:]"
     r"|(?<![0-9A-Za-z])[0-9A-Fa-f]{0,4}::(?![A-Za-z])"
 )
 _IPV4 = re.compile(r"\d+(?:\.\d+){3,}")

@@ -67,7 +67,9 @@ class Link:
             raise ConnectionLost(explain_loss(closed)[1]) from None
         finally:
             del self._pending[request_id]
-            if answer.done() and not answer.cancelled():
+            if not answer.done():
+                answer.cancel()  # whoever retires the link waits for it
+            elif not answer.cancelled():
                 answer.exception()  # asyncio complains of those that nobody has looked at
 
     async def read(self) -> tuple[Loss, str]:

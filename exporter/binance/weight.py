@@ -139,12 +139,15 @@ class WeightBudget:
             return
         if told.limit in _CREDIBLE_LIMITS:
             self.limit = told.limit
+        # More than ten times the limit no IP has ever spent: it would be banned long before.
+        if not 0 <= told.count <= 10 * (self.limit or _ASSUMED_LIMIT):
+            return
         if self._inherited is None:
             # A run of this program that has just ended may have spent it: restarted in a loop, each run would
             # otherwise spend the share anew.
             self._inherited = (reservation.minute, max(told.count - self._own_weight, 0))
         # An answer that arrives in another minute than it was asked in may count either of them.
-        if reservation.minute == self._minute and told.count >= 0:
+        if reservation.minute == self._minute:
             newer = self._count_minute != reservation.minute
             self._count = told.count if newer else max(self._count, told.count)
             self._count_minute = reservation.minute

@@ -131,7 +131,7 @@ class _Accounts:
             return
         if redaction.redact(name) != name:
             reader.fault("name", "looks like a key: name the account, as it shall be called in labels")
-        endpoint = self._endpoint(binance.url, binance.proxy)
+        endpoint = self._endpoint(reader, binance.url, binance.proxy)
         place = reader.where("api_key_file")
         first = self._keys.setdefault((endpoint, credentials.api_key), place)
         if first != place:
@@ -166,10 +166,13 @@ class _Accounts:
             )
         return poll.stale_after_seconds
 
-    def _endpoint(self, url: str, proxy: str | None) -> Endpoint:
+    def _endpoint(self, reader: Reader, url: str, proxy: str | None) -> Endpoint:
         if (url, proxy) not in self._endpoints:
             label = endpoint_label(url, proxy)
             same = self._labels[label] = self._labels.get(label, 0) + 1
+            if same > 1:
+                what = f"asks {label} in another way than accounts before it: each way spends weight_share by itself"
+                self.findings.warn(reader.where("name"), what)
             self._endpoints[url, proxy] = Endpoint(label if same == 1 else f"{label} #{same}", url, proxy)
         return self._endpoints[url, proxy]
 
