@@ -179,7 +179,7 @@ def resolve_to(monkeypatch: pytest.MonkeyPatch, *hosts: str) -> None:
 async def test_name_of_several_addresses(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every address of a name is served, but for those that this machine has not."""
     with monkeypatch.context() as patch:
-        resolve_to(patch, "192.0.2.1", "::1", "127.0.0.1", "127.0.0.1")
+        resolve_to(patch, "203.0.113.1", "::1", "127.0.0.1", "127.0.0.1")
         bound = ListenAddress("exporter.example", 0).bind()
     found = {listening.getsockname()[0] for listening in bound}
     for listening in bound:
@@ -203,7 +203,7 @@ def test_name_with_an_address_in_use(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_name_of_others(monkeypatch: pytest.MonkeyPatch) -> None:
     """A name whose addresses are all another machine's cannot be listened on."""
-    resolve_to(monkeypatch, "192.0.2.1", "192.0.2.2")
+    resolve_to(monkeypatch, "203.0.113.1", "198.51.100.1")
     with pytest.raises(ListenError, match=r"^cannot listen on exporter\.example:9: Cannot assign requested address"):
         ListenAddress("exporter.example", 9).bind()
 
