@@ -27,6 +27,8 @@ from exporter.web.server import ListenAddress, WebServer
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable
 
+    from exporter.web.connections import Limits
+
 DEADLINE_SECONDS: Final = 30.0  # for what happens at once on an idle machine
 ENDPOINT: Final = Endpoint("localhost:1", "ws://localhost:1/ws-fapi/v1")
 LOCAL: Final = ListenAddress("127.0.0.1", 0)
@@ -114,11 +116,13 @@ async def serving(
     path: str = "/metrics",
     waiting: Iterable[str] = (),
     slow_way: SlowWay | None = None,
+    limits: Limits | None = None,
 ) -> AsyncIterator[tuple[httpx.AsyncClient, WebServer]]:
     """Serve a body while the block runs; a client of the first address, and the server, which must end after it."""
     text = (lambda: body) if isinstance(body, bytes) else body
     page = render_page((), (), 0.0, path, exporter.__version__)
-    server = WebServer(tuple(addresses), path, text, slow_way or SlowWay([]), lambda: waiting, lambda: page)
+    slow_way = slow_way or SlowWay([])
+    server = WebServer(tuple(addresses), path, text, slow_way, lambda: waiting, lambda: page, limits=limits)
     urls = server.bind()
     task = asyncio.create_task(server.run())
     client = httpx.AsyncClient(base_url=urls[0], trust_env=False, timeout=DEADLINE_SECONDS)

@@ -11,6 +11,7 @@ import socket
 import sys
 import zlib
 from contextlib import closing
+from typing import Any
 
 import pytest
 from builders import DEADLINE_SECONDS, LOCAL, close, connect, raw_body, serving
@@ -163,6 +164,48 @@ async def test_listens_on_several_addresses() -> None:
         bodies = [(await client.get(f"{url}/metrics")).content for url in (client.base_url, f"http://{free}")]
 
     assert [SMALL, SMALL] == bodies
+
+
+def resolve_to(monkeypatch: pytest.MonkeyPatch, *hosts: str) -> None:
+    """Have every name mean these addresses, in this order."""
+    resolve = socket.getaddrinfo
+
+    def resolved(_host: str, port: int, **options: Any) -> list[Any]:
+        return [found for host in hosts for found in resolve(host, port, **options)]
+
+    monkeypatch.setattr(socket, "getaddrinfo", resolved)
+
+
+async def test_name_of_several_addresses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every address of a name is served, but for those that this machine has not."""
+    with monkeypatch.context() as patch:
+        resolve_to(patch, "203.0.113.1", "::1", "127.0.0.1", "127.0.0.1")
+        bound = ListenAddress("exporter.example", 0).bind()
+    found = {listening.getsockname()[0] for listening in bound}
+    for listening in bound:
+        listening.close()
+
+    assert {"::1", "127.0.0.1"} == found
+    assert 2 == len(bound)
+
+
+def test_name_with_an_address_in_use(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where one address of a name is in use the others are given back."""
+    with socket.create_server(("127.0.0.1", 0)) as used:
+        port = used.getsockname()[1]
+        resolve_to(monkeypatch, "127.0.0.2", "127.0.0.1")
+        with pytest.raises(ListenError, match=rf"^cannot listen on exporter\.example:{port}: Address already in use"):
+            ListenAddress("exporter.example", port).bind()
+
+    with closing(socket.create_server(("127.0.0.2", port))) as again:
+        assert again.getsockname() == ("127.0.0.2", port)
+
+
+def test_name_of_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A name whose addresses are all another machine's cannot be listened on."""
+    resolve_to(monkeypatch, "203.0.113.1", "198.51.100.1")
+    with pytest.raises(ListenError, match=r"^cannot listen on exporter\.example:9: Cannot assign requested address"):
+        ListenAddress("exporter.example", 9).bind()
 
 
 def free_port() -> int:

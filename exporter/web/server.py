@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import os
 import re
 import socket
+import ssl
+import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import uvicorn
 from starlette.applications import Starlette
-from starlette.responses import HTMLResponse, PlainTextResponse, Response
+from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from exporter.metrics.collector import SlowWay, only_openmetrics
 from exporter.metrics.exposition import CONTENT_TYPE
 from exporter.web.compression import Compressor, accepts_gzip
+from exporter.web.connections import KEEP_ALIVE_SECONDS, Bodies, Limits, Listener
 from exporter.web.guard import Guard
 from exporter.web.tls import SwitchingContext
 
@@ -27,10 +31,15 @@ if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.types import ASGIApp, Receive, Scope, Send
 
+    from exporter.web.connections import ClientConnection
     from exporter.web.live import LiveWebConfig
 
 _PIECE_BYTES: Final = 64 * 1024
-_KEEP_ALIVE_SECONDS: Final = 75  # longer than usual scrape intervals, so that Prometheus need not reconnect
+# Who takes a large body fast must not have it all before the others have anything: the more he has had, the more
+# turns of the event loop he leaves to them.
+_TURN_BYTES: Final = 4 * _PIECE_BYTES
+_LONGEST_WAIT: Final = 16
+_PAGE_SECONDS: Final = 1.0  # for so long all who look share a page, since making one takes a while
 _GRACE_SECONDS: Final = 0.8  # how long a shutdown waits for answers under way
 _BACKLOG: Final = 1024
 _PAGE_HEADERS: Final = {
@@ -72,8 +81,7 @@ class ListenAddress:
         """
         try:
             if self.host:
-                family, _, _, _, address = socket.getaddrinfo(self.host, self.port, type=socket.SOCK_STREAM)[0]
-                return [socket.create_server(address, family=family, backlog=_BACKLOG)]
+                return _bind_all(socket.getaddrinfo(self.host, self.port, type=socket.SOCK_STREAM))
             if socket.has_dualstack_ipv6():
                 everywhere = ("::", self.port)
                 return [socket.create_server(everywhere, family=socket.AF_INET6, backlog=_BACKLOG, dualstack_ipv6=True)]
@@ -89,34 +97,77 @@ class ListenAddress:
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
+def _bind_all(found: Iterable[tuple[Any, ...]]) -> list[socket.socket]:
+    """Listen on every address of a name, but for those that this machine turns out not to have."""
+    listening: list[socket.socket] = []
+    lacking: OSError | None = None
+    for family, _, _, _, address in dict.fromkeys(found):
+        try:
+            listening.append(socket.create_server(address, family=family, backlog=_BACKLOG))
+        except OSError as error:
+            # A container's localhost is ::1, too, also where there is no IPv6.
+            if error.errno not in {errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT}:
+                for bound in listening:
+                    bound.close()
+                raise
+            lacking = error
+    if lacking is not None and not listening:
+        raise lacking
+    return listening
+
+
 class _Pieces(Response):
     """A body sent in pieces, each only when the reader has taken the last: a slow reader costs no memory."""
 
+    def __init__(self, body: bytes, bodies: Bodies, **response: Any) -> None:
+        super().__init__(body, **response)
+        self._bodies = bodies
+
     async def __call__(self, scope: Scope, _receive: Receive, send: Send) -> None:
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
-        if scope["method"] == "HEAD":
-            await send({"type": "http.response.body"})
-            return
-        for start in range(0, len(self.body), _PIECE_BYTES):
-            piece = self.body[start : start + _PIECE_BYTES]
-            await send({"type": "http.response.body", "body": piece, "more_body": True})
+        if scope["method"] != "HEAD":
+            connection: ClientConnection = scope["state"]["connection"]
+            body = bytes(self.body)
+            with self._bodies.sending(body, connection):
+                for start in range(0, len(body), _PIECE_BYTES):
+                    piece = body[start : start + _PIECE_BYTES]
+                    await send({"type": "http.response.body", "body": piece, "more_body": True})
+                    if start % _TURN_BYTES == 0:
+                        for _ in range(min(start // _TURN_BYTES, _LONGEST_WAIT)):
+                            await asyncio.sleep(0)
+                    if connection.gone:
+                        return
         await send({"type": "http.response.body"})
 
 
 class _Server(uvicorn.Server):
+    def __init__(self, config: uvicorn.Config, limits: Limits) -> None:
+        super().__init__(config)
+        self._limits = limits
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        # In the place of uvicorn's, which bounds neither the number of connections nor the time of a handshake.
+        await self.lifespan.startup()
+        self.servers = []
+        protocol = {"config": self.config, "server_state": self.server_state, "app_state": self.lifespan.state}
+        tls = self.config.ssl if isinstance(self.config.ssl, ssl.SSLContext) else None
+        self._listener = Listener(sockets or [], tls, self._limits, protocol)
+        self.started = True
+
     @contextlib.contextmanager
     def capture_signals(self) -> Generator[None, None, None]:
         # The service owns the signals: it must end the pollers, too.
         yield
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._listener.close()
         # Hang up on readers that do not take their answer; uvicorn would cancel them with a traceback in the log.
         hanging_up = asyncio.get_running_loop().call_later(_GRACE_SECONDS, self._hang_up)
         await super().shutdown(sockets)
         hanging_up.cancel()
 
     def _hang_up(self) -> None:
-        for connection in self.server_state.connections:
+        for connection in tuple(self.server_state.connections):
             connection.transport.abort()
 
 
@@ -132,6 +183,7 @@ class WebServer:
         page: gives the HTML of /.
         live: TLS, passwords and headers, where there is a web configuration.
         reload: reads the configuration anew and tells what is wrong with it; None where requests may not have it done.
+        limits: what clients may take, where not the usual.
     """
 
     def __init__(
@@ -144,6 +196,8 @@ class WebServer:
         page: Callable[[], str],
         live: LiveWebConfig | None = None,
         reload: Callable[[], Awaitable[str]] | None = None,
+        *,
+        limits: Limits | None = None,
     ) -> None:
         self._addresses = addresses
         self._body = body
@@ -153,6 +207,10 @@ class WebServer:
         self._page = page
         self._reload = reload
         self._compressor = Compressor()
+        self._compressing = asyncio.Lock()
+        limits = limits or Limits()
+        self._bodies = Bodies(limits.body_bytes)
+        self._shared_page, self._page_until = b"", float("-inf")
         self._sockets: list[socket.socket] = []
         pages = Starlette(
             routes=[
@@ -174,14 +232,14 @@ class WebServer:
             access_log=False,
             proxy_headers=False,
             server_header=False,
-            timeout_keep_alive=_KEEP_ALIVE_SECONDS,
+            timeout_keep_alive=KEEP_ALIVE_SECONDS,
         )
         self._scheme = "http"
         if live is not None and live.current.tls is not None:
             config.load()  # it would set ssl when the server starts
             config.ssl = SwitchingContext.to(lambda: live.tls)
             self._scheme = "https"
-        self._server = _Server(config)
+        self._server = _Server(config, limits)
 
     def bind(self) -> list[str]:
         """Start listening; return the URLs of what is listened on.
@@ -217,19 +275,25 @@ class WebServer:
 
     async def _metrics(self, request: Request) -> Response:
         accept, names = request.headers.get("Accept", ""), request.query_params.getlist("name[]")
+        zipped = accepts_gzip(request.headers.get("Accept-Encoding", ""))
+        headers = {"Vary": "Accept, Accept-Encoding"} | ({"Content-Encoding": "gzip"} if zipped else {})
+        # One after the other: who waits for a turn holds no body yet, and then has that of the moment.
         if names or only_openmetrics(accept):
             async with self._slow_turn:
                 body, content_type = await asyncio.to_thread(self._slow_way.render, accept, names)
+                body = await self._compressor.compress(body) if zipped else body
+        elif zipped:
+            async with self._compressing:
+                body, content_type = await self._compressor.compress(self._body()), CONTENT_TYPE
         else:
             body, content_type = self._body(), CONTENT_TYPE
-        headers = {"Vary": "Accept, Accept-Encoding"}
-        if accepts_gzip(request.headers.get("Accept-Encoding", "")):
-            body = await self._compressor.compress(body)
-            headers["Content-Encoding"] = "gzip"
-        return _Pieces(body, headers=headers, media_type=content_type)
+        return _Pieces(body, self._bodies, headers=headers, media_type=content_type)
 
     async def _index(self, _request: Request) -> Response:
-        return HTMLResponse(self._page(), headers=_PAGE_HEADERS)
+        now = time.monotonic()
+        if now >= self._page_until:
+            self._shared_page, self._page_until = self._page().encode(), now + _PAGE_SECONDS
+        return _Pieces(self._shared_page, self._bodies, headers=_PAGE_HEADERS, media_type="text/html")
 
     async def _healthy(self, _request: Request) -> Response:
         return PlainTextResponse("OK\n")
