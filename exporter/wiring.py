@@ -63,6 +63,8 @@ class Fleet:
         self._timing = timing
         self._pollers: dict[str, Poller] = {}  # by account, in the configuration's order
         self._endpoints: dict[Endpoint, _Shared] = {}
+        # By URL and proxy, for ever: a ban and what was spent outlast an endpoint that is removed and added again.
+        self._budgets: dict[tuple[str, str | None], tuple[ExchangeClock, WeightBudget]] = {}
         self._tasks: dict[Poller | Connection, asyncio.Task[Any]] = {}
         self._running = False
         self._fault: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -133,8 +135,12 @@ class Fleet:
             await asyncio.gather(*tasks, return_exceptions=True)
 
     def _share(self, endpoint: Endpoint, weight_share: float) -> _Shared:
-        clock = ExchangeClock()
-        connection = Connection(endpoint, WeightBudget(weight_share, clock), clock, self._timing)
+        way = endpoint.url, endpoint.proxy
+        if way not in self._budgets:
+            clock = ExchangeClock()
+            self._budgets[way] = clock, WeightBudget(weight_share, clock)
+        clock, budget = self._budgets[way]
+        connection = Connection(endpoint, budget, clock, self._timing)
         return _Shared(connection, OptionalMethods(connection))
 
     def _poller(self, settings: AccountSettings, shared: _Shared, phase: float) -> Poller:

@@ -203,6 +203,24 @@ async def test_endpoint_that_nobody_uses_any_more_is_left(desk: Desk, exchange: 
     assert 1 == len([name for name, _ in samples if name == "binance_futures_connected"])
 
 
+async def test_ban_outlasts_its_endpoint(desk: Desk, exchange: SimulatedExchange) -> None:
+    """An endpoint that is removed while it is banned, and added again, is not asked before the ban is over."""
+    good = desk.path.read_text()
+    async with desk.open():
+        await desk.shows(1, "up", "bob")
+        with exchange.ban(600):
+            (before,) = desk.service._fleet.connections
+            await until(lambda: before.budget.paused)
+            desk.edit(lambda document: document["binance"].update(endpoint=exchange.url + "?other"))
+            await desk.service.reload()
+            desk.path.write_text(good)
+            await desk.service.reload()
+            (after,) = desk.service._fleet.connections
+
+            assert before is not after
+            assert 300 < after.budget.pause_seconds
+
+
 async def test_new_share_stretches_the_plan(desk: Desk) -> None:
     """A weight share that a reload changes decides the intervals from then on."""
     async with desk.open():
