@@ -58,7 +58,8 @@ class AccountState:
     last_poll_succeeded: bool = False
     first_poll_over: bool = False
     polls: int = 0
-    revision: int = 0  # grows whenever a due poll is over: what was rendered of the state before is out of date
+    # Grows when a poll begins and when it is over: what was rendered of the state before is out of date.
+    revision: int = 0
     failures: Counter[Reason] = field(default_factory=Counter)
     last_failure: Failure | None = None
     last_success_unix: float | None = None  # this host's clock
@@ -74,6 +75,7 @@ class AccountState:
 
     def stretch(self, factor: float) -> None:
         """Set the interval and the staleness that the weight plan leaves possible."""
+        self.revision += 1
         self.interval_seconds = self.settings.interval_seconds * factor
         self.stale_after_seconds = self.settings.stale_after_seconds * factor
 

@@ -82,7 +82,7 @@ class Health(Collector):
         return b"".join((*pieces, generate_latest(self._registry)))
 
     def _lines_of(self, state: AccountState, now: float) -> tuple[bytes, ...]:
-        """Return an account's lines, one text a family; they change when a poll ends, and when its figures go stale."""
+        """Return an account's lines, one text a family; they change with its polls, and when its figures go stale."""
         name = state.settings.name
         told = self._rendered.get(name)
         up = state.up(now)
