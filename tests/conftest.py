@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
+import subprocess
+import sys
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -34,6 +38,7 @@ FAST = Timing(
     forbidden=0.05,
 )
 PATIENCE_SECONDS = 30.0
+SOAK = pytest.StashKey["subprocess.Popen[str]"]()
 
 
 class Monotonic:
@@ -143,6 +148,30 @@ def logged() -> Iterator[list[Any]]:
     """Every event that is logged meanwhile, as data."""
     with structlog.testing.capture_logs() as events:
         yield events
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Start the soak beside the other tests, where it is among them: it takes two minutes, of waiting mostly."""
+    if session.config.option.collectonly or not any("two_minutes_of_faults" in item.name for item in session.items):
+        return
+    # What measures coverage would grow in the exporter's own process.
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE_")}
+    session.config.stash[SOAK] = subprocess.Popen(
+        [sys.executable, "-m", "bench.soak", "2", "--seed", "1"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=Path(__file__).parent.parent,
+        env=environment,
+    )
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """End the soak where its test did not come to wait for it."""
+    soak = session.config.stash.get(SOAK, None)
+    if soak is not None and soak.poll() is None:
+        soak.terminate()
+        soak.communicate()
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
+from conftest import SOAK
 
 from bench.growth import ROWS, Row, Sample, as_table, judge
 
-ROOT = Path(__file__).parent.parent
 QUIET = Sample(
     at=0.0,
     resident_kib=70_000.0,
@@ -74,17 +70,9 @@ def test_slope_is_of_the_second_half() -> None:
     assert pytest.approx(120.0) == next(growth.slope for growth in growths if growth.row.field == "tasks")
 
 
-def test_two_minutes_of_faults_leave_nothing_behind() -> None:
+def test_two_minutes_of_faults_leave_nothing_behind(pytestconfig: pytest.Config) -> None:
     """Memory, descriptors, tasks and series are flat, every scrape is answered, and all accounts are up at the end."""
-    # What measures coverage would grow in the exporter's own process.
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE_")}
-    run = subprocess.run(
-        [sys.executable, "-m", "bench.soak", "2", "--seed", "1"],
-        capture_output=True,
-        text=True,
-        cwd=ROOT,
-        env=environment,
-        check=False,
-    )
+    soak = pytestconfig.stash[SOAK]
+    output, errors = soak.communicate()
 
-    assert (0, "") == (run.returncode, run.stderr), run.stdout + run.stderr
+    assert (0, "") == (soak.returncode, errors), output + errors
