@@ -9,10 +9,10 @@ GRAFANA_SCHEMA := tools/grafana-schema/node_modules
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format types imports unit interop bench soak readme dashboards test-tools lock clean
+.PHONY: help demo test lint format types imports unit test-prometheus3 interop bench soak readme dashboards test-tools lock clean
 
 help: ## list the targets
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
+	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 18
 
 demo: $(VENV)/.runtime ## a simulated exchange and the exporter, no key needed
 	$(BIN)/binance-futures-exporter demo $(ARGS)
@@ -40,6 +40,19 @@ unit: $(VENV)/.dev interop $(GRAFANA_SCHEMA)/.package-lock.json
 # Tools that are not Python packages: found on PATH, else installed where we are root on Debian.
 test-tools: ## promtool and prometheus for the tests
 	@sh tests/tools.sh
+
+# Debian's stable Prometheus is 2.x: the programs of a later suite are unpacked beside, and found first.
+PROMETHEUS3 := $(VENV)/prometheus3
+test-prometheus3: $(VENV)/.dev $(PROMETHEUS3)/usr/bin/prometheus ## rules, dashboards and scrapes on Prometheus 3.x
+	@PATH="$(CURDIR)/$(PROMETHEUS3)/usr/bin:$$PATH"; export PATH; \
+	  for tool in prometheus promtool prometheus-alertmanager; do $$tool --version 2>&1 | head -1; done; \
+	  prometheus --version 2>&1 | grep -q 'version 3\.' && \
+	  CI=true $(BIN)/pytest tests/test_alerts_e2e.py tests/test_rules.py tests/test_rules_alertmanager.py \
+	    tests/test_prometheus.py tests/test_web_prometheus.py $(ARGS)
+
+$(PROMETHEUS3)/usr/bin/prometheus: tools/unpack_debian.sh
+	sh tools/unpack_debian.sh forky $(PROMETHEUS3) prometheus promtool prometheus-alertmanager
+	@touch $@
 
 interop: $(CCXT)/.installed $(NODE_MODULES)/.package-lock.json
 
