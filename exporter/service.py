@@ -118,11 +118,13 @@ class Service:
         async with self._reloading:
             try:
                 config = await asyncio.to_thread(self._load)
-            except ConfigError as error:
+            except Exception as error:  # whatever it is, the exporter goes on with what it has
+                if not isinstance(error, ConfigError):
+                    log.exception("reload failed by a fault of this program")
                 self._program.last_reload_succeeded = False
                 self._exposition.invalidate()
                 log.error("reload failed: what was configured stays", error=str(error))  # noqa: TRY400 - its words say it
-                return str(error)
+                return str(error) or type(error).__name__
             self._not_ready()  # accounts added now must not take a service that is ready out of use
             changes = self._fleet.apply(config)
             for account in (*changes.changed, *changes.removed):

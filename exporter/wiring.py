@@ -6,8 +6,8 @@ A fleet can be given a new configuration while it runs: what has not changed doe
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
-from itertools import pairwise
+from dataclasses import dataclass, replace
+from itertools import chain, count, pairwise
 from typing import TYPE_CHECKING, Any
 
 from exporter.account.optional import OptionalMethods
@@ -18,7 +18,7 @@ from exporter.binance.connection import Connection
 from exporter.binance.weight import WeightBudget
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
+    from collections.abc import Callable, Coroutine, Iterable
 
     from exporter.account.snapshot import AccountSnapshot
     from exporter.account.state import AccountSettings
@@ -63,8 +63,8 @@ class Fleet:
         self._timing = timing
         self._pollers: dict[str, Poller] = {}  # by account, in the configuration's order
         self._endpoints: dict[Endpoint, _Shared] = {}
-        # By URL and proxy, for ever: a ban and what was spent outlast an endpoint that is removed and added again.
-        self._budgets: dict[tuple[str, str | None], tuple[ExchangeClock, WeightBudget]] = {}
+        # For ever: a ban and what was spent outlast an endpoint that is removed and added again.
+        self._budgets: dict[Endpoint, tuple[ExchangeClock, WeightBudget]] = {}
         self._tasks: dict[Poller | Connection, asyncio.Task[Any]] = {}
         self._running = False
         self._fault: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -95,8 +95,7 @@ class Fleet:
             groups.setdefault(settings.endpoint, []).append(settings)
         for endpoint in self._endpoints.keys() - groups.keys():
             self._end(self._endpoints[endpoint].connection)
-        known = self._endpoints
-        self._endpoints = {endpoint: known.get(endpoint) or self._share(endpoint, share) for endpoint in groups}
+        self._endpoints = self._shared_by(groups.keys(), share)
         pollers = {name: before[name] for name in kept}
         for endpoint, group in groups.items():
             shared = self._endpoints[endpoint]
@@ -107,6 +106,9 @@ class Fleet:
             phases = _free_phases([pollers[s.name].phase for s in group if s.name in kept], len(new))
             for settings, phase in zip(new, phases, strict=True):
                 pollers[settings.name] = self._poller(settings, shared, phase)
+            for settings in group:
+                # Equal settings may name other key files; and the endpoint keeps the label that it was given first.
+                pollers[settings.name].state.settings = replace(settings, endpoint=shared.connection.endpoint)
         self._pollers = {settings.name: pollers[settings.name] for settings in config.accounts}
         if self._running:
             self._start()
@@ -134,12 +136,25 @@ class Fleet:
                 self._end(worker)
             await asyncio.gather(*tasks, return_exceptions=True)
 
+    def _shared_by(self, endpoints: Iterable[Endpoint], weight_share: float) -> dict[Endpoint, _Shared]:
+        """Return what is shared on each endpoint: what there is already, else made anew."""
+        found = {endpoint: self._endpoints.get(endpoint) for endpoint in endpoints}
+        # A label is given in file order, and kept: that of a newcomer may be an older endpoint's by now.
+        taken = {shared.connection.endpoint.label for shared in found.values() if shared}
+        for endpoint, shared in found.items():
+            if shared is None:
+                base = endpoint.label.partition(" #")[0]
+                numbered = (f"{base} #{number}" for number in count(2))
+                label = next(label for label in chain((endpoint.label, base), numbered) if label not in taken)
+                taken.add(label)
+                found[endpoint] = self._share(replace(endpoint, label=label), weight_share)
+        return {endpoint: shared for endpoint, shared in found.items() if shared}
+
     def _share(self, endpoint: Endpoint, weight_share: float) -> _Shared:
-        way = endpoint.url, endpoint.proxy
-        if way not in self._budgets:
+        if endpoint not in self._budgets:
             clock = ExchangeClock()
-            self._budgets[way] = clock, WeightBudget(weight_share, clock)
-        clock, budget = self._budgets[way]
+            self._budgets[endpoint] = clock, WeightBudget(weight_share, clock)
+        clock, budget = self._budgets[endpoint]
         connection = Connection(endpoint, budget, clock, self._timing)
         return _Shared(connection, OptionalMethods(connection))
 

@@ -221,6 +221,58 @@ async def test_ban_outlasts_its_endpoint(desk: Desk, exchange: SimulatedExchange
             assert 300 < after.budget.pause_seconds
 
 
+async def test_order_of_endpoints_changes_nothing(desk: Desk, exchange: SimulatedExchange) -> None:
+    """Accounts that reach one exchange in two ways go on undisturbed, labels and all, when the file is reordered."""
+    other = {"endpoint": exchange.url + "?second"}
+    desk.edit(lambda document: document["accounts"][1].update(binance=other))
+    async with desk.open():
+        connections = {connection.endpoint.label: connection for connection in desk.service._fleet.connections}
+        desk.edit(lambda document: document["accounts"].reverse())
+        await desk.service.reload()
+        third = {"endpoint": exchange.url + "?third"}
+        desk.edit(lambda document: document["accounts"][1].update(binance=third))
+        await desk.service.reload()
+        after = {connection.endpoint.label: connection for connection in desk.service._fleet.connections}
+        states = {state.settings.name: state.settings.endpoint.label for state in desk.service._fleet.states}
+
+    first, second = connections
+    assert f"{first} #2" == second
+    assert {first, second} == set(after)
+    assert connections[second] is after[second]
+    assert {"alice": first, "bob": second} == states
+
+
+async def test_kept_account_watches_the_files_it_now_names(desk: Desk) -> None:
+    """After its key files have moved an unchanged account goes on, and is read anew from where they are."""
+    keys = desk.path.parent / "keys"
+    async with desk.open():
+        (alice, _) = desk.service._fleet.states
+        (keys / "moved.secret").write_text((keys / "alice.secret").read_text())
+        desk.edit(lambda document: document["accounts"][0].update(secret_key_file="keys/moved.secret"))
+        await desk.service.reload()
+        (keys / "moved.secret").write_text("Z" * 64)
+        reread = alice.settings.reread
+        assert reread is not None
+        found = reread()
+
+        assert (alice,) == desk.service._fleet.states[:1]
+    assert found not in {None, alice.settings.credentials}
+
+
+async def test_fault_of_a_reload_is_told(desk: Desk, logged: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    """A reload that dies of a fault nobody thought of shows like a broken file, and the next one goes on."""
+    async with desk.open():
+        with monkeypatch.context() as patch:
+            patch.setattr(desk.service, "_load", None)
+            told = await desk.service.reload()
+        failed = await scrape(desk.client)
+        mended = await desk.service.reload()
+
+    assert "" == mended != told
+    assert 0 == value(failed, "exporter_config_last_reload_successful")
+    assert "reload failed by a fault of this program" in {event["event"] for event in logged}
+
+
 async def test_new_share_stretches_the_plan(desk: Desk) -> None:
     """A weight share that a reload changes decides the intervals from then on."""
     async with desk.open():

@@ -43,7 +43,9 @@ def test_index_is_a_number_or_ends_a_pods_name(text: str, index: int) -> None:
     assert index == shard_index(text)
 
 
-@pytest.mark.parametrize("text", ["", "exporter", "-", "exporter-1a", "exporter2", "1.5", "-\u0663", "9999999"])
+@pytest.mark.parametrize(
+    "text", ["", "exporter", "-", "exporter-1a", "exporter2", "1.5", "-\u0663", "9999999", "-1", "pod--1"]
+)
 def test_other_texts_are_no_index(text: str) -> None:
     """A text that neither is nor ends in a number of its own is refused, with the text in the words."""
     with pytest.raises(ValueError, match="neither a number nor a pod's name"):

@@ -106,8 +106,10 @@ class Connection:
         self.budget.refuse_while_paused()
         if not self.connected:
             grace = min(self._timing.reconnect_grace, deadline - self.clock.monotonic())
+            # Not wait_for: on Python 3.11 it swallows a cancellation that comes right after the event.
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._connected.wait(), grace)
+                async with asyncio.timeout(grace):
+                    await self._connected.wait()
         self._usable_link()
         try:
             async with asyncio.timeout(deadline - self.clock.monotonic()):

@@ -7,7 +7,7 @@ import math
 import random
 import socket
 import ssl
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Final, NoReturn
 from urllib.parse import urlsplit
@@ -41,7 +41,9 @@ _silent.setLevel(logging.CRITICAL + 1)
 class Endpoint:
     """Where requests go: accounts with equal endpoints share one connection and one weight budget."""
 
-    label: str  # the `endpoint` label: mainnet, testnet or host:port, with " via host:port" when proxied
+    # The `endpoint` label: mainnet, testnet or host:port, with " via host:port" when proxied. It may tell the order of
+    # endpoints, and does not make one another.
+    label: str = field(compare=False)
     url: str  # ws:// or wss://
     proxy: str | None = None  # http:// or socks5:// URL; None: what the environment says; "none": no proxy
 

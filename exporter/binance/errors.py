@@ -271,16 +271,17 @@ _IPV6 = re.compile(
     r"|(?<![0-9A-Za-z])[0-9A-Fa-f]{0,4}::(?![A-Za-z])"
 )
 _IPV4 = re.compile(r"\d+(?:\.\d+){3,}")
-# A signature told back may come as JSON or a URL writes it.
-_ESCAPES: Final = (("\\/", "/"), ("%2B", "+"), ("%2F", "/"), ("%3D", "="), ("%2b", "+"), ("%2f", "/"), ("%3d", "="))
+# A signature or an address told back may come as JSON or a URL writes it, or both.
+_ESCAPED: Final = re.compile(r"(?:\\u00|%)([2-7][0-9A-Fa-f])|\\(/)")
+_NESTED_ESCAPES: Final = 3
 _LONGEST_TEXT: Final = 300
 
 
 def scrub(text: str) -> str:
     """Return an exchange's text fit to be shown: no IP address or secret, no control characters, 300 at the most."""
+    for _ in range(_NESTED_ESCAPES):
+        text = _ESCAPED.sub(lambda found: found[2] or chr(int(found[1], 16)), text)
     text = " ".join("".join(character if character.isprintable() else " " for character in text).split())
-    for escape, character in _ESCAPES:
-        text = text.replace(escape, character)
     text = redact(_IPV4.sub("[ip]", _IPV6.sub("[ip]", text)))
     # Shortened last: half an address or signature would not be recognised.
     return text if len(text) <= _LONGEST_TEXT else text[: _LONGEST_TEXT - 1] + "…"

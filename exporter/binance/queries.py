@@ -129,8 +129,9 @@ class Queries:
     def ignore(self, kind: Ignored, envelope: Envelope | None) -> None:
         """Take note of a frame that answers no query."""
         self.ignored.note(kind, envelope)
-        if envelope is not None and kind is Ignored.NULL_ID:
-            # It belongs to nobody, and to fail a request with it might blame the wrong account. A ban is everybody's.
+        if envelope is not None and kind in {Ignored.NULL_ID, Ignored.UNKNOWN_ID} and envelope.failed:
+            # It belongs to nobody, and to fail a request with it might blame the wrong account. A ban is everybody's,
+            # also one that answers a question which nobody waits for any more.
             self._note_refusal(decode_error(envelope))
 
     def _sign(self, credentials: Credentials, recv_window_ms: int) -> Mapping[str, str | int]:

@@ -78,16 +78,16 @@ class KeyFiles:
             raise KeyFault("; ".join(map(str, findings.faults)))
         return credentials
 
-    def _stamps(self) -> tuple[tuple[int, int, int] | None, ...]:
+    def _stamps(self) -> tuple[tuple[int, ...] | None, ...]:
         return tuple(_stamp(path) for path in self._paths)
 
 
-def _stamp(path: Path) -> tuple[int, int, int] | None:
+def _stamp(path: Path) -> tuple[int, ...] | None:
     try:
         status = path.stat()
     except OSError:
         return None
-    return status.st_ino, status.st_mtime_ns, status.st_size
+    return status.st_ino, status.st_mtime_ns, status.st_ctime_ns, status.st_size  # ctime: chmod may have mended it
 
 
 def _read_credentials(reader: Reader, folder: Path) -> Credentials | None:

@@ -33,7 +33,7 @@ def shard_index(text: str) -> int:
     Raises:
         ValueError: there is no number at its end.
     """
-    found = re.search(r"(?:^|-)(\d{1,6})$", text, re.ASCII)
+    found = re.search(r"(?:^|[^-]-)(\d{1,6})$", text, re.ASCII)
     if not found:
         raise ValueError(f"{text!r} is neither a number nor a pod's name with a number at its end, like exporter-0")
     return int(found[1])

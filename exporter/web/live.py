@@ -10,6 +10,7 @@ import structlog
 from exporter.config.document import ConfigError, Fault
 from exporter.web.config import WebConfig, load
 from exporter.web.files import Files
+from exporter.web.tls import asks_less_of_clients
 
 if TYPE_CHECKING:
     import ssl
@@ -78,6 +79,8 @@ class LiveWebConfig:
         faults = []
         if (config.tls is None) != (self.current.tls is None):
             faults.append(Fault(f"{config.path}: tls_server_config", "can only come or go with a restart"))
+        if self.current.tls and config.tls and asks_less_of_clients(config.tls, self.current.tls):
+            faults.append(Fault(f"{config.path}: tls_server_config", "can only ask less of clients with a restart"))
         if self.current.users and not config.users:
             faults.append(Fault(f"{config.path}: basic_auth_users", "can only go with a restart"))
         if faults:

@@ -90,6 +90,12 @@ def read_tls(reader: Reader, folder: Path, files: Files) -> ssl.SSLContext | Non
     return context if all(usable) else None
 
 
+def asks_less_of_clients(new: ssl.SSLContext, old: ssl.SSLContext) -> bool:
+    """Whether `new` lets clients in whose certificate, or its name, does not satisfy `old`."""
+    named = [isinstance(context, _ServerContext) and context.allowed_sans is not None for context in (new, old)]
+    return new.verify_mode < old.verify_mode or named == [False, True]
+
+
 def _versions(reader: Reader, context: ssl.SSLContext) -> bool:
     least = reader.take("min_version", _version, ssl.TLSVersion.TLSv1_2)
     most = reader.take("max_version", _version, ssl.TLSVersion.TLSv1_3)
