@@ -138,9 +138,10 @@ def test_faults_are_found(expression: str, fault: str) -> None:
 
 
 def test_labels_of_recordings() -> None:
-    """What is recorded of an account, a position or a pool carries its labels, and never the exporter's instance."""
+    """What is recorded of an account, a position or a pool carries its labels, and not the exporter's instance."""
     known = known_metrics()
     levels = {
+        "instance": {"instance"},
         "account": {"account"},
         "account_margin_asset": {"account", "margin_asset"},
         "position": {"account", "symbol", "position_side"},
@@ -149,6 +150,7 @@ def test_labels_of_recordings() -> None:
     beside = {
         "position:binance_futures_notional:max": {"margin_asset"},
         "pool:binance_futures_margin_ratio:max": {"symbol", "position_side"},
+        "pool:binance_futures_margin_ratio:last_over_time15m": {"symbol", "position_side"},
     }
 
     for rule in RULES:
