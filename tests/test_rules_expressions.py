@@ -174,10 +174,11 @@ def test_texts_of_alerts(alert: Alert) -> None:
 
 @pytest.mark.parametrize("name", sorted({alert.name for alert in ALERTS}))
 def test_metrics_in_runbooks_exist(name: str) -> None:
-    """A runbook names metrics of the catalog or recorded ones."""
+    """A runbook names metrics of the catalog or recorded ones, all of them written out."""
     text = (HERE / "runbooks" / f"{name}.md").read_text(encoding="utf-8")
     named = set(re.findall(r"(?:\w+:)?binance_futures_\w+(?::\w+)?", text))
 
+    assert not re.search(r"…\w|\w…", text), "a name that is not written out can be neither found here nor pasted"
     assert set() == named - known_metrics().keys()
 
 
