@@ -1,7 +1,11 @@
-"""Makes the rule files and README's table of alerts; run as `python -m prometheus.build` it writes rules/*.yml."""
+"""Makes the rule files and README's table of alerts; run as `python -m prometheus.build` it writes rules/*.yml.
+
+Whoever keeps runbooks elsewhere gives their address: `python -m prometheus.build https://wiki.example.org/runbooks`.
+"""
 
 from __future__ import annotations
 
+import sys
 import tomllib
 from functools import cache
 from pathlib import Path
@@ -34,28 +38,29 @@ def home_url() -> str:
     return str(project["urls"]["Homepage"])
 
 
-def runbook_url(alert: str) -> str:
-    """Return where an alert's runbook is read."""
-    return f"{home_url()}/blob/HEAD/prometheus/runbooks/{alert}.md"
+def runbook_url(alert: str, runbooks: str = "") -> str:
+    """Return where an alert's runbook is read: below `runbooks`, or with the project."""
+    return f"{runbooks or f'{home_url()}/blob/HEAD/prometheus/runbooks'}/{alert}.md"
 
 
-def as_mapping(group: Group) -> dict[str, Any]:
-    """Return a group as Prometheus' rule files have it."""
-    return {"name": group.name, "rules": [_rule(rule) for rule in group.rules]}
+def as_mapping(group: Group, runbooks: str = "") -> dict[str, Any]:
+    """Return a group as Prometheus' rule files have it; `runbooks` is the address below which the runbooks are."""
+    return {"name": group.name, "rules": [_rule(rule, runbooks) for rule in group.rules]}
 
 
-def _rule(rule: Recording | Alert) -> dict[str, Any]:
+def _rule(rule: Recording | Alert, runbooks: str) -> dict[str, Any]:
     if isinstance(rule, Recording):
         return {"record": rule.name, "expr": rule.expression}
     return {
         "alert": rule.name,
         "expr": rule.expression,
         "for": rule.lasting,
+        **({"keep_firing_for": rule.kept} if rule.kept else {}),
         "labels": {"severity": rule.severity},
         "annotations": {
             "summary": rule.summary,
             "description": rule.description,
-            "runbook_url": runbook_url(rule.name),
+            "runbook_url": runbook_url(rule.name, runbooks),
         },
     }
 
@@ -74,11 +79,13 @@ def _text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
 _Dumper.add_representer(str, _text)
 
 
-def rule_files() -> dict[str, str]:
-    """Return the text of each file in rules/ by its name."""
+def rule_files(runbooks: str = "") -> dict[str, str]:
+    """Return the text of each file in rules/ by its name; `runbooks` is as in `as_mapping`."""
     return {
         f"{name}.yml": _HEADER.format(what=what)
-        + yaml.dump({"groups": [as_mapping(group)]}, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=10_000)
+        + yaml.dump(
+            {"groups": [as_mapping(group, runbooks)]}, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=10_000
+        )
         for name, (what, group) in GROUPS.items()
     }
 
@@ -94,11 +101,11 @@ def as_markdown() -> str:
     return "\n".join(lines)
 
 
-def main() -> None:
-    """Write rules/*.yml anew."""
-    for name, text in rule_files().items():
+def main(*runbooks: str) -> None:
+    """Write rules/*.yml anew, with the runbooks below an address where one is given."""
+    for name, text in rule_files(*(address.rstrip("/") for address in runbooks)).items():
         (HERE / "rules" / name).write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":
-    main()
+    main(*sys.argv[1:2])

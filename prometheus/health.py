@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from textwrap import indent
 from typing import TYPE_CHECKING, Final
 
-from prometheus.rule import ACCOUNT, ENDPOINT, INSTANCE, JOB, Alert, Group, promql
+from prometheus.rule import ACCOUNT, ENDPOINT, INSTANCE, JOB, KNOWN, RECENTLY, REMEMBERED, SCOPE, Alert, Group, promql
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -14,23 +15,44 @@ _IP: Final = "the IP from which {{ $labels.instance }} asks {{ $labels.endpoint 
 
 def health(threshold: Mapping[str, str], job: str = JOB) -> Group:
     """Return the alerts; `threshold` maps each name of the table to what stands in the expressions."""
-    return Group("binance-futures-health", (*_of_the_program(job), *_of_accounts(threshold), *_of_endpoints(threshold)))
+    return Group(
+        "binance-futures-health",
+        (*_of_the_program(threshold, job), *_of_accounts(threshold), *_of_endpoints(threshold)),
+    )
 
 
-def _of_the_program(job: str) -> tuple[Alert, ...]:
+def _failing(up: str, threshold: Mapping[str, str]) -> str:
+    """Compare what is 1 or 0: 0 now, or time and again and far too often.
+
+    A single success among failures does not end it. What is not known for longer than the window is judged by now
+    alone: its first failures would be a large part of what there is.
+    """
+    return promql(f"""
+        {up} == 0
+        or
+        (
+          avg_over_time({up}[{REMEMBERED}]) < {threshold["success"]}
+          and
+          min_over_time({up}[{RECENTLY}]) == 0
+          and
+          last_over_time({up}[5m] offset {REMEMBERED})
+        )
+    """)
+
+
+def _of_the_program(threshold: Mapping[str, str], job: str) -> tuple[Alert, ...]:
     return (
+        # By the job's name, which alone can tell that there is nothing any more; and every other exporter ever scraped.
         Alert(
             "BinanceFuturesExporterDown",
             "critical",
-            promql(f"""
-                max by ({INSTANCE}) (up{{job="{job}"}}) == 0
-                or
-                absent(up{{job="{job}"}})
-            """),
+            f'max by ({INSTANCE}) (up{{job="{job}"}}) == 0\nor\n'
+            + _failing("instance:binance_futures_exporter_up:max", threshold)
+            + f'\nor\nabsent(up{{job="{job}"}})',
             "5m",
             "The exporter cannot be scraped",
-            "Prometheus {{ if $labels.instance }}cannot scrape {{ $labels.instance }}{{ else }}finds no target{{ end }}"
-            " of job {{ $labels.job }}: the accounts it polls are not watched.",
+            "{{ if $labels.instance }}Scrapes of {{ $labels.instance }} fail{{ else }}Prometheus finds no target"
+            "{{ end }} (job {{ $labels.job }}): the accounts it polls are not watched.",
         ),
         Alert(
             "BinanceFuturesReloadFailed",
@@ -44,15 +66,32 @@ def _of_the_program(job: str) -> tuple[Alert, ...]:
 
 
 def _of_accounts(threshold: Mapping[str, str]) -> tuple[Alert, ...]:
+    # One that is gone altogether, with the shard that polled it or by a mistake in its configuration, is down as well.
+    # A target that cannot be scraped has an alert of its own.
+    down = promql("""
+        %s
+        or
+        (
+          last_over_time(account:binance_futures_up:max[1h])
+          unless
+          account:binance_futures_up:max
+          unless on (%s)
+          min by (%s) (up) == 0
+        )
+    """) % (_failing("account:binance_futures_up:max", threshold), SCOPE, SCOPE)
+    of_one = f"{INSTANCE}, account"
     return (
         # Known for a day, since the figures go when they are needed most: in a crash the exchange bans or falls silent.
-        # Whatever the reason, also when the exporter itself is gone, it is over only once the account is polled again.
+        # Whatever the reason, also when the exporter itself is gone, it is over only once the account is polled again,
+        # and for a while: one good poll among many that fail is none. What was flat when last seen is not at risk.
         Alert(
             "BinanceFuturesBlindWhileAtRisk",
             "critical",
             promql(f"""
-                last_over_time(account:binance_futures_margin_ratio:max_over_time15m[1d])
+                last_over_time(account:binance_futures_margin_ratio:max_over_time{REMEMBERED}[{KNOWN}])
                 > {threshold["margin_ratio_warning"]}
+                and
+                last_over_time(account:binance_futures_margin_ratio:max[{KNOWN}]) > 0
                 unless on ({ACCOUNT})
                 account:binance_futures_up:max == 1
             """),
@@ -60,11 +99,21 @@ def _of_accounts(threshold: Mapping[str, str]) -> tuple[Alert, ...]:
             "An account at risk of liquidation is not watched",
             "Account {{ $labels.account }} cannot be polled, and its worst margin ratio was "
             "{{ $value | humanizePercentage }} in the 15 minutes before; liquidation is at 100%.",
+            kept="5m",
+        ),
+        Alert(
+            "BinanceFuturesAccountDown",
+            "critical",
+            f"(\n{indent(down, '  ')}\n)\nand\nlast_over_time(account:binance_futures_open_positions:max[{KNOWN}]) > 0",
+            "15m",
+            "An account with open positions cannot be polled",
+            "Polls of account {{ $labels.account }} fail, and it had open positions: its figures vanish, and no alert "
+            "on them can fire.",
         ),
         Alert(
             "BinanceFuturesAccountDown",
             "warning",
-            "account:binance_futures_up:max == 0",
+            down,
             "5m",
             "An account cannot be polled",
             "Polls of account {{ $labels.account }} fail: its figures vanish, and no alert on them can fire.",
@@ -81,15 +130,19 @@ def _of_accounts(threshold: Mapping[str, str]) -> tuple[Alert, ...]:
             "An account's figures are too old to be shown",
             "The last good answer for account {{ $labels.account }} is {{ $value | humanizeDuration }} old.",
         ),
-        # Refused keys are asked again every five minutes, and every poll between counts as refused, too. Not `up == 0`,
-        # which a restart of the exporter would interrupt.
+        # Refused keys are asked again every five minutes, and every poll between counts as refused, too. `up` as it was
+        # last, since a restart of the exporter would interrupt `up == 0`. By exporter: of two that poll an account,
+        # each with a key of its own, one may be refused.
         Alert(
             "BinanceFuturesKeyRefused",
             "warning",
             promql(f"""
-                sum by ({ACCOUNT}) (increase(binance_futures_poll_failures_total{{reason="refused"}}[15m])) > 0
-                unless on ({ACCOUNT})
-                account:binance_futures_up:max == 1
+                max by ({ACCOUNT}) (
+                  max by ({of_one}) (increase(binance_futures_poll_failures_total{{reason="refused"}}[15m]))
+                  > {threshold["refused_polls"]} * max by ({of_one}) (increase(binance_futures_polls_total[15m]))
+                  and
+                  max by ({of_one}) (last_over_time(binance_futures_up[5m])) == 0
+                )
             """),
             "10m",
             "The exchange refuses an account's API key",
@@ -100,7 +153,8 @@ def _of_accounts(threshold: Mapping[str, str]) -> tuple[Alert, ...]:
 
 
 def _of_endpoints(threshold: Mapping[str, str]) -> tuple[Alert, ...]:
-    paused = f'max by ({ENDPOINT}, reason) (binance_futures_paused{{reason="%s"}}) == 1'
+    # A pause ends before the next is told: for a scrape or two there is none.
+    paused = f'max by ({ENDPOINT}, reason) (max_over_time(binance_futures_paused{{reason="%s"}}[{RECENTLY}])) == 1'
     return (
         Alert(
             "BinanceFuturesPaused",
@@ -124,7 +178,7 @@ def _of_endpoints(threshold: Mapping[str, str]) -> tuple[Alert, ...]:
             "warning",
             promql(f"""
                 max by ({ENDPOINT}) (
-                  max_over_time(binance_futures_request_weight_used[2m]) / binance_futures_request_weight_limit
+                  max_over_time(binance_futures_request_weight_used[{RECENTLY}]) / binance_futures_request_weight_limit
                 ) > {threshold["request_weight"]}
             """),
             "5m",
@@ -141,19 +195,23 @@ def _of_endpoints(threshold: Mapping[str, str]) -> tuple[Alert, ...]:
             "The clocks of {{ $labels.instance }} and of {{ $labels.endpoint }} differ by "
             "{{ $value | humanizeDuration }}.",
         ),
-        # Left out is the planned rotation, once a day. Dials that fail count, too. Rounded: `increase` extrapolates to
-        # the ends of its window, which makes a little more than five out of five.
+        # Each connection but those that replace one as planned follows one that broke. Dials that fail do not count: a
+        # single outage makes many. Rounded: `increase` extrapolates to the ends of its window, which makes a little
+        # more than five out of five.
         Alert(
             "BinanceFuturesConnectionUnstable",
             "warning",
             promql(f"""
                 round(
-                  sum by ({ENDPOINT}) (increase(binance_futures_disconnections_total{{reason!="rotation"}}[30m]))
+                  sum by ({ENDPOINT}) (increase(binance_futures_connections_total[30m]))
+                  - sum by ({ENDPOINT}) (
+                    increase(binance_futures_disconnections_total{{reason=~"rotation|shutdown"}}[30m])
+                  )
                 ) > {threshold["connection_losses"]}
             """),
             "5m",
             "Connections to the exchange keep breaking",
-            "Connections from {{ $labels.instance }} to {{ $labels.endpoint }} broke or were refused "
+            "Connections from {{ $labels.instance }} to {{ $labels.endpoint }} broke "
             '{{ $value | printf "%.0f" }} times in 30 minutes.',
         ),
     )

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from prometheus.rule import ACCOUNT, INSTANCE, POOL, POSITION, Group, Recording, promql
+from prometheus.rule import ACCOUNT, INSTANCE, KNOWN, POOL, POSITION, REMEMBERED, Group, Recording, promql
 
 _ROW: Final = f"{INSTANCE}, account, symbol, position_side"
 
@@ -37,7 +37,37 @@ def _of_pools(aggregate: str, figure: str) -> Recording:
     )
 
 
+def _remembered(recorded: str) -> Recording:
+    """Record what was recorded last, also while the account is not polled or its ratios are not known.
+
+    A position that was closed is forgotten at once: its account is polled, and lacks no ratio. An alert on this neither
+    starts anew nor ends because polls fail.
+    """
+    level, metric, _ = recorded.split(":")
+    return Recording(
+        f"{level}:{metric}:last_over_time{REMEMBERED}",
+        promql(f"""
+            {recorded}
+            or
+            (
+              last_over_time({recorded}[{REMEMBERED}])
+              unless on ({ACCOUNT})
+              (account:binance_futures_up:max == 1 unless account:binance_futures_positions_without_margin_ratio:count)
+            )
+        """),
+    )
+
+
 _POLLING: Final = (
+    # Every target that has ever been an exporter, whatever the name of its job.
+    Recording(
+        "instance:binance_futures_exporter_up:max",
+        promql(f"""
+            max by ({INSTANCE}) (up)
+            and
+            max by ({INSTANCE}) (last_over_time(binance_futures_exporter_build_info[{KNOWN}]))
+        """),
+    ),
     Recording("account:binance_futures_up:max", f"max by ({ACCOUNT}) (binance_futures_up)"),
     Recording(
         "account:binance_futures_data_age_seconds:min",
@@ -59,9 +89,9 @@ _MARGIN: Final = (
     ),
     # Only as long as there are figures: its last sample tells the worst of the 15 minutes before they went.
     Recording(
-        "account:binance_futures_margin_ratio:max_over_time15m",
-        promql("""
-            max_over_time(account:binance_futures_margin_ratio:max[15m])
+        f"account:binance_futures_margin_ratio:max_over_time{REMEMBERED}",
+        promql(f"""
+            max_over_time(account:binance_futures_margin_ratio:max[{REMEMBERED}])
             and
             account:binance_futures_margin_ratio:max
         """),
@@ -75,19 +105,33 @@ _MARGIN: Final = (
             max by ({POSITION}) (
               binance_futures_position_info{{margin_type="cross"}}
               * on ({INSTANCE}, account, margin_asset) group_left ()
-              binance_futures_cross_margin_ratio
+              max by ({INSTANCE}, account, margin_asset) (binance_futures_cross_margin_ratio)
             )
             or
             max by ({POSITION}) (
               binance_futures_position_info{{margin_type="cross"}}
               * on ({INSTANCE}, account) group_left ()
-              binance_futures_cross_margin_ratio{{margin_asset="USD"}}
+              max by ({INSTANCE}, account) (binance_futures_cross_margin_ratio{{margin_asset="USD"}})
             )
         """),
     ),
 )
 
 _POSITIONS: Final = (
+    Recording(
+        "account:binance_futures_open_positions:max", f"max by ({ACCOUNT}) (binance_futures_account_open_positions)"
+    ),
+    # What is at stake without anybody knowing how much: the exchange did not tell what the position is margined in.
+    Recording(
+        "account:binance_futures_positions_without_margin_ratio:count",
+        promql(f"""
+            count by ({ACCOUNT}) (
+              max by ({POSITION}) (abs(binance_futures_position_amount)) > 0
+              unless
+              position:binance_futures_margin_ratio:max
+            )
+        """),
+    ),
     Recording(
         "position:binance_futures_liquidation_distance:min",
         promql(f"""
@@ -108,7 +152,7 @@ _POSITIONS: Final = (
             max by ({POSITION}, margin_asset) (
               binance_futures_position_notional
               * on ({_ROW}) group_left (margin_asset)
-              binance_futures_position_info
+              max by ({_ROW}, margin_asset) (binance_futures_position_info)
             )
         """),
     ),
@@ -143,4 +187,13 @@ _MONEY: Final = (
     ),
 )
 
-GROUP: Final = Group("binance-futures-recordings", (*_POLLING, *_MARGIN, *_POSITIONS, *_MONEY))
+_REMEMBERED: Final = tuple(
+    _remembered(recorded)
+    for recorded in (
+        "pool:binance_futures_margin_ratio:max",
+        "position:binance_futures_margin_ratio:max",
+        "position:binance_futures_liquidation_distance:min",
+    )
+)
+
+GROUP: Final = Group("binance-futures-recordings", (*_POLLING, *_MARGIN, *_POSITIONS, *_MONEY, *_REMEMBERED))

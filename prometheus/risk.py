@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from prometheus.rule import POSITION, Alert, Group, promql
+from prometheus.rule import POSITION, RECENTLY, REMEMBERED, Alert, Group, promql
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -18,12 +18,22 @@ def risk(threshold: Mapping[str, str]) -> Group:
     return Group("binance-futures-risk", (*_of_margin(threshold), *_of_positions(threshold), *_of_money(threshold)))
 
 
+def _beyond(recorded: str, limit: str) -> str:
+    """Compare with a limit (`> 0.8`): what is beyond it, or has recently been on average, and is still there.
+
+    One sample on the safe side neither ends an alert nor makes its `for` start anew.
+    """
+    return f"{recorded} {limit} or (avg_over_time({recorded}[{RECENTLY}]) {limit} and {recorded})"
+
+
 def _of_margin(threshold: Mapping[str, str]) -> tuple[Alert, ...]:
+    ratio = f"pool:binance_futures_margin_ratio:last_over_time{REMEMBERED}"
+
     def margin_ratio_high(severity: str, lasting: str, summary: str) -> Alert:
         return Alert(
             "BinanceFuturesMarginRatioHigh",
             "critical" if severity == "critical" else "warning",
-            f"pool:binance_futures_margin_ratio:max > {threshold[f'margin_ratio_{severity}']}",
+            _beyond(ratio, f"> {threshold[f'margin_ratio_{severity}']}"),
             lasting,
             summary,
             "The margin ratio of {{ if $labels.symbol }}the isolated position {{ $labels.symbol }} "
@@ -34,11 +44,22 @@ def _of_margin(threshold: Mapping[str, str]) -> tuple[Alert, ...]:
     return (
         margin_ratio_high("critical", "1m", "Liquidation is close: a margin ratio is very high"),
         margin_ratio_high("warning", "2m", "A margin ratio is high"),
+        Alert(
+            "BinanceFuturesMarginRatioUnknown",
+            "warning",
+            "account:binance_futures_positions_without_margin_ratio:count > 0",
+            "5m",
+            "The margin ratio of open positions is not known",
+            "Open positions of account {{ $labels.account }} whose margin ratio is not known, though it is polled: "
+            "{{ $value }}. No alert on their margin can fire.",
+        ),
     )
 
 
 def _of_positions(threshold: Mapping[str, str]) -> tuple[Alert, ...]:
-    distance = "position:binance_futures_liquidation_distance:min"
+    distance = f"position:binance_futures_liquidation_distance:last_over_time{REMEMBERED}"
+    ratio = f"position:binance_futures_margin_ratio:last_over_time{REMEMBERED}"
+    near = _beyond(distance, f"< {threshold['liquidation_distance_warning']}")
     description = (
         f"The mark price is {{{{ $value | humanizePercentage }}}} away from the liquidation price of {_POSITION}."
     )
@@ -47,12 +68,12 @@ def _of_positions(threshold: Mapping[str, str]) -> tuple[Alert, ...]:
             "BinanceFuturesLiquidationNear",
             "critical",
             promql(f"""
-                {distance} < {threshold["liquidation_distance_critical"]}
+                {_beyond(distance, f"< {threshold['liquidation_distance_critical']}")}
                 or
                 (
-                  {distance} < {threshold["liquidation_distance_warning"]}
+                  ({near})
                   and
-                  position:binance_futures_margin_ratio:max > {threshold["liquidation_margin_ratio"]}
+                  {ratio} > {threshold["liquidation_margin_ratio"]}
                 )
             """),
             "1m",
@@ -62,7 +83,7 @@ def _of_positions(threshold: Mapping[str, str]) -> tuple[Alert, ...]:
         Alert(
             "BinanceFuturesLiquidationNear",
             "warning",
-            f"{distance} < {threshold['liquidation_distance_warning']}",
+            near,
             "2m",
             "The mark price is near to a position's liquidation price",
             description,
@@ -85,6 +106,7 @@ def _of_positions(threshold: Mapping[str, str]) -> tuple[Alert, ...]:
 
 def _of_money(threshold: Mapping[str, str]) -> tuple[Alert, ...]:
     wallet = "pool:binance_futures_wallet_balance:max"
+    floor = threshold["wallet_floor"]
     return (
         Alert(
             "BinanceFuturesUnrealizedLossHigh",
@@ -97,7 +119,7 @@ def _of_money(threshold: Mapping[str, str]) -> tuple[Alert, ...]:
         Alert(
             "BinanceFuturesWalletBalanceDrop",
             "warning",
-            f"1 - {wallet} / (max_over_time({wallet}[1h]) > 0) > {threshold['wallet_drop']}",
+            f"1 - {wallet} / (max_over_time({wallet}[1h]) > {floor}) > {threshold['wallet_drop']}",
             "2m",
             "A wallet balance has fallen fast",
             f"The wallet balance {_MONEY} is {{{{ $value | humanizePercentage }}}} below the highest of the last hour.",
@@ -105,7 +127,7 @@ def _of_money(threshold: Mapping[str, str]) -> tuple[Alert, ...]:
         Alert(
             "BinanceFuturesWithdrawableGone",
             "warning",
-            f"pool:binance_futures_max_withdraw_amount:max / ({wallet} > 0) < {threshold['withdrawable']}",
+            f"pool:binance_futures_max_withdraw_amount:max / ({wallet} > {floor}) < {threshold['withdrawable']}",
             "15m",
             "Nothing can be withdrawn although the wallet is not empty",
             f"Of the wallet balance {_MONEY} {{{{ $value | humanizePercentage }}}} can be withdrawn.",

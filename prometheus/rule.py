@@ -20,6 +20,13 @@ POSITION: Final = f"{ACCOUNT}, symbol, position_side"
 INSTANCE: Final = f"{SCOPE}, instance"
 ENDPOINT: Final = f"{INSTANCE}, endpoint"
 
+# How long something is remembered that is not told any more: while an account is not polled, its figures; after a
+# sample that was an exception, what went before.
+REMEMBERED: Final = "15m"
+RECENTLY: Final = "2m"
+# For how long an exporter or account that ran into trouble is still known to have been there.
+KNOWN: Final = "1d"
+
 Severity = Literal["warning", "critical"]
 
 
@@ -44,6 +51,7 @@ class Alert:
     lasting: str  # the rule's `for`
     summary: str
     description: str
+    kept: str = ""  # the rule's `keep_firing_for`, where it has one
 
 
 @dataclass(frozen=True, slots=True)

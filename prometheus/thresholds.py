@@ -34,10 +34,15 @@ THRESHOLDS: Final = (
     Threshold("adl_quantile", 4, "a position's place in the auto-deleveraging queue reaches"),
     Threshold("unrealized_loss", 0.2, "the unrealized loss, as a part of the wallet balance, is above"),
     Threshold("wallet_drop", 0.1, "the wallet balance has lost more than this part of the last hour's highest"),
+    # What rounding leaves over is below it in any asset, and what anybody would miss above.
+    Threshold("wallet_floor", 0.001, "(the two before and after this) the wallet balance was, in its asset, above"),
     Threshold("withdrawable", 0.01, "what can be withdrawn, as a part of the wallet balance, is below"),
+    # A loss of five minutes in the quarter of an hour stays above it, every second one lost does not.
+    Threshold("success", 0.6, "polls or scrapes that succeed, as a part of a quarter of an hour's, are below"),
+    Threshold("refused_polls", 0.5, "polls refused for the key, as a part of a quarter of an hour's, are above"),
     Threshold("request_weight", 0.8, "the IP's request weight, as a part of its limit, is above"),
     Threshold("clock_offset_seconds", 0.5, "the clocks of host and exchange differ by more seconds than"),
-    Threshold("connection_losses", 5, "connections lost or refused within half an hour are more than"),
+    Threshold("connection_losses", 5, "connections that broke within half an hour are more than"),
 )
 
 VALUES: Final = {threshold.name: f"{threshold.value:g}" for threshold in THRESHOLDS}

@@ -122,6 +122,16 @@ def test_rule_files_are_up_to_date(name: str) -> None:
     assert rule_files()[name] == (HERE / "rules" / name).read_text(encoding="utf-8")
 
 
+def test_runbooks_may_be_elsewhere() -> None:
+    """Rules made for another address of the runbooks differ from the committed ones in that alone."""
+    elsewhere = "https://wiki.example.org/runbooks"
+    made = rule_files(elsewhere)
+    here = f"{home_url()}/blob/HEAD/prometheus/runbooks"
+
+    assert len(ALERTS) == sum(text.count(f"{elsewhere}/BinanceFutures") for text in made.values())
+    assert rule_files() == {name: text.replace(elsewhere, here) for name, text in made.items()}
+
+
 def test_no_other_rule_files() -> None:
     """No file in rules/ is left over from a group that is no more."""
     assert sorted(rule_files()) == sorted(path.name for path in (HERE / "rules").iterdir())

@@ -138,9 +138,10 @@ def test_faults_are_found(expression: str, fault: str) -> None:
 
 
 def test_labels_of_recordings() -> None:
-    """What is recorded of an account, a position or a pool carries its labels, and never the exporter's instance."""
+    """What is recorded of an account, a position or a pool carries its labels, and not the exporter's instance."""
     known = known_metrics()
     levels = {
+        "instance": {"instance"},
         "account": {"account"},
         "account_margin_asset": {"account", "margin_asset"},
         "position": {"account", "symbol", "position_side"},
@@ -149,6 +150,7 @@ def test_labels_of_recordings() -> None:
     beside = {
         "position:binance_futures_notional:max": {"margin_asset"},
         "pool:binance_futures_margin_ratio:max": {"symbol", "position_side"},
+        "pool:binance_futures_margin_ratio:last_over_time15m": {"symbol", "position_side"},
     }
 
     for rule in RULES:
@@ -172,10 +174,11 @@ def test_texts_of_alerts(alert: Alert) -> None:
 
 @pytest.mark.parametrize("name", sorted({alert.name for alert in ALERTS}))
 def test_metrics_in_runbooks_exist(name: str) -> None:
-    """A runbook names metrics of the catalog or recorded ones."""
+    """A runbook names metrics of the catalog or recorded ones, all of them written out."""
     text = (HERE / "runbooks" / f"{name}.md").read_text(encoding="utf-8")
     named = set(re.findall(r"(?:\w+:)?binance_futures_\w+(?::\w+)?", text))
 
+    assert not re.search(r"…\w|\w…", text), "a name that is not written out can be neither found here nor pasted"
     assert set() == named - known_metrics().keys()
 
 
