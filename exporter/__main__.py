@@ -15,8 +15,11 @@ def main() -> int:
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # a symbol may be Chinese where the terminal is not
     try:
-        from exporter.cli import run  # noqa: PLC0415 - importing takes a while in which somebody may press Ctrl-C
+        # Importing takes a while in which somebody may press Ctrl-C.
+        from exporter import log  # noqa: PLC0415
+        from exporter.cli import run  # noqa: PLC0415
 
+        log.catch_strays()
         code = run(sys.argv[1:])
         sys.stdout.flush()
     except KeyboardInterrupt:

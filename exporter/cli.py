@@ -66,6 +66,9 @@ def run(argv: Sequence[str]) -> int:
     except (OSError, UnicodeError) as error:  # the simulator cannot have its port or directory
         _say(f"{error}", file=sys.stderr)
         return _FAILED
+    except Exception:  # the traceback goes where secrets are kept back
+        log.exception("ended by a fault of this program: report it")
+        return _FAILED
 
 
 def _run(flags: Namespace) -> int:

@@ -13,6 +13,7 @@ import exporter
 from exporter.config import parse_duration
 from exporter.config.shards import shard_index
 from exporter.log import FORMATS, LEVELS
+from exporter.redaction import redact
 from exporter.service import DEFAULT_ADDRESS
 from exporter.simulator.named import FAULTS
 from exporter.web.server import ListenAddress
@@ -248,7 +249,8 @@ def parse(argv: Sequence[str], environ: Mapping[str, str]) -> tuple[str, Namespa
 
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
-        raise Usage(f"{self.prog}: {message}\ntry: {self.prog} --help\n", 2)
+        # A key that was given as a flag's value must not be told to whoever keeps our output.
+        raise Usage(f"{self.prog}: {redact(message)}\ntry: {self.prog} --help\n", 2)
 
 
 class _Formatter(argparse.RawDescriptionHelpFormatter):

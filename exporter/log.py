@@ -1,7 +1,7 @@
 """structlog and stdlib logging through one pipeline that redacts every value and never raises.
 
 Values are redacted before they are rendered: in rendered text an escape can hide a secret, and a replacement can
-break a line's quoting. No other module configures logging or decides what a secret looks like.
+break a line's quoting. No other module configures logging.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import math
 import os
 import re
 import sys
+import threading
 import traceback
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -19,27 +20,17 @@ from typing import TYPE_CHECKING, Any, Final, TextIO
 
 import structlog
 
+from exporter.redaction import redact
+
 if TYPE_CHECKING:
+    from types import TracebackType
+
     from structlog.typing import EventDict, Processor, WrappedLogger
 
 LEVELS: Final = ("debug", "info", "warning", "error")
 FORMATS: Final = ("logfmt", "json")
 
-_REDACTED: Final = "[redacted]"
-_SHORTEST_SECRET: Final = 8  # shorter ones would blank out ordinary words
 _LONGEST_VALUE: Final = 8192
-# "=" only as padding at the end: `signature=…` and `api_key=…` keep their names.
-_TOKEN: Final = re.compile(r"[A-Za-z0-9+/_-]{16,}={0,2}")
-_UNKNOWN_SECRET_LENGTH: Final = 40
-_DENSE_PART_LENGTH: Final = 16
-_SHORTEST_FRAGMENT: Final = 16
-# Pieces of 9 at every 8th character: any 16 characters in a row of a secret hold a whole one.
-_PIECE: Final = 9
-_STRIDE: Final = 8
-
-_hidden_pieces: Final[set[str]] = set()
-_hidden_tokens: Final[set[str]] = set()
-_hidden_texts: Final[set[str]] = set()  # those that are not one token: short, with spaces, of several lines
 
 
 def configure(level: str, format: str | None, stream: TextIO | None = None) -> None:  # noqa: A002 - the flag's name
@@ -74,45 +65,18 @@ def configure(level: str, format: str | None, stream: TextIO | None = None) -> N
     )
 
 
-def hide(secret: str) -> None:
-    """Never show `secret` again, nor 16 or more characters of it in a row; under 8 characters it is ignored."""
-    secret = secret.strip()
-    if len(secret) < _SHORTEST_SECRET:
+def catch_strays() -> None:
+    """Log what Python would write to standard error by itself: warnings, and faults that nobody has caught."""
+    logging.captureWarnings(capture=True)
+    sys.excepthook = _log_uncaught
+    threading.excepthook = lambda args: _log_uncaught(args.exc_type, args.exc_value, args.exc_traceback)
+    sys.unraisablehook = lambda args: _log_uncaught(args.exc_type, args.exc_value, args.exc_traceback)
+
+
+def _log_uncaught(kind: type[BaseException], error: BaseException | None, trace: TracebackType | None) -> None:
+    if issubclass(kind, KeyboardInterrupt | SystemExit):
         return
-    if not _TOKEN.fullmatch(secret):
-        _hidden_texts.update((secret, repr(secret)[1:-1]))  # containers show their texts' repr
-    for token in _TOKEN.findall(secret):
-        _hidden_tokens.add(token)
-        starts = range(0, len(token) - _PIECE + 1, _STRIDE)
-        _hidden_pieces.update(token[start : start + _PIECE] for start in starts)
-
-
-def redact(text: str) -> str:
-    """Return `text` without any hidden secret, nor what looks like a key or a signature."""
-    for secret in sorted(_hidden_texts, key=len, reverse=True):  # one may hold another
-        if secret in text:
-            text = text.replace(secret, _REDACTED)
-    return _TOKEN.sub(_cover, text)
-
-
-def _cover(match: re.Match[str]) -> str:
-    token = match.group()
-    dense = len(token) >= _UNKNOWN_SECRET_LENGTH and any(map(_is_dense, re.split("[/_-]", token)))
-    return _REDACTED if dense or _holds_fragment(token) else token
-
-
-def _holds_fragment(token: str) -> bool:
-    if _hidden_pieces.isdisjoint(token[start : start + _PIECE] for start in range(len(token) - _PIECE + 1)):
-        return False
-    # A piece alone may be a word: demo-hmac of a key demo-hmac-account-1.
-    ends = range(_SHORTEST_FRAGMENT, len(token) + 1)
-    fragments = [token[end - _SHORTEST_FRAGMENT : end] for end in ends]
-    return any(fragment in hidden for hidden in tuple(_hidden_tokens) for fragment in fragments)
-
-
-def _is_dense(part: str) -> bool:
-    """Tell a key from a path, a metric's or a pod's name: they have no long part of letters and digits."""
-    return len(part) >= _DENSE_PART_LENGTH and bool(re.search("[0-9]", part) and re.search("[A-Za-z]", part))
+    logging.getLogger("exporter").critical("fault of this program", exc_info=(kind, error or kind(), trace))
 
 
 class _Handler(logging.StreamHandler[TextIO]):

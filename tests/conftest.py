@@ -143,3 +143,23 @@ def logged() -> Iterator[list[Any]]:
     """Every event that is logged meanwhile, as data."""
     with structlog.testing.capture_logs() as events:
         yield events
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print the fault table, where it was made."""
+    reports = [report for found in terminalreporter.stats.values() for report in found]
+    rows = [
+        (*row, "survived" if report.passed else "FAILED")
+        for report in reports
+        if isinstance(report, pytest.TestReport) and report.when == "call"
+        for name, row in report.user_properties
+        if name == "fault" and isinstance(row, tuple)
+    ]
+    if not rows:
+        return
+    terminalreporter.section("fault table")
+    terminalreporter.line(
+        "failed: polls that failed; scrape: the slowest, in ms; back: seconds until both accounts were"
+    )
+    for row in [("fault", "hits", "counted", "failed", "scrape", "back", "verdict"), *rows]:
+        terminalreporter.line("{:<43} {:<5} {:<44.44} {:>6} {:>6} {:>5} {}".format(*row))

@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,7 +20,7 @@ import structlog
 from builders import DEADLINE_SECONDS, wait_for
 
 import exporter
-from exporter import log
+from exporter import redaction
 from exporter.__main__ import main
 from exporter.cli import run
 from exporter.flags import PROGRAM
@@ -40,10 +41,13 @@ def _restored(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         if name.startswith("BINANCE_") or name.lower().endswith("_proxy"):
             monkeypatch.delenv(name)
     for hidden in ("_hidden_pieces", "_hidden_tokens", "_hidden_texts"):
-        monkeypatch.setattr(log, hidden, set())
+        monkeypatch.setattr(redaction, hidden, set())
+    for module, hook in ((sys, "excepthook"), (sys, "unraisablehook"), (threading, "excepthook")):
+        monkeypatch.setattr(module, hook, getattr(module, hook))
     loggers = [logging.getLogger(name) for name in (None, "websockets", "uvicorn", "uvicorn.error", "uvicorn.access")]
     before = [(logger, logger.level, logger.disabled, logger.handlers[:]) for logger in loggers]
     yield
+    logging.captureWarnings(capture=False)
     for logger, level, disabled, handlers in before:
         logger.setLevel(level)
         logger.disabled = disabled

@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.serialization import (
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter import log
+from exporter import redaction
 from exporter.account.snapshot import AssetMode
 from exporter.config import VARIABLES, Config, ConfigError, load, parse_duration
 
@@ -37,9 +37,9 @@ HMAC = "api_key_file: api.key, secret_key_file: secret.key"
 
 @pytest.fixture(autouse=True)
 def _nothing_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(log, "_hidden_pieces", set())
-    monkeypatch.setattr(log, "_hidden_tokens", set())
-    monkeypatch.setattr(log, "_hidden_texts", set())
+    monkeypatch.setattr(redaction, "_hidden_pieces", set())
+    monkeypatch.setattr(redaction, "_hidden_tokens", set())
+    monkeypatch.setattr(redaction, "_hidden_texts", set())
 
 
 @dataclass
@@ -508,7 +508,7 @@ class TestEndpoints:
         config = folder.load(f"binance: {{proxy: 'http://user:pass%20word1@p:1'}}\naccounts: [{{name: a, {HMAC}}}]")
 
         assert config.accounts[0].endpoint.proxy == "http://user:pass%20word1@p:1"
-        assert log.redact("pass word1, user:pass%20word1") == "[redacted], [redacted]"
+        assert redaction.redact("pass word1, user:pass%20word1") == "[redacted], [redacted]"
 
     def test_requests_in_clear_are_a_warning(self, folder: Folder) -> None:
         """A ws:// URL to another machine is a warning at the place where it is set."""
@@ -534,7 +534,7 @@ class TestKeyFiles:
         """Whatever is read from a key file is redacted from then on."""
         folder.load(f"accounts: [{{name: a, {HMAC}}}]")
 
-        assert log.redact(f"{API_KEY[:20]} {SECRET_KEY[30:50]}") == "[redacted] [redacted]"
+        assert redaction.redact(f"{API_KEY[:20]} {SECRET_KEY[30:50]}") == "[redacted] [redacted]"
 
     @pytest.mark.parametrize(
         ("make", "fault"),
@@ -649,7 +649,7 @@ class TestEnvironment:
         assert (account.name, account.endpoint.label, account.interval_seconds) == ("main", "mainnet", 15)
         assert account.credentials.identity.reveal() == SECRET_KEY
         assert (config.weight_share, config.warnings) == (0.5, ())
-        assert log.redact(SECRET_KEY[:20]) == "[redacted]"
+        assert redaction.redact(SECRET_KEY[:20]) == "[redacted]"
 
     def test_every_variable_is_read(self, folder: Folder) -> None:
         """Key files, passphrase, name and endpoint can be given by variables; empty ones count as unset."""

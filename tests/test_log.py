@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import structlog
 
-from exporter import log
+from exporter import log, redaction
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -42,9 +42,9 @@ class Unprintable:
 
 @pytest.fixture(autouse=True)
 def _restored_logging(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr(log, "_hidden_pieces", set())
-    monkeypatch.setattr(log, "_hidden_tokens", set())
-    monkeypatch.setattr(log, "_hidden_texts", set())
+    monkeypatch.setattr(redaction, "_hidden_pieces", set())
+    monkeypatch.setattr(redaction, "_hidden_tokens", set())
+    monkeypatch.setattr(redaction, "_hidden_texts", set())
     root = logging.getLogger()
     level = root.level
     names = ("websockets", "uvicorn", "uvicorn.error", "uvicorn.access")
@@ -264,48 +264,48 @@ def test_access_log_is_off() -> None:
 @pytest.mark.parametrize("start", [0, 1, 7, 8, 20])
 def test_fragment_of_a_hidden_secret_is_redacted(start: int, length: int) -> None:
     """Any 16 or more characters in a row of a hidden secret are redacted, wherever they begin."""
-    log.hide(API_KEY)
+    redaction.hide(API_KEY)
     fragment = API_KEY[start : start + length]
 
-    assert log.redact(f"key={fragment}, told") == "key=[redacted], told"
+    assert redaction.redact(f"key={fragment}, told") == "key=[redacted], told"
 
 
 @pytest.mark.parametrize("secret", ["8letters", "correct horse battery", "p@ss'wörd!"])
 def test_short_or_spaced_secret_is_redacted_whole(secret: str) -> None:
     """A secret of eight characters or with spaces is redacted wherever it stands, also inside a repr."""
-    log.hide(f" {secret}\n")
+    redaction.hide(f" {secret}\n")
 
-    assert log.redact(f"is x{secret}x") == "is x[redacted]x"
-    assert "[redacted]" in log.redact(repr([secret, '"']))
+    assert redaction.redact(f"is x{secret}x") == "is x[redacted]x"
+    assert "[redacted]" in redaction.redact(repr([secret, '"']))
 
 
 def test_word_of_a_hidden_secret_is_kept() -> None:
     """Fewer than 16 characters in a row of a hidden secret are no reason to redact a longer word."""
-    log.hide("demo-hmac-account-0001")
+    redaction.hide("demo-hmac-account-0001")
 
-    assert log.redact("demo-hmac-trading-desk") == "demo-hmac-trading-desk"
-    assert log.redact("my-demo-hmac-account-0") == "[redacted]"
+    assert redaction.redact("demo-hmac-trading-desk") == "demo-hmac-trading-desk"
+    assert redaction.redact("my-demo-hmac-account-0") == "[redacted]"
 
 
 def test_too_short_secret_is_not_hidden() -> None:
     """Hiding a text under eight characters does nothing: it would blank out ordinary words."""
-    log.hide("poll")
+    redaction.hide("poll")
 
-    assert log.redact("poll failed") == "poll failed"
+    assert redaction.redact("poll failed") == "poll failed"
 
 
 def test_pem_is_redacted_line_by_line() -> None:
     """A line of a hidden PEM is redacted; its first line is no secret."""
-    log.hide(PEM)
+    redaction.hide(PEM)
 
-    assert log.redact(PEM.strip()) == "[redacted]"
-    assert log.redact(f"-----BEGIN PRIVATE KEY----- {API_KEY[5:30]}") == "-----BEGIN PRIVATE KEY----- [redacted]"
+    assert redaction.redact(PEM.strip()) == "[redacted]"
+    assert redaction.redact(f"-----BEGIN PRIVATE KEY----- {API_KEY[5:30]}") == "-----BEGIN PRIVATE KEY----- [redacted]"
 
 
 @pytest.mark.parametrize("text", [API_KEY, SIGNATURE, "a1" * 32, f"x-{API_KEY}"])
 def test_what_looks_like_a_key_is_redacted(text: str) -> None:
     """Keys and signatures that nobody hid are redacted, and the name before them stays."""
-    assert log.redact(f"/ws?signature={text}&x=1") == "/ws?signature=[redacted]&x=1"
+    assert redaction.redact(f"/ws?signature={text}&x=1") == "/ws?signature=[redacted]&x=1"
 
 
 def test_random_signatures_are_redacted() -> None:
@@ -313,7 +313,7 @@ def test_random_signatures_are_redacted() -> None:
     alphabet = string.ascii_letters + string.digits + "+/"
     texts = ["".join(secrets.choice(alphabet) for _ in range(86)) + "==" for _ in range(500)]
 
-    assert {"[redacted]"} == {log.redact(text) for text in texts}
+    assert {"[redacted]"} == {redaction.redact(text) for text in texts}
 
 
 @pytest.mark.parametrize(
@@ -330,13 +330,13 @@ def test_random_signatures_are_redacted() -> None:
 )
 def test_paths_and_names_are_kept(text: str) -> None:
     """File paths, URLs, pod and metric names survive redaction, however long."""
-    assert text == log.redact(text)
+    assert text == redaction.redact(text)
 
 
 @pytest.mark.parametrize("format_", log.FORMATS)
 def test_every_part_of_an_event_is_redacted(format_: str) -> None:
     """Message, fields, nested values, names and exceptions are redacted in every format."""
-    log.hide(API_KEY)
+    redaction.hide(API_KEY)
     stream = io.StringIO()
     log.configure("info", format_, stream)
     try:

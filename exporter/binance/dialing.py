@@ -9,7 +9,7 @@ import socket
 import ssl
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NoReturn
 
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidMessage, InvalidProxy, InvalidStatus, InvalidURI
@@ -46,6 +46,9 @@ class Endpoint:
 
     def __repr__(self) -> str:
         return f"Endpoint({self.label})"  # a proxy's URL may hold a password
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("an endpoint may hold a proxy's password and is never pickled")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -153,7 +156,7 @@ def name_environment_proxy(endpoint: Endpoint) -> str:
 
 def explain_loss(closed: ConnectionClosed) -> tuple[Loss, str]:
     """Say why an open socket ended."""
-    if closed.sent is not None and closed.sent.code == 1009:
+    if is_oversized(closed):
         return Loss.CLOSED, f"a frame of more than {_LARGEST_FRAME_BYTES} bytes came"
     if closed.sent is not None and (closed.rcvd is None or not closed.rcvd_then_sent):
         if closed.sent.code == 1011:
@@ -162,6 +165,11 @@ def explain_loss(closed: ConnectionClosed) -> tuple[Loss, str]:
     if closed.rcvd is not None:
         return Loss.CLOSED, scrub(f"closed by the exchange with code {closed.rcvd.code} {closed.rcvd.reason}")
     return Loss.RESET, "the connection broke off"
+
+
+def is_oversized(closed: ConnectionClosed) -> bool:
+    """Whether the socket was closed here for a frame that was too large, not by an exchange that says so of ours."""
+    return closed.sent is not None and closed.sent.code == 1009 and not closed.rcvd_then_sent
 
 
 def handshake_date_ms(socket: ClientConnection) -> int | None:

@@ -19,6 +19,8 @@ from dataclasses import dataclass
 from enum import Enum, StrEnum
 from typing import Final
 
+from exporter.redaction import redact
+
 
 class Reason(StrEnum):
     """Why a due poll failed: the closed set of the `reason` label."""
@@ -265,18 +267,22 @@ def advise(error: BinanceError) -> str:
 
 # Broader than addresses are: too much hidden in an error's text is better than too little. Times of day stay.
 _IPV6 = re.compile(
-    r"(?!\d?\d:\d\d:\d\d(?![\d:]))(?:[0-9A-Fa-f]{0,4}:){2,}[0-9A-Fa-f.:]*[0-9A-Fa-f:]"
+    r"(?<![0-9A-Fa-f])(?!\d?\d:\d\d:\d\d(?![\d:]))(?:[0-9A-Fa-f]{0,4}:){2,}[0-9A-Fa-f.:]*[0-9A-Fa-f:]"
     r"|(?<![0-9A-Za-z])[0-9A-Fa-f]{0,4}::(?![A-Za-z])"
 )
 _IPV4 = re.compile(r"\d+(?:\.\d+){3,}")
+# A signature told back may come as JSON or a URL writes it.
+_ESCAPES: Final = (("\\/", "/"), ("%2B", "+"), ("%2F", "/"), ("%3D", "="), ("%2b", "+"), ("%2f", "/"), ("%3d", "="))
 _LONGEST_TEXT: Final = 300
 
 
 def scrub(text: str) -> str:
-    """Return an exchange's text fit to be shown: no IP address, no control characters, at most 300 characters."""
+    """Return an exchange's text fit to be shown: no IP address or secret, no control characters, 300 at the most."""
     text = " ".join("".join(character if character.isprintable() else " " for character in text).split())
-    text = _IPV4.sub("[ip]", _IPV6.sub("[ip]", text))
-    # Shortened last: half an address would not be recognised.
+    for escape, character in _ESCAPES:
+        text = text.replace(escape, character)
+    text = redact(_IPV4.sub("[ip]", _IPV6.sub("[ip]", text)))
+    # Shortened last: half an address or signature would not be recognised.
     return text if len(text) <= _LONGEST_TEXT else text[: _LONGEST_TEXT - 1] + "…"
 
 

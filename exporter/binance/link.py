@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from websockets.exceptions import ConnectionClosed
 
-from exporter.binance.dialing import explain_loss, handshake_date_ms
+from exporter.binance.dialing import explain_loss, handshake_date_ms, is_oversized
 from exporter.binance.errors import ConnectionLost, DecodeError, Ignored, Loss, NoAnswer
 from exporter.binance.messages import Envelope, FrameKind, decode_envelope, decode_event_name, find_id
 
@@ -77,7 +77,7 @@ class Link:
             while True:
                 self._take(await self._socket.recv())
         except ConnectionClosed as closed:
-            if closed.sent is not None and closed.sent.code == 1009:
+            if is_oversized(closed):
                 self._ignore(Ignored.OVERSIZED, None)
             loss, words = (Loss.SILENT, self._aborted) if self._aborted else explain_loss(closed)
             if self.due is Loss.SHUTDOWN or (self.due and self.retired):

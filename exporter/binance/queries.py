@@ -14,6 +14,7 @@ from exporter.binance.durations import Durations
 from exporter.binance.errors import Action, ExchangeError, Ignored, NoAnswer, Paused, ProtocolError, Reason, classify
 from exporter.binance.ignored import IgnoredFrames
 from exporter.binance.messages import Method, decode_error, decode_request_weight, encode_request
+from exporter.redaction import hide_for_now
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -138,7 +139,8 @@ class Queries:
             "recvWindow": recv_window_ms,
             "timestamp": self._clock.milliseconds,
         }
-        params["signature"] = credentials.sign(params)
+        params["signature"] = signature = credentials.sign(params)
+        hide_for_now(signature)
         return params
 
     def _note_refusal(self, error: ExchangeError, sent_at: float | None = None) -> None:

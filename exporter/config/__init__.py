@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from exporter import redaction
 from exporter.account.state import AccountSettings
 from exporter.binance.dialing import Endpoint
 from exporter.config.document import ConfigError, Fault, Findings, Invalid, Reader, read_document
@@ -128,6 +129,8 @@ class _Accounts:
             reader.fault("name", f"is also the name at {self._names[name]}")
         if name is None or credentials is None:
             return
+        if redaction.redact(name) != name:
+            reader.fault("name", "looks like a key: name the account, as it shall be called in labels")
         endpoint = self._endpoint(binance.url, binance.proxy)
         place = reader.where("api_key_file")
         first = self._keys.setdefault((endpoint, credentials.api_key), place)

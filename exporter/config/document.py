@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import yaml
 
-from exporter import log
+from exporter import redaction
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -67,11 +67,11 @@ class Findings:
 
     def fault(self, where: str, what: str) -> None:
         """Add a fault."""
-        self._faults[Fault(log.redact(where), log.redact(what))] = None
+        self._faults[Fault(redaction.redact(where), redaction.redact(what))] = None
 
     def warn(self, where: str, what: str) -> None:
         """Add a warning."""
-        self._warnings[f"{log.redact(where)}: {log.redact(what)}"] = None
+        self._warnings[f"{redaction.redact(where)}: {redaction.redact(what)}"] = None
 
     def has_fault(self, *places: str) -> bool:
         """Tell whether a fault was found at one of `places`."""
@@ -165,7 +165,7 @@ def read_document(path: Path) -> object:
 
 def _shown(text: str) -> str:
     """Return `text` redacted, in one line and of bearable length."""
-    text = log.redact(text)
+    text = redaction.redact(text)
     text = text if text.isprintable() else ascii(text)[1:-1]
     return text if len(text) <= 60 else f"{text[:60]}…"
 

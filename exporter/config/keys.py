@@ -8,7 +8,7 @@ from __future__ import annotations
 import stat
 from typing import TYPE_CHECKING, Final
 
-from exporter import log
+from exporter import redaction
 from exporter.binance.signing import Credentials, KeyFault, Secret
 from exporter.config.document import Findings, Invalid, Reader
 from exporter.config.values import file_name
@@ -206,5 +206,5 @@ def _read(path: Path) -> Secret:
 
 def _stripped(text: str) -> Secret:
     text = text.strip()
-    log.hide(text)
+    redaction.hide(text)
     return Secret(text)

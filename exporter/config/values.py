@@ -8,7 +8,7 @@ from ipaddress import ip_address
 from typing import TYPE_CHECKING, Final
 from urllib.parse import SplitResult, unquote, urlsplit
 
-from exporter import log
+from exporter import redaction
 from exporter.account.snapshot import AssetMode
 from exporter.config.document import Invalid
 
@@ -135,7 +135,7 @@ def proxy_url(value: object) -> str | None:
         if not parts.password:
             raise Invalid("must hold a password where it holds a user")
         for text in (parts.password, unquote(parts.password), parts.netloc.rpartition("@")[0]):
-            log.hide(text)
+            redaction.hide(text)
         try:
             unquote(parts.username + parts.password, errors="strict")
         except UnicodeDecodeError:

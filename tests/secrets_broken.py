@@ -1,0 +1,77 @@
+"""Breaks the program from within: copied as `sitecustomize.py` where it starts, it raises with keys in hand.
+
+The variable BROKEN names what is broken beside the signing of requests and the page.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+import warnings
+from typing import TYPE_CHECKING, NoReturn
+
+from exporter.account.poller import Poller
+from exporter.binance.signing import Credentials
+from exporter.service import Service
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+def fail(credentials: Credentials) -> NoReturn:
+    """Raise with the keys in a local variable and in the text."""
+    local = {"apiKey": credentials.api_key.reveal(), "secret": credentials.identity.reveal()}
+    raise RuntimeError(f"{local}")
+
+
+class Dying:
+    """Fails when it is destroyed."""
+
+    def __init__(self, credentials: Credentials) -> None:
+        self.credentials = credentials
+
+    def __del__(self) -> None:
+        fail(self.credentials)
+
+
+async def fail_later(credentials: Credentials) -> None:
+    """Fail in a task of its own."""
+    fail(credentials)
+
+
+def fail_in_the_loop(credentials: Credentials) -> None:
+    """Fail in a callback, in a task that nobody awaits, and by the loop's own words."""
+    loop = asyncio.get_running_loop()
+    loop.call_soon(fail, credentials)
+    loop.create_task(fail_later(credentials))  # noqa: RUF006 - nobody awaits it
+    loop.call_exception_handler({"message": credentials.api_key.reveal(), "secret": credentials.identity.reveal()})
+
+
+def sign(credentials: Credentials, _params: Mapping[str, str | int]) -> str:
+    """Fail where a request is signed."""
+    match os.environ["BROKEN"]:
+        case "loop":
+            fail_in_the_loop(credentials)
+        case "warning":
+            warnings.warn(f"{credentials.api_key.reveal()} is old", DeprecationWarning, stacklevel=1)
+        case "thread":
+            threading.Thread(target=fail, args=(credentials,)).start()
+        case "destructor":
+            Dying(credentials)
+    fail(credentials)
+
+
+def page(service: Service) -> str:
+    """Fail where the page is made."""
+    fail(service._wired.states[0].settings.credentials)
+
+
+async def run(poller: Poller) -> NoReturn:
+    """Fail where nobody expects it."""
+    fail(poller.state.settings.credentials)
+
+
+for place, name, broken in ((Credentials, "sign", sign), (Service, "_page", page), (Poller, "run", run)):
+    if name != "run" or os.environ["BROKEN"] == "supervisor":
+        setattr(place, name, broken)

@@ -1,0 +1,238 @@
+"""A world with secrets in it: accounts with keys of every kind, an exchange a fault, and proxies that want a password.
+
+Every account has a fault's name, and every secret its account's, so that what leaks tells why.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+from base64 import b64encode
+from collections import defaultdict
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Final
+
+import yaml
+from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
+    Encoding,
+    PrivateFormat,
+    load_pem_private_key,
+)
+
+from exporter.simulator import SimulatedAccount, SimulatedExchange, new_key
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Collection
+    from pathlib import Path
+
+    from exporter.simulator import Key
+    from exporter.simulator.desk import Answered
+    from exporter.simulator.gate import Session
+
+PASSPHRASE: Final = "Tr0ub4dor&3 battery staple"
+PROXY_USER: Final = "desk"
+PROXY_PASSWORD: Final = "hunter2-of-the-desk"
+_WITH_RSA: Final = {
+    "signature quoted",
+    "well 2",
+    "wrong 2",
+    "query",
+    "frame as hex",
+    "signature alone",
+    "signature at the limit",
+}
+_pairs: Final[dict[str, Key]] = {}
+
+
+def trader(name: str, kind: str = "HMAC") -> SimulatedAccount:
+    """Make an account with money, a position and an API key of its own; of each kind there is one private key."""
+    account = SimulatedAccount(name)
+    account.deposit("USDT", "10000")
+    if kind != "HMAC":
+        pair = _pairs.setdefault(kind, new_key("RSA" if kind == "RSA" else "Ed25519"))
+        account.key = replace(pair, api_key=account.api_key)
+        account.key_type, account.secret_key = account.key.key_type, None
+        account.private_key_pem = account.key.private_key_pem
+    return account
+
+
+class Recorder(SimulatedExchange):
+    """An exchange that keeps the frames it got: `last` is the last one, `signatures` those of each API key."""
+
+    def __init__(self, *accounts: SimulatedAccount) -> None:
+        super().__init__(accounts, weight_limit=100_000)
+        self.last = ""
+        self.signatures: defaultdict[str, set[str]] = defaultdict(set)
+        judge = self._desk.answer
+
+        def answer(message: str | bytes, session: Session, ip: str) -> Answered:
+            self.last = str(message)
+            params = json.loads(message).get("params", {})
+            if params:
+                self.signatures[params["apiKey"]].add(params["signature"])
+            return judge(message, session, ip)
+
+        self._desk.answer = answer  # type: ignore[method-assign]
+
+    @property
+    def params(self) -> dict[str, Any]:
+        """The parameters of the last request."""
+        params: dict[str, Any] = json.loads(self.last).get("params", {})
+        return params
+
+
+class World:
+    """Exchanges, and the secrets of the accounts on them; `write` makes a configuration of all or some."""
+
+    def __init__(self) -> None:
+        self.exchanges: list[Recorder] = []
+        self.secrets: defaultdict[str, list[str]] = defaultdict(list)
+        self._entries: list[dict[str, Any]] = []
+        self._files: dict[str, str] = {}
+
+    def add(
+        self,
+        exchange: Recorder,
+        account: SimulatedAccount,
+        *,
+        proxy: str = "none",
+        wrong: bool = False,
+        timeout: str = "30s",
+    ) -> None:
+        """Configure an account; its secret or private key may be a wrong one, its timeout short where none answers."""
+        name = account.name
+        kind = account.key_type
+        key = new_key(kind) if wrong else account.key
+        entry: dict[str, Any] = {"name": name, "api_key_file": self._file(name, "key", account.api_key)}
+        if key.secret_key is not None:
+            entry["secret_key_file"] = self._file(name, "secret", key.secret_key)
+        else:
+            assert key.private_key_pem is not None
+            pem = key.private_key_pem
+            if kind == "Ed25519":
+                self.secrets[name].append(pem)
+                pem = encrypted(pem)
+                entry["private_key_passphrase_file"] = self._file(name, "passphrase", PASSPHRASE)
+            entry["private_key_file"] = self._file(name, "pem", pem)
+        entry["binance"] = {"endpoint": exchange.url, "proxy": proxy, "request_timeout": timeout}
+        self._entries.append(entry)
+
+    def write(self, folder: Path, *, without: Collection[str] = ()) -> Path:
+        """Write the configuration and the key files, and return where it is."""
+        folder.mkdir()
+        for name, text in self._files.items():
+            (folder / name).write_text(text)
+            (folder / name).chmod(0o600)
+        path = folder / "exporter.yml"
+        entries = [entry for entry in self._entries if entry["name"] not in without]
+        path.write_text(yaml.safe_dump({"poll": {"interval": "5s"}, "accounts": entries}))
+        return path
+
+    def all_secrets(self) -> dict[str, list[str]]:
+        """Return every secret by its account's name, with the signatures that have been sent until now."""
+        owners = {each.api_key: name for exchange in self.exchanges for name, each in exchange.accounts.items()}
+        found = {name: list(texts) for name, texts in self.secrets.items()}
+        for exchange in self.exchanges:
+            for api_key, signatures in exchange.signatures.items():
+                found.setdefault(owners[api_key], []).extend(signatures)
+        login = f"{PROXY_USER}:{PROXY_PASSWORD}"
+        found["the proxy"] = [PROXY_PASSWORD, b64encode(login.encode()).decode()]
+        return found
+
+    def _file(self, name: str, suffix: str, text: str) -> str:
+        self.secrets[name].append(text)
+        self._files[f"{name}.{suffix}"] = text
+        return f"{name}.{suffix}"
+
+
+def encrypted(pem: str) -> str:
+    """Return a private key's PEM protected by the passphrase."""
+    key = load_pem_private_key(pem.encode(), None)
+    protection = BestAvailableEncryption(PASSPHRASE.encode())
+    return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, protection).decode()
+
+
+def kind_of(name: str) -> str:
+    """Deal the kinds of keys out; RSA is slow to load, and rarer."""
+    if name in _WITH_RSA:
+        return "RSA"
+    return "Ed25519" if len(name) % 2 else "HMAC"
+
+
+@contextlib.asynccontextmanager
+async def proxy(serve: Callable[[asyncio.StreamReader, asyncio.StreamWriter], Any]) -> AsyncIterator[int]:
+    """Run a proxy, and tell its port."""
+    open_writers: set[asyncio.StreamWriter] = set()
+
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        open_writers.add(writer)
+        with contextlib.suppress(OSError, asyncio.IncompleteReadError):
+            await serve(reader, writer)
+        open_writers.discard(writer)
+        writer.close()
+
+    server = await asyncio.start_server(handle, "127.0.0.1", 0)
+    try:
+        yield server.sockets[0].getsockname()[1]
+    finally:
+        server.close()
+        for writer in open_writers:
+            writer.transport.abort()
+        await server.wait_closed()
+
+
+async def http_proxy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Serve CONNECT."""
+    head = await reader.readuntil(b"\r\n\r\n")
+    host, _, port = head.split()[1].decode().partition(":")
+    await _pass_on(host, int(port), b"HTTP/1.1 200 Connected\r\n\r\n", reader, writer)
+
+
+async def telltale_proxy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Refuse CONNECT, with all of the request in status, headers and body of the refusal."""
+    head = await reader.readuntil(b"\r\n\r\n")
+    login = head.split(b"Proxy-Authorization: ")[1].split(b"\r\n")[0]
+    told = b"HTTP/1.1 407 %b\r\nProxy-Authenticate: %b\r\nConnection: close\r\n\r\n%b" % (login, login, head)
+    writer.write(told)
+    await writer.drain()
+
+
+async def socks_proxy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Serve SOCKS5 to those who give a user and a password (RFC 1928, RFC 1929)."""
+    await _socks_login(reader, writer)
+    writer.write(b"\x01\x00")
+    await reader.readexactly(4)
+    host = ".".join(map(str, await reader.readexactly(4)))
+    port = int.from_bytes(await reader.readexactly(2))
+    await _pass_on(host, port, b"\x05\x00\x00\x01" + bytes(6), reader, writer)
+
+
+async def refusing_socks_proxy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Refuse whatever password there is."""
+    await _socks_login(reader, writer)
+    writer.write(b"\x01\x01")
+    await writer.drain()
+
+
+async def _socks_login(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    await reader.readexactly((await reader.readexactly(2))[1])
+    writer.write(b"\x05\x02")
+    await reader.readexactly((await reader.readexactly(2))[1])
+    await reader.readexactly((await reader.readexactly(1))[0])
+
+
+async def _pass_on(
+    host: str, port: int, answer: bytes, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+) -> None:
+    far_reader, far_writer = await asyncio.open_connection(host, port)
+
+    async def pump(source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(OSError):
+            while data := await source.read(65536):
+                target.write(data)
+        target.close()
+
+    writer.write(answer)
+    await asyncio.gather(pump(reader, far_writer), pump(far_reader, writer))
