@@ -64,7 +64,7 @@ def sign(credentials: Credentials, _params: Mapping[str, str | int]) -> str:
 
 def page(service: Service) -> str:
     """Fail where the page is made."""
-    fail(service._wired.states[0].settings.credentials)
+    fail(service._fleet.states[0].settings.credentials)
 
 
 async def run(poller: Poller) -> NoReturn:

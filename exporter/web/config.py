@@ -9,7 +9,7 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
-from exporter import log
+from exporter import redaction
 from exporter.config.document import ConfigError, Findings, Invalid, Reader, read_document
 from exporter.web.files import Files
 from exporter.web.tls import read_tls
@@ -127,7 +127,7 @@ class _Users(Reader):
             if not isinstance(name, str) or not 1 <= len(name) <= 100 or ":" in name or not name.isprintable():
                 what = "must be text of 1 to 100 characters, in quotes if need be, without a colon"
             elif _HASH.fullmatch(name):
-                log.hide(name)
+                redaction.hide(name)
                 what = "must stand before the colon, and the hash behind it"
             else:
                 names.append(name)
@@ -146,7 +146,7 @@ def _users(root: Reader) -> dict[bytes, bytes]:
 def _bcrypt_hash(value: object) -> bytes:
     found = _HASH.fullmatch(value) if isinstance(value, str) else None
     if isinstance(value, str):
-        log.hide(value)  # a password in clear as well as a hash
+        redaction.hide(value)  # a password in clear as well as a hash
     if not found or not isinstance(value, str):
         raise Invalid(_NO_HASH)
     if int(found[1]) not in _COSTS:

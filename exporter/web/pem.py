@@ -15,7 +15,7 @@ from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
 
-from exporter import log
+from exporter import redaction
 from exporter.config.document import Invalid
 from exporter.config.values import file_name
 
@@ -113,7 +113,7 @@ def read_pem(reader: Reader, name: str, folder: Path, files: Files) -> Pem | Non
         if text is None:
             return None
         if name == "key":
-            log.hide(text)
+            redaction.hide(text)
         return Pem(text.encode(), name, "the text here", None)
     shown = reader.take(place, file_name, None)
     if shown is None:
