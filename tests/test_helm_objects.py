@@ -26,6 +26,11 @@ def test_pods_are_hardened(name: str) -> None:
         assert {"drop": ["ALL"]} == container["securityContext"]["capabilities"]
         assert spec["automountServiceAccountToken"] is False
         assert spec["enableServiceLinks"] is False
+        assert [] == [
+            each
+            for each in objects
+            if each.get("automountServiceAccountToken") is not False and each["kind"] == "ServiceAccount"
+        ]
         assert "memory" in container["resources"]["limits"]
 
 

@@ -42,6 +42,8 @@ def test_chart_is_for_the_kubernetes_that_is_tested() -> None:
     chart = yaml.safe_load((CHART / "Chart.yaml").read_text(encoding="utf-8"))
 
     assert f">={OLDEST}.0-0" == chart["kubeVersion"]
+    assert "kubeVersion" in refused("4", "--set=demo=true", "--kube-version=1.26.9")
+    assert rendered("4", "--set=demo=true", f"--kube-version={OLDEST}.0")
 
 
 @pytest.mark.parametrize("version", HELM_VERSIONS)
@@ -156,6 +158,7 @@ def test_rules_take_thresholds_and_job(tmp_path: Path) -> None:
         ),
         (f"{ACCOUNT},shards=60", "60 shards behind one IP leave each a weight_share of 0.008"),
         ("demo=true,shard=2", "shard"),
+        ("demo=true,fullnameOverride=My_Exporter", "fullnameOverride"),
         ("demo=true,image.tags=2", "tags"),
         ("demo=true,image.digest=sha256:12", "digest"),
         (f"{ACCOUNT},accounts[0].api_key={'x' * 20}", "api_key"),
