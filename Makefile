@@ -51,7 +51,7 @@ chart-tools: $(HELM)/.installed $(OPERATOR_TYPES)/.package-lock.json
 chart: $(VENV)/.dev ## write the chart's rules and its README's table of values anew
 	$(BIN)/python -m tools.chart
 
-image-test: $(VENV)/.dev $(SCAN)/.installed ## build the image without a daemon, and run it as Kubernetes would (as root)
+image-test: $(VENV)/.dev chart-tools $(SCAN)/.installed ## build the image without a daemon, and run it as Kubernetes would (as root)
 	$(SCAN)/bin/hadolint Dockerfile
 	$(BIN)/python -m tools.image_test
 

@@ -14,19 +14,7 @@ import httpx
 import pytest
 import trustme
 from conftest import PATIENCE_SECONDS
-from helm_chart import (
-    CHART,
-    FEATURES,
-    arguments_of,
-    configuration_of,
-    exporter_of,
-    exporters_config_map,
-    feature,
-    mount,
-    only,
-    pod_of,
-    rendered,
-)
+from helm_chart import CHART, FEATURES, configuration_of, feature, rendered
 from test_config import pem
 from test_prometheus import free_port
 
@@ -34,6 +22,7 @@ from exporter import cli
 from exporter.flags import parse
 from exporter.simulator import SimulatedAccount
 from exporter.web import config as web_configuration
+from tools.pod import DIRECTORY, arguments_of, config_map_of, exporter_of, mount, only, pod_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -41,6 +30,11 @@ if TYPE_CHECKING:
 
 PASSPHRASE = "correct horse"
 AUTHORITY = trustme.CA()
+
+
+def at(folder: Path) -> str:
+    """Return what the exporter finds its mounts as, where the container's root is a folder."""
+    return str(folder / DIRECTORY.lstrip("/"))
 
 
 def hmac_keys(prefix: str, seed: int) -> tuple[str, str]:
@@ -86,9 +80,9 @@ def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_configuration_is_good(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """`--config.check` accepts what a pod of each feature finds in its mounts, without a warning about keys."""
     objects = feature(name)
-    mount(objects, secrets(), tmp_path)
+    mount(objects, secrets(), tmp_path, at(tmp_path))
 
-    code = cli.run([*arguments_of(objects, tmp_path), "--config.check"])
+    code = cli.run([*arguments_of(objects, directory=at(tmp_path)), "--config.check"])
 
     printed = capsys.readouterr()
     assert 0 == code, printed.err
@@ -98,7 +92,7 @@ def test_configuration_is_good(name: str, tmp_path: Path, capsys: pytest.Capture
 @pytest.mark.parametrize("name", FEATURES)
 def test_flags_are_known(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Every flag that a pod is started with is in the command's --help, and its value is accepted."""
-    arguments = arguments_of(feature(name), tmp_path)
+    arguments = arguments_of(feature(name))
     command = [arguments[0]] if not arguments[0].startswith("-") else []
     cli.run([*command, "--help"])
     told = capsys.readouterr().out
@@ -110,7 +104,7 @@ def test_flags_are_known(name: str, tmp_path: Path, capsys: pytest.CaptureFixtur
 def test_shards_are_those_of_the_pods(tmp_path: Path) -> None:
     """Each pod reads its place among the shards from its own name."""
     objects = feature("shards")
-    shards = [parse(arguments_of(objects, tmp_path, shard), {})[1] for shard in range(3)]
+    shards = [parse(arguments_of(objects, shard), {})[1] for shard in range(3)]
 
     assert 3 == only(objects, "StatefulSet")["spec"]["replicas"]
     assert [(0, 3), (1, 3), (2, 3)] == [(flags.shard, flags.total_shards) for flags in shards]
@@ -134,7 +128,7 @@ def test_accounts_say_what_exporter_yml_can(tmp_path: Path) -> None:
     objects = feature("accounts")
     document = configuration_of(objects)
     folder = "/etc/binance-futures-exporter/keys"
-    mount(objects, secrets(), tmp_path)
+    mount(objects, secrets(), tmp_path, at(tmp_path))
     keys = tmp_path / folder.lstrip("/")
 
     assert {
@@ -179,24 +173,24 @@ def test_chart_writes_a_web_configuration(tmp_path: Path) -> None:
     """From a Secret with certificates the chart makes a web.yml that the exporter accepts, for clients' ones too."""
     for name in ("tls", "client-certificates", "passwords"):
         objects = feature(name)
-        mount(objects, secrets(), tmp_path / name)
-        flags = parse(arguments_of(objects, tmp_path / name), {})[1]
+        mount(objects, secrets(), tmp_path / name, at(tmp_path / name))
+        flags = parse(arguments_of(objects, directory=at(tmp_path / name)), {})[1]
 
         web = web_configuration.load(flags.web_config_file)
 
         assert web.tls is not None
         assert (ssl.CERT_REQUIRED if name == "client-certificates" else ssl.CERT_NONE) == web.tls.verify_mode
         assert (name == "passwords") == bool(web.users)
-    assert {"web.yml"} == set(exporters_config_map(feature("client-certificates"))["data"])
+    assert {"web.yml"} == set(config_map_of(feature("client-certificates"))["data"])
 
 
 async def demo_as_in(objects: Any, folder: Path) -> AsyncIterator[int]:
     """Run the demo with a pod's arguments and mounts on a free port; yield the port."""
-    mount(objects, secrets(), folder)
+    mount(objects, secrets(), folder, at(folder))
     port = free_port()
     arguments = [
         f"--web.listen-address=127.0.0.1:{port}" if each.startswith("--web.listen-address") else each
-        for each in arguments_of(objects, folder)
+        for each in arguments_of(objects, directory=at(folder))
     ]
     running = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "exporter", *arguments, stderr=asyncio.subprocess.DEVNULL

@@ -8,7 +8,9 @@ from typing import Any
 
 import pytest
 import yaml
-from helm_chart import CHART, FEATURES, NAME, every_feature, exporter_of, feature, helm, only, pod_of
+from helm_chart import CHART, FEATURES, NAME, every_feature, feature, helm
+
+from tools.pod import exporter_of, only, pod_of
 
 
 @pytest.mark.parametrize("name", FEATURES)

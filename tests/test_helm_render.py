@@ -9,24 +9,13 @@ from typing import TYPE_CHECKING, Any
 import kubernetes_validate
 import pytest
 import yaml
-from helm_chart import (
-    CHART,
-    FEATURES,
-    HELM_VERSIONS,
-    ROOT,
-    every_feature,
-    feature,
-    helm,
-    missing,
-    only,
-    refused,
-    rendered,
-)
+from helm_chart import CHART, FEATURES, HELM_VERSIONS, ROOT, every_feature, feature, helm, missing, refused, rendered
 from test_rules import promtool
 
 from prometheus.build import rule_files
 from prometheus.rule import JOB
 from prometheus.thresholds import VALUES
+from tools.pod import only
 
 if TYPE_CHECKING:
     from pathlib import Path

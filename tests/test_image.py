@@ -11,9 +11,10 @@ from typing import Any
 
 import pytest
 import yaml
-from helm_chart import CHART, exporter_of, feature, only, pod_of
+from helm_chart import CHART, feature
 
 import exporter
+from tools.pod import exporter_of, only, pod_of
 
 ROOT = Path(__file__).parent.parent
 DOCKERFILE = (ROOT / "Dockerfile").read_text(encoding="utf-8")

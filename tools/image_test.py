@@ -1,8 +1,8 @@
 """Builds the image without a daemon and runs it as Kubernetes would: `make image-test`, as root on Debian.
 
 buildah builds in a chroot, on a base that mmdebstrap makes of Debian's packages; bubblewrap runs the result with a
-read-only root, without capabilities and without a network, as uid 10001. It is the same Dockerfile as anywhere else, on
-another base: what Docker and a kubelet do beyond that is not tested here.
+read-only root, without capabilities and without a network, as uid 10001, by itself and with what the chart gives a pod.
+It is the same Dockerfile as anywhere else, on another base: what Docker and a kubelet do beyond is not tested here.
 """
 
 from __future__ import annotations
@@ -21,6 +21,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+import yaml
+
+from exporter.simulator import demo_accounts
+from exporter.simulator.server import PATH
+from tools.pod import DIRECTORY, arguments_of, mount, pod_of
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
@@ -30,6 +36,9 @@ SUITE: Final = "bookworm"
 TOOLS: Final = ("buildah", "mmdebstrap", "bwrap", "setpriv", "nsenter", "curl")
 UID: Final = 10001
 REVISION: Final = "0123456789abcdef"
+CHART: Final = ROOT / "helm" / "binance-futures-exporter"
+HELM: Final = ROOT / "tools" / "bin" / "helm-4"
+SEED: Final = 1
 PATIENCE_SECONDS: Final = 60.0
 
 Told = subprocess.CompletedProcess[str]
@@ -122,9 +131,12 @@ class Sandbox:
         return subprocess.run(self.command(*arguments), capture_output=True, text=True, check=False)
 
     @contextmanager
-    def started(self, *arguments: str, **variables: str) -> Iterator[Callable[[str], str]]:
-        """Run the image's entry point with arguments; yield a function that asks it for a path."""
-        command = self.command(*self.config["Entrypoint"], *(arguments or self.config["Cmd"]), **variables)
+    def started(self, *arguments: str, beside: str = "", **variables: str) -> Iterator[Callable[[str], str]]:
+        """Run the image's entry point with arguments, and `beside` it; yield a function that asks it for a path."""
+        program = (*self.config["Entrypoint"], *(arguments or self.config["Cmd"]))
+        if beside:
+            program = ("sh", "-c", f'{beside} & exec "$@"', "sh", *program)
+        command = self.command(*program, **variables)
         with subprocess.Popen(command, stderr=subprocess.DEVNULL) as process:
             try:
                 yield lambda path: ask(process.pid, path)
@@ -195,6 +207,27 @@ def check(config: dict[str, Any], sandbox: Sandbox) -> None:
         until("and it is healthy without the exchange", lambda: told("/-/healthy"), ".")
 
 
+def check_pod(root: Path, sandbox: Sandbox) -> None:
+    """Run the image with the arguments and the files that the chart gives a pod, against a simulated exchange."""
+    keys = {account.name: account for account in demo_accounts(SEED) if account.key_type == "HMAC"}
+    accounts = [
+        {"name": name, "secretName": f"binance-{name}", "api_key_file": "key", "secret_key_file": "secret"}
+        for name in keys
+    ]
+    values = {"accounts": accounts, "config": {"binance": {"endpoint": f"ws://127.0.0.1:10428{PATH}"}}}
+    told = run(HELM, "template", "desk", CHART, "--values=-", input=json.dumps(values))
+    objects = [each for each in yaml.safe_load_all(told) if each]
+    secrets = {f"binance-{name}": {"key": key.api_key, "secret": str(key.secret_key)} for name, key in keys.items()}
+    mount(objects, secrets, root)
+    for path in (root / DIRECTORY.lstrip("/")).rglob("*"):
+        os.chown(path, 0, pod_of(objects)["securityContext"]["fsGroup"])  # as the kubelet does
+    exchange = f"binance-futures-exporter simulate --seed {SEED} --listen-address 127.0.0.1:10428"
+    with sandbox.started(*arguments_of(objects), beside=exchange) as told_by:
+        wanted = [re.escape(f'binance_futures_up{{account="{name}"}} 1') for name in keys]
+        until("a pod of the chart reads its keys and polls", lambda: told_by("/metrics"), *wanted)
+        until("and is ready", lambda: told_by("/-/ready"), ".")
+
+
 def within(metrics: str, most: int) -> str:
     """Tell whether the process takes at most so many bytes."""
     found = re.search(r"^process_resident_memory_bytes (\S+)$", metrics, re.MULTILINE)
@@ -215,7 +248,9 @@ def main(arguments: Sequence[str]) -> None:
         builder = Builder(folder)
         builder.build(builder.import_base())
         config = builder.config()
-        check(config, Sandbox(builder.unpack(), config))
+        root = builder.unpack()
+        check(config, Sandbox(root, config))
+        check_pod(root, Sandbox(root, config))
     finally:
         if "--keep" not in arguments:
             shutil.rmtree(folder)
