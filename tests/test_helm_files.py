@@ -1,0 +1,153 @@
+"""What the chart takes from elsewhere, and what says the same in several of its files."""
+
+from __future__ import annotations
+
+import json
+import tarfile
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import yaml
+from helm_chart import CHART, HELM_VERSIONS, NAME, ROOT, every_feature, feature, helm
+
+import exporter
+from prometheus.build import home_url
+from prometheus.thresholds import THRESHOLDS
+from tools import chart
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+DASHBOARDS = {path.name: path.read_bytes() for path in sorted((ROOT / "grafana" / "dashboards").glob("*.json"))}
+REMAKE = "run: python -m tools.chart"
+
+
+def test_chart_is_of_the_package() -> None:
+    """The chart's version, and that of the image it runs, are the package's; its home is the project's."""
+    facts = yaml.safe_load((CHART / "Chart.yaml").read_text(encoding="utf-8"))
+
+    assert exporter.__version__ == facts["version"] == facts["appVersion"]
+    assert home_url() == facts["home"]
+
+
+def test_rules_are_up_to_date() -> None:
+    """The rules that templates fill in are those that Python makes."""
+    assert chart.rules() == chart.RULES.read_text(encoding="utf-8"), REMAKE
+
+
+def test_readme_is_up_to_date() -> None:
+    """The table of values in the chart's README is the one that its values.yaml makes."""
+    assert chart.readme() == chart.README.read_text(encoding="utf-8"), REMAKE
+
+
+def test_every_value_has_one_comment() -> None:
+    """Each value is documented by one line, and each threshold in the words of the rules' table."""
+    values = {value.path: value for value in chart.values()}
+
+    assert [] == [path for path, value in values.items() if len(value.comments) != 1]
+    assert {f"prometheusRule.thresholds.{each.name}": f"Alerts when {each.what}." for each in THRESHOLDS} == {
+        path: value.comments[0] for path, value in values.items() if path.startswith("prometheusRule.thresholds.")
+    }
+
+
+def objects_of(schema: Any, path: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield every place of a schema that describes the keys of an object."""
+    if isinstance(schema, dict):
+        if "properties" in schema and isinstance(schema["properties"], dict):
+            yield path, schema
+        for key, value in schema.items():
+            yield from objects_of(value, f"{path}.{key}" if path else key)
+
+
+def test_schema_is_strict() -> None:
+    """Every object whose keys the schema lists refuses others, but for what all charts of a release share."""
+    schema = json.loads((CHART / "values.schema.json").read_text(encoding="utf-8"))
+
+    assert ["properties.global"] == [
+        path for path, each in objects_of(schema) if each.get("additionalProperties") is not False
+    ]
+
+
+def keys_of(values: Any, schema: dict[str, Any], path: str = "") -> Iterator[tuple[str, set[str], set[str]]]:
+    """Yield the keys of each object of the values, and those that the schema lists for it."""
+    if isinstance(values, dict) and "properties" in schema:
+        yield path, set(values), set(schema["properties"])
+        for key, value in values.items():
+            yield from keys_of(value, schema["properties"].get(key, {}), f"{path}.{key}")
+
+
+def test_schema_knows_the_values() -> None:
+    """Schema and values.yaml list the same keys; only what is optional within one value stands in the schema alone."""
+    schema = json.loads((CHART / "values.schema.json").read_text(encoding="utf-8"))
+    values = yaml.safe_load((CHART / "values.yaml").read_text(encoding="utf-8"))
+    differing = {path: known ^ given for path, given, known in keys_of(values, schema) if known != given}
+
+    assert {
+        ".config.binance": {"proxy", "recv_window", "request_timeout"},
+        ".resources": {"claims"},
+        ".scrape.basicAuth": {"username", "password"},
+        ".scrape.tlsConfig": {
+            "ca",
+            "cert",
+            "keySecret",
+            "serverName",
+            "insecureSkipVerify",
+            "minVersion",
+            "maxVersion",
+        },
+    } == differing
+
+
+def test_dashboards_are_the_shipped_ones() -> None:
+    """Each dashboard reaches Grafana's sidecar byte for byte, in a ConfigMap of its own with the sidecar's label."""
+    found = [each for each in feature("dashboards") if each["metadata"]["name"].startswith(f"{NAME}-dashboard-")]
+
+    assert DASHBOARDS
+    assert {f"binance-futures-{name}": content.decode() for name, content in DASHBOARDS.items()} == {
+        key: text for each in found for key, text in each["data"].items()
+    }
+    assert len(DASHBOARDS) == len(found)
+    for each in found:
+        assert "grafana" == each["metadata"]["namespace"]
+        assert {"grafana_dashboard": "1", "team": "desk"}.items() <= each["metadata"]["labels"].items()
+        assert {"grafana_folder": "Binance"} == each["metadata"]["annotations"]
+        assert len(json.dumps(each)) < 1024 * 1024  # what a cluster takes
+
+
+@pytest.mark.parametrize("version", HELM_VERSIONS)
+def test_package_holds_what_links_lead_to(version: str, tmp_path: Path) -> None:
+    """`helm package` follows the link to the dashboards, and leaves out the values of tests."""
+    done = helm(version, "package", CHART, "--destination", tmp_path)
+    assert 0 == done.returncode, done.stderr
+    with tarfile.open(tmp_path / f"binance-futures-exporter-{exporter.__version__}.tgz") as package:
+        members = {member.name.partition("/")[2]: member for member in package.getmembers()}
+        packed = {}
+        for name in DASHBOARDS:
+            member = members[f"files/dashboards/{name}"]
+            assert member.isfile()
+            file = package.extractfile(member)
+            assert file
+            packed[name] = file.read()
+
+    assert DASHBOARDS == packed
+    assert not [name for name in members if name.startswith("ci/")]
+    assert {"values.schema.json", "README.md", "files/rules.json", "files/ready.py"} <= members.keys()
+
+
+def test_objects_are_not_published() -> None:
+    """No feature makes an Ingress, an autoscaler or a disruption budget, nor a Secret."""
+    kinds = {each["kind"] for _, each in every_feature()}
+
+    assert {
+        "ConfigMap",
+        "ExternalSecret",
+        "NetworkPolicy",
+        "Pod",
+        "PodMonitor",
+        "PrometheusRule",
+        "Service",
+        "ServiceAccount",
+        "ServiceMonitor",
+        "StatefulSet",
+    } == kinds

@@ -1,0 +1,114 @@
+"""What can be told of the image and the workflows without building or running them; `make image-test` does the rest."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from helm_chart import CHART, feature
+
+import exporter
+from tools.pod import exporter_of, only, pod_of
+
+ROOT = Path(__file__).parent.parent
+DOCKERFILE = (ROOT / "Dockerfile").read_text(encoding="utf-8")
+WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
+
+
+def instructions(name: str) -> list[str]:
+    """Return the arguments of each instruction of a kind, lines put together."""
+    return re.findall(rf"^{name} (.*)$", DOCKERFILE.replace("\\\n", " "), re.MULTILINE)
+
+
+def test_base_can_be_chosen() -> None:
+    """Both stages stand on one base, a slim Python by its tag, which can be replaced without changing the file."""
+    [first, *_] = instructions("ARG")
+
+    assert re.fullmatch(r"BASE=python:3\.\d+-slim", first)
+    assert DOCKERFILE.index("ARG BASE") < DOCKERFILE.index("FROM")
+    assert ["${BASE} AS build", "${BASE}"] == instructions("FROM")
+
+
+def test_everything_is_locked() -> None:
+    """Nothing is installed but by hash or without asking an index."""
+    [*installing] = re.findall(r"pip \S*(?: \S+)? ?install [^&]*", DOCKERFILE.replace("\\\n", " "))
+
+    assert 3 == len(installing)
+    assert [] == [line for line in installing if "--require-hashes" not in line and "--no-deps" not in line]
+
+
+def test_chart_runs_the_image_as_it_is_made() -> None:
+    """The image's user, port and command are those that the chart counts on."""
+    objects = feature("demo")
+    [user], [port] = instructions("USER"), instructions("EXPOSE")
+
+    assert "{runAsUser}:{runAsGroup}".format(**pod_of(objects)["securityContext"]) == user
+    assert [int(port)] == [each["containerPort"] for each in exporter_of(objects)["ports"]]
+    assert f'BINANCE_FUTURES_EXPORTER_WEB_LISTEN_ADDRESS=":{port}"' in DOCKERFILE
+    assert [f"--web.listen-address=:{port}"] == [
+        flag for flag in exporter_of(objects)["args"] if flag.startswith("--web.listen-address")
+    ]
+    assert int(port) == only(objects, "Service")["spec"]["ports"][0]["port"]
+    assert ['["binance-futures-exporter"]'] == instructions("ENTRYPOINT")
+
+
+def test_context_holds_what_is_copied() -> None:
+    """Every file that the Dockerfile copies gets past .dockerignore, which keeps all else out, and is there."""
+    lines = (ROOT / ".dockerignore").read_text(encoding="utf-8").splitlines()
+    copied = {path for line in instructions("COPY") if "--from" not in line for path in line.split()[:-1]}
+
+    assert "*" == lines[1]
+    assert copied == {line[1:] for line in lines if line.startswith("!")}
+    assert [] == [path for path in copied if not (ROOT / path).exists()]
+
+
+def test_revision_can_be_written() -> None:
+    """The line that the image writes the revision into is there once, as the Dockerfile looks for it."""
+    text = (ROOT / "exporter" / "__init__.py").read_text(encoding="utf-8")
+
+    assert "unknown" == exporter.__revision__
+    assert 1 == len(re.findall(r'^__revision__ = "unknown".*', text, re.MULTILINE))
+    assert r"s/^__revision__ = \"unknown\".*/__revision__ = \"${REVISION}\"/" in DOCKERFILE
+
+
+@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.stem)
+def test_workflow_is_one(path: Path) -> None:
+    """Each workflow is one by GitHub's own schema, says that it was not yet run, and asks for no more than it needs."""
+    done = subprocess.run(
+        [sys.executable, "-m", "check_jsonschema", "--builtin-schema", "vendor.github-workflows", path],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    text = path.read_text(encoding="utf-8")
+    workflow: dict[Any, Any] = yaml.safe_load(text)
+
+    assert 0 == done.returncode, done.stdout
+    assert text.startswith("# Not yet run")
+    assert {"contents": "read"} == workflow["permissions"]
+    assert [] == [action for action in re.findall(r"uses: (\S+)", text) if not re.fullmatch(r"[\w/-]+@v\d+", action)]
+
+
+def test_every_python_is_tested() -> None:
+    """The workflow tests every Python that the package says it is for, from the oldest on."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    workflow = yaml.safe_load((ROOT / ".github" / "workflows" / "test.yml").read_text(encoding="utf-8"))
+    told = [re.fullmatch(r".* :: (3\.\d+)", each) for each in project["classifiers"]]
+
+    assert {found[1] for found in told if found} <= set(workflow["jobs"]["test"]["strategy"]["matrix"]["python"])
+    assert f">={workflow['jobs']['test']['strategy']['matrix']['python'][0]}" == project["requires-python"]
+
+
+def test_releases_are_of_one_version() -> None:
+    """What the workflows compare a tag with is where package and chart have their version."""
+    chart = (CHART / "Chart.yaml").read_text(encoding="utf-8").splitlines()
+    package = (ROOT / "exporter" / "__init__.py").read_text(encoding="utf-8").splitlines()
+
+    assert f"version: {exporter.__version__}" in chart
+    assert f'__version__ = "{exporter.__version__}"' in package

@@ -1,0 +1,89 @@
+"""Makes what the chart takes from elsewhere: `python -m tools.chart` writes its rules and its README's table."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import yaml
+
+from prometheus import recordings
+from prometheus.build import as_mapping
+from prometheus.health import health
+from prometheus.risk import risk
+from prometheus.thresholds import THRESHOLDS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+CHART: Final = Path(__file__).parent.parent / "helm" / "binance-futures-exporter"
+RULES: Final = CHART / "files" / "rules.json"
+README: Final = CHART / "README.md"
+_TABLE: Final = re.compile(r"(<!-- values: begin.*?-->\n)(.*?)(<!-- values: end -->)", re.DOTALL)
+
+
+@dataclass(frozen=True, slots=True)
+class Value:
+    """A value of the chart: its path, its default as written, and the lines of comment above it."""
+
+    path: str
+    default: str
+    comments: tuple[str, ...]
+
+
+def rules() -> str:
+    """Return the shipped rules with __NAME__ in the place of each threshold and of the job, which templates replace."""
+    places = {threshold.name: f"__{threshold.name}__" for threshold in THRESHOLDS}
+    groups = [recordings.GROUP, health(places, job="__job__"), risk(places)]
+    return json.dumps({"groups": [as_mapping(group) for group in groups]}, indent=1, ensure_ascii=False) + "\n"
+
+
+def values() -> list[Value]:
+    """Return every value of values.yaml, in its order; a mapping written in one line is one value."""
+    text = (CHART / "values.yaml").read_text(encoding="utf-8")
+    root = yaml.compose(text, yaml.SafeLoader)
+    assert isinstance(root, yaml.MappingNode)
+    return list(_values(root, "", text))
+
+
+def _values(mapping: yaml.MappingNode, prefix: str, text: str) -> Iterator[Value]:
+    lines = text.splitlines()
+    for key, value in mapping.value:
+        path = f"{prefix}{key.value}"
+        if isinstance(value, yaml.MappingNode) and not value.flow_style:
+            yield from _values(value, f"{path}.", text)
+            continue
+        first = key.start_mark.line
+        while lines[first - 1].lstrip().startswith("#"):
+            first -= 1
+        comments = tuple(line.strip().removeprefix("# ") for line in lines[first : key.start_mark.line])
+        yield Value(path, text[value.start_mark.index : value.end_mark.index], comments)
+
+
+def as_markdown() -> str:
+    """Return README's table of values."""
+    lines = ["| value | default | what |", "|---|---|---|"]
+    lines += [f"| `{value.path}` | `{value.default}` | {' '.join(value.comments)} |" for value in values()]
+    return "\n".join(lines)
+
+
+def readme() -> str:
+    """Return the chart's README with the table made anew."""
+    text, tables = _TABLE.subn(
+        lambda found: f"{found[1]}{as_markdown()}\n{found[3]}", README.read_text(encoding="utf-8")
+    )
+    assert tables == 1
+    return text
+
+
+def main() -> None:
+    """Write the rules and the README."""
+    RULES.write_text(rules(), encoding="utf-8")
+    README.write_text(readme(), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

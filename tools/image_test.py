@@ -1,0 +1,261 @@
+"""Builds the image without a daemon and runs it as Kubernetes would: `make image-test`, as root on Debian.
+
+buildah builds in a chroot, on a base that mmdebstrap makes of Debian's packages; bubblewrap runs the result with a
+read-only root, without capabilities and without a network, as uid 10001, by itself and with what the chart gives a pod.
+It is the same Dockerfile as anywhere else, on another base: what Docker and a kubelet do beyond is not tested here.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import yaml
+
+from exporter.simulator import demo_accounts
+from exporter.simulator.server import PATH
+from tools.pod import DIRECTORY, arguments_of, mount, pod_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+ROOT: Final = Path(__file__).parent.parent
+BASE: Final = ROOT / "build" / "image-test" / "base.tar"  # kept, for it takes a minute
+SUITE: Final = "bookworm"
+TOOLS: Final = ("buildah", "mmdebstrap", "bwrap", "setpriv", "nsenter", "curl")
+UID: Final = 10001
+REVISION: Final = "0123456789abcdef"
+CHART: Final = ROOT / "helm" / "binance-futures-exporter"
+HELM: Final = ROOT / "tools" / "bin" / "helm-4"
+SEED: Final = 1
+PATIENCE_SECONDS: Final = 60.0
+
+Told = subprocess.CompletedProcess[str]
+
+
+def run(*command: str | Path, **more: Any) -> str:
+    """Run a command that must succeed and return what it prints."""
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False, **more)
+    if done.returncode:
+        sys.exit(f"failed: {' '.join(map(str, command))}\n{done.stdout}")
+    return str(done.stdout).strip()
+
+
+def base() -> Path:
+    """Return an archive of a minimal Debian with Python, made at the first call."""
+    if not BASE.exists():
+        BASE.parent.mkdir(parents=True, exist_ok=True)
+        unfinished = BASE.with_name("unfinished.tar")
+        include = "--include=python3,python3-venv,ca-certificates"
+        run("mmdebstrap", "--quiet", "--variant=minbase", include, SUITE, unfinished)
+        unfinished.rename(BASE)
+    return BASE
+
+
+@dataclass(frozen=True, slots=True)
+class Builder:
+    """buildah with a storage of its own in `folder`, which has nothing to do with the machine's."""
+
+    folder: Path
+
+    def __call__(self, *arguments: str | Path) -> str:
+        """Run a command of buildah."""
+        storage = ("--storage-driver=vfs", "--root", self.folder / "storage", "--runroot", self.folder / "run")
+        return run("buildah", *storage, *arguments, env={**os.environ, "BUILDAH_ISOLATION": "chroot"})
+
+    def import_base(self) -> str:
+        """Make the image `base` and return its Python's version, "3.11"."""
+        container = self("from", "scratch")
+        self("add", "--quiet", container, base(), "/")
+        version = self("run", container, "--", "python3", "-c", "import sys; print('%d.%d' % sys.version_info[:2])")
+        self("commit", "--quiet", container, "base")
+        self("rm", container)
+        return version
+
+    def build(self, python: str) -> None:
+        """Build the image `exporter`, with wheels that this machine's pip has fetched for the base's Python."""
+        wheels = self.folder / "wheels"
+        for locked in ("requirements.txt", "tools/requirements-build.txt"):
+            options = ("--require-hashes", "--only-binary=:all:", f"--python-version={python}", f"--dest={wheels}")
+            run(sys.executable, "-m", "pip", "download", "--quiet", *options, "--requirement", ROOT / locked)
+        settings = self.folder / "pip.conf"
+        settings.write_text("[global]\nno-index = true\nfind-links = /wheels\n", encoding="utf-8")
+        volumes = (f"--volume={wheels}:/wheels:ro", f"--volume={settings}:/etc/pip.conf:ro")
+        arguments = ("--build-arg=BASE=localhost/base", f"--build-arg=REVISION={REVISION}")
+        self("build", "--isolation=chroot", *volumes, *arguments, "--tag=exporter", ROOT)
+
+    def config(self) -> dict[str, Any]:
+        """Return what the image says of how to run it."""
+        told: dict[str, Any] = json.loads(self("inspect", "--type=image", "exporter"))["OCIv1"]["config"]
+        return told
+
+    def unpack(self) -> Path:
+        """Return a folder with the image's files, which belong to whom they belong to in the image."""
+        container = self("from", "exporter")
+        root = self.folder / "root"
+        run("cp", "--archive", self("mount", container), root)
+        self("rm", container)
+        return root
+
+
+@dataclass(frozen=True, slots=True)
+class Sandbox:
+    """Runs commands of the image as a hardened pod does; each sandbox has a network and a /tmp of its own."""
+
+    root: Path
+    config: dict[str, Any]
+
+    def command(self, *arguments: str, **variables: str) -> list[str]:
+        """Return how to run a command with the image's environment and more variables."""
+        environment = dict(pair.split("=", 1) for pair in self.config["Env"]) | variables
+        user = ("--reuid", str(UID), "--regid", str(UID), "--clear-groups")
+        nothing = ("--bounding-set=-all", "--inh-caps=-all", "--no-new-privs")
+        view = ("--ro-bind", str(self.root), "/", "--tmpfs", "/tmp", "--proc", "/proc", "--dev", "/dev")  # noqa: S108
+        settings = [part for name, value in environment.items() for part in ("--setenv", name, value)]
+        bwrap = ("bwrap", "--unshare-all", "--die-with-parent", "--clearenv", *settings, *view)
+        return ["setpriv", *user, *nothing, *bwrap, "--", *arguments]
+
+    def run(self, *arguments: str) -> Told:
+        """Run a command to its end."""
+        return subprocess.run(self.command(*arguments), capture_output=True, text=True, check=False)
+
+    @contextmanager
+    def started(self, *arguments: str, beside: str = "", **variables: str) -> Iterator[Callable[[str], str]]:
+        """Run the image's entry point with arguments, and `beside` it; yield a function that asks it for a path."""
+        program = (*self.config["Entrypoint"], *(arguments or self.config["Cmd"]))
+        if beside:
+            program = ("sh", "-c", f'{beside} & exec "$@"', "sh", *program)
+        command = self.command(*program, **variables)
+        with subprocess.Popen(command, stderr=subprocess.DEVNULL) as process:
+            try:
+                yield lambda path: ask(process.pid, path)
+            finally:
+                # The last one first: the others end by themselves only once all of them have started.
+                for pid in reversed(family(process.pid)):
+                    os.kill(pid, signal.SIGKILL)
+
+
+def family(pid: int) -> list[int]:
+    """Return a process, its first child, the first child of that, and so on."""
+    pids = [pid]
+    while found := Path(f"/proc/{pids[-1]}/task/{pids[-1]}/children").read_text(encoding="ascii").split():
+        pids.append(int(found[0]))
+    return pids
+
+
+def ask(pid: int, path: str) -> str:
+    """Ask the exporter below the process for a path, in the network that it is in; "" as long as it does not answer."""
+    url = f"http://127.0.0.1:10427{path}"
+    curl = ["nsenter", "--target", str(family(pid)[-1]), "--net", "--", "curl", "--silent", "--max-time", "5", url]
+    return subprocess.run(curl, capture_output=True, text=True, check=False).stdout
+
+
+def until(what: str, told: Callable[[], str], *wanted: str) -> str:
+    """Wait until all that is wanted is told, and return all of it."""
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while True:
+        text = told()
+        if all(re.search(each, text) for each in wanted):
+            print(f"ok: {what}")
+            return text
+        if time.monotonic() > deadline:
+            sys.exit(f"FAILED: {what}: {wanted} not in\n{text[:2000]}")
+        time.sleep(0.2)
+
+
+def expect(what: str, wanted: object, found: object) -> None:
+    """End the test where something is not what was wanted."""
+    if wanted != found:
+        sys.exit(f"FAILED: {what}: wanted {wanted!r}, found {found!r}")
+    print(f"ok: {what}")
+
+
+def check(config: dict[str, Any], sandbox: Sandbox) -> None:
+    """Check the image's settings and how it runs."""
+    expect("the image runs as a user without a name", f"{UID}:{UID}", config["User"])
+    expect("it says where it listens", {"10427/tcp": {}}, config["ExposedPorts"])
+    version = sandbox.run("binance-futures-exporter", "--version").stdout
+    expect("the revision is that of the build", [REVISION], re.findall(r"revision: (\w+)", version))
+    expect("without a key it says what to do", 2, sandbox.run(*config["Entrypoint"], *config["Cmd"]).returncode)
+    expect("no pip is left", [], [*sandbox.root.glob("opt/exporter/**/pip")])
+    looks = "import os; s = open('/proc/self/status').read(); print(os.getuid(), s.split('CapEff:')[1].split()[0])"
+    expect("no rights are left", f"{UID} {0:016x}", sandbox.run("python3", "-c", looks).stdout.strip())
+    touch = sandbox.run("python3", "-c", "open('/opt/exporter/x', 'w')").stderr
+    expect("the root is read-only", ["Read-only"], re.findall("Read-only", touch))
+    with sandbox.started("demo") as told:
+        wanted = [f'binance_futures_up{{account="{name}"}} 1' for name in ("main", "multi", "hedge", "isolated")]
+        until("the demo answers /metrics with four accounts", lambda: told("/metrics"), *map(re.escape, wanted))
+        until("its resident memory is below 128 MiB", lambda: within(told("/metrics"), 128 * 1024**2), "yes")
+    key = {"BINANCE_API_KEY": "a" * 64, "BINANCE_SECRET_KEY": "b" * 64, "BINANCE_ENDPOINT": "ws://127.0.0.1:1"}
+    with sandbox.started(**key) as told:
+        until(
+            "a key in the environment is all it needs",
+            lambda: told("/metrics"),
+            r'binance_futures_up{account="main"} 0',
+        )
+        until("and it is healthy without the exchange", lambda: told("/-/healthy"), ".")
+
+
+def check_pod(root: Path, sandbox: Sandbox) -> None:
+    """Run the image with the arguments and the files that the chart gives a pod, against a simulated exchange."""
+    keys = {account.name: account for account in demo_accounts(SEED) if account.key_type == "HMAC"}
+    accounts = [
+        {"name": name, "secretName": f"binance-{name}", "api_key_file": "key", "secret_key_file": "secret"}
+        for name in keys
+    ]
+    values = {"accounts": accounts, "config": {"binance": {"endpoint": f"ws://127.0.0.1:10428{PATH}"}}}
+    told = run(HELM, "template", "desk", CHART, "--values=-", input=json.dumps(values))
+    objects = [each for each in yaml.safe_load_all(told) if each]
+    secrets = {f"binance-{name}": {"key": key.api_key, "secret": str(key.secret_key)} for name, key in keys.items()}
+    mount(objects, secrets, root)
+    for path in (root / DIRECTORY.lstrip("/")).rglob("*"):
+        os.chown(path, 0, pod_of(objects)["securityContext"]["fsGroup"])  # as the kubelet does
+    exchange = f"binance-futures-exporter simulate --seed {SEED} --listen-address 127.0.0.1:10428"
+    with sandbox.started(*arguments_of(objects), beside=exchange) as told_by:
+        wanted = [re.escape(f'binance_futures_up{{account="{name}"}} 1') for name in keys]
+        until("a pod of the chart reads its keys and polls", lambda: told_by("/metrics"), *wanted)
+        until("and is ready", lambda: told_by("/-/ready"), ".")
+
+
+def within(metrics: str, most: int) -> str:
+    """Tell whether the process takes at most so many bytes."""
+    found = re.search(r"^process_resident_memory_bytes (\S+)$", metrics, re.MULTILINE)
+    return f"{'yes' if found and float(found[1]) < most else 'no'}: {found[1] if found else metrics[:200]}"
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Build, check and clean up; `--keep` leaves everything to look at."""
+    missing = [tool for tool in TOOLS if shutil.which(tool) is None]
+    if missing or os.geteuid():
+        sys.exit(
+            f"needs root and, on Debian, apt-get install buildah mmdebstrap bubblewrap curl procps; missing: {missing}"
+        )
+    # Where uid 10001 can get to, whatever the checkout's own folder is like.
+    folder = Path(tempfile.mkdtemp(prefix="image-test-", dir="/var/tmp"))
+    folder.chmod(0o755)
+    try:
+        builder = Builder(folder)
+        builder.build(builder.import_base())
+        config = builder.config()
+        root = builder.unpack()
+        check(config, Sandbox(root, config))
+        check_pod(root, Sandbox(root, config))
+    finally:
+        if "--keep" not in arguments:
+            shutil.rmtree(folder)
+    print("the image is good")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,81 @@
+"""Scans the rendered chart and the Dockerfile for what policies forbid: `make scan`; nothing may be high or critical.
+
+trivy goes by the checks that are built into it: nothing is fetched. What it finds of lesser severity is listed.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections import Counter
+from pathlib import Path
+from typing import Any, Final
+
+ROOT: Final = Path(__file__).parent.parent
+CHART: Final = ROOT / "helm" / "binance-futures-exporter"
+HELM: Final = ROOT / "tools" / "bin" / "helm-4"
+TRIVY: Final = ROOT / "tools" / ".venv" / "bin" / "trivy"
+_UNBEARABLE: Final = {"HIGH", "CRITICAL"}
+_OFFLINE: Final = ("--skip-check-update", "--skip-version-check", "--disable-telemetry", "--quiet", "--format=json")
+
+
+def render(folder: Path, name: str, *arguments: str) -> None:
+    """Write into a folder what Helm makes of the values of ci/NAME-values.yaml."""
+    values = CHART / "ci" / f"{name}-values.yaml"
+    command: list[str | Path] = [HELM, "template", "desk", CHART, "--namespace=trading", "--values", values, *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        sys.exit(done.stderr)
+    (folder / f"{name}.yaml").write_text(done.stdout, encoding="utf-8")
+
+
+def scan(folder: Path) -> tuple[set[str], list[dict[str, Any]]]:
+    """Return the names of the files in a folder that trivy knew how to check, and what it found in them."""
+    with tempfile.TemporaryDirectory(prefix="trivy-") as cache:
+        command: list[str | Path] = [TRIVY, "config", *_OFFLINE, "--cache-dir", cache, folder]
+        report = json.loads(subprocess.run(command, stdout=subprocess.PIPE, check=True).stdout)
+    results = [each for each in report.get("Results", ()) if each["MisconfSummary"]["Successes"]]
+    return {each["Target"] for each in results}, [
+        {"Target": each["Target"], **found} for each in results for found in each.get("Misconfigurations", ())
+    ]
+
+
+def unbearable(findings: list[dict[str, Any]]) -> list[str]:
+    """Return in words what must not be."""
+    return [
+        f"{each['Target']}: {each['Severity']} {each['ID']}: {each['Message']}"
+        for each in findings
+        if each["Severity"] in _UNBEARABLE
+    ]
+
+
+def main() -> None:
+    """Scan everything, after having seen that the scanner finds what is wrong."""
+    with tempfile.TemporaryDirectory(prefix="scan-") as temporary:
+        wrong, good = Path(temporary, "wrong"), Path(temporary, "good")
+        wrong.mkdir()
+        render(wrong, "demo", "--set=securityContext.readOnlyRootFilesystem=false,securityContext.privileged=true")
+        if not unbearable(scan(wrong)[1]):
+            sys.exit("trivy finds nothing wrong with a privileged container: it has no checks")
+        good.mkdir()
+        names = {path.name.removesuffix("-values.yaml") for path in (CHART / "ci").iterdir()}
+        for name in names:
+            render(good, name)
+        shutil.copy(ROOT / "Dockerfile", good)
+        scanned, findings = scan(good)
+        if scanned != {"Dockerfile", *(f"{name}.yaml" for name in names)}:
+            sys.exit(f"trivy looked at {sorted(scanned)} only")
+    for (severity, check, title), times in sorted(
+        Counter((f["Severity"], f["ID"], f["Title"]) for f in findings).items()
+    ):
+        print(f"{severity:8} {check} {title} ({times} times)")
+    if bad := unbearable(findings):
+        sys.exit("\n".join(bad))
+    print(f"nothing high or critical in {len(scanned)} files")
+
+
+if __name__ == "__main__":
+    main()
