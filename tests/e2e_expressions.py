@@ -13,7 +13,7 @@ from test_dashboards_expressions import filled
 from prometheus.build import HERE
 
 _SECONDS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400}
-_WINDOW: Final = re.compile(r"(?<=\[)\d+[smhd](?=\])")
+_WINDOW: Final = re.compile(r"(?<=\[)\d+[smhd](?=\])|(?<=offset )\d+[smhd]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,13 +30,15 @@ def shortened(duration: str, factor: int) -> str:
 
 
 def shortened_rules(factor: int) -> dict[str, dict[str, Any]]:
-    """Return each shipped rule file by its name, with `for` and the windows of ranges divided by a factor."""
+    """Return each shipped rule file by its name, with `for`, windows and offsets divided by a factor."""
     files = {path.name: yaml.safe_load(path.read_text(encoding="utf-8")) for path in (HERE / "rules").glob("*.yml")}
     for file in files.values():
         for rule in (rule for group in file["groups"] for rule in group["rules"]):
             rule["expr"] = _WINDOW.sub(lambda window: shortened(window[0], factor), rule["expr"])
             if "for" in rule:
                 rule["for"] = shortened(rule["for"], factor)
+            if "keep_firing_for" in rule:
+                rule["keep_firing_for"] = shortened(rule["keep_firing_for"], factor)
     return files
 
 

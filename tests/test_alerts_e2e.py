@@ -33,11 +33,13 @@ NEVER: Final = {
     "BinanceFuturesKeyRefused warning": "the simulated exchange knows every key",
     "BinanceFuturesPaused critical": "nobody exceeds the simulated limits so that an IP would be banned",
     "BinanceFuturesPaused warning": "the exporter stays below the simulated limits",
+    "BinanceFuturesMarginRatioUnknown warning": "every margin asset is told",
     "BinanceFuturesRequestWeightHigh warning": "four accounts use about half of the weight, and no other program asks",
 }
 # What returns something only if the machine is so late that polls fail or connections break: not to be relied upon.
 ONLY_WHEN_LATE: Final = {
     "BinanceFuturesBlindWhileAtRisk critical": "every account is polled while it is at risk",
+    "BinanceFuturesAccountDown critical": "every account is up",
     "BinanceFuturesAccountDown warning": "every account is up",
     "BinanceFuturesDataStale warning": "every poll succeeds",
     "BinanceFuturesClockOff warning": "exporter and simulated exchange have the same clock",
