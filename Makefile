@@ -38,8 +38,16 @@ types: $(VENV)/.dev
 imports: $(VENV)/.dev
 	$(BIN)/lint-imports
 
+# Tests of the program as a whole, and of what stands around it, wait more than they work and tell nothing of coverage:
+# they run beside the others.
+WHOLE := $(wildcard tests/test_alerts_*.py tests/test_compose.py tests/test_dashboards*.py tests/test_fault_table.py \
+  tests/test_helm*.py tests/test_image*.py tests/test_interop_*.py tests/test_model.py tests/test_rules*.py \
+  tests/test_secrets.py tests/test_soak.py tests/test_*_proof.py tests/test_web_hostile.py tests/test_page_browser.py)
+
 unit: $(VENV)/.dev interop chart-tools $(GRAFANA_SCHEMA)/.package-lock.json
-	$(BIN)/pytest --cov --cov-report=term $(ARGS)
+	@$(BIN)/pytest $(WHOLE) $(ARGS) >.whole.log 2>&1 & whole=$$!; \
+	  $(BIN)/pytest --cov --cov-report=term $(addprefix --ignore=,$(WHOLE)) $(ARGS); parts=$$?; \
+	  wait $$whole; whole=$$?; cat .whole.log; rm -f .whole.log; exit $$((parts + whole))
 	$(BIN)/coverage report --include='exporter/binance/*,exporter/account/*' --fail-under=98 --skip-covered
 
 # Tools that are not Python packages: found on PATH, else installed where we are root on Debian.
