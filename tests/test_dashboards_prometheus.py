@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 import httpx
 from test_dashboards import NAMES, load
 from test_dashboards_expressions import filled
-from test_prometheus import CONFIGURATION, free_port, needs, query
+from test_prometheus import CONFIGURATION, needs, query, scraping
 from test_service import serving
 
 from exporter import config
@@ -46,28 +46,15 @@ async def test_every_query_is_answered(tmp_path: Path) -> None:
             file.write("poll: {interval: 1s, stale_after: 10m}\n")
         ahead = 290.0
         async with serving(config.load(path, {})) as client:
-            port = free_port()
-            (tmp_path / "prometheus.yml").write_text(CONFIGURATION.format(target=client.base_url.netloc.decode()))
-            prometheus = await asyncio.create_subprocess_exec(
-                "prometheus",
-                f"--config.file={tmp_path / 'prometheus.yml'}",
-                f"--storage.tsdb.path={tmp_path / 'data'}",
-                f"--web.listen-address=127.0.0.1:{port}",
-                stdout=asyncio.subprocess.DEVNULL,
-                stderr=asyncio.subprocess.DEVNULL,
-            )
-            try:
-                async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as asking:
-                    waiting = set(queries) - EMPTY
-                    deadline = time.monotonic() + PATIENCE_SECONDS
-                    while waiting and time.monotonic() < deadline:
-                        with contextlib.suppress(httpx.HTTPError, ValueError):  # it is still starting
-                            waiting = {name for name in waiting if not await query(asking, queries[name])}
-                        await asyncio.sleep(0.5)
-                    accepted = {name: await query(asking, queries[name]) for name in EMPTY}
-            finally:
-                prometheus.terminate()
-                await prometheus.wait()
+            configuration = CONFIGURATION.format(target=client.base_url.netloc.decode())
+            async with scraping(tmp_path, configuration) as (asking, _):
+                waiting = set(queries) - EMPTY
+                deadline = time.monotonic() + PATIENCE_SECONDS
+                while waiting and time.monotonic() < deadline:
+                    with contextlib.suppress(httpx.HTTPError, ValueError):  # it is still starting
+                        waiting = {name for name in waiting if not await query(asking, queries[name])}
+                    await asyncio.sleep(0.5)
+                accepted = {name: await query(asking, queries[name]) for name in EMPTY}
 
     assert set() == waiting
     assert EMPTY == accepted.keys()

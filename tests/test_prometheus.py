@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import shutil
 import socket
@@ -15,6 +16,7 @@ from test_service import configured, serving
 from exporter.simulator.demo import demo_exchange
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
     from pathlib import Path
 
 CONFIGURATION = """\
@@ -43,6 +45,47 @@ async def query(client: httpx.AsyncClient, expression: str) -> list[Any]:
     return list(answer.json()["data"]["result"])
 
 
+@contextlib.asynccontextmanager
+async def scraping(folder: Path, configuration: str) -> AsyncIterator[tuple[httpx.AsyncClient, list[str]]]:
+    """Run a Prometheus in `folder`: a client of it, and its warnings and errors, which are known after the block."""
+    port = free_port()
+    (folder / "prometheus.yml").write_text(configuration)
+    log = folder / "prometheus.log"
+    complaints: list[str] = []
+    with log.open("wb") as file:
+        prometheus = await asyncio.create_subprocess_exec(
+            "prometheus",
+            f"--config.file={folder / 'prometheus.yml'}",
+            f"--storage.tsdb.path={folder / 'data'}",
+            f"--web.listen-address=127.0.0.1:{port}",
+            stdout=asyncio.subprocess.DEVNULL,
+            stderr=file,
+        )
+        try:
+            async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as asking:
+                yield asking, complaints
+        finally:
+            prometheus.terminate()
+            await prometheus.wait()
+    complaints += [
+        line
+        for line in log.read_text().splitlines()
+        if ("level=warn" in line or "level=error" in line) and "Received SIGTERM" not in line
+    ]
+
+
+async def until_all_are_up(asking: httpx.AsyncClient) -> None:
+    """Wait until Prometheus has seen the demo's four accounts up."""
+    async with asyncio.timeout(60):
+        while True:
+            try:
+                if len(await query(asking, "binance_futures_up == 1")) == 4:
+                    break
+            except (httpx.HTTPError, ValueError):
+                pass  # still starting
+            await asyncio.sleep(0.2)
+
+
 async def test_promtool_accepts_the_metrics(tmp_path: Path) -> None:
     """`promtool check metrics` finds nothing to complain about in what the demo's four accounts expose."""
     needs("promtool")
@@ -64,32 +107,12 @@ async def test_prometheus_scrapes_without_a_warning(tmp_path: Path) -> None:
     """A real Prometheus scrapes every sample, gzipped, and logs no warning."""
     needs("prometheus")
     async with demo_exchange(seed=1) as exchange, serving(configured(exchange, tmp_path)) as client:
-        port = free_port()
-        (tmp_path / "prometheus.yml").write_text(CONFIGURATION.format(target=client.base_url.netloc.decode()))
-        prometheus = await asyncio.create_subprocess_exec(
-            "prometheus",
-            f"--config.file={tmp_path / 'prometheus.yml'}",
-            f"--storage.tsdb.path={tmp_path / 'data'}",
-            f"--web.listen-address=127.0.0.1:{port}",
-            stdout=asyncio.subprocess.DEVNULL,
-            stderr=asyncio.subprocess.PIPE,
-        )
-        try:
-            async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as asking, asyncio.timeout(60):
-                while True:
-                    try:
-                        if len(await query(asking, "binance_futures_up == 1")) == 4:
-                            break
-                    except (httpx.HTTPError, ValueError):
-                        pass  # still starting
-                    await asyncio.sleep(0.2)
-                scraped = await query(asking, "up")
-                balances = await query(asking, "binance_futures_account_margin_balance")
-        finally:
-            prometheus.terminate()
-            _, log = await prometheus.communicate()
+        configuration = CONFIGURATION.format(target=client.base_url.netloc.decode())
+        async with scraping(tmp_path, configuration) as (asking, complaints):
+            await until_all_are_up(asking)
+            scraped = await query(asking, "up")
+            balances = await query(asking, "binance_futures_account_margin_balance")
 
     assert ["1"] == [series["value"][1] for series in scraped]
     assert {"main", "multi", "hedge", "isolated"} == {series["metric"]["account"] for series in balances}
-    complaints = [line for line in log.decode().splitlines() if "level=warn" in line or "level=error" in line]
-    assert [] == [line for line in complaints if "Received SIGTERM" not in line]
+    assert [] == complaints

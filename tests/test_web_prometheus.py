@@ -8,9 +8,8 @@ import signal
 from typing import TYPE_CHECKING
 
 import bcrypt
-import httpx
 from test_cli import started
-from test_prometheus import free_port, needs, query
+from test_prometheus import needs, scraping, until_all_are_up
 from test_web_tls import CLIENTS, REQUIRED, TLS, prepared
 
 if TYPE_CHECKING:
@@ -36,7 +35,6 @@ async def test_prometheus_over_tls_with_a_password(tmp_path: Path) -> None:
     client.cert_chain_pems[0].write_to_path(str(folder / "client.crt"))
     hashed = bcrypt.hashpw(b"correct horse", bcrypt.gensalt(10)).decode()
     (folder / "web.yml").write_text(f"{TLS}, {REQUIRED}}}\nbasic_auth_users: {{prometheus: '{hashed}'}}\n")
-    port = free_port()
     arguments = (
         "--web.config.file=web.yml",
         "--web.listen-address=127.0.0.1:0",
@@ -45,32 +43,12 @@ async def test_prometheus_over_tls_with_a_password(tmp_path: Path) -> None:
     )
     with started(folder, "demo", *arguments) as program:
         target = await asyncio.to_thread(program.found, r" metrics=https://(\S+)/metrics\n")
-        (folder / "prometheus.yml").write_text(CONFIGURATION.format(target=target))
-        prometheus = await asyncio.create_subprocess_exec(
-            "prometheus",
-            f"--config.file={folder / 'prometheus.yml'}",
-            f"--storage.tsdb.path={folder / 'data'}",
-            f"--web.listen-address=127.0.0.1:{port}",
-            stdout=asyncio.subprocess.DEVNULL,
-            stderr=asyncio.subprocess.PIPE,
-        )
-        try:
-            async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as asking, asyncio.timeout(60):
-                while True:
-                    try:
-                        if len(await query(asking, "binance_futures_up == 1")) == 4:
-                            break
-                    except (httpx.HTTPError, ValueError):
-                        pass  # still starting
-                    await asyncio.sleep(0.2)
-        finally:
-            prometheus.terminate()
-            _, log = await prometheus.communicate()
+        async with scraping(folder, CONFIGURATION.format(target=target)) as (asking, complaints):
+            await until_all_are_up(asking)
         code = await asyncio.to_thread(program.end, signal.SIGTERM)
 
     assert 0 == code
     assert "correct horse" not in program.said
     assert hashed not in program.said
     assert [] == re.findall(r"level=(?:warning|error).*", program.said)
-    complaints = [line for line in log.decode().splitlines() if "level=warn" in line or "level=error" in line]
-    assert [] == [line for line in complaints if "Received SIGTERM" not in line]
+    assert [] == complaints
