@@ -7,8 +7,8 @@ COPY tools/requirements-build.txt requirements.txt ./
 # What installs stays behind: the environment that is carried over has no pip of its own.
 RUN python3 -m venv tools \
  && python3 -m venv --without-pip /opt/exporter \
- && tools/bin/pip install --no-cache-dir --require-hashes -r requirements-build.txt \
- && tools/bin/pip --python /opt/exporter/bin/python3 install --no-cache-dir --require-hashes --only-binary :all: -r requirements.txt
+ && tools/bin/pip install --no-cache-dir --require-hashes --no-deps -r requirements-build.txt \
+ && tools/bin/pip --python /opt/exporter/bin/python3 install --no-cache-dir --require-hashes --no-deps --only-binary :all: -r requirements.txt
 COPY pyproject.toml README.md LICENSE ./
 COPY exporter exporter
 ARG REVISION=unknown

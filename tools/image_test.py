@@ -87,7 +87,13 @@ class Builder:
         """Build the image `exporter`, with wheels that this machine's pip has fetched for the base's Python."""
         wheels = self.folder / "wheels"
         for locked in ("requirements.txt", "tools/requirements-build.txt"):
-            options = ("--require-hashes", "--only-binary=:all:", f"--python-version={python}", f"--dest={wheels}")
+            options = (
+                "--no-deps",
+                "--require-hashes",
+                "--only-binary=:all:",
+                f"--python-version={python}",
+                f"--dest={wheels}",
+            )
             run(sys.executable, "-m", "pip", "download", "--quiet", *options, "--requirement", ROOT / locked)
         settings = self.folder / "pip.conf"
         settings.write_text("[global]\nno-index = true\nfind-links = /wheels\n", encoding="utf-8")
