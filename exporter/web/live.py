@@ -60,9 +60,9 @@ class LiveWebConfig:
         self._changing = changing
 
     async def _read_again(self) -> None:
-        self._files = Files()
+        files = Files()
         try:
-            config = await asyncio.to_thread(load, self.current.path, self._files)
+            config = await asyncio.to_thread(load, self.current.path, files)
             self._refuse_less(config)
         except ConfigError as error:
             if error.faults != self._warned:
@@ -70,6 +70,8 @@ class LiveWebConfig:
                 log.warning("web configuration not taken, the last good one stays", faults=faults)
             self._warned = error.faults
             return
+        finally:
+            self._files = files  # whole: what it remembers is what was read
         log.info("web configuration read again", file=str(config.path))
         self._warned = ()
         self.current = config
