@@ -50,13 +50,6 @@ def test_keys_are_the_groups_alone() -> None:
     assert ["POD_NAME"] == [each["name"] for each in exporter_of(feature("accounts"))["env"]]
 
 
-def test_names_stay_short() -> None:
-    """A name is cut where a StatefulSet's labels would grow too long, and no longer ends in a hyphen."""
-    names = {each["metadata"]["name"].removesuffix("-test") for each in feature("digest")}
-
-    assert {"futures-exporter-of-the-whole-desk-with-a-name-too-l"} == names
-
-
 def test_selectors_find_the_pods_and_no_other() -> None:
     """StatefulSet, Service, monitors and policy select the exporter's pods, and never the test's."""
     for name, each in every_feature():

@@ -1,19 +1,23 @@
 {{/* Names, labels and the texts of the configuration, which several objects share. */}}
 
-{{- define "exporter.name" -}}
-{{ default .Chart.Name .Values.nameOverride | trunc 52 | trimSuffix "-" }}
+{{/* At most 52 characters: a StatefulSet puts a hyphen and a hash of 10 behind it in a label, which holds 63. */}}
+{{- define "exporter.short" -}}
+{{ regexReplaceAll "-+$" (trunc 52 .) "" }}
 {{- end }}
 
-{{/* At most 52 characters: a StatefulSet puts a hyphen and a hash of 10 behind it in a label, which holds 63. */}}
+{{- define "exporter.name" -}}
+{{ default .Chart.Name .Values.nameOverride | include "exporter.short" }}
+{{- end }}
+
+{{/* Name of the objects, among them a Service: Helm lets a release be named what a Service cannot. */}}
 {{- define "exporter.fullname" -}}
 {{- $name := default .Chart.Name .Values.nameOverride -}}
-{{- if .Values.fullnameOverride -}}
-{{ .Values.fullnameOverride | trunc 52 | trimSuffix "-" }}
-{{- else if contains $name .Release.Name -}}
-{{ .Release.Name | trunc 52 | trimSuffix "-" }}
-{{- else -}}
-{{ printf "%s-%s" .Release.Name $name | trunc 52 | trimSuffix "-" }}
-{{- end }}
+{{- $full := contains $name .Release.Name | ternary .Release.Name (printf "%s-%s" .Release.Name $name) -}}
+{{- $short := default $full .Values.fullnameOverride | include "exporter.short" -}}
+{{- if not (regexMatch "^[a-z][-a-z0-9]*$" $short) -}}
+{{- fail (printf "a Service cannot be named %q, for it must begin with a letter and go on with letters, digits and hyphens: set fullnameOverride" $short) -}}
+{{- end -}}
+{{ $short }}
 {{- end }}
 
 {{/* Labels of an object: (list $ "component"). */}}
@@ -31,8 +35,8 @@
 {{/* What selects the pods of a component: (list $ "component"). The test's pod must not be one of the exporter's. */}}
 {{- define "exporter.selector" -}}
 {{- $ := index . 0 -}}
-app.kubernetes.io/name: {{ include "exporter.name" $ }}
-app.kubernetes.io/instance: {{ $.Release.Name }}
+app.kubernetes.io/name: {{ include "exporter.name" $ | quote }}
+app.kubernetes.io/instance: {{ $.Release.Name | quote }}
 app.kubernetes.io/component: {{ index . 1 }}
 {{- end }}
 
@@ -149,10 +153,10 @@ scheme: {{ include "exporter.scheme" . }}
 # `endpoint` is a label of the exporter's own; without this the operator's would take its name.
 honorLabels: true
 {{- with .Values.scrape.interval }}
-interval: {{ . }}
+interval: {{ . | quote }}
 {{- end }}
 {{- with .Values.scrape.timeout }}
-scrapeTimeout: {{ . }}
+scrapeTimeout: {{ . | quote }}
 {{- end }}
 {{- if .Values.web.tls.enabled }}
 {{- $tls := .Values.scrape.tlsConfig }}
