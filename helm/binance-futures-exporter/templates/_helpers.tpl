@@ -85,7 +85,7 @@ http{{ if .Values.web.tls.enabled }}s{{ end }}
 {{ toYaml $secrets }}
 {{- end }}
 
-{{/* exporter.yml. Shards behind one IP share its request weight. */}}
+{{/* exporter.yml. Shards behind one IP share its request weight. Helm writes "=" and "<<" without quotes, and both are valid names. */}}
 {{- define "exporter.config" -}}
 {{- if not (or .Values.accounts .Values.demo) -}}
 {{- fail "there is nothing to poll: set accounts (the Secrets of their keys must exist), or demo: true to see it work" -}}
@@ -98,15 +98,16 @@ http{{ if .Values.web.tls.enabled }}s{{ end }}
 {{- end -}}
 {{- $_ := set $binance "weight_share" $share -}}
 {{- end -}}
-{{- $accounts := list -}}
-{{- range $entry := .Values.accounts -}}
-{{- $account := omit $entry "secretName" -}}
+{{ dict "binance" $binance "poll" .Values.config.poll | toYaml }}
+accounts:
+{{- range $entry := .Values.accounts }}
+{{- $account := omit $entry "name" "secretName" -}}
 {{- range $field, $key := include "exporter.files" $entry | fromYaml -}}
 {{- $_ := set $account $field (printf "%s/keys/%s/%s" (include "exporter.directory" $) $entry.secretName $key) -}}
-{{- end -}}
-{{- $accounts = append $accounts $account -}}
-{{- end -}}
-{{ dict "binance" $binance "poll" .Values.config.poll "accounts" $accounts | toYaml }}
+{{- end }}
+  - name: {{ toRawJson $entry.name }}
+    {{- toYaml $account | nindent 4 }}
+{{- end }}
 {{- end }}
 
 {{/* web.yml for a Secret of kind kubernetes.io/tls, where there is no file of the operator's own. */}}
