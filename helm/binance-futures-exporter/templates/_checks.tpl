@@ -10,6 +10,25 @@ what a key may be pasted into has none in the schema, and no text here quotes it
 {{- include "exporter.checkAccount" (list $ (printf "accounts[%d]" $index) $account) -}}
 {{- end -}}
 {{- include "exporter.checkOnce" (list "accounts" .Values.accounts "name" list) -}}
+{{- include "exporter.checkExtras" . -}}
+{{- range $index, $range := .Values.networkPolicy.clusterRanges -}}
+{{- if not (include "exporter.isRange" $range) -}}
+{{- fail (printf "networkPolicy.clusterRanges[%d]: must be IPv4 or IPv6 addresses such as 10.0.0.0/8 or fd00::/8, but not all (/0), and not %q" $index $range) -}}
+{{- end -}}
+{{- end -}}
+{{- end }}
+
+{{/* Not empty for a range of either family that is not all addresses: a policy can only leave out a part of those. */}}
+{{- define "exporter.isRange" -}}
+{{- $byte := "(25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])" -}}
+{{- $hex := "[0-9a-fA-F]{1,4}" -}}
+{{- $forms := list (printf "(%s:){7}%s" $hex $hex) (printf "(%s:){1,7}:" $hex) (printf ":(:%s){1,7}" $hex) "::" -}}
+{{- range $before := untilStep 1 7 1 -}}
+{{- $forms = append $forms (printf "(%s:){%d}(:%s){1,%d}" $hex $before $hex (sub 7 $before)) -}}
+{{- end -}}
+{{- $four := printf "^(%s[.]){3}%s/([1-9]|[12][0-9]|3[0-2])$" $byte $byte -}}
+{{- $six := printf "^(%s)/([1-9]|[1-9][0-9]|1[01][0-9]|12[0-8])$" (join "|" $forms) -}}
+{{- regexFind (printf "%s|%s" $four $six) . -}}
 {{- end }}
 
 {{/* That no two items have the same of a field, nor one that is taken: (list "place" items "field" taken). */}}
@@ -108,4 +127,68 @@ what a key may be pasted into has none in the schema, and no text here quotes it
 {{- fail (printf "%s.proxy: must be none or a http://, https://, socks5:// or socks5h:// URL that ends in its port, such as http://proxy:3128" $place) -}}
 {{- end -}}
 {{- end -}}
+{{- end }}
+
+{{/* Flags that are the chart's to set, as {flag: what to do instead}. */}}
+{{- define "exporter.ownFlags" -}}
+config.check: a pod that only checks its configuration ends at once
+config.file: set accounts and config instead
+help: a pod that only prints its help ends at once
+log.format: set log.format instead
+log.level: set log.level instead
+shard: set shards instead
+total-shards: set shards instead
+version: a pod that only prints its version ends at once
+web.config.file: set web.existingSecret or web.tls instead
+web.listen-address: probes, Service and monitors go by port 10427
+web.telemetry-path: monitors go by /metrics
+{{- end }}
+
+{{/* Not empty for a text with a secret in it: a URL with a user or password, the like of an API key, a private key. */}}
+{{- define "exporter.secretive" -}}
+{{- regexFind `://\S*@|[A-Za-z0-9]{64}|PRIVATE KEY` . -}}
+{{- end }}
+
+{{/* What is added to the pods, and must neither undo what the chart sets nor hold a secret. */}}
+{{- define "exporter.checkExtras" -}}
+{{- $flags := include "exporter.ownFlags" . | fromYaml -}}
+{{- $variables := dict -}}
+{{- range $flag, $instead := $flags -}}
+{{- $_ := set $variables (printf "BINANCE_FUTURES_EXPORTER_%s" ($flag | upper | replace "." "_" | replace "-" "_")) $instead -}}
+{{- end -}}
+{{- range $index, $argument := .Values.extraArgs -}}
+{{- $place := printf "extraArgs[%d]" $index -}}
+{{- if not (regexMatch "^--[a-z]" $argument) -}}
+{{- fail (printf "%s: must be a flag in one, such as --name or --name=value" $place) -}}
+{{- end -}}
+{{- with get $flags (regexFind "^[^=]*" $argument | trimPrefix "--") -}}
+{{- fail (printf "%s: %s: %s" $place (regexFind "^[^=]*" $argument) .) -}}
+{{- end -}}
+{{- if include "exporter.secretive" $argument -}}
+{{- fail (printf "%s: holds what looks like a password or a key, which would be for all to see" $place) -}}
+{{- end -}}
+{{- end -}}
+{{- range $index, $variable := .Values.extraEnv -}}
+{{- if not (regexMatch "^[-._a-zA-Z][-._a-zA-Z0-9]*$" $variable.name) -}}
+{{- fail (printf "extraEnv[%d].name: must be letters, digits, underscores, hyphens and dots, no digit first; what it is goes into value or valueFrom" $index) -}}
+{{- end -}}
+{{- $place := printf "extraEnv[%d] (%s)" $index $variable.name -}}
+{{- if regexMatch "^BINANCE_(ACCOUNT|ENDPOINT|API_KEY|SECRET_KEY|PRIVATE_KEY)" $variable.name -}}
+{{- fail (printf "%s: is for an exporter without a configuration file: set accounts, and config.binance.endpoint, instead" $place) -}}
+{{- end -}}
+{{- with get $variables $variable.name -}}
+{{- fail (printf "%s: %s" $place .) -}}
+{{- end -}}
+{{- if include "exporter.secretive" ($variable.value | default "") -}}
+{{- fail (printf "%s: holds what looks like a password or a key: take it from a Secret, by valueFrom.secretKeyRef" $place) -}}
+{{- end -}}
+{{- end -}}
+{{- include "exporter.checkOnce" (list "extraEnv" .Values.extraEnv "name" (list "POD_NAME")) -}}
+{{- include "exporter.checkOnce" (list "extraVolumes" .Values.extraVolumes "name" (list "tmp" "config" "keys" "web")) -}}
+{{- include "exporter.checkOnce" (list "extraContainers" .Values.extraContainers "name" (list "exporter")) -}}
+{{- $paths := list "/tmp" -}}
+{{- range $folder := list "config" "keys" "web" -}}
+{{- $paths = append $paths (printf "%s/%s" (include "exporter.directory" $) $folder) -}}
+{{- end -}}
+{{- include "exporter.checkOnce" (list "extraVolumeMounts" .Values.extraVolumeMounts "mountPath" $paths) -}}
 {{- end }}
