@@ -10,6 +10,13 @@ what a key may be pasted into has none in the schema, and no text here quotes it
 {{- include "exporter.checkAccount" (list $ (printf "accounts[%d]" $index) $account) -}}
 {{- end -}}
 {{- include "exporter.checkOnce" (list "accounts" .Values.accounts "name" list) -}}
+{{- with .Values.scrape -}}
+{{- if and .interval .timeout -}}
+{{- if gt (include "exporter.seconds" .timeout | float64) (include "exporter.seconds" .interval | float64) -}}
+{{- fail (printf "scrape.timeout: %s is more than the interval of %s, which Prometheus refuses" .timeout .interval) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
 {{- include "exporter.checkExtras" . -}}
 {{- range $index, $range := .Values.networkPolicy.clusterRanges -}}
 {{- if not (include "exporter.isRange" $range) -}}

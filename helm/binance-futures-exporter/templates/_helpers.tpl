@@ -29,7 +29,7 @@
   "app.kubernetes.io/managed-by" $.Release.Service
   "app.kubernetes.io/part-of" $.Chart.Name -}}
 {{- $selector := include "exporter.selector" . | fromYaml -}}
-{{ merge (dict) $selector $own $.Values.commonLabels | toYaml }}
+{{ merge (dict) $selector $own ($.Values.commonLabels | default dict) | toYaml }}
 {{- end }}
 
 {{/* What selects the pods of a component: (list $ "component"). The test's pod must not be one of the exporter's. */}}
@@ -143,7 +143,9 @@ tcpSocket: {port: metrics}
 {{- else -}}
 httpGet: {path: {{ index . 2 }}, port: metrics, scheme: {{ include "exporter.scheme" $ | upper }}}
 {{- end }}
-{{ toYaml (index . 1) }}
+{{- with index . 1 }}
+{{ toYaml . }}
+{{- end }}
 {{- end }}
 
 {{/* What a ServiceMonitor and a PodMonitor say of scraping. */}}
