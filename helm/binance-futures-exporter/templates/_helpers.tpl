@@ -85,6 +85,20 @@ http{{ if .Values.web.tls.enabled }}s{{ end }}
 {{ toYaml $secrets }}
 {{- end }}
 
+{{/* The names of all Secrets that pods wait for, each once. */}}
+{{- define "exporter.secrets" -}}
+{{- $names := list .Values.web.existingSecret .Values.web.tls.secretName -}}
+{{- if not .Values.demo -}}
+{{- $names = concat $names (include "exporter.keys" . | fromYaml | keys) -}}
+{{- end -}}
+{{- range .Values.extraEnv -}}
+{{- with dig "valueFrom" "secretKeyRef" "" . -}}
+{{- $names = append $names (.optional | default false | ternary "" .name) -}}
+{{- end -}}
+{{- end -}}
+{{ compact $names | uniq | sortAlpha | join " " }}
+{{- end }}
+
 {{/* exporter.yml. Shards behind one IP share its request weight. Helm writes "=" and "<<" without quotes, and both are valid names. */}}
 {{- define "exporter.config" -}}
 {{- if not (or .Values.accounts .Values.demo) -}}
