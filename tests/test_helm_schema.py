@@ -35,6 +35,9 @@ TYPES = {
     "properties.topologySpreadConstraints.items": "topologyspreadconstraint",
     "definitions.confinement": "seccompprofile",
     "definitions.keyOf": "secretkeyselector",
+    "definitions.labelSelector": "labelselector-meta",
+    "definitions.peer": "networkpolicypeer-networking",
+    "definitions.peer.properties.ipBlock": "ipblock-networking",
     "definitions.seLinuxOptions": "selinuxoptions",
     "definitions.windowsOptions": "windowssecuritycontextoptions",
 }
@@ -236,6 +239,8 @@ SPREAD = {"maxSkew": 1, "topologyKey": "zone", "whenUnsatisfiable": "ScheduleAny
         ("serviceAccount", {"name": "a..b"}, "name"),
         ("networkPolicy", {"extraEgress": [{"port": 1}]}, "port"),
         ("networkPolicy", {"ingressFrom": [{}]}, "ingressFrom"),
+        ("networkPolicy", {"dnsTo": [{"ipBlock": {"except": []}}]}, "cidr"),
+        ("networkPolicy", {"dnsTo": [{"podSelector": {"app": "dns"}}]}, "app"),
         ("networkPolicy", {"dnsTo": [{"namespaceselector": {}}]}, "namespaceselector"),
     ],
 )
