@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import subprocess
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 import yaml
@@ -14,7 +16,7 @@ import yaml
 from tools.pod import Object, config_map_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
 ROOT: Final = Path(__file__).parent.parent
 CHART: Final = ROOT / "helm" / "binance-futures-exporter"
@@ -29,13 +31,14 @@ def missing(what: str) -> None:
     (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(f"{what} is missing: make chart-tools")
 
 
-def helm(version: str, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    """Run a version of Helm, which asks no cluster and finds no settings of the user's."""
+def helm(version: str, *arguments: str | Path, given: str = "") -> subprocess.CompletedProcess[str]:
+    """Run a version of Helm, which asks no cluster and finds no settings of the user's, with something to read."""
     binary = BINARIES / f"helm-{version}"
     if not binary.exists():
         missing(f"Helm {version}")
     return subprocess.run(
         [binary, *arguments],
+        input=given,
         capture_output=True,
         text=True,
         check=False,
@@ -43,17 +46,31 @@ def helm(version: str, *arguments: str | Path) -> subprocess.CompletedProcess[st
     )
 
 
-def rendered(version: str, *arguments: str | Path) -> list[Object]:
+def template(
+    version: str, arguments: Sequence[str | Path], values: Mapping[str, Any] | None, release: str
+) -> subprocess.CompletedProcess[str]:
+    """Render the chart with flags and, where given, values beside those."""
+    more = [] if values is None else ["--values=-"]
+    command = ["template", release, CHART, "--namespace=trading", *arguments, *more]
+    return helm(version, *command, given="" if values is None else json.dumps(values, ensure_ascii=False))
+
+
+def rendered(
+    version: str, *arguments: str | Path, values: Mapping[str, Any] | None = None, release: str = "desk"
+) -> list[Object]:
     """Return the objects that `helm template` makes of the chart."""
-    done = helm(version, "template", "desk", CHART, "--namespace=trading", *arguments)
+    done = template(version, arguments, values, release)
     assert 0 == done.returncode, done.stderr
     return [each for each in yaml.safe_load_all(done.stdout) if each]
 
 
-def refused(version: str, *arguments: str) -> str:
+def refused(
+    version: str, *arguments: str | Path, values: Mapping[str, Any] | None = None, release: str = "desk"
+) -> str:
     """Return why Helm does not render the chart with these values."""
-    done = helm(version, "template", "desk", CHART, "--namespace=trading", *arguments)
+    done = template(version, arguments, values, release)
     assert 0 != done.returncode
+    assert not re.search("nil pointer|reflect|error calling|wrong type|YAML parse error", done.stderr), done.stderr
     return done.stderr
 
 

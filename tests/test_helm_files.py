@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import tarfile
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 import yaml
@@ -16,7 +16,6 @@ from prometheus.thresholds import THRESHOLDS
 from tools import chart
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
 DASHBOARDS = {path.name: path.read_bytes() for path in sorted((ROOT / "grafana" / "dashboards").glob("*.json"))}
@@ -49,54 +48,6 @@ def test_every_value_has_one_comment() -> None:
     assert {f"prometheusRule.thresholds.{each.name}": f"Alerts when {each.what}." for each in THRESHOLDS} == {
         path: value.comments[0] for path, value in values.items() if path.startswith("prometheusRule.thresholds.")
     }
-
-
-def objects_of(schema: Any, path: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield every place of a schema that describes the keys of an object."""
-    if isinstance(schema, dict):
-        if "properties" in schema and isinstance(schema["properties"], dict):
-            yield path, schema
-        for key, value in schema.items():
-            yield from objects_of(value, f"{path}.{key}" if path else key)
-
-
-def test_schema_is_strict() -> None:
-    """Every object whose keys the schema lists refuses others, but for what all charts of a release share."""
-    schema = json.loads((CHART / "values.schema.json").read_text(encoding="utf-8"))
-
-    assert ["properties.global"] == [
-        path for path, each in objects_of(schema) if each.get("additionalProperties") is not False
-    ]
-
-
-def keys_of(values: Any, schema: dict[str, Any], path: str = "") -> Iterator[tuple[str, set[str], set[str]]]:
-    """Yield the keys of each object of the values, and those that the schema lists for it."""
-    if isinstance(values, dict) and "properties" in schema:
-        yield path, set(values), set(schema["properties"])
-        for key, value in values.items():
-            yield from keys_of(value, schema["properties"].get(key, {}), f"{path}.{key}")
-
-
-def test_schema_knows_the_values() -> None:
-    """Schema and values.yaml list the same keys; only what is optional within one value stands in the schema alone."""
-    schema = json.loads((CHART / "values.schema.json").read_text(encoding="utf-8"))
-    values = yaml.safe_load((CHART / "values.yaml").read_text(encoding="utf-8"))
-    differing = {path: known ^ given for path, given, known in keys_of(values, schema) if known != given}
-
-    assert {
-        ".config.binance": {"proxy", "recv_window", "request_timeout"},
-        ".resources": {"claims"},
-        ".scrape.basicAuth": {"username", "password"},
-        ".scrape.tlsConfig": {
-            "ca",
-            "cert",
-            "keySecret",
-            "serverName",
-            "insecureSkipVerify",
-            "minVersion",
-            "maxVersion",
-        },
-    } == differing
 
 
 def test_dashboards_are_the_shipped_ones() -> None:

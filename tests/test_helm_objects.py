@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from ipaddress import ip_address, ip_network
-from typing import Any
 
 import pytest
 import yaml
-from helm_chart import CHART, FEATURES, NAME, every_feature, feature, helm
+from helm_chart import CHART, FEATURES, NAME, every_feature, feature
 
 from tools.pod import exporter_of, only, pod_of
 
@@ -48,13 +46,6 @@ def test_keys_are_the_groups_alone() -> None:
         assert all(mounts[volume] for volume in volumes)
         assert not [volume for volume in spec["volumes"] if "secret" in volume]
     assert ["POD_NAME"] == [each["name"] for each in exporter_of(feature("accounts"))["env"]]
-
-
-def test_names_stay_short() -> None:
-    """A name is cut where a StatefulSet's labels would grow too long, and no longer ends in a hyphen."""
-    names = {each["metadata"]["name"].removesuffix("-test") for each in feature("digest")}
-
-    assert {"futures-exporter-of-the-whole-desk-with-a-name-too-l"} == names
 
 
 def test_selectors_find_the_pods_and_no_other() -> None:
@@ -201,67 +192,3 @@ def test_pods_are_spread() -> None:
 
     assert only(objects, "StatefulSet")["spec"]["selector"] == first["labelSelector"]
     assert {"matchLabels": {"app": "mine"}} == second["labelSelector"]
-
-
-def allows(rules: list[dict[str, Any]], address: str, port: int, protocol: str = "TCP") -> bool:
-    """Tell whether a policy's egress lets packets out to an address, as far as ranges go."""
-    return any(
-        ip_address(address) in ip_network(peer["ipBlock"]["cidr"])
-        and not any(ip_address(address) in ip_network(each) for each in peer["ipBlock"].get("except", ()))
-        for rule in rules
-        if {"port": port, "protocol": protocol} in rule["ports"]
-        for peer in rule["to"]
-        if "ipBlock" in peer
-    )
-
-
-def test_policy_lets_out_what_is_needed() -> None:
-    """Pods reach names' servers and TCP 443 outside of the cluster's ranges, by IPv4 and IPv6, and what is added."""
-    policy = only(feature("network-policy"), "NetworkPolicy")["spec"]
-    rules = policy["egress"]
-
-    assert ["Ingress", "Egress"] == policy["policyTypes"]
-    assert allows(rules, "203.0.113.7", 443)
-    assert allows(rules, "2001:db8::7", 443)
-    assert not allows(rules, "203.0.113.7", 80)
-    assert not allows(rules, "10.1.2.3", 443)
-    assert not allows(rules, "fd00::7", 443)
-    assert allows(rules, "169.254.20.10", 53, "UDP")
-    assert [{"port": 3128, "protocol": "TCP"}] == rules[-1]["ports"]
-
-
-def test_policy_lets_in_who_scrapes() -> None:
-    """Prometheus in any namespace and the chart's own test reach the one port, and nobody else does."""
-    objects = feature("network-policy")
-    [rule] = only(objects, "NetworkPolicy")["spec"]["ingress"]
-    test, prometheus = rule["from"]
-
-    assert test["podSelector"]["matchLabels"].items() <= only(objects, "Pod")["metadata"]["labels"].items()
-    assert {
-        "namespaceSelector": {},
-        "podSelector": {"matchLabels": {"app.kubernetes.io/name": "prometheus"}},
-    } == prometheus
-    assert [{"port": "metrics", "protocol": "TCP"}] == rule["ports"]
-
-
-@pytest.mark.parametrize(
-    ("name", "told"),
-    [
-        ("demo", ["No figure is real", "curl http://127.0.0.1:10427/metrics", "Nothing scrapes it yet"]),
-        ("accounts", ["polls 3 accounts in 1 pod.", "get secrets binance-main desk.a", "port-forward"]),
-        ("shards", ["polls 1 account in 3 pods."]),
-        ("tls", [f"curl --cacert ca.crt --connect-to ::127.0.0.1:10427 https://{NAME}.trading.svc:10427/metrics"]),
-        ("client-certificates", ["--cert client.crt"]),
-        ("passwords", ["-u NAME"]),
-    ],
-)
-def test_notes_tell_how_to_see_metrics(name: str, told: list[str]) -> None:
-    """After an installation Helm tells how to see metrics, with the scheme, certificates and passwords in use."""
-    values = CHART / "ci" / f"{name}-values.yaml"
-    # Helm 4 alone does so without a cluster.
-    done = helm("4", "install", "desk", CHART, "--dry-run=client", "--namespace=trading", "--values", values)
-
-    assert 0 == done.returncode, done.stderr
-    notes = done.stdout.partition("NOTES:")[2]
-    assert [] == [each for each in told if each not in notes]
-    assert f"port-forward {NAME}-0 10427:10427" in notes

@@ -137,6 +137,7 @@ def test_rules_take_thresholds_and_job(tmp_path: Path) -> None:
         ("demo=true,serviceMonitor.enabled=true,podMonitor.enabled=true", "every pod is scraped twice"),
         ("demo=true,web.tls.enabled=true", "name the Secret"),
         ("demo=true,web.tls.secretName=tls", "web.tls: set enabled"),
+        ("demo=true,web.existingSecret=web,scrape.tlsConfig.insecureSkipVerify=true", "web.tls: set enabled"),
         (
             "demo=true,podMonitor.enabled=true,web.tls.enabled=true,web.tls.secretName=t,web.tls.clientCertificates=true",
             "every scrape is refused",

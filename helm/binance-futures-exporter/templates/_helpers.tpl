@@ -1,19 +1,23 @@
 {{/* Names, labels and the texts of the configuration, which several objects share. */}}
 
-{{- define "exporter.name" -}}
-{{ default .Chart.Name .Values.nameOverride | trunc 52 | trimSuffix "-" }}
+{{/* At most 52 characters: a StatefulSet puts a hyphen and a hash of 10 behind it in a label, which holds 63. */}}
+{{- define "exporter.short" -}}
+{{ regexReplaceAll "-+$" (trunc 52 .) "" }}
 {{- end }}
 
-{{/* At most 52 characters: a StatefulSet puts a hyphen and a hash of 10 behind it in a label, which holds 63. */}}
+{{- define "exporter.name" -}}
+{{ default .Chart.Name .Values.nameOverride | include "exporter.short" }}
+{{- end }}
+
+{{/* Name of the objects, among them a Service: Helm lets a release be named what a Service cannot. */}}
 {{- define "exporter.fullname" -}}
 {{- $name := default .Chart.Name .Values.nameOverride -}}
-{{- if .Values.fullnameOverride -}}
-{{ .Values.fullnameOverride | trunc 52 | trimSuffix "-" }}
-{{- else if contains $name .Release.Name -}}
-{{ .Release.Name | trunc 52 | trimSuffix "-" }}
-{{- else -}}
-{{ printf "%s-%s" .Release.Name $name | trunc 52 | trimSuffix "-" }}
-{{- end }}
+{{- $full := contains $name .Release.Name | ternary .Release.Name (printf "%s-%s" .Release.Name $name) -}}
+{{- $short := default $full .Values.fullnameOverride | include "exporter.short" -}}
+{{- if not (regexMatch "^[a-z][-a-z0-9]*$" $short) -}}
+{{- fail (printf "a Service cannot be named %q, for it must begin with a letter and go on with letters, digits and hyphens: set fullnameOverride" $short) -}}
+{{- end -}}
+{{ $short }}
 {{- end }}
 
 {{/* Labels of an object: (list $ "component"). */}}
@@ -25,14 +29,14 @@
   "app.kubernetes.io/managed-by" $.Release.Service
   "app.kubernetes.io/part-of" $.Chart.Name -}}
 {{- $selector := include "exporter.selector" . | fromYaml -}}
-{{ merge (dict) $selector $own $.Values.commonLabels | toYaml }}
+{{ merge (dict) $selector $own ($.Values.commonLabels | default dict) | toYaml }}
 {{- end }}
 
 {{/* What selects the pods of a component: (list $ "component"). The test's pod must not be one of the exporter's. */}}
 {{- define "exporter.selector" -}}
 {{- $ := index . 0 -}}
-app.kubernetes.io/name: {{ include "exporter.name" $ }}
-app.kubernetes.io/instance: {{ $.Release.Name }}
+app.kubernetes.io/name: {{ include "exporter.name" $ | quote }}
+app.kubernetes.io/instance: {{ $.Release.Name | quote }}
 app.kubernetes.io/component: {{ index . 1 }}
 {{- end }}
 
@@ -81,7 +85,21 @@ http{{ if .Values.web.tls.enabled }}s{{ end }}
 {{ toYaml $secrets }}
 {{- end }}
 
-{{/* exporter.yml. Shards behind one IP share its request weight. */}}
+{{/* The names of all Secrets that pods wait for, each once. */}}
+{{- define "exporter.secrets" -}}
+{{- $names := list .Values.web.existingSecret .Values.web.tls.secretName -}}
+{{- if not .Values.demo -}}
+{{- $names = concat $names (include "exporter.keys" . | fromYaml | keys) -}}
+{{- end -}}
+{{- range .Values.extraEnv -}}
+{{- with dig "valueFrom" "secretKeyRef" "" . -}}
+{{- $names = append $names (.optional | default false | ternary "" .name) -}}
+{{- end -}}
+{{- end -}}
+{{ compact $names | uniq | sortAlpha | join " " }}
+{{- end }}
+
+{{/* exporter.yml. Shards behind one IP share its request weight. Helm writes "=" and "<<" without quotes, and both are valid names. */}}
 {{- define "exporter.config" -}}
 {{- if not (or .Values.accounts .Values.demo) -}}
 {{- fail "there is nothing to poll: set accounts (the Secrets of their keys must exist), or demo: true to see it work" -}}
@@ -94,15 +112,16 @@ http{{ if .Values.web.tls.enabled }}s{{ end }}
 {{- end -}}
 {{- $_ := set $binance "weight_share" $share -}}
 {{- end -}}
-{{- $accounts := list -}}
-{{- range $entry := .Values.accounts -}}
-{{- $account := omit $entry "secretName" -}}
+{{ dict "binance" $binance "poll" .Values.config.poll | toYaml }}
+accounts:
+{{- range $entry := .Values.accounts }}
+{{- $account := omit $entry "name" "secretName" -}}
 {{- range $field, $key := include "exporter.files" $entry | fromYaml -}}
 {{- $_ := set $account $field (printf "%s/keys/%s/%s" (include "exporter.directory" $) $entry.secretName $key) -}}
-{{- end -}}
-{{- $accounts = append $accounts $account -}}
-{{- end -}}
-{{ dict "binance" $binance "poll" .Values.config.poll "accounts" $accounts | toYaml }}
+{{- end }}
+  - name: {{ toRawJson $entry.name }}
+    {{- toYaml $account | nindent 4 }}
+{{- end }}
 {{- end }}
 
 {{/* web.yml for a Secret of kind kubernetes.io/tls, where there is no file of the operator's own. */}}
@@ -138,7 +157,9 @@ tcpSocket: {port: metrics}
 {{- else -}}
 httpGet: {path: {{ index . 2 }}, port: metrics, scheme: {{ include "exporter.scheme" $ | upper }}}
 {{- end }}
-{{ toYaml (index . 1) }}
+{{- with index . 1 }}
+{{ toYaml . }}
+{{- end }}
 {{- end }}
 
 {{/* What a ServiceMonitor and a PodMonitor say of scraping. */}}
@@ -149,10 +170,10 @@ scheme: {{ include "exporter.scheme" . }}
 # `endpoint` is a label of the exporter's own; without this the operator's would take its name.
 honorLabels: true
 {{- with .Values.scrape.interval }}
-interval: {{ . }}
+interval: {{ . | quote }}
 {{- end }}
 {{- with .Values.scrape.timeout }}
-scrapeTimeout: {{ . }}
+scrapeTimeout: {{ . | quote }}
 {{- end }}
 {{- if .Values.web.tls.enabled }}
 {{- $tls := .Values.scrape.tlsConfig }}
