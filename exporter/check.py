@@ -76,7 +76,7 @@ async def check(config: Config, timing: Timing | None = None) -> list[AccountRep
     def keep(state: AccountState, snapshot: AccountSnapshot) -> None:
         snapshots[state.settings.name] = snapshot
 
-    wired = wire(config, keep, lambda: None, timing)
+    wired = wire(config, keep, lambda _: None, timing)
     connections = {connection.endpoint: connection for connection in wired.connections}
     for connection in wired.connections:
         connection.budget.plan(())  # nothing is polled again: all of the share is for these

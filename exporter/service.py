@@ -25,6 +25,7 @@ from exporter.wiring import wire
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+    from exporter.account.state import AccountState
     from exporter.binance.dialing import Timing
     from exporter.config import Config
 
@@ -65,7 +66,12 @@ class Service:
         health = Health(program, lambda: self._fleet.states, monotonic, process_metrics=web.process_metrics)
         self._exposition = exposition = Exposition(health.render, monotonic)
         slow_way = SlowWay([SnapshotCollector(exposition.snapshots), *health.collectors])
-        self._fleet = wire(config, exposition.publish, exposition.invalidate, timing)
+
+        def poll_over(state: AccountState) -> None:
+            health.poll_over(state)
+            exposition.invalidate()
+
+        self._fleet = wire(config, exposition.publish, poll_over, timing)
         program.connections = self._fleet.connections
         self._load = load or (lambda: config)
         self._reloading = asyncio.Lock()

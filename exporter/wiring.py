@@ -48,14 +48,14 @@ class Fleet:
 
     Args:
         publish: called with every good snapshot.
-        poll_over: called after every due poll, however it ended.
+        poll_over: called with the account's state after every due poll, however it ended.
         timing: the connections' delays, where not the usual ones.
     """
 
     def __init__(
         self,
         publish: Callable[[AccountState, AccountSnapshot], None],
-        poll_over: Callable[[], None],
+        poll_over: Callable[[AccountState], None],
         timing: Timing | None = None,
     ) -> None:
         self._publish = publish
@@ -184,7 +184,7 @@ class Fleet:
 def wire(
     config: Config,
     publish: Callable[[AccountState, AccountSnapshot], None],
-    poll_over: Callable[[], None],
+    poll_over: Callable[[AccountState], None],
     timing: Timing | None = None,
 ) -> Fleet:
     """Make a fleet for `config` that does not run yet; the other arguments are the fleet's."""

@@ -20,6 +20,7 @@ from exporter.binance.dialing import Endpoint
 from exporter.binance.messages import AccountStatus, AssetBalance, Position, PositionRisk
 from exporter.binance.signing import Credentials, Secret
 from exporter.binance.weight import WeightBudget
+from exporter.metrics.body import Body
 from exporter.metrics.collector import SlowWay
 from exporter.web.page import render_page
 from exporter.web.server import ListenAddress, WebServer
@@ -119,7 +120,11 @@ async def serving(
     limits: Limits | None = None,
 ) -> AsyncIterator[tuple[httpx.AsyncClient, WebServer]]:
     """Serve a body while the block runs; a client of the first address, and the server, which must end after it."""
-    text = (lambda: body) if isinstance(body, bytes) else body
+    shared = Body([body]) if isinstance(body, bytes) else None
+
+    def text() -> Body:
+        return Body([body()]) if callable(body) else shared or Body([])
+
     page = render_page((), (), 0.0, path, exporter.__version__)
     slow_way = slow_way or SlowWay([])
     server = WebServer(tuple(addresses), path, text, slow_way, lambda: waiting, lambda: page, limits=limits)

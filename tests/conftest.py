@@ -139,7 +139,8 @@ class Polled:
         assert state is self.state
         self.snapshots.append(snapshot)
 
-    def _poll_over(self) -> None:
+    def _poll_over(self, state: AccountState) -> None:
+        assert state is self.state
         self.polls_over += 1
 
 

@@ -152,7 +152,9 @@ async def running(
     )
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("exporter.wiring.ExchangeClock", (host or Host()).clock)
-        wired = wire(Config(accounts=accounts, weight_share=share, warnings=()), lambda *_: None, lambda: None, timing)
+        wired = wire(
+            Config(accounts=accounts, weight_share=share, warnings=()), lambda *_: None, lambda _: None, timing
+        )
     async with contextlib.AsyncExitStack() as stack:
         for connection in wired.connections:
             await stack.enter_async_context(_meanwhile(connection.run()))

@@ -128,7 +128,7 @@ class World:
                 request_timeout_seconds=_AMPLE_SECONDS,
             )
             states.append(AccountState(account))
-            publish, poll_over = self.exposition.publish, self.exposition.invalidate
+            publish, poll_over = self.exposition.publish, lambda _: self.exposition.invalidate()
             self.pollers[name] = Poller(states[-1], self.connection, optional, publish, poll_over)
             for method in (STATUS, POSITION):
                 exchange.replace_answer(method, name, partial(self._answered, name, method))
@@ -242,7 +242,7 @@ class World:
 
     def differences(self, name: str) -> list[str]:
         """Scrape, and return in words what an account does not show as it must."""
-        return differences(self.known[name].scraped(self.clock.now), _scraped(self.exposition.body(), name))
+        return differences(self.known[name].scraped(self.clock.now), _scraped(bytes(self.exposition.body()), name))
 
     async def _poll(self, names: tuple[str, ...]) -> None:
         hopeless = {name for name, (kind, _) in self.faults.items() if kind in _UNANSWERED}
@@ -251,7 +251,7 @@ class World:
 
     def _answered(self, name: str, method: str, answer: Answer) -> list[Answer | str | bytes]:
         """Write an answer down that is about to be sent, unless a fault will spoil it."""
-        self._midway.append((self.clock.now, self.exposition.body()))
+        self._midway.append((self.clock.now, bytes(self.exposition.body())))
         known = self.known[name]
         kind, spoilt = self.faults.get(name, ("", ""))
         if method == POSITION:

@@ -66,7 +66,7 @@ def test_both_ways_say_the_same() -> None:
     text, content_type = slow_way.render("", [])
 
     assert "text/plain; version=0.0.4; charset=utf-8" == content_type
-    assert without_process(samples(exposition.body())) == without_process(samples(text))
+    assert without_process(samples(bytes(exposition.body()))) == without_process(samples(text))
 
 
 def test_openmetrics_says_the_same() -> None:
@@ -78,7 +78,7 @@ def test_openmetrics_says_the_same() -> None:
         for family in text_string_to_metric_families(text.decode())  # type: ignore[no-untyped-call]
         for sample in family.samples
     ]
-    plain = without_process(samples(exposition.body()))
+    plain = without_process(samples(bytes(exposition.body())))
 
     assert content_type.startswith("application/openmetrics-text; version=1.0.0; charset=utf-8")
     assert text.endswith(b"# EOF\n")

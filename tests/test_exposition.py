@@ -69,7 +69,7 @@ def exposition_of(
 @example({"main": make_snapshot(wallet_balance=-0.0, margin_balance=5e-324, available_balance=1e6)})
 def test_text_is_prometheus_clients(snapshots: dict[str, AccountSnapshot]) -> None:
     """Joined fragments are byte for byte what prometheus_client would write, and no series stands there twice."""
-    body = exposition_of(snapshots).body()
+    body = bytes(exposition_of(snapshots).body())
     found = samples(body)
 
     assert by_prometheus_client(snapshots) == body
@@ -137,7 +137,7 @@ def test_label_sets_must_be_complete() -> None:
 
 def test_nothing_but_headers_and_own_families_before_the_first_answer() -> None:
     """Before anything was published each family has its header and no sample, and own families follow."""
-    body = exposition_of({}, lambda: b"own 1.0\n").body()
+    body = bytes(exposition_of({}, lambda: b"own 1.0\n").body())
 
     assert {"own": 1.0} == samples(body)
     assert body.endswith(b"own 1.0\n")
@@ -172,10 +172,10 @@ def test_snapshot_replaces_the_last_one_whole() -> None:
     exposition = exposition_of(
         {"main": make_snapshot([usdt], [make_position("BTCUSDT"), make_position("ETHUSDT")], wallet_balance=5.0)}
     )
-    before = samples(exposition.body())
+    before = samples(bytes(exposition.body()))
 
     exposition.publish(make_state(answered_at=1000.0), make_snapshot([usdt], [make_position("ETHUSDT", amount=2.0)]))
-    after = samples(exposition.body())
+    after = samples(bytes(exposition.body()))
 
     assert {BALANCE, AMOUNT % "BTCUSDT", AMOUNT % "ETHUSDT"} <= before.keys()
     assert after.keys().isdisjoint({BALANCE, AMOUNT % "BTCUSDT"})
@@ -189,7 +189,7 @@ def test_mode_change_leaves_one_currency() -> None:
         make_state(answered_at=1000.0), make_snapshot([make_asset(wallet_balance=1.0)], wallet_balance=2.0)
     )
 
-    found = samples(exposition.body())
+    found = samples(bytes(exposition.body()))
 
     assert {BALANCE.replace("USDT", "USD"): 2.0} == {
         series: value for series, value in found.items() if "account_wallet_balance" in series
@@ -201,11 +201,11 @@ def test_stale_figures_vanish_by_themselves() -> None:
     clock = Clock(1059.5)
     exposition = exposition_of({"main": make_snapshot(wallet_balance=1.0)}, clock=clock)
     exposition.publish(make_state("late", answered_at=1059.0), make_snapshot(wallet_balance=2.0))
-    fresh = samples(exposition.body())
+    fresh = samples(bytes(exposition.body()))
     clock.now = 1059.999
-    still = samples(exposition.body())
+    still = samples(bytes(exposition.body()))
     clock.now = 1060.0
-    stale = samples(exposition.body())
+    stale = samples(bytes(exposition.body()))
 
     assert fresh.keys() == still.keys()
     assert {series for series in fresh if 'account="late"' in series} == stale.keys()
@@ -220,7 +220,7 @@ def test_failed_poll_keeps_fresh_figures() -> None:
     state.last_poll_succeeded = False
     exposition.invalidate()
 
-    assert BALANCE.replace("USDT", "USD") in samples(exposition.body())
+    assert BALANCE.replace("USDT", "USD") in samples(bytes(exposition.body()))
 
 
 def test_body_is_shared_within_a_second() -> None:
@@ -240,9 +240,9 @@ def test_body_is_shared_within_a_second() -> None:
     fourth = exposition.body()
 
     assert first is second
-    assert samples(first)["own"] == 1000.0
-    assert samples(third)["own"] == 1000.999
-    assert samples(fourth)["own"] == 1001.999
+    assert samples(bytes(first))["own"] == 1000.0
+    assert samples(bytes(third))["own"] == 1000.999
+    assert samples(bytes(fourth))["own"] == 1001.999
 
 
 def first_scrape() -> str:
@@ -289,7 +289,7 @@ def first_scrape() -> str:
     exposition.publish(
         states[1], make_snapshot([usdt, bnb], [make_position("币安人生USDT", amount=1e6)], **make_figures(2_000_000.0))
     )
-    return re.sub(r'(python_version|revision|version)="[^"]*"', r'\1="…"', exposition.body().decode())
+    return re.sub(r'(python_version|revision|version)="[^"]*"', r'\1="…"', bytes(exposition.body()).decode())
 
 
 def test_golden_scrape() -> None:

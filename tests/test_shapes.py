@@ -51,7 +51,7 @@ async def scrape(name: str) -> str:
     async with polled(name) as (account, exposition, _):
         await account.poll()
         exposition.publish(account.state, account.snapshots[-1])
-        text = exposition.body().decode()
+        text = bytes(exposition.body()).decode()
     for pattern, replacement in VARYING:
         text = re.sub(pattern, replacement, text, flags=re.MULTILINE)
     return text

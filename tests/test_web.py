@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import gzip
 import logging
 import re
 import socket
 import sys
+import weakref
 import zlib
 from contextlib import closing
 from typing import Any
@@ -17,6 +19,7 @@ import pytest
 from builders import DEADLINE_SECONDS, LOCAL, close, connect, raw_body, serving
 
 import exporter
+from exporter.metrics.body import Body
 from exporter.metrics.collector import SlowWay
 from exporter.web.compression import Compressor, accepts_gzip, gzip_function
 from exporter.web.server import ListenAddress, ListenError, WebServer
@@ -220,7 +223,7 @@ def test_port_in_use() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listening:
         used = ListenAddress("127.0.0.1", listening.getsockname()[1])
         free = ListenAddress("127.0.0.1", free_port())
-        server = WebServer([free, used], "/metrics", bytes, SlowWay([]), list, str)
+        server = WebServer([free, used], "/metrics", lambda: Body([]), SlowWay([]), list, str)
         with pytest.raises(ListenError, match=rf"^cannot listen on {used}: Address already in use"):
             server.bind()
 
@@ -348,24 +351,37 @@ async def test_every_gzip_is_gzip(body: bytes, module: str | None, monkeypatch: 
         monkeypatch.setitem(sys.modules, "isal", None)
     else:
         pytest.importorskip(module)
-    compressed = await Compressor().compress(body)
+    # The fragments of a body are cut anywhere; none of them begins anew.
+    shown = Body([body[:1000], b"", body[1000:]])
+    compressed = bytes(await Compressor().compress(shown))
 
     assert body == gzip.decompress(compressed)
-    assert gzip_function()(body) == compressed
+    assert bytes(gzip_function()(shown)) == compressed
 
 
 async def test_large_body_is_compressed_once() -> None:
     """Scrapes that share a large body share the work, also if one of them goes away; another body is work anew."""
-    compressor = Compressor()
-    leaving = asyncio.create_task(compressor.compress(LARGE))
-    staying = asyncio.create_task(compressor.compress(LARGE))
+    compressor, body, other = Compressor(), Body([LARGE]), Body([LARGE, SMALL])
+    leaving = asyncio.create_task(compressor.compress(body))
+    staying = asyncio.create_task(compressor.compress(body))
     await asyncio.sleep(0)
     leaving.cancel()
     first = await staying
-    second = await compressor.compress(LARGE)
-    third = await compressor.compress(LARGE + SMALL)
+    second = await compressor.compress(body)
+    third = await compressor.compress(other)
 
     assert first is second
-    assert LARGE == gzip.decompress(first)
-    assert LARGE + SMALL == gzip.decompress(third)
+    assert LARGE == gzip.decompress(bytes(first))
+    assert LARGE + SMALL == gzip.decompress(bytes(third))
     assert leaving.cancelled()
+
+
+async def test_what_was_compressed_goes_with_its_body() -> None:
+    """A body that nobody has any more is not kept for what was compressed of it."""
+    compressor, body = Compressor(), Body([LARGE])
+    kept = [weakref.ref(body), weakref.ref(await compressor.compress(body))]
+    await asyncio.sleep(0)  # the task that compressed lets go
+    del body
+    gc.collect()
+
+    assert [None, None] == [reference() for reference in kept]

@@ -17,6 +17,7 @@ import trustme
 from builders import DEADLINE_SECONDS, LOCAL, close, serving
 from conftest import until
 
+from exporter.metrics.body import Body
 from exporter.metrics.collector import SlowWay
 from exporter.web.config import load
 from exporter.web.connections import Limits
@@ -33,20 +34,21 @@ HASTY = Limits(head_seconds=0.2, answer_seconds=0.2)
 MOST_MIB = 192
 SERVER = """
 import asyncio, zlib
+from exporter.metrics.body import Body
 from exporter.metrics.collector import SlowWay
 from exporter.web.connections import Limits
 from exporter.web.server import ListenAddress, WebServer
 
-BODY = b"".join(
-    b'metric{account="desk-%d",position_side="LONG",symbol="BTCUSDT"} %d\\n' % (i, zlib.crc32(b"%d" % i))
-    for i in range(100_000)
-)
+LINE = b'metric{account="desk-%d",position_side="LONG",symbol="BTCUSDT"} %d\\n'
+LINES = [LINE % (i, zlib.crc32(b"%d" % i)) for i in range(100_000)]
+BODY = Body([b"".join(LINES[start : start + 100]) for start in range(0, len(LINES), 100)])
+del LINES
 
 async def serve():
     limits = Limits(head_seconds=600.0, answer_seconds=600.0)  # for slow machines
     local = ListenAddress("127.0.0.1", 0)
     server = WebServer((local,), "/metrics", lambda: BODY, SlowWay([]), list, str, limits=limits)
-    print(server.bind()[0], len(BODY), flush=True)
+    print(server.bind()[0], BODY.size, flush=True)
     await server.run()
 
 asyncio.run(serve())
@@ -197,7 +199,7 @@ async def test_handshake_that_hangs_ends(tmp_path: Path) -> None:
     (tmp_path / "both.pem").chmod(0o600)
     (tmp_path / "web.yml").write_text("tls_server_config: {cert_file: both.pem, key_file: both.pem}")
     live = LiveWebConfig(load(tmp_path / "web.yml"))
-    server = WebServer((LOCAL,), "/metrics", bytes, SlowWay([]), list, str, live, limits=HASTY)
+    server = WebServer((LOCAL,), "/metrics", lambda: Body([]), SlowWay([]), list, str, live, limits=HASTY)
     port = int(server.bind()[0].rpartition(":")[2])
     running = asyncio.create_task(server.run())
     try:

@@ -12,6 +12,7 @@ import trustme
 from builders import DEADLINE_SECONDS, LOCAL, close
 from test_prometheus import needs
 
+from exporter.metrics.body import Body
 from exporter.metrics.collector import SlowWay
 from exporter.web.config import load
 from exporter.web.live import LiveWebConfig
@@ -55,7 +56,7 @@ async def guarded(folder: Path, document: str, body: bytes = BODY) -> AsyncItera
     (folder / "web.yml").write_text(document)
     live = LiveWebConfig(load(folder / "web.yml"), every_seconds=0.02)
     page = "<!doctype html>"
-    server = WebServer((LOCAL,), "/metrics", lambda: body, SlowWay([]), lambda: ["main"], lambda: page, live)
+    server = WebServer((LOCAL,), "/metrics", lambda: Body([body]), SlowWay([]), lambda: ["main"], lambda: page, live)
     (url,) = server.bind()
     tasks = [asyncio.create_task(server.run()), asyncio.create_task(live.run())]
     try:

@@ -16,7 +16,7 @@ async def test_plan_counts_what_each_account_asks(weight_a_minute: float, risks:
     """The weight plan of an endpoint counts the position risk of the accounts that ask for it."""
     accounts = tuple(make_settings(f"a{n}", position_risk=risk) for n, risk in enumerate(risks))
     (connection,) = wire(
-        Config(accounts=accounts, weight_share=0.01, warnings=()), lambda *_: None, lambda: None
+        Config(accounts=accounts, weight_share=0.01, warnings=()), lambda *_: None, lambda _: None
     ).connections
     room = 0.01 * 2400 * 0.95 - 7
 

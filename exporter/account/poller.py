@@ -64,7 +64,7 @@ class Poller:
         connection: the endpoint's connection.
         optional: what the endpoint still offers of the methods that a poll can do without.
         publish: called with every good snapshot.
-        poll_over: called after every due poll, however it ended.
+        poll_over: called with the account's state after every due poll, however it ended.
         phase: the account's place on the endpoint's grid, 0 <= phase < 1.
     """
 
@@ -74,7 +74,7 @@ class Poller:
         connection: Connection,
         optional: OptionalMethods,
         publish: Callable[[AccountState, AccountSnapshot], None],
-        poll_over: Callable[[], None],
+        poll_over: Callable[[AccountState], None],
         phase: float = 0.0,
     ) -> None:
         self.state = state
@@ -127,7 +127,7 @@ class Poller:
         finally:
             self.state.first_poll_over = True
             self.state.revision += 1
-            self._poll_over()
+            self._poll_over(self.state)
 
     async def _keys_changed(self) -> bool:
         """Take over the account's key files where they have changed since they were read."""

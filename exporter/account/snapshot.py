@@ -42,7 +42,7 @@ FIGURES: Final = (
 )
 
 
-class OpenPosition(msgspec.Struct, frozen=True):
+class OpenPosition(msgspec.Struct, frozen=True, gc=False):
     """A position that is held, and what its margin is: what `position_info` tells, and margin pools are made of."""
 
     row: Position
@@ -100,14 +100,17 @@ def build_snapshot(
         DecodeError: two rows have the same identity, so that neither can be trusted.
     """
     _refuse_duplicates("assets", status.assets, lambda row: row.asset)
-    rows = {(row.symbol, row.position_side): row for row in status.positions}
+    rows = {_identity(row): row for row in status.positions}
     if len(rows) < len(status.positions):
         _refuse_duplicates("positions", status.positions, _identity)
-    _refuse_duplicates("", risks, _identity)
-    known = {_identity(risk): risk for risk in risks if _identity(risk) in rows}
+    told = {_identity(risk): risk for risk in risks}
+    if len(told) < len(risks):
+        _refuse_duplicates("", risks, _identity)
+    known = {name: risk for name, risk in told.items() if name in rows}
     assets = tuple(row.asset for row in status.assets)
     at_stake = frozenset(row.asset for row in status.assets if row.maintenance_margin)
-    endings = _endings(assets)
+    margin_assets = _margin_assets(assets, at_stake)
+    sent = {name: risk.margin_asset for name, risk in known.items()}
     return AccountSnapshot(
         totals=status,
         assets=status.assets,
@@ -118,7 +121,7 @@ def build_snapshot(
             for name, risk in known.items()
         ),
         held=tuple(
-            OpenPosition(row, _margin_asset(row, known.get(name), endings, at_stake), is_isolated(row))
+            OpenPosition(row, sent.get(name) or margin_assets[row.symbol], is_isolated(row))
             for name, row in rows.items()
             if row.amount
         ),
@@ -168,36 +171,27 @@ def _without_position(risk: PositionRisk) -> PositionRisk:
     )
 
 
-def _margin_asset(row: Position, risk: PositionRisk | None, endings: _Endings, at_stake: frozenset[str]) -> str | None:
-    """Return what a position is margined in: as sent, else the longest of the account's assets that ends the symbol.
+class _MarginAssets(dict[str, str | None]):
+    """By symbol: the longest of an account's assets that it ends with.
 
     WLDUSDT ends with LDUSDT, which is an asset, too: of several, those that require maintenance margin come first.
     """
-    if risk and risk.margin_asset:
-        return risk.margin_asset
-    fitting = endings[row.symbol]
-    return next((asset for asset in fitting if asset in at_stake), fitting[0] if fitting else None)
 
-
-class _Endings(dict[str, tuple[str, ...]]):
-    """By symbol: those of an account's assets that it ends with, the longest first."""
-
-    def __init__(self, assets: tuple[str, ...]) -> None:
+    def __init__(self, assets: tuple[str, ...], at_stake: frozenset[str]) -> None:
         super().__init__()
-        self._assets = assets
+        self._best_first = sorted(assets, key=lambda asset: (asset not in at_stake, -len(asset)))
 
-    def __missing__(self, symbol: str) -> tuple[str, ...]:
+    def __missing__(self, symbol: str) -> str | None:
         contract = symbol.partition("_")[0]  # a delivery contract has its date after it
-        fitting = (asset for asset in self._assets if contract.endswith(asset))
-        self[symbol] = found = tuple(sorted(fitting, key=len, reverse=True))
+        self[symbol] = found = next((asset for asset in self._best_first if contract.endswith(asset)), None)
         return found
 
 
 # Neither symbols nor assets change from poll to poll, and to compare 100 with 20 costs as much as to decode the answer.
 # Most accounts list the same assets.
 @lru_cache(maxsize=64)
-def _endings(assets: tuple[str, ...]) -> _Endings:
-    return _Endings(assets)
+def _margin_assets(assets: tuple[str, ...], at_stake: frozenset[str]) -> _MarginAssets:
+    return _MarginAssets(assets, at_stake)
 
 
 def _refuse_duplicates(name: str, rows: Iterable[_Row], identify: Callable[[_Row], Hashable]) -> None:

@@ -8,7 +8,7 @@ exporter's own families in `metrics.own`, and know no metric by name.
 from __future__ import annotations
 
 from operator import attrgetter
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
@@ -16,6 +16,12 @@ from exporter.account.margin import cross_pools, isolated_pools
 from exporter.account.snapshot import FIGURES
 from exporter.binance.messages import AccountStatus, AssetBalance, Method, Position, PositionRisk
 from exporter.metrics.family import Family, Group
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from exporter.account.margin import IsolatedPool
+    from exporter.account.snapshot import AccountSnapshot
 
 
 def _wire(row: type[msgspec.Struct], name: str) -> str:
@@ -37,6 +43,12 @@ def _update_timestamp(prefix: str, row: type[msgspec.Struct], where: str) -> Fam
 
     what = "When the exchange last changed these figures, in Unix seconds; absent where it says 0"
     return Family(f"{prefix}_update_timestamp_seconds", what, f"{_wire(row, 'update_time_ms')} of {where}", read)
+
+
+def _symbol_and_side(
+    _snapshot: AccountSnapshot, rows: Sequence[Position | PositionRisk | IsolatedPool]
+) -> list[tuple[str, ...]]:
+    return [(row.position_side, row.symbol) for row in rows]
 
 
 def _margin_available(row: AssetBalance) -> float | None:
@@ -68,13 +80,13 @@ GROUPS: Final = (
     Group(
         ("currency",),
         lambda snapshot: (snapshot.totals,),
-        lambda snapshot, _: (snapshot.currency,),
+        lambda snapshot, _: [(snapshot.currency,)],
         _figures(_ACCOUNT, AccountStatus, _STATUS, {name: f"{_WORDS[name]}, of the whole account" for name in FIGURES}),
     ),
     Group(
         (),
         lambda snapshot: (snapshot,),
-        lambda *_: (),
+        lambda *_: [()],
         (
             Family(
                 f"{_ACCOUNT}_open_positions",
@@ -87,7 +99,7 @@ GROUPS: Final = (
     Group(
         ("asset",),
         lambda snapshot: snapshot.assets,
-        lambda _, row: (row.asset,),
+        lambda _, rows: [(row.asset,) for row in rows],
         (
             *_figures(_ASSET, AssetBalance, _ASSET_ROWS, {name: f"{_WORDS[name]}, in the asset" for name in FIGURES}),
             Family(
@@ -102,7 +114,7 @@ GROUPS: Final = (
     Group(
         ("position_side", "symbol"),
         lambda snapshot: snapshot.positions,
-        lambda _, row: (row.position_side, row.symbol),
+        _symbol_and_side,
         (
             *_figures(
                 _POSITION,
@@ -124,7 +136,7 @@ GROUPS: Final = (
     Group(
         ("position_side", "symbol"),
         lambda snapshot: snapshot.risks,
-        lambda _, row: (row.position_side, row.symbol),
+        _symbol_and_side,
         (
             *_figures(
                 _POSITION,
@@ -164,12 +176,10 @@ GROUPS: Final = (
     Group(
         ("margin_asset", "margin_type", "position_side", "symbol"),
         lambda snapshot: [one for one in snapshot.held if one.margin_asset is not None],
-        lambda _, position: (
-            position.margin_asset,
-            "isolated" if position.isolated else "cross",
-            position.row.position_side,
-            position.row.symbol,
-        ),
+        lambda _, held: [
+            (one.margin_asset, "isolated" if one.isolated else "cross", one.row.position_side, one.row.symbol)
+            for one in held
+        ],
         (
             Family(
                 f"{_POSITION}_info",
@@ -182,7 +192,7 @@ GROUPS: Final = (
     Group(
         ("margin_asset",),
         cross_pools,
-        lambda _, pool: (pool.margin_asset,),
+        lambda _, pools: [(pool.margin_asset,) for pool in pools],
         (
             Family(
                 "binance_futures_cross_margin_ratio",
@@ -197,7 +207,7 @@ GROUPS: Final = (
     Group(
         ("position_side", "symbol"),
         isolated_pools,
-        lambda _, pool: (pool.position_side, pool.symbol),
+        _symbol_and_side,
         (
             Family(
                 "binance_futures_isolated_margin_ratio",

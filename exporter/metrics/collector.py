@@ -45,11 +45,12 @@ class SnapshotCollector(Collector):
                 metric = Metric(family.name, family.help, family.kind)
                 for account in sorted(snapshots):
                     snapshot = snapshots[account]
-                    for row in group.rows(snapshot):
+                    rows = list(group.rows(snapshot))
+                    for row, identity in zip(rows, group.identify(snapshot, rows), strict=True):
                         value = family.read(row)
                         if value is not None:
-                            identity = zip(group.labels, group.identify(snapshot, row), strict=True)
-                            metric.add_sample(family.name, {"account": account, **dict(identity)}, value)
+                            labels = dict(zip(group.labels, identity, strict=True))
+                            metric.add_sample(family.name, {"account": account, **labels}, value)
                 yield metric
 
 

@@ -32,11 +32,11 @@ class Family:
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Families with the same rows and labels; `identify` gives the values of `labels`, `account` left out."""
+    """Families with the same rows and labels; `identify` gives the rows' values of `labels`, `account` left out."""
 
     labels: tuple[str, ...]
     rows: Callable[[AccountSnapshot], Iterable[Any]]
-    identify: Callable[[AccountSnapshot, Any], tuple[str, ...]]
+    identify: Callable[[AccountSnapshot, Sequence[Any]], list[tuple[str, ...]]]
     families: tuple[Family, ...]
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector, generate_latest
@@ -15,7 +16,7 @@ from prometheus_client.registry import Collector
 
 from exporter.binance.durations import BOUNDS_SECONDS
 from exporter.metrics.own import OF_ACCOUNT, OF_ENDPOINT, OF_PROGRAM
-from exporter.metrics.text import GO_EXPONENT, format_value, render_header, render_labels
+from exporter.metrics.text import format_value, render_header, render_labels
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -80,6 +81,10 @@ class Health(Collector):
             pieces.append(header)
             pieces.extend(lines[index] for lines in accounts)
         return b"".join((*pieces, generate_latest(self._registry)))
+
+    def poll_over(self, state: AccountState) -> None:
+        """Render an account's own lines now: 400 accounts' are 9 ms that no scrape has to take."""
+        self._lines_of(state, self._monotonic())
 
     def _lines_of(self, state: AccountState, now: float) -> tuple[bytes, ...]:
         """Return an account's lines, one text a family; they change with its polls, and when its figures go stale."""
@@ -147,10 +152,8 @@ def _render(state: AccountState, now: float) -> tuple[bytes, ...]:
         lines = []
         for values, value in family.read(state, now):
             all_values = (state.settings.name, *values)
-            labels = render_labels(names, tuple(all_values[place] for place in order))
-            number = float(value)
-            shown = repr(number) if number < GO_EXPONENT else format_value(number)
-            lines.append(f"{family.name}{labels} {shown}\n")
+            labels = _label_set(names, tuple(all_values[place] for place in order))
+            lines.append(f"{family.name}{labels} {format_value(value)}\n")
         texts.append("".join(lines).encode())
     return tuple(texts)
 
@@ -162,6 +165,8 @@ def _sorted_labels(family: OwnFamily) -> tuple[tuple[str, ...], tuple[int, ...]]
     return tuple(names[place] for place in order), tuple(order)
 
 
+# They stay as they are from poll to poll. Large enough for as many accounts as one IP can poll.
+_label_set: Final = lru_cache(maxsize=2**13)(render_labels)
 _ACCOUNT_LABELS: Final = tuple(map(_sorted_labels, OF_ACCOUNT))
 _ACCOUNT_HEADERS: Final = tuple(render_header(family.name, family.help, family.kind) for family in OF_ACCOUNT)
 

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from functools import lru_cache
-from typing import Final
+from operator import add
+from typing import TYPE_CHECKING, Final, cast
 
+import msgspec
 from prometheus_client.utils import floatToGoString
 
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+_encoder: Final = msgspec.json.Encoder()
 GO_EXPONENT: Final = 1e6  # Go writes numbers from here on with an exponent, Python does not
 
 
@@ -15,22 +22,54 @@ def render_header(name: str, what: str, kind: str) -> bytes:
     return f"# HELP {name} {what}\n# TYPE {name} {kind}\n".encode()
 
 
-# Label sets change when a position is opened, not from poll to poll; rendering them anew costs a quarter of the whole.
-# Large enough for 400 accounts of 100 positions and 20 assets.
-@lru_cache(maxsize=2**16)
 def render_labels(names: tuple[str, ...], values: tuple[str, ...]) -> str:
     """Return a label set as it stands in the text; `names` must come sorted, as prometheus_client writes them."""
     pairs = ",".join(f'{name}="{_escape(value)}"' for name, value in zip(names, values, strict=True))
     return f"{{{pairs}}}"
 
 
+def render_lines(name: str, labels: Sequence[bytes], values: Sequence[float | None]) -> bytes:
+    """Return the lines of a family; None is no line.
+
+    Args:
+        name: the family's.
+        labels: a label set for each line, with the space that follows it.
+        values: the numbers.
+    """
+    if not values:
+        return b""
+    # msgspec writes the shortest digits, as repr does, in a fifth of the time (100 numbers: 5 instead of 27 µs). But
+    # for exponents, numbers below 0.0001 and what is no number it has spellings of its own.
+    encoded = _encoder.encode(values)
+    lines: Iterable[bytes]
+    if b"e" in encoded or b"n" in encoded or b"0.0000" in encoded:
+        lines = [
+            label + format_value(value).encode()
+            for label, value in zip(labels, values, strict=True)
+            if value is not None
+        ]
+    else:
+        texts = encoded[1:-1].split(b",")
+        numbers = cast("Sequence[float]", values)  # null would have been found
+        if max(numbers) >= GO_EXPONENT:
+            pairs = zip(texts, numbers, strict=True)
+            texts = [text if value < GO_EXPONENT else _format_large(value).encode() for text, value in pairs]
+        # Added and joined without a step of Python's own for each line: 5 instead of 9 µs for 100 of them.
+        lines = map(add, labels, texts)
+    joined = f"\n{name}".encode().join(lines)
+    return b"%b%b\n" % (name.encode(), joined) if joined else b""
+
+
+def format_value(value: float) -> str:
+    """Return a number as Go writes it and prometheus_client does."""
+    value = float(value)
+    return repr(value) if -math.inf < value < GO_EXPONENT else _format_large(value)
+
+
 # Large numbers are mostly update times, which stay as they are from poll to poll.
 @lru_cache(maxsize=2**16)
-def format_value(value: float) -> str:
-    """Return a number from GO_EXPONENT on, or one that is not finite, as Go writes it and prometheus_client does.
-
-    Not for others: to the cache 0.0 and -0.0 are one.
-    """
+def _format_large(value: float) -> str:
+    # Not for small ones: to the cache 0.0 and -0.0 are one.
     return str(floatToGoString(value))  # type: ignore[no-untyped-call]
 
 

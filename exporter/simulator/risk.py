@@ -76,6 +76,8 @@ def deleverage_rank(row: Row) -> int:
 
 def liquidate(account: SimulatedAccount) -> None:
     """Liquidate every pool whose ratio has reached 1: its positions and orders vanish, its wallet bears the loss."""
+    if not account.ledger.positions:
+        return  # a hundred accounts that hold nothing must not cost anything at every request
     statement = statement_of(account)
     taken = [row for row in statement.rows if row.position.amount and statement.pool_of(row).ratio >= 1]
     for row in taken:

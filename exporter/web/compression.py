@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import zlib
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
+from weakref import WeakKeyDictionary
+
+from exporter.metrics.body import Body
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -12,6 +16,9 @@ if TYPE_CHECKING:
 # Up to here compressing takes below 2 ms even with zlib, less than handing it to a thread and waiting for its turn.
 _LARGE_BYTES: Final = 256 * 1024
 _LEVEL: Final = 1
+_GZIP_WINDOW: Final = 31  # zlib's way to ask for gzip's header and trailer
+# So much is put together at a time: it stays in the processor's cache, and the memory is used again and again.
+_PIECE_BYTES: Final = 256 * 1024
 
 
 def accepts_gzip(accept_encoding: str) -> bool:
@@ -23,13 +30,20 @@ def accepts_gzip(accept_encoding: str) -> bool:
     return False
 
 
-def gzip_function() -> Callable[[bytes], bytes]:
+def gzip_function() -> Callable[[Body], Body]:
     """Return the fastest gzip there is; isal is 5 times faster than zlib at the same level, and smaller."""
-    try:
-        from isal import igzip  # noqa: PLC0415 - there is no wheel of it for every machine
-    except ImportError:
-        return lambda data: zlib.compress(data, _LEVEL, wbits=31)
-    return lambda data: igzip.compress(data, _LEVEL, mtime=0)
+    squeezer_of: Any = zlib.compressobj
+    with contextlib.suppress(ImportError):  # there is no wheel of it for every machine
+        from isal import isal_zlib  # noqa: PLC0415
+
+        squeezer_of = isal_zlib.compressobj
+
+    def compress(body: Body) -> Body:
+        squeezer = squeezer_of(_LEVEL, zlib.DEFLATED, _GZIP_WINDOW)
+        squeezed = [squeezer.compress(piece) for piece in body.pieces(_PIECE_BYTES)]
+        return Body([*squeezed, squeezer.flush()])
+
+    return compress
 
 
 class Compressor:
@@ -37,15 +51,14 @@ class Compressor:
 
     def __init__(self) -> None:
         self._gzip = gzip_function()
-        self._body = b""
-        self._compressed: asyncio.Future[bytes] | None = None
+        # Weak: a body that nobody is sent any more holds figures that others have taken the place of.
+        self._compressed: WeakKeyDictionary[Body, asyncio.Future[Body]] = WeakKeyDictionary()
 
-    async def compress(self, body: bytes) -> bytes:
+    async def compress(self, body: Body) -> Body:
         """Return `body` as one gzip member."""
-        if len(body) <= _LARGE_BYTES:
+        if body.size <= _LARGE_BYTES:
             return self._gzip(body)
-        if self._compressed is None or self._body is not body:
-            self._body = body
-            self._compressed = asyncio.ensure_future(asyncio.to_thread(self._gzip, body))
+        if body not in self._compressed:
+            self._compressed[body] = asyncio.ensure_future(asyncio.to_thread(self._gzip, body))
         # Shielded: one client that goes away must not cancel what the others wait for.
-        return await asyncio.shield(self._compressed)
+        return await asyncio.shield(self._compressed[body])

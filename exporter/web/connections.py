@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
     from starlette.types import Receive, Scope, Send
 
+    from exporter.metrics.body import Body
+
 KEEP_ALIVE_SECONDS: Final = 75  # longer than usual scrape intervals, so that Prometheus need not reconnect
 _CLOSING_SECONDS: Final = 5.0  # for a client to take what is left when its connection is closed
 # What the system may hold of a connection in each direction (Linux doubles it); it would take up to 4 MiB.
@@ -301,20 +303,20 @@ class Bodies:
 
     def __init__(self, most_bytes: int) -> None:
         self._most_bytes = most_bytes
-        self._readers: dict[int, tuple[bytes, set[ClientConnection]]] = {}  # by the body's identity, oldest first
+        self._readers: dict[Body, set[ClientConnection]] = {}  # oldest body first
 
     @contextlib.contextmanager
-    def sending(self, body: bytes, connection: ClientConnection) -> Iterator[None]:
+    def sending(self, body: Body, connection: ClientConnection) -> Iterator[None]:
         """Hold a body while the block runs."""
-        entry = self._readers.setdefault(id(body), (body, set()))
-        entry[1].add(connection)
-        while len(self._readers) > 1 and sum(len(held) for held, _ in self._readers.values()) > self._most_bytes:
+        readers = self._readers.setdefault(body, set())
+        readers.add(connection)
+        while len(self._readers) > 1 and sum(held.size for held in self._readers) > self._most_bytes:
             oldest = next(iter(self._readers))
-            for reader in tuple(self._readers.pop(oldest)[1]):
+            for reader in tuple(self._readers.pop(oldest)):
                 reader.hang_up()
         try:
             yield
         finally:
-            entry[1].discard(connection)
-            if not entry[1] and self._readers.get(id(body)) is entry:
-                del self._readers[id(body)]
+            readers.discard(connection)
+            if not readers and self._readers.get(body) is readers:
+                del self._readers[body]

@@ -18,6 +18,7 @@ from starlette.applications import Starlette
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
+from exporter.metrics.body import Body
 from exporter.metrics.collector import SlowWay, only_openmetrics
 from exporter.metrics.exposition import CONTENT_TYPE
 from exporter.web.compression import Compressor, accepts_gzip
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
 _PIECE_BYTES: Final = 64 * 1024
 # Who takes a large body fast must not have it all before the others have anything: the more he has had, the more
 # turns of the event loop he leaves to them.
-_TURN_BYTES: Final = 4 * _PIECE_BYTES
+_TURN_PIECES: Final = 4
 _LONGEST_WAIT: Final = 16
 _PAGE_SECONDS: Final = 1.0  # for so long all who look share a page, since making one takes a while
 _GRACE_SECONDS: Final = 0.8  # how long a shutdown waits for answers under way
@@ -119,21 +120,20 @@ def _bind_all(found: Iterable[tuple[Any, ...]]) -> list[socket.socket]:
 class _Pieces(Response):
     """A body sent in pieces, each only when the reader has taken the last: a slow reader costs no memory."""
 
-    def __init__(self, body: bytes, bodies: Bodies, **response: Any) -> None:
-        super().__init__(body, **response)
+    def __init__(self, body: Body, bodies: Bodies, headers: dict[str, str], media_type: str) -> None:
+        super().__init__(headers={"Content-Length": str(body.size), **headers}, media_type=media_type)
+        self._body = body
         self._bodies = bodies
 
     async def __call__(self, scope: Scope, _receive: Receive, send: Send) -> None:
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
         if scope["method"] != "HEAD":
             connection: ClientConnection = scope["state"]["connection"]
-            body = bytes(self.body)
-            with self._bodies.sending(body, connection):
-                for start in range(0, len(body), _PIECE_BYTES):
-                    piece = body[start : start + _PIECE_BYTES]
+            with self._bodies.sending(self._body, connection):
+                for number, piece in enumerate(self._body.pieces(_PIECE_BYTES)):
                     await send({"type": "http.response.body", "body": piece, "more_body": True})
-                    if start % _TURN_BYTES == 0:
-                        for _ in range(min(start // _TURN_BYTES, _LONGEST_WAIT)):
+                    if number % _TURN_PIECES == 0:
+                        for _ in range(min(number // _TURN_PIECES, _LONGEST_WAIT)):
                             await asyncio.sleep(0)
                     if connection.gone:
                         return
@@ -190,7 +190,7 @@ class WebServer:
         self,
         addresses: Sequence[ListenAddress],
         telemetry_path: str,
-        body: Callable[[], bytes],
+        body: Callable[[], Body],
         slow_way: SlowWay,
         not_ready: Callable[[], Iterable[str]],
         page: Callable[[], str],
@@ -210,7 +210,7 @@ class WebServer:
         self._compressing = asyncio.Lock()
         limits = limits or Limits()
         self._bodies = Bodies(limits.body_bytes)
-        self._shared_page, self._page_until = b"", float("-inf")
+        self._shared_page, self._page_until = Body([]), float("-inf")
         self._sockets: list[socket.socket] = []
         pages = Starlette(
             routes=[
@@ -280,7 +280,8 @@ class WebServer:
         # One after the other: who waits for a turn holds no body yet, and then has that of the moment.
         if names or only_openmetrics(accept):
             async with self._slow_turn:
-                body, content_type = await asyncio.to_thread(self._slow_way.render, accept, names)
+                text, content_type = await asyncio.to_thread(self._slow_way.render, accept, names)
+                body = Body([text])
                 body = await self._compressor.compress(body) if zipped else body
         elif zipped:
             async with self._compressing:
@@ -292,7 +293,7 @@ class WebServer:
     async def _index(self, _request: Request) -> Response:
         now = time.monotonic()
         if now >= self._page_until:
-            self._shared_page, self._page_until = self._page().encode(), now + _PAGE_SECONDS
+            self._shared_page, self._page_until = Body([self._page().encode()]), now + _PAGE_SECONDS
         return _Pieces(self._shared_page, self._bodies, headers=_PAGE_HEADERS, media_type="text/html")
 
     async def _healthy(self, _request: Request) -> Response:
