@@ -40,7 +40,7 @@ imports: $(VENV)/.dev
 
 # Tests of the program as a whole, and of what stands around it, wait more than they work and tell nothing of coverage:
 # they run beside the others.
-WHOLE := $(wildcard tests/test_alerts_*.py tests/test_compose.py tests/test_dashboards*.py tests/test_fault_table.py \
+WHOLE := $(wildcard tests/test_alerts_*.py tests/test_bench.py tests/test_compose.py tests/test_dashboards*.py tests/test_fault_table.py \
   tests/test_helm*.py tests/test_image*.py tests/test_interop_*.py tests/test_model.py tests/test_rules*.py \
   tests/test_secrets.py tests/test_soak.py tests/test_*_proof.py tests/test_web_hostile.py tests/test_page_browser.py)
 
@@ -81,8 +81,9 @@ image-test: $(VENV)/.dev chart-tools $(SCAN)/.installed ## build the image witho
 scan: $(VENV)/.dev chart-tools $(SCAN)/.installed ## policies of the chart and the Dockerfile: nothing high or worse
 	$(BIN)/python -m tools.scan
 
-bench: $(VENV)/.dev ## CPU of a poll against a peer, as a ratio
-	$(BIN)/python -m bench
+bench: $(VENV)/.dev interop ## speed against peers and aims, half an hour; ARGS="poll" for a part, "--write" for README
+	@sh bench/tools.sh
+	$(BIN)/python -m bench $(ARGS)
 
 MINUTES ?= 10
 soak: $(VENV)/.dev ## MINUTES of faults and scrapes: nothing may grow
@@ -105,8 +106,8 @@ lock: $(VENV)/.dev ## pin pyproject.toml's ranges anew
 	  --custom-compile-command "make lock" tools/requirements-scan.in -o tools/requirements-scan.txt
 	$(BIN)/uv pip compile -q --no-deps --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	  --custom-compile-command "make lock" tools/requirements-helm.in -o tools/requirements-helm.txt
-	echo ccxt | $(BIN)/uv pip compile -q --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
-	  --custom-compile-command "make lock" - -o tests/interop/requirements-ccxt.txt
+	printf 'ccxt\nprometheus-client\n' | $(BIN)/uv pip compile -q --upgrade --universal --python-version 3.11 --generate-hashes \
+	  --no-emit-index-url --custom-compile-command "make lock" - -o tests/interop/requirements-ccxt.txt
 
 clean: ## remove what the targets made
 	rm -rf $(VENV) $(CCXT) $(NODE_MODULES) $(HELM) $(OPERATOR_TYPES) $(SCAN) $(GRAFANA_SCHEMA) dist build .coverage .coverage.* .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
@@ -128,7 +129,7 @@ $(VENV)/.dev: requirements-dev.txt $(VENV)/.runtime
 	$(BIN)/pip install -q --require-hashes --no-deps -r requirements-dev.txt
 	@touch $@
 
-# ccxt pins what it needs to the letter, and not to our versions.
+# ccxt pins what it needs to the letter, and not to our versions. The benchmark has it set prometheus_client's Gauges.
 $(CCXT)/.installed: tests/interop/requirements-ccxt.txt
 	$(PYTHON) -m venv $(CCXT)
 	$(CCXT)/bin/pip install -q --require-hashes --no-deps -r $<

@@ -1,72 +1,70 @@
-"""Runs the benchmarks in turn, several times, and prints medians and ratios as Markdown."""
+"""Runs the benchmarks, `python -m bench [--write] [PART …]`: prints them as Markdown, and can put them into README."""
 
 from __future__ import annotations
 
+import argparse
+import datetime as dt
 import os
 import platform
-import statistics
-import subprocess
+import re
 import sys
 from importlib.metadata import version
-from typing import Final
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
 
 import exporter
+from bench import poll, scrape, small, whole
+from bench.processes import ROOT
 
-ROUNDS: Final = 5
-WARM_UP: Final = 50
-POLLS: Final = 300
-POSITIONS: Final = 100
-ASSETS: Final = 20
-PEERS: Final = {
-    f"binance-futures-exporter {exporter.__version__}": ("bench.poll_ours", None),
-    f"python-binance {version('python-binance')} + Gauge.labels().set()": ("bench.poll_python_binance", 1 / 3),
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+PARTS: Final[dict[str, Callable[[], str]]] = {
+    "scrape": scrape.report,
+    "poll": poll.report,
+    "whole": whole.report,
+    "small": small.report,
 }
+README: Final = ROOT / "README.md"
+_PLACE: Final = re.compile(r"(<!-- bench: begin.*?-->\n).*?(<!-- bench: end -->)", re.DOTALL)
+_LIBRARIES: Final = ("websockets", "msgspec", "isal", "uvicorn", "prometheus-client", "python-binance")
+_SDK: Final = "binance-sdk-derivatives-trading-usds-futures"
 
 
-def run() -> int:
-    """Measure polls; return 0."""
-    exchange = subprocess.Popen(
-        [sys.executable, "-m", "bench.exchange", str(POSITIONS), str(ASSETS)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
+def header() -> str:
+    """Return what the figures depend on: when and where they were measured, and with what."""
+    model = re.search(r"^model name\s*: (.+)$", Path("/proc/cpuinfo").read_text(encoding="utf-8"), re.MULTILINE)
+    machine = f"{os.cpu_count()} cores of {model[1] if model else platform.machine()}"
+    libraries = ", ".join(f"{name} {version(name)}" for name in (*_LIBRARIES, _SDK))
+    today = dt.datetime.now(dt.UTC).date()
+    return (
+        f"Measured on {today} by `make bench` with version {exporter.__version__}: {machine}, Linux "
+        f"{platform.release().split('-')[0]}, CPython {platform.python_version()}; {libraries}. "
+        "CPU is that of the process, user and system; the simulated exchange and the scraper run beside it."
     )
-    assert exchange.stdin
-    assert exchange.stdout
-    try:
-        about = exchange.stdout.readline()
-        seconds: dict[str, list[float]] = {name: [] for name in PEERS}
-        for _ in range(ROUNDS):  # in turn, so that a machine whose speed drifts drifts for all
-            for name, (module, _) in PEERS.items():
-                command = [sys.executable, "-m", module, about, str(WARM_UP), str(POLLS)]
-                seconds[name].append(float(subprocess.run(command, check=True, capture_output=True, text=True).stdout))
-    finally:
-        exchange.stdin.close()
-        exchange.wait(10)
-    _print_table(seconds)
+
+
+def main() -> int:
+    """Run what the command line names, all without a name."""
+    parser = argparse.ArgumentParser(prog="python -m bench", description="Measure, against peers and against aims.")
+    parser.add_argument("parts", nargs="*", metavar="PART", help=f"one of {', '.join(PARTS)} (default: all)")
+    parser.add_argument("--write", action="store_true", help="put the result into README.md, too")
+    arguments = parser.parse_args()
+    if unknown := set(arguments.parts) - set(PARTS):
+        parser.error(f"no such part: {', '.join(sorted(unknown))}")
+    texts = [header()]
+    print(texts[0], flush=True)
+    for name in arguments.parts or PARTS:
+        texts.append(PARTS[name]())
+        print(f"\n{texts[-1]}", flush=True)
+    if arguments.write:
+        text, places = _PLACE.subn(
+            lambda place: place[1] + "\n\n".join(texts) + "\n" + place[2], README.read_text(encoding="utf-8")
+        )
+        assert places == 1
+        README.write_text(text, encoding="utf-8")
     return 0
 
 
-def _print_table(seconds: dict[str, list[float]]) -> None:
-    machine = f"{platform.machine()}, {os.cpu_count()} cores, CPython {platform.python_version()}"
-    libraries = ", ".join(f"{name} {version(name)}" for name in ("websockets", "msgspec", "prometheus-client"))
-    print(f"CPU of one poll of {POSITIONS} positions and {ASSETS} assets, from the socket to what a scrape reads")
-    print(f"({machine}; {libraries}; medians of {ROUNDS} rounds of {POLLS} polls, the same simulated exchange)\n")
-    print("| | µs a poll (min to max) | ours ÷ theirs, round by round | aim |\n|---|---|---|---|")
-    ours = next(iter(seconds.values()))
-    for name, theirs in seconds.items():
-        spread = f"{_micro(statistics.median(theirs))} ({_micro(min(theirs))} to {_micro(max(theirs))})"
-        aim = PEERS[name][1]
-        if aim is None:
-            print(f"| {name} | {spread} | | |")
-            continue
-        ratio = statistics.median(a / b for a, b in zip(ours, theirs, strict=True))
-        print(f"| {name} | {spread} | {ratio:.2f} | at most {aim:.2f}: {'met' if ratio <= aim else 'short'} |")
-
-
-def _micro(seconds: float) -> str:
-    return f"{seconds * 1e6:,.0f}"
-
-
 if __name__ == "__main__":
-    sys.exit(run())
+    sys.exit(main())

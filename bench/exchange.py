@@ -1,44 +1,127 @@
-"""The exchange that the peers poll: one account with 100 positions and 20 assets. Prints its URL and key as JSON."""
+"""The exchange that is polled: accounts that all hold the same symbols, each in amounts of its own.
+
+`python -m bench.exchange ACCOUNTS POSITIONS [--speed N] [--config.dir DIR]` prints its URL and its first account's key
+as JSON, and serves until standard input is closed.
+"""
 
 from __future__ import annotations
 
+import argparse
 import asyncio
+import itertools
 import json
 import sys
-from typing import Any
+from functools import cache, partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
 
 from exporter.simulator import SimulatedAccount, SimulatedExchange
-from exporter.simulator.market import SYMBOLS
+from exporter.simulator.answers import account_position, account_status
+from exporter.simulator.demo import write_configuration
+from exporter.simulator.market import ROUND_SECONDS, SYMBOLS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from exporter.simulator.market import Market
+
+ASSETS: Final = 20
+"""Margin assets in every answer: a real one lists all of them, most with zeros."""
+MAINNET_LIMIT: Final = 2400
+_NO_LIMIT: Final = 10**6
+_STEP_SECONDS: Final = 15.0
+_TRADED_MS: Final = 1_790_000_000_000
+_WORDS: Final = {"asset", "marginAsset", "symbol", "positionSide"}
 
 
-def _pad_assets(assets: int) -> Any:
-    """Return what adds zero rows to an answer until it has that many assets, as a real one lists all of them."""
+class Books:
+    """One account's books, from which the answers of all accounts are made."""
 
-    def pad(answer: dict[str, Any]) -> dict[str, Any]:
-        rows = answer["result"]["assets"]
-        empty = {name: "0.00000000" for name, value in rows[0].items() if isinstance(value, str)}
-        for number in range(assets - len(rows)):
-            rows.append({**rows[0], **empty, "asset": f"ASSET{number}", "updateTime": 0})
-        return answer
-
-    return pad
-
-
-async def main(positions: int, assets: int) -> None:
-    """Serve until standard input is closed."""
-    account = SimulatedAccount("one", "HMAC", seed=1)
-    account.deposit("USDT", "100000000")
-    # No limit worth the name: it is the client's CPU that is measured, not its patience.
-    async with SimulatedExchange([account], seed=1, weight_limit=10**6) as exchange:
-        book = exchange.account("one")
-        names = [name for name in SYMBOLS if name.endswith("USDT")][:positions]
+    def __init__(self, market: Market, positions: int) -> None:
+        self._account = SimulatedAccount("books", "HMAC", seed=1)
+        self._account.market = market
+        self._account.move_to(0.0, _TRADED_MS)
+        self._account.deposit("USDT", "250000")
+        self._positions = positions
+        names = [name for name in SYMBOLS if name.isascii() and name.endswith("USDT")][:positions]
         for name in names:
-            book.open(name, "10", leverage=20)
-        with exchange.replace_answer("v2/account.status", None, _pad_assets(assets)):
-            about = {"url": exchange.url, "api_key": account.api_key, "secret_key": account.secret_key}
-            print(json.dumps({**about, "positions": len(names), "assets": assets}), flush=True)
-            await asyncio.to_thread(sys.stdin.read)
+            self._account.open(name, "10", leverage=20)
+        self._copies = -(-positions // len(names))
+
+    def status(self, at: float, factor: float = 1.0) -> dict[str, Any]:
+        """Return the `result` of v2/account.status at a story time, with all money and amounts times `factor`."""
+        told = self._status(int(at % ROUND_SECONDS // _STEP_SECONDS))
+        return {
+            **_scaled(told, factor),
+            "assets": [_scaled(row, factor) for row in told["assets"]],
+            "positions": self._rows(told["positions"], factor),
+        }
+
+    def position(self, at: float, factor: float = 1.0) -> list[dict[str, Any]]:
+        """Return that of v2/account.position, likewise."""
+        return self._rows(self._position(int(at % ROUND_SECONDS // _STEP_SECONDS)), factor)
+
+    # The books are dear: each step of the market is computed once.
+
+    @cache  # noqa: B019 - the books live as long as the process
+    def _status(self, step: int) -> dict[str, Any]:
+        self._account.move_to(_STEP_SECONDS * step, _TRADED_MS)
+        told = account_status(self._account)
+        rows = told["assets"]
+        empty = {name: "0.00000000" for name, value in rows[0].items() if isinstance(value, str)}
+        rows += [{**rows[0], **empty, "asset": f"ASSET{number}", "updateTime": 0} for number in range(ASSETS)]
+        return {**told, "assets": rows[:ASSETS]}
+
+    @cache  # noqa: B019
+    def _position(self, step: int) -> list[dict[str, Any]]:
+        self._account.move_to(_STEP_SECONDS * step, _TRADED_MS)
+        return account_position(self._account, None)
+
+    def _rows(self, rows: list[dict[str, Any]], factor: float) -> list[dict[str, Any]]:
+        """Return a row for each position: where the market has not enough symbols, copies under other names."""
+        copies = ({**row, "symbol": f"{copy or ''}{row['symbol']}"} for copy in range(self._copies) for row in rows)
+        return [_scaled(row, factor) for row in itertools.islice(copies, self._positions)]
+
+
+def _scaled(row: dict[str, Any], factor: float) -> dict[str, Any]:
+    return {
+        name: f"{float(value) * factor:.8f}" if isinstance(value, str) and name not in _WORDS else value
+        for name, value in row.items()
+    }
+
+
+def _fill(
+    result: Callable[[float, float], object], account: SimulatedAccount, factor: float, answer: dict[str, Any]
+) -> dict[str, Any]:
+    return {**answer, "result": result(account.at, factor)} if answer["status"] == 200 else answer
+
+
+def factors(accounts: int) -> Iterable[float]:
+    """Return a factor for each account, from 1 to just below 2."""
+    return (1 + number / accounts for number in range(accounts))
+
+
+async def main(arguments: argparse.Namespace) -> None:
+    """Serve until standard input is closed."""
+    accounts = [SimulatedAccount(f"account-{number:03}", seed=1) for number in range(arguments.accounts)]
+    limit = MAINNET_LIMIT if arguments.configure else _NO_LIMIT
+    async with SimulatedExchange(accounts, seed=1, speed=arguments.speed, weight_limit=limit) as exchange:
+        books = Books(exchange.market, arguments.positions)
+
+        for account, factor in zip(accounts, factors(len(accounts)), strict=True):
+            for method, result in (("v2/account.status", books.status), ("v2/account.position", books.position)):
+                exchange.replace_answer(method, account.name, partial(_fill, result, account, factor))
+        if arguments.configure:
+            write_configuration(exchange.url, accounts, arguments.configure)
+        about = {"url": exchange.url, "api_key": accounts[0].api_key, "secret_key": accounts[0].secret_key}
+        print(json.dumps({**about, "positions": arguments.positions}), flush=True)
+        await asyncio.to_thread(sys.stdin.read)
 
 
 if __name__ == "__main__":
-    asyncio.run(main(int(sys.argv[1]), int(sys.argv[2])))
+    parser = argparse.ArgumentParser(description="Serve the simulated exchange of the benchmarks.")
+    parser.add_argument("accounts", type=int)
+    parser.add_argument("positions", type=int)
+    parser.add_argument("--speed", type=float, default=1.0, help="how much faster than the clock the market moves")
+    parser.add_argument("--config.dir", dest="configure", type=Path, help="where to write exporter.yml and keys")
+    asyncio.run(main(parser.parse_args()))

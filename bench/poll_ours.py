@@ -1,12 +1,14 @@
-"""Our own polls, from the socket to rendered fragments. Prints the CPU seconds of one."""
+"""Our own polls, from the socket to rendered fragments; with `positions` as an argument v2/account.position, too."""
 
 from __future__ import annotations
 
 import asyncio
-import json
 import sys
 import time
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
 
+from bench.peer import Peer, run
 from exporter import log
 from exporter.account.optional import OptionalMethods
 from exporter.account.poller import Poller
@@ -19,9 +21,15 @@ from exporter.binance.signing import Credentials, Secret
 from exporter.binance.weight import WeightBudget
 from exporter.metrics.exposition import Exposition
 
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
 
-async def main(about: dict[str, str], warm_up: int, polls: int) -> float:
-    """Return the CPU seconds of one poll."""
+    from bench.peer import About
+
+
+@asynccontextmanager
+async def connect(about: About) -> AsyncIterator[Peer]:
+    """Connect."""
     log.configure("error", "logfmt")
     clock = ExchangeClock()
     budget = WeightBudget(0.9, clock)
@@ -32,25 +40,29 @@ async def main(about: dict[str, str], warm_up: int, polls: int) -> float:
     credentials = Credentials.hmac(Secret(about["api_key"]), Secret(about["secret_key"]))
     state = AccountState(
         AccountSettings(
-            name="one", endpoint=endpoint, credentials=credentials, asset_mode=AssetMode.SINGLE, position_risk=False
+            name="one",
+            endpoint=endpoint,
+            credentials=credentials,
+            asset_mode=AssetMode.SINGLE,
+            position_risk="positions" in sys.argv,
         )
     )
     exposition = Exposition(lambda: b"", time.monotonic)
-    poller = Poller(state, connection, OptionalMethods(connection), exposition.publish, exposition.invalidate)
+    poller = Poller(
+        state, connection, OptionalMethods(connection), exposition.publish, lambda _: exposition.invalidate()
+    )
     running = asyncio.create_task(connection.run())
     await connection.first_attempt_over.wait()
-    for _ in range(warm_up):
+
+    async def poll() -> None:
         await poller.poll(time.monotonic() + 60)
-    began = time.process_time()
-    for _ in range(polls):
-        await poller.poll(time.monotonic() + 60)
-    spent = time.process_time() - began
-    if sum(state.failures.values()) or exposition.body().count(b"position_notional{") != int(about["positions"]):
-        raise SystemExit(f"polls failed: {state.last_failure}")
+        if not state.last_poll_succeeded:
+            raise SystemExit(f"a poll failed: {state.last_failure}")
+
+    yield Peer(poll, lambda: bytes(exposition.body()))
     running.cancel()
     await asyncio.gather(running, return_exceptions=True)
-    return spent / polls
 
 
 if __name__ == "__main__":
-    print(json.dumps(asyncio.run(main(json.loads(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])))))
+    run(connect)

@@ -1,35 +1,106 @@
-"""The benchmark's parts run; what they measure is for `make bench`."""
+"""The benchmarks run, and count what they claim to; what they measure is for `make bench`."""
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
-from pathlib import Path
+import re
+import shutil
 
 import pytest
+from test_prometheus import needs
 
-ROOT = Path(__file__).parent.parent
+from bench import poll, prometheus, scrape, small, table, whole
+from bench.scraping import Scrape
 
 
-@pytest.mark.parametrize("module", ["bench.poll_ours", "bench.poll_python_binance"])
-def test_peer_polls_the_same_exchange(module: str) -> None:
-    """Each peer polls the benchmark's exchange, checks that it has every position, and prints seconds a poll."""
-    exchange = subprocess.Popen(
-        [sys.executable, "-m", "bench.exchange", "5", "12"],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-        cwd=ROOT,
+def cells(report: str) -> dict[str, list[str]]:
+    """Return the rows of a report's table by their first cell."""
+    rows = [line[2:-2].split(" | ") for line in report.splitlines() if line.startswith("| ") and "--:" not in line]
+    return {row[0]: row[1:] for row in rows}
+
+
+def test_every_peer_polls_the_same_exchange() -> None:
+    """Each peer polls every position of the same exchange, and is compared with ours."""
+    if not poll.CCXT_PYTHON.exists():
+        needs("ccxt")
+    rows = cells(poll.report(sizes=(5,), rounds=1, warm_up=1, polls=2))
+
+    assert {*poll.PEERS} == rows.keys() - {""}
+    assert all(re.match(r"[\d,]+( \(1/[\d.e+]+\))?$", row[0]) for peer, row in rows.items() if peer)
+
+
+def test_positions_that_did_not_arrive_are_told() -> None:
+    """A peer that does not have every position ends the benchmark."""
+    with poll.exchange(3) as about, pytest.raises(SystemExit, match="the positions did not arrive"):
+        poll.seconds_of("python-binance", {**about, "positions": 4}, 1, 1)
+
+
+def test_scrapes_of_the_same_series() -> None:
+    """Every peer serves the same series, plain and with gzip; without Go the report says how to get it."""
+    report = scrape.report(sizes=(500,), rounds=1)
+    zipped, plain = (line.split(" | ") for line in report.splitlines() if re.match(r"\| \d", line))
+
+    assert ["gzip", "plain"] == [zipped[1], plain[1]]
+    assert (shutil.which("go") is None) == ("Without client_golang" in report)
+    assert all(re.match(r"[\d,.]+ \(1/[\d.e+]+\)$", row[4]) for row in (zipped, plain))
+
+
+def test_whole_at_two_sizes() -> None:
+    """The whole is measured with each number of accounts, misses no poll, and a real Prometheus scrapes it."""
+    needs("prometheus")
+    load = whole.Load(accounts=0, positions=3, interval_seconds=1.0, scrape_seconds=1.0)
+    report = whole.report(sizes=(1, 2), load=load, seconds=3.0)
+    rows = cells(report)
+
+    assert ["1 account", "2 accounts", "aim"] == rows[""]
+    assert ["0", "0", "none: met"] == rows["polls missed"]
+    assert float(rows["series"][0]) < float(rows["series"][1])
+    assert re.search(r"Prometheus [\d.]+ scrapes the last one .*: [\d,]+ samples, no warning\.$", report)
+
+
+@pytest.mark.parametrize(("polls", "failures", "missed"), [(8, 0, 0), (6, 0, 2), (8, 3, 3), (9, 0, 0)])
+def test_missed_polls_are_counted(polls: int, failures: int, missed: int) -> None:
+    """Polls that failed, and those that were due and did not take place, are missed."""
+    measured = whole.Measured(
+        load=whole.Load(accounts=4, interval_seconds=60.0),
+        seconds=121.0,
+        cpu_seconds=0.5,
+        peak_mib=50.0,
+        delays_seconds=[],
+        ages_seconds=[],
+        scrapes_seconds=[],
+        polls=polls,
+        failures=failures,
+        weight=0.0,
+        last=Scrape(b"", zipped=False, seconds=0.0),
+        prometheus="",
     )
-    assert exchange.stdin
-    assert exchange.stdout
-    with exchange:
-        about = exchange.stdout.readline()
-        peer = subprocess.run(
-            [sys.executable, "-m", module, about, "1", "2"], capture_output=True, text=True, cwd=ROOT, check=False
-        )
-        exchange.stdin.close()
 
-    assert (0, "") == (peer.returncode, peer.stderr)
-    assert 0 < float(json.loads(peer.stdout))
+    assert missed == measured.missed
+
+
+def test_small_is_the_command_itself() -> None:
+    """Four accounts are polled and scraped by the command, and its CPU and memory are told beside their aims."""
+    rows = cells(small.report(seconds=1.0))
+
+    assert float(rows["series"][0].replace(",", "")) > 400
+    assert re.match(r"\d+ \| ≤ 60: ", " | ".join(rows["peak memory, MiB"]))
+
+
+def test_no_prometheus_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: object) -> None:
+    """Where there is no Prometheus the report says so."""
+    monkeypatch.setattr(shutil, "which", lambda _: None)
+
+    assert "No Prometheus is here" in prometheus.scrape("127.0.0.1:9", 1.0, tmp_path)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "part"), [(1.0, 48.3, "1/48.3"), (2.0, 1.0, "1/0.5"), (0.001, 9.0, "1/9e+03")]
+)
+def test_part(ours: float, theirs: float, part: str) -> None:
+    """A ratio is told as a part of the peer's."""
+    assert part == table.part_of(ours, theirs)
+
+
+def test_verdict() -> None:
+    """What was not met stands out."""
+    assert ["≤ 4: met", "≤ 4: **short**"] == [table.verdict("≤ 4", met=met) for met in (True, False)]

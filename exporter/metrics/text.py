@@ -53,7 +53,7 @@ def render_lines(name: str, labels: Sequence[bytes], values: Sequence[float | No
         numbers = cast("Sequence[float]", values)  # null would have been found
         if max(numbers) >= GO_EXPONENT:
             pairs = zip(texts, numbers, strict=True)
-            texts = [text if value < GO_EXPONENT else _format_large(value).encode() for text, value in pairs]
+            texts = [text if value < GO_EXPONENT else format_large(value).encode() for text, value in pairs]
         # Added and joined without a step of Python's own for each line: 5 instead of 9 µs for 100 of them.
         lines = map(add, labels, texts)
     joined = f"\n{name}".encode().join(lines)
@@ -63,13 +63,16 @@ def render_lines(name: str, labels: Sequence[bytes], values: Sequence[float | No
 def format_value(value: float) -> str:
     """Return a number as Go writes it and prometheus_client does."""
     value = float(value)
-    return repr(value) if -math.inf < value < GO_EXPONENT else _format_large(value)
+    return repr(value) if -math.inf < value < GO_EXPONENT else format_large(value)
 
 
 # Large numbers are mostly update times, which stay as they are from poll to poll.
 @lru_cache(maxsize=2**16)
-def _format_large(value: float) -> str:
-    # Not for small ones: to the cache 0.0 and -0.0 are one.
+def format_large(value: float) -> str:
+    """Return a number from GO_EXPONENT on, or one that is not finite, likewise.
+
+    Not for others: to the cache 0.0 and -0.0 are one.
+    """
     return str(floatToGoString(value))  # type: ignore[no-untyped-call]
 
 

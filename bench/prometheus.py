@@ -1,0 +1,90 @@
+"""A real Prometheus that scrapes what is measured: what it finds, and what it complains of."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+import time
+import urllib.parse
+import urllib.request
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+SCRAPES: Final = 4
+_PATIENCE_SECONDS: Final = 60.0
+_END_SECONDS: Final = 30.0
+
+
+def scrape(target: str, interval_seconds: float, folder: Path) -> str:
+    """Have Prometheus scrape a few times, and return what it tells of that in a sentence."""
+    if not shutil.which("prometheus"):
+        return "No Prometheus is here to scrape it: make test-tools."
+    (folder / "prometheus.yml").write_text(
+        f"global: {{scrape_interval: {interval_seconds:.0f}s}}\n"
+        f"scrape_configs: [{{job_name: bench, static_configs: [{{targets: ['{target}']}}]}}]\n",
+        encoding="utf-8",
+    )
+    log = folder / "prometheus.log"
+    command = [
+        "prometheus",
+        f"--config.file={folder / 'prometheus.yml'}",
+        f"--storage.tsdb.path={folder / 'data'}",
+        "--web.listen-address=127.0.0.1:0",
+    ]
+    with log.open("wb") as file, subprocess.Popen(command, stdout=file, stderr=file) as process:
+        try:
+            found = _ask(_address(log), interval_seconds)
+        finally:
+            process.terminate()
+            try:
+                process.wait(_END_SECONDS)
+            except subprocess.TimeoutExpired:
+                process.kill()
+    told = log.read_text(encoding="utf-8")
+    complaints = [line for line in told.splitlines() if re.search(r"level=(warn|error)", line, re.IGNORECASE)]
+    complaints = [line for line in complaints if "SIGTERM" not in line]
+    version = re.search(r'version="?\(?version=([\d.]+)', told)
+    return (
+        f"Prometheus {version[1] if version else '(?)'} scrapes the last one in at most "
+        f"{found['scrape_duration_seconds']:.2f} s (its parsing and storing included): "
+        f"{found['scrape_samples_scraped']:,.0f} samples, "
+        f"{'no warning' if not complaints else 'WARNINGS: ' + ' '.join(complaints)}."
+    )
+
+
+def _address(log: Path) -> str:
+    deadline = time.monotonic() + _PATIENCE_SECONDS
+    while time.monotonic() < deadline:
+        found = re.search(r'msg="Listening on".* address=(127\.0\.0\.1:\d+)', log.read_text(encoding="utf-8"))
+        if found:
+            return found[1]
+        time.sleep(0.1)
+    raise SystemExit(f"Prometheus does not start: {log.read_text(encoding='utf-8')}")
+
+
+def _ask(address: str, interval_seconds: float) -> dict[str, float]:
+    """Wait for a few scrapes, and return the highest of what Prometheus notes at each."""
+    deadline = time.monotonic() + _PATIENCE_SECONDS + SCRAPES * interval_seconds
+    while time.monotonic() < deadline:
+        if _query(address, "count_over_time(up[1h])") >= SCRAPES:
+            if _query(address, "min_over_time(up[1h])") < 1:
+                raise SystemExit("a scrape by Prometheus failed")
+            families = ("scrape_duration_seconds", "scrape_samples_scraped")
+            return {family: _query(address, f"max_over_time({family}[1h])") for family in families}
+        time.sleep(min(1.0, interval_seconds))
+    raise SystemExit("Prometheus does not scrape")
+
+
+def _query(address: str, expression: str) -> float:
+    """Return the one value of an expression, 0 where there is none yet."""
+    question = urllib.parse.urlencode({"query": expression})
+    try:
+        with urllib.request.urlopen(f"http://{address}/api/v1/query?{question}", timeout=_PATIENCE_SECONDS) as answer:
+            result: list[dict[str, Any]] = json.load(answer)["data"]["result"]
+    except OSError:  # it is still starting
+        return 0.0
+    return float(result[0]["value"][1]) if result else 0.0

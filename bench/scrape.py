@@ -1,0 +1,134 @@
+"""The CPU of a scrape, against prometheus_client and Go's client_golang that serve the same series."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from bench.processes import Program, cpu_seconds, started
+from bench.scraping import Scraper, series_of
+from bench.table import markdown, part_of, verdict
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+SIZES: Final = (1_000, 10_000, 100_000, 400_000)
+ROUNDS: Final = 5
+OURS: Final = "this exporter"
+GO: Final = "client_golang"
+PYTHON: Final = "prometheus_client"
+_ENCODINGS: Final = ("gzip", "identity")
+_SERIES_A_ROUND: Final = 500_000
+_GO_SOURCE: Final = Path(__file__).parent / "client_golang"
+_GO_PACKAGES: Final = "golang golang-github-prometheus-client-golang-dev"
+# At 100,000 series by encoding: seconds, and the part of client_golang's.
+_AIMED_SIZE: Final = 100_000
+_AIMS: Final = {"gzip": (0.012, 30), "identity": (0.030, 12)}
+_AIMED_GROWTH: Final = 4.5  # from 100,000 to 400,000
+
+Costs = dict[str, list[float]]
+"""CPU seconds of one scrape by peer, round by round."""
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """What a scrape of so many series costs, by encoding and peer."""
+
+    size: int  # as asked for
+    series: int  # as served: whole accounts
+    costs: dict[str, Costs]
+
+
+def build_go(folder: Path) -> Path | str:
+    """Build the peer that is written in Go from Debian's packages; where that cannot be, return why."""
+    if not shutil.which("go"):
+        return f"Go is not here: apt-get install {_GO_PACKAGES}"
+    settings = {"GO111MODULE": "off", "GOPATH": "/usr/share/gocode", "GOCACHE": str(folder / "cache"), "GOFLAGS": ""}
+    target = folder / "client_golang"
+    built = subprocess.run(
+        ["go", "build", "-o", target, "."],  # noqa: S607 - whichever Go is on PATH
+        cwd=_GO_SOURCE,
+        env={**os.environ, **settings},
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+    return target if built.returncode == 0 else f"client_golang cannot be built (apt-get install {_GO_PACKAGES})"
+
+
+def compare(size: int, go: Path | str, rounds: int = ROUNDS) -> Comparison:
+    """Scrape the peers in turn, so that a machine whose speed drifts drifts for all."""
+    with tempfile.TemporaryDirectory(prefix="bench-") as folder, contextlib.ExitStack() as running:
+        file = Path(folder, "metrics.txt")
+        commands: dict[str, list[str | Path]] = {OURS: [sys.executable, "-m", "bench.scrape_ours", str(size), file]}
+        if isinstance(go, Path):
+            commands[GO] = [go, file]
+        commands[PYTHON] = [sys.executable, "-m", "bench.scrape_client_python", file]
+        servers: dict[str, tuple[Program, Scraper]] = {}
+        for name, command in commands.items():
+            program = running.enter_context(started(*command))
+            servers[name] = program, running.enter_context(Scraper(program.line()))
+        texts = {name: scraper.scrape().text for name, (_, scraper) in servers.items()}
+        if len({text.count("\nbinance_futures_position_notional{") for text in texts.values()}) > 1:
+            raise SystemExit("the peers do not serve the same series")
+        costs: dict[str, Costs] = {encoding: {name: [] for name in servers} for encoding in _ENCODINGS}
+        for _ in range(rounds):
+            for encoding in _ENCODINGS:
+                for name, (program, scraper) in servers.items():
+                    # The slowest takes seconds for what the others do many times to be measured well.
+                    times = 1 if name == PYTHON else min(100, max(1, _SERIES_A_ROUND // size))
+                    began = cpu_seconds(program.pid)
+                    for _ in range(times):
+                        scraper.scrape(encoding)
+                    costs[encoding][name].append((cpu_seconds(program.pid) - began) / times)
+        return Comparison(size, series_of(texts[OURS]), costs)
+
+
+def report(sizes: Iterable[int] = SIZES, rounds: int = ROUNDS) -> str:
+    """Compare at several sizes, and return a table in Markdown."""
+    with tempfile.TemporaryDirectory(prefix="bench-go-") as folder:
+        go = build_go(Path(folder))
+        found = [compare(size, go, rounds) for size in sizes]
+    rows = [_row(one, encoding, found) for one in found for encoding in _ENCODINGS]
+    text = (
+        "**A scrape**: CPU of the server in ms, each time of a new body; in brackets what part of the peer's ours is. "
+        f"{rounds} rounds in turn, medians.\n\n"
+    )
+    text += markdown(["series", "", OURS, GO, PYTHON, "aim"], rows)
+    return text if isinstance(go, Path) else f"{text}\n\nWithout client_golang: {go}."
+
+
+def _row(one: Comparison, encoding: str, found: list[Comparison]) -> list[str]:
+    costs = one.costs[encoding]
+    ours = statistics.median(costs[OURS])
+    cells = [f"{one.series:,}", "plain" if encoding == "identity" else encoding, f"{1000 * ours:.1f}"]
+    cells += [
+        f"{1000 * statistics.median(costs[peer]):,.1f} ({part_of(1.0, _times(costs, peer))})" if peer in costs else "—"
+        for peer in (GO, PYTHON)
+    ]
+    return [*cells, "; ".join(_verdicts(one, encoding, ours, found))]
+
+
+def _times(costs: Costs, peer: str) -> float:
+    """Return how many times as much a peer's scrape costs, round by round."""
+    return statistics.median(theirs / ours for ours, theirs in zip(costs[OURS], costs[peer], strict=True))
+
+
+def _verdicts(one: Comparison, encoding: str, ours: float, found: list[Comparison]) -> Iterable[str]:
+    if one.size == _AIMED_SIZE:
+        seconds, part = _AIMS[encoding]
+        yield verdict(f"≤ {1000 * seconds:.0f}", met=ours <= seconds)
+        if GO in one.costs[encoding]:
+            yield verdict(f"≤ 1/{part} of Go's", met=_times(one.costs[encoding], GO) >= part)
+    base = next((other for other in found if other.size == _AIMED_SIZE), None)
+    if base and one.size == 4 * _AIMED_SIZE:
+        grown = ours / statistics.median(base.costs[encoding][OURS])
+        yield verdict(f"≤ {_AIMED_GROWTH:g} times that of {_AIMED_SIZE:,}, is {grown:.1f}", met=grown <= _AIMED_GROWTH)

@@ -1,0 +1,80 @@
+"""Our scrape server over figures that stand still: prints its URL, and serves until standard input is closed.
+
+Every scrape is of a new body, as when accounts were polled since the last one. `python -m bench.scrape_ours SERIES
+FILE` also writes the text that it serves, for the peers to serve the same.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from bench.exchange import Books, factors
+from exporter import log
+from exporter.account.snapshot import AssetMode, build_snapshot
+from exporter.account.state import AccountSettings, AccountState
+from exporter.binance.dialing import Endpoint
+from exporter.binance.messages import decode_account_status
+from exporter.binance.signing import Credentials, Secret
+from exporter.metrics.collector import SlowWay, SnapshotCollector
+from exporter.metrics.exposition import Exposition
+from exporter.metrics.family import Program
+from exporter.metrics.health import Health
+from exporter.simulator.market import Market
+from exporter.web.server import ListenAddress, WebServer
+
+if TYPE_CHECKING:
+    from exporter.metrics.body import Body
+
+POSITIONS = 100
+
+
+async def main(series: int, file: Path) -> None:
+    """Serve so many series, rounded to whole accounts."""
+    states: list[AccountState] = []
+    health = Health(Program(), lambda: states, time.monotonic)
+    exposition = Exposition(health.render, time.monotonic)
+    books = Books(Market(1), min(POSITIONS, series // 10))
+    endpoint = Endpoint("bench", "ws://127.0.0.1:9")
+
+    def publish(number: int, factor: float) -> None:
+        credentials = Credentials.hmac(Secret("x" * 64), Secret("y" * 64))
+        settings = AccountSettings(name=f"account-{number:03}", endpoint=endpoint, credentials=credentials)
+        state = AccountState(settings)
+        states.append(state)
+        status = decode_account_status(msgspec.Raw(json.dumps(books.status(15.0 * number, factor)).encode()))
+        snapshot = build_snapshot(status, asset_mode=AssetMode.SINGLE, asked_at=0.0, answered_at=0.0)
+        state.last_poll_succeeded = state.first_poll_over = True
+        state.last_success_unix, state.stale_at = time.time(), float("inf")
+        state.polls = 1000 + number
+        exposition.publish(state, snapshot)
+
+    publish(0, 1.0)
+    accounts = max(1, round(series / sum(not line.startswith(b"#") for line in bytes(exposition.body()).splitlines())))
+    for number, factor in enumerate(factors(accounts)):
+        if number:
+            publish(number, factor)
+    await asyncio.to_thread(file.write_bytes, bytes(exposition.body()))
+
+    def body() -> Body:
+        exposition.invalidate()
+        return exposition.body()
+
+    slow_way = SlowWay([SnapshotCollector(exposition.snapshots), *health.collectors])
+    server = WebServer([ListenAddress("127.0.0.1", 0)], "/metrics", body, slow_way, lambda: (), lambda: "")
+    print(*server.bind(), flush=True)
+    serving = asyncio.create_task(server.run())
+    await asyncio.to_thread(sys.stdin.read)
+    server.stop()
+    await serving
+
+
+if __name__ == "__main__":
+    log.configure("error", "json")
+    asyncio.run(main(int(sys.argv[1]), Path(sys.argv[2])))
