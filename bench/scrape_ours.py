@@ -56,7 +56,10 @@ async def main(series: int, file: Path) -> None:
         exposition.publish(state, snapshot)
 
     publish(0, 1.0)
-    accounts = max(1, round(series / sum(not line.startswith(b"#") for line in bytes(exposition.body()).splitlines())))
+    lines = bytes(exposition.body()).splitlines()
+    of_account = sum(b'account="account-000"' in line for line in lines)
+    others = sum(not line.startswith(b"#") for line in lines) - of_account
+    accounts = max(1, round((series - others) / of_account))
     for number, factor in enumerate(factors(accounts)):
         if number:
             publish(number, factor)

@@ -22,8 +22,9 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from exporter.account.snapshot import AssetMode
 
@@ -31,16 +32,14 @@ if TYPE_CHECKING:
     from exporter.account.snapshot import AccountSnapshot
 
 
-@dataclass(frozen=True, slots=True)
-class CrossPool:
+class CrossPool(msgspec.Struct, frozen=True, gc=False):
     """What all cross positions of a margin asset (in multi-assets mode: all there are, in USD) are covered by."""
 
     margin_asset: str
     ratio: float | None
 
 
-@dataclass(frozen=True, slots=True)
-class IsolatedPool:
+class IsolatedPool(msgspec.Struct, frozen=True, gc=False):
     """What one isolated position is covered by."""
 
     symbol: str

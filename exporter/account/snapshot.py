@@ -100,7 +100,7 @@ def build_snapshot(
         DecodeError: two rows have the same identity, so that neither can be trusted.
     """
     _refuse_duplicates("assets", status.assets, lambda row: row.asset)
-    rows = {_identity(row): row for row in status.positions}
+    rows = {(row.symbol, row.position_side): row for row in status.positions}
     if len(rows) < len(status.positions):
         _refuse_duplicates("positions", status.positions, _identity)
     told = {_identity(risk): risk for risk in risks}
