@@ -1,7 +1,7 @@
 """The body of a scrape: finished fragments that are put together only while they are sent or compressed.
 
-Joined whole, a large body would take as much memory again as its fragments do (475,000 series: 50 MB), and the system a
-while to find that memory: joining it piece by piece takes a third of the CPU.
+Joined whole, a large body would take as much memory again as its fragments do, and the system a while to find it: of
+475,000 series, 50 MB, all pieces of 256 KiB together are made in 4 ms, and the whole in 23.
 """
 
 from __future__ import annotations

@@ -103,7 +103,8 @@ def render(account: str, snapshot: AccountSnapshot, before: Rendered | None = No
     """Render all of an account's lines; `before`, the account's last, saves what has not changed since.
 
     From poll to poll a position's margins and times mostly stay, and most assets stay altogether: to compare a family's
-    numbers instead of writing them anew saves a third of the rendering (100 positions, 20 assets: 410 to 260 µs).
+    numbers instead of writing them anew saves a third of the rendering (100 positions, 20 assets: 310 to 210 µs), and
+    to keep the label sets two thirds of what that would be without.
     """
     identities: list[list[tuple[str, ...]]] = []
     labels: list[list[bytes]] = []

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import math
 from functools import lru_cache
-from operator import add
 from typing import TYPE_CHECKING, Final, cast
 
 import msgspec
 from prometheus_client.utils import floatToGoString
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
 _encoder: Final = msgspec.json.Encoder()
 GO_EXPONENT: Final = 1e6  # Go writes numbers from here on with an exponent, Python does not
@@ -41,23 +40,17 @@ def render_lines(name: str, labels: Sequence[bytes], values: Sequence[float | No
     # msgspec writes the shortest digits, as repr does, in a fifth of the time (100 numbers: 5 instead of 27 µs). But
     # for exponents, numbers below 0.0001 and what is no number it has spellings of its own.
     encoded = _encoder.encode(values)
-    lines: Iterable[bytes]
     if b"e" in encoded or b"n" in encoded or b"0.0000" in encoded:
-        lines = [
-            label + format_value(value).encode()
-            for label, value in zip(labels, values, strict=True)
-            if value is not None
-        ]
+        pairs = zip(labels, values, strict=True)
+        lines = [label + format_value(value).encode() for label, value in pairs if value is not None]
     else:
         texts = encoded[1:-1].split(b",")
         numbers = cast("Sequence[float]", values)  # null would have been found
         if max(numbers) >= GO_EXPONENT:
-            pairs = zip(texts, numbers, strict=True)
-            texts = [text if value < GO_EXPONENT else format_large(value).encode() for text, value in pairs]
-        # Added and joined without a step of Python's own for each line: 5 instead of 9 µs for 100 of them.
-        lines = map(add, labels, texts)
-    joined = f"\n{name}".encode().join(lines)
-    return b"%b%b\n" % (name.encode(), joined) if joined else b""
+            spelt = zip(texts, numbers, strict=True)
+            texts = [text if value < GO_EXPONENT else format_large(value).encode() for text, value in spelt]
+        lines = [label + text for label, text in zip(labels, texts, strict=True)]
+    return b"%b%b\n" % (name.encode(), f"\n{name}".encode().join(lines)) if lines else b""
 
 
 def format_value(value: float) -> str:
