@@ -6,6 +6,8 @@ import asyncio
 from dataclasses import asdict, dataclass, field, fields
 from typing import TYPE_CHECKING, Any, Final
 
+import msgspec
+
 from exporter.account.margin import cross_pools, isolated_pools
 from exporter.account.risk import RiskFigures, nearest_first
 from exporter.account.snapshot import FIGURES, AccountSnapshot
@@ -110,7 +112,7 @@ def _report(state: AccountState, connection: Connection, snapshot: AccountSnapsh
             "totals": _figures(snapshot.totals, FIGURES),
             "assets": [{"asset": row.asset} | _figures(row, FIGURES) for row in snapshot.assets],
             "cross_margin_ratios": {pool.margin_asset: pool.ratio for pool in cross_pools(snapshot)},
-            "isolated_margin_ratios": [asdict(pool) for pool in isolated_pools(snapshot)],
+            "isolated_margin_ratios": [msgspec.structs.asdict(pool) for pool in isolated_pools(snapshot)],
             "positions": _positions(snapshot),
         }
     return AccountReport(
