@@ -79,7 +79,9 @@ def test_notes_list_the_secrets_that_pods_wait_for(values: dict[str, Any], liste
 
     assert f"kubectl --namespace trading get secrets {listed}\n" in notes
     assert f"kubectl --namespace trading describe pod {NAME}-0\n" in notes
-    assert "no pod starts, of any shard; pods that run go on" in notes
+    assert (
+        "no pod starts, of any shard. Pods that run go on\nwith the configuration that they were started with" in notes
+    )
 
 
 def test_notes_of_the_demo_want_no_secret() -> None:

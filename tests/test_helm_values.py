@@ -134,18 +134,6 @@ def test_job_may_look_like_a_threshold(version: str) -> None:
 
 
 @pytest.mark.parametrize("version", HELM_VERSIONS)
-def test_annotation_cannot_stop_roll_outs(version: str) -> None:
-    """The annotation that rolls the pods stays the chart's own, once, where an operator sets one of its name."""
-    annotation = {"checksum/config": "mine", "note": "kept"}
-    done = template(version, (), {**ALL, "podAnnotations": annotation}, "desk")
-    pods = only(rendered(version, values={**ALL, "podAnnotations": annotation}), "StatefulSet")["spec"]["template"]
-
-    assert 1 == done.stdout.count("checksum/config:")
-    assert 64 == len(pods["metadata"]["annotations"]["checksum/config"])
-    assert "kept" == pods["metadata"]["annotations"]["note"]
-
-
-@pytest.mark.parametrize("version", HELM_VERSIONS)
 def test_empty_selector_stays_empty(version: str) -> None:
     """A constraint on the spread of pods that selects all pods goes on to select all."""
     spread = {"maxSkew": 1, "topologyKey": "zone", "whenUnsatisfiable": "ScheduleAnyway", "labelSelector": {}}

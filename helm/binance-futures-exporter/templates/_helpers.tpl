@@ -124,20 +124,23 @@ accounts:
 {{- end }}
 {{- end }}
 
-{{/* web.yml for a Secret of kind kubernetes.io/tls, where there is no file of the operator's own. */}}
+{{/*
+web.yml for a Secret of kind kubernetes.io/tls, where there is no file of the operator's own. It lies beside exporter.yml:
+a volume of Secrets alone goes on to follow a renewed certificate when Helm has deleted the ConfigMap of running pods.
+*/}}
 {{- define "exporter.web" -}}
 {{- if and .Values.web.tls.secretName (not .Values.web.existingSecret) -}}
 tls_server_config:
-  cert_file: tls/tls.crt
-  key_file: tls/tls.key
+  cert_file: {{ include "exporter.directory" . }}/web/tls/tls.crt
+  key_file: {{ include "exporter.directory" . }}/web/tls/tls.key
   {{- if .Values.web.tls.clientCertificates }}
   client_auth_type: RequireAndVerifyClientCert
-  client_ca_file: tls/ca.crt
+  client_ca_file: {{ include "exporter.directory" . }}/web/tls/ca.crt
   {{- end }}
 {{- end }}
 {{- end }}
 
-{{/* The data of the ConfigMap; its hash in the pods' annotations rolls them. */}}
+{{/* The data of the ConfigMap, if there is any. */}}
 {{- define "exporter.data" -}}
 {{- if not .Values.demo }}
 exporter.yml: |
@@ -147,6 +150,14 @@ exporter.yml: |
 web.yml: |
   {{- . | nindent 2 }}
 {{- end }}
+{{- end }}
+
+{{/*
+Name of the ConfigMap, by what it holds: another configuration is another ConfigMap, which rolls the pods. Those that are not
+replaced yet find what they were started with, and never a new exporter.yml beside their old keys.
+*/}}
+{{- define "exporter.configMap" -}}
+{{ include "exporter.fullname" . }}-{{ include "exporter.data" . | sha256sum | trunc 10 }}
 {{- end }}
 
 {{/* A probe: (list $ settings path). */}}
