@@ -14,7 +14,7 @@ import httpx
 import pytest
 import trustme
 from conftest import PATIENCE_SECONDS
-from helm_chart import CHART, FEATURES, configuration_of, feature, rendered
+from helm_chart import CHART, FEATURES, configuration_of, feature
 from test_config import pem
 from test_prometheus import free_port
 

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
+import shutil
+from typing import TYPE_CHECKING, Any
 
 import pytest
-from helm_chart import CHART, HELM_VERSIONS, NAME, rendered
+import yaml
+from helm_chart import CHART, HELM_VERSIONS, NAME, helm, rendered
 
+import exporter
 from tools.pod import Object, config_map_of, only, pod_of
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 VALUES = CHART / "ci" / "tls-values.yaml"
 
@@ -57,3 +63,38 @@ def test_annotations_of_pods_are_the_operators(version: str) -> None:
     """Pods have the annotations that the values give them, and none of the chart's own."""
     assert {"note": "kept"} == pods_after(version, {"podAnnotations": {"note": "kept"}})["metadata"]["annotations"]
     assert "annotations" not in pods_after(version, {})["metadata"]
+
+
+@pytest.mark.parametrize("version", HELM_VERSIONS)
+def test_pods_are_not_replaced_for_labels(version: str, tmp_path: Path) -> None:
+    """Neither another version of the chart nor labels for all objects replace pods of one image; `podLabels` do."""
+    newer = tmp_path / CHART.name
+    shutil.copytree(CHART, newer)
+    facts = newer / "Chart.yaml"
+    facts.write_text(facts.read_text("utf-8").replace(f"version: {exporter.__version__}", "version: 99.0.0"), "utf-8")
+    image = {"image": {"tag": exporter.__version__}}
+    pods = pods_after(version, image)
+    upgraded = helm(version, "template", "desk", newer, "--namespace=trading", f"--values={VALUES}", given="")
+    objects = [each for each in yaml.safe_load_all(upgraded.stdout) if each]
+
+    assert pods == pods_after(version, {**image, "commonLabels": {"team": "desk"}})
+    assert pods == only(objects, "StatefulSet")["spec"]["template"]
+    assert "binance-futures-exporter-99.0.0" == only(objects, "StatefulSet")["metadata"]["labels"]["helm.sh/chart"]
+    assert pods != pods_after(version, {**image, "podLabels": {"team": "desk"}})
+
+
+@pytest.mark.parametrize("version", HELM_VERSIONS)
+@pytest.mark.parametrize(
+    ("tag", "label"),
+    [
+        ("", exporter.__version__),
+        ("v1.2_rc-3", "v1.2_rc-3"),
+        ("x-", exporter.__version__),
+        ("a" * 64, exporter.__version__),
+    ],
+)
+def test_version_label_is_the_images(version: str, tag: str, label: str) -> None:
+    """Objects are labelled with the tag of the image, or the chart's version where no tag can be a label."""
+    labels = only(after(version, {"image": {"tag": tag}}), "StatefulSet")["metadata"]["labels"]
+
+    assert label == labels["app.kubernetes.io/version"]

@@ -23,9 +23,11 @@
 {{/* Labels of an object: (list $ "component"). */}}
 {{- define "exporter.labels" -}}
 {{- $ := index . 0 -}}
+{{- $tag := $.Values.image.tag | default "" -}}
+{{- $version := regexFind "^[a-zA-Z0-9]([-._a-zA-Z0-9]{0,61}[a-zA-Z0-9])?$" $tag | default ($.Chart.AppVersion | replace "+" "_") -}}
 {{- $own := dict
   "helm.sh/chart" (printf "%s-%s" $.Chart.Name $.Chart.Version | replace "+" "_" | trunc 63 | trimSuffix "-")
-  "app.kubernetes.io/version" ($.Chart.AppVersion | replace "+" "_")
+  "app.kubernetes.io/version" $version
   "app.kubernetes.io/managed-by" $.Release.Service
   "app.kubernetes.io/part-of" $.Chart.Name -}}
 {{- $selector := include "exporter.selector" . | fromYaml -}}
@@ -187,14 +189,14 @@ interval: {{ . | quote }}
 scrapeTimeout: {{ . | quote }}
 {{- end }}
 {{- if .Values.web.tls.enabled }}
-{{- $tls := .Values.scrape.tlsConfig }}
+{{- $tls := .Values.scrape.tlsConfig | default dict }}
 {{- if and .Values.web.tls.clientCertificates (not (and $tls.cert $tls.keySecret)) }}
 {{- fail "web.tls.clientCertificates: a monitor needs scrape.tlsConfig with cert and keySecret, or every scrape is refused" }}
 {{- end }}
-{{- if .Values.web.tls.secretName }}
+{{- if and .Values.web.tls.secretName (not $tls) }}
 {{- $ca := dict "secret" (dict "name" .Values.web.tls.secretName "key" "ca.crt") }}
 {{- $server := printf "%s.%s.svc" (include "exporter.fullname" .) .Release.Namespace }}
-{{- $tls = merge (dict "ca" (default $ca $tls.ca) "serverName" (default $server $tls.serverName)) $tls }}
+{{- $tls = dict "ca" $ca "serverName" $server }}
 {{- end }}
 {{- if not $tls }}
 {{- fail "web.tls.enabled: say in scrape.tlsConfig how a monitor is to check the certificate" }}
