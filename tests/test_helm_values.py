@@ -108,6 +108,14 @@ def test_nulls_leave_good_objects() -> None:
         ({"prometheusRule": {"thresholds": {"margin_ratio_critical": 80}}}, "margin_ratio_critical"),
         ({"prometheusRule": {"thresholds": {"margin_ratio_warning": "0.7"}}}, "margin_ratio_warning"),
         ({"prometheusRule": {"thresholds": {"success": 60}}}, "success"),
+        (
+            {"prometheusRule": {"thresholds": {"margin_ratio_warning": 0.9}}},
+            "margin_ratio_warning is 0.9 and margin_ratio_critical 0.8: what is critical would come before",
+        ),
+        (
+            {"prometheusRule": {"thresholds": {"liquidation_distance_critical": 0.06}}},
+            "liquidation_distance_critical is 0.06 and liquidation_distance_warning 0.05",
+        ),
     ],
 )
 def test_values_of_a_wrong_size_are_refused(version: str, values: dict[str, Any], complaint: str) -> None:
