@@ -162,6 +162,21 @@ replaced yet find what they were started with, and never a new exporter.yml besi
 {{ include "exporter.fullname" . }}-{{ include "exporter.data" . | sha256sum | trunc 10 }}
 {{- end }}
 
+{{/* Not empty where pods have to reach more than TCP 443: a proxy, or an endpoint at another port. */}}
+{{- define "exporter.otherPorts" -}}
+{{- if not .Values.demo -}}
+{{- range prepend .Values.accounts (dict "binance" .Values.config.binance) -}}
+{{- $binance := .binance | default dict -}}
+{{- $endpoint := regexFind "^[a-zA-Z]+://[^/?#]*" ($binance.endpoint | default "") -}}
+{{- if not (regexMatch `^$|(?i:^wss://(\[.*\]|[^:]*):?$)|:0*443$` $endpoint) }} endpoint{{ end -}}
+{{- if contains "://" ($binance.proxy | default "") }} proxy{{ end -}}
+{{- end -}}
+{{- range .Values.extraEnv -}}
+{{- regexFind "(?i)^(https?|wss?|all)_proxy$" .name -}}
+{{- end -}}
+{{- end -}}
+{{- end }}
+
 {{/* A probe: (list $ settings path). */}}
 {{- define "exporter.probe" -}}
 {{- $ := index . 0 -}}
