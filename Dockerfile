@@ -12,7 +12,8 @@ RUN python3 -m venv tools \
 COPY pyproject.toml README.md LICENSE ./
 COPY exporter exporter
 ARG REVISION=unknown
-RUN sed -i "s/^__revision__ = \"unknown\".*/__revision__ = \"${REVISION}\"/" exporter/__init__.py \
+# No name of a revision, branch or tag has a tilde in it.
+RUN sed -i "s~^__revision__ = \"unknown\".*~__revision__ = \"${REVISION}\"~" exporter/__init__.py \
  && tools/bin/pip wheel --no-cache-dir --no-deps --no-build-isolation --wheel-dir wheels . \
  && tools/bin/pip --python /opt/exporter/bin/python3 install --no-cache-dir --no-deps wheels/*.whl
 

@@ -75,6 +75,7 @@ chart: $(VENV)/.dev ## write the chart's rules and its README's table of values 
 	$(BIN)/python -m tools.chart
 
 image-test: $(VENV)/.dev chart-tools $(SCAN)/.installed ## build the image without a daemon, and run it as Kubernetes would (as root)
+	@sh tests/tools.sh buildah mmdebstrap bwrap setpriv nsenter curl
 	$(SCAN)/bin/hadolint Dockerfile
 	$(BIN)/python -m tools.image_test
 

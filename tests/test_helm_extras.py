@@ -101,10 +101,6 @@ def test_secret_in_what_is_added_is_refused_and_not_shown(version: str, added: d
         ({"extraVolumes": [{"name": "keys", "emptyDir": {}}]}, 'extraVolumes[0].name: "keys" is taken already'),
         ({"extraContainers": [{"name": "exporter"}]}, 'extraContainers[0].name: "exporter" is taken already'),
         (
-            {"extraVolumeMounts": [{"name": "a", "mountPath": f"{DIRECTORY}/web"}]},
-            f'extraVolumeMounts[0].mountPath: "{DIRECTORY}/web" is taken already',
-        ),
-        (
             {"extraVolumeMounts": [{"name": "a", "mountPath": "/a"}, {"name": "b", "mountPath": "/a"}]},
             'extraVolumeMounts[1].mountPath: "/a" is taken already',
         ),
@@ -113,3 +109,45 @@ def test_secret_in_what_is_added_is_refused_and_not_shown(version: str, added: d
 def test_what_is_taken_cannot_be_added(version: str, added: dict[str, Any], complaint: str) -> None:
     """A name or a path that a pod of the chart has already is refused where it would stand a second time."""
     assert complaint in refused(version, values={"demo": True, **added})
+
+
+@pytest.mark.parametrize("version", HELM_VERSIONS)
+@pytest.mark.parametrize(
+    ("path", "complaint"),
+    [
+        *(
+            ("more", "must be a path from the root"),
+            ("./a", "must be a path from the root"),
+            ("/a:b", "without a colon"),
+        ),
+        *(("/tmp", "/tmp is"), ("/tmp/", "/tmp is"), (f"{DIRECTORY}/web", f"{DIRECTORY}/web is")),
+        *((f"{DIRECTORY}/keys/", f"{DIRECTORY}/keys is"), (f"{DIRECTORY}/./keys/a/b", f"{DIRECTORY}/keys/a/b is")),
+        (f"/a/../{DIRECTORY}/config", f"{DIRECTORY}/config is"),
+    ],
+)
+def test_mount_over_what_is_mounted_is_refused(version: str, path: str, complaint: str) -> None:
+    """Nothing can be mounted over, or into, the chart's own volumes, however the path is written, nor at no path."""
+    mounts = [{"name": "a", "mountPath": "/a"}, {"name": "b", "mountPath": path}]
+    told = refused(version, values={"demo": True, "extraVolumeMounts": mounts})
+
+    assert "extraVolumeMounts[1].mountPath: " in told
+    assert complaint in told
+
+
+@pytest.mark.parametrize("version", HELM_VERSIONS)
+def test_mount_beside_what_is_mounted_is_taken(version: str) -> None:
+    """Anything can be mounted beside the chart's own volumes, and into the one that is writable."""
+    paths = ["/tmp/cache", "/tmpx", f"{DIRECTORY}/keys2", f"{DIRECTORY}/more/", "/a b"]
+    mounts = [{"name": "more", "mountPath": path} for path in paths]
+    objects = rendered(version, values={"demo": True, "extraVolumeMounts": mounts})
+
+    assert mounts == exporter_of(objects)["volumeMounts"][1:]
+
+
+@pytest.mark.parametrize("version", HELM_VERSIONS)
+def test_variable_has_one_origin(version: str) -> None:
+    """A variable with a value and a place to take it from is refused in words."""
+    variable = {"name": "A", "value": "", "valueFrom": {"fieldRef": {"fieldPath": "spec.nodeName"}}}
+    complaint = refused(version, values={"demo": True, "extraEnv": [variable]})
+
+    assert "extraEnv[0] (A): has a value and a valueFrom: give it one of them" in complaint

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import json
+import re
 import tarfile
 from typing import TYPE_CHECKING
 
 import pytest
 import yaml
-from helm_chart import CHART, HELM_VERSIONS, NAME, ROOT, every_feature, feature, helm
+from helm_chart import CHART, HELM_VERSIONS, NAME, ROOT, every_feature, feature, helm, rendered
 
 import exporter
 from prometheus.build import home_url
 from prometheus.thresholds import THRESHOLDS
 from tools import chart
+from tools.pod import only
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -84,6 +86,17 @@ def test_package_holds_what_links_lead_to(version: str, tmp_path: Path) -> None:
     assert DASHBOARDS == packed
     assert not [name for name in members if name.startswith("ci/")]
     assert {"values.schema.json", "README.md", "files/rules.json", "files/ready.py"} <= members.keys()
+
+
+@pytest.mark.parametrize("version", HELM_VERSIONS)
+def test_manifest_of_the_readme_keeps_its_templates(version: str) -> None:
+    """Templates that another program fills in get past Helm in the form that the README gives them."""
+    readme = (CHART / "README.md").read_text(encoding="utf-8")
+    block = re.search(r"```yaml\n(extraManifests:\n.*?)```", readme, re.DOTALL)
+    assert block
+    spec = only(rendered(version, values={"demo": True, **yaml.safe_load(block[1])}), "ExternalSecret")["spec"]
+
+    assert {"api-key": "{{ .key }}", "secret-key": "{{ .secret }}"} == spec["target"]["template"]["data"]
 
 
 def test_objects_are_not_published() -> None:

@@ -79,7 +79,9 @@ def test_notes_list_the_secrets_that_pods_wait_for(values: dict[str, Any], liste
 
     assert f"kubectl --namespace trading get secrets {listed}\n" in notes
     assert f"kubectl --namespace trading describe pod {NAME}-0\n" in notes
-    assert "no pod starts, of any shard; pods that run go on" in notes
+    assert (
+        "no pod starts, of any shard. Pods that run go on\nwith the configuration that they were started with" in notes
+    )
 
 
 def test_notes_of_the_demo_want_no_secret() -> None:
@@ -105,3 +107,41 @@ def test_fraction_of_the_readme_is_taken(version: str, tmp_path: Path) -> None:
     assert "> 0.65 or " in json.dumps(only(list(filter(None, yaml.safe_load_all(taken.stdout))), "PrometheusRule"))
     assert 0 != text.returncode
     assert "margin_ratio_warning" in text.stderr
+
+
+POLICY = {"networkPolicy": {"enabled": True}}
+
+
+def reaching(**binance: str) -> dict[str, Any]:
+    """Return values with a policy, and an account that reaches the exchange in a way."""
+    return {**POLICY, "accounts": [{**account("a", "one"), "binance": binance}]}
+
+
+@pytest.mark.parametrize(
+    ("values", "told"),
+    [
+        (reaching(), False),
+        (reaching(proxy="none"), False),
+        *(
+            (reaching(endpoint=f"wss://{host}/a:1?b"), False)
+            for host in ("exchange", "[fd00::1]", "a:443", "a:0443", "a:")
+        ),
+        (reaching(endpoint="ws://exchange:443"), False),
+        *((reaching(endpoint=f"wss://{host}"), True) for host in ("exchange:8443", "[fd00::1]:9443", "a:1443/")),
+        (reaching(endpoint="WS://exchange"), True),
+        (reaching(proxy="http://proxy:3128"), True),
+        ({**reaching(), "networkPolicy": {"enabled": False}, "config": {"binance": {"proxy": "http://p:1"}}}, False),
+        ({**reaching(), "config": {"binance": {"proxy": "http://proxy:3128"}}}, True),
+        ({**reaching(), "extraEnv": [variable("HTTPS_PROXY", "proxy")]}, True),
+        ({**POLICY, "demo": True, "config": {"binance": {"proxy": "http://proxy:3128"}}}, False),
+    ],
+)
+def test_notes_tell_what_the_policy_keeps_in(values: dict[str, Any], *, told: bool) -> None:
+    """Where pods must reach a proxy, or an endpoint not at port 443, Helm says that the policy has to let them."""
+    assert told == ("must be in networkPolicy.extraEgress" in notes_of(values))
+
+
+@pytest.mark.parametrize("rules", [True, False])
+def test_notes_warn_of_alerts_of_the_demo(*, rules: bool) -> None:
+    """Where the demo runs beside rules, Helm says that its draw-down sets off their alerts."""
+    assert rules == ("they page like real ones" in notes_of({"demo": True, "prometheusRule": {"enabled": rules}}))

@@ -5,8 +5,10 @@ from __future__ import annotations
 from ipaddress import ip_address, ip_network
 from typing import Any
 
+import kubernetes_validate
 import pytest
 from helm_chart import HELM_VERSIONS, feature, refused, rendered
+from test_helm_render import NEWEST
 
 from tools.pod import only
 
@@ -88,3 +90,51 @@ def test_range_that_is_none_is_refused(version: str, wrong: str) -> None:
     complaint = refused(version, values={"demo": True, "networkPolicy": {"clusterRanges": ["10.0.0.0/8", wrong]}})
 
     assert "networkPolicy.clusterRanges[1]: must be IPv4 or IPv6 addresses such as 10.0.0.0/8 or fd00::/8" in complaint
+
+
+PEERS = [
+    {"ipBlock": {"cidr": "0.0.0.0/0", "except": ["10.0.0.0/8"]}},
+    {"ipBlock": {"cidr": "::/0"}},
+    {"ipBlock": {"cidr": "2001:db8::7/128", "except": []}},
+    {"podSelector": {}, "namespaceSelector": {"matchLabels": {"app": "dns"}}},
+]
+PORTS = [
+    {"port": 3128},
+    {"port": 8000, "endPort": 8010, "protocol": "UDP"},
+    {"port": "proxy-1"},
+    {"protocol": "SCTP"},
+    {},
+]
+
+
+@pytest.mark.parametrize("version", HELM_VERSIONS)
+def test_policy_takes_peers_and_ports_of_every_kind(version: str) -> None:
+    """Ranges, all addresses included, selectors and ports in every form that Kubernetes knows reach the policy."""
+    given = {"enabled": True, "ingressFrom": PEERS, "dnsTo": PEERS, "extraEgress": [{"to": PEERS, "ports": PORTS}, {}]}
+    policy = only(rendered(version, values={"demo": True, "networkPolicy": given}), "NetworkPolicy")
+
+    kubernetes_validate.validate(policy, NEWEST, strict=True)
+    assert PEERS == policy["spec"]["ingress"][0]["from"][1:]
+    assert [{"to": PEERS, "ports": PORTS}, {}] == policy["spec"]["egress"][2:]
+
+
+@pytest.mark.parametrize("version", HELM_VERSIONS)
+@pytest.mark.parametrize(
+    ("peer", "complaint"),
+    [
+        ({"ipBlock": {"cidr": "10.0.0.0"}}, ".ipBlock: must be IPv4 or IPv6 addresses such as 10.0.0.0/8"),
+        ({"ipBlock": {"cidr": "10.0.0.0/8", "except": ["10.1.0.0/33"]}}, 'and not "10.1.0.0/33"'),
+        ({"ipBlock": {"cidr": "10.0.0.0/8"}, "podSelector": {}}, ": an ipBlock goes without a selector"),
+    ],
+)
+def test_peer_that_is_none_is_refused(version: str, peer: dict[str, Any], complaint: str) -> None:
+    """Blocks that are no ranges, or stand beside a selector, are refused wherever a policy has peers."""
+    for place, given in {
+        "ingressFrom[1]": {"ingressFrom": [PEERS[0], peer]},
+        "dnsTo[1]": {"dnsTo": [PEERS[0], peer]},
+        "extraEgress[1].to[1]": {"extraEgress": [{}, {"to": [PEERS[0], peer]}]},
+    }.items():
+        told = refused(version, values={"demo": True, "networkPolicy": given})
+
+        assert f"networkPolicy.{place}" in told
+        assert complaint in told

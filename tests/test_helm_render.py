@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 OLDEST = "1.27"
 NEWEST = kubernetes_validate.latest_version()
 FOREIGN = ("monitoring.coreos.com/v1", "external-secrets.io/v1")
+BASIC = "scrape.basicAuth.{0}.name=a,scrape.basicAuth.{0}.key=b"
 ACCOUNT = "accounts[0].name=main,accounts[0].secretName=s,accounts[0].api_key_file=a,accounts[0].secret_key_file=b"
 
 
@@ -136,8 +137,14 @@ def test_rules_take_thresholds_and_job(tmp_path: Path) -> None:
         ("demo=false", "there is nothing to poll"),
         ("demo=true,serviceMonitor.enabled=true,podMonitor.enabled=true", "every pod is scraped twice"),
         ("demo=true,web.tls.enabled=true", "name the Secret"),
-        ("demo=true,web.tls.secretName=tls", "web.tls: set enabled"),
-        ("demo=true,web.existingSecret=web,scrape.tlsConfig.insecureSkipVerify=true", "web.tls: set enabled"),
+        ("demo=true,web.tls.secretName=tls", "set web.tls.enabled"),
+        ("demo=true,web.tls.clientCertificates=true", "set web.tls.enabled"),
+        ("demo=true,web.existingSecret=web,scrape.tlsConfig.insecureSkipVerify=true", "is scraped without TLS"),
+        ("demo=true,scrape.basicAuth.username.name=a", "username"),
+        (
+            f"demo=true,{BASIC.format('username')},{BASIC.format('password')}",
+            "scrape.basicAuth: the exporter asks for no password",
+        ),
         (
             "demo=true,podMonitor.enabled=true,web.tls.enabled=true,web.tls.secretName=t,web.tls.clientCertificates=true",
             "every scrape is refused",

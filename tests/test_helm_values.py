@@ -108,6 +108,14 @@ def test_nulls_leave_good_objects() -> None:
         ({"prometheusRule": {"thresholds": {"margin_ratio_critical": 80}}}, "margin_ratio_critical"),
         ({"prometheusRule": {"thresholds": {"margin_ratio_warning": "0.7"}}}, "margin_ratio_warning"),
         ({"prometheusRule": {"thresholds": {"success": 60}}}, "success"),
+        (
+            {"prometheusRule": {"thresholds": {"margin_ratio_warning": 0.9}}},
+            "margin_ratio_warning is 0.9 and margin_ratio_critical 0.8: what is critical would come before",
+        ),
+        (
+            {"prometheusRule": {"thresholds": {"liquidation_distance_critical": 0.06}}},
+            "liquidation_distance_critical is 0.06 and liquidation_distance_warning 0.05",
+        ),
     ],
 )
 def test_values_of_a_wrong_size_are_refused(version: str, values: dict[str, Any], complaint: str) -> None:
@@ -131,18 +139,6 @@ def test_job_may_look_like_a_threshold(version: str) -> None:
     rules = json.dumps(only(rendered(version, values=values), "PrometheusRule"))
 
     assert r"absent(up{job=\"__success__\"})" in rules
-
-
-@pytest.mark.parametrize("version", HELM_VERSIONS)
-def test_annotation_cannot_stop_roll_outs(version: str) -> None:
-    """The annotation that rolls the pods stays the chart's own, once, where an operator sets one of its name."""
-    annotation = {"checksum/config": "mine", "note": "kept"}
-    done = template(version, (), {**ALL, "podAnnotations": annotation}, "desk")
-    pods = only(rendered(version, values={**ALL, "podAnnotations": annotation}), "StatefulSet")["spec"]["template"]
-
-    assert 1 == done.stdout.count("checksum/config:")
-    assert 64 == len(pods["metadata"]["annotations"]["checksum/config"])
-    assert "kept" == pods["metadata"]["annotations"]["note"]
 
 
 @pytest.mark.parametrize("version", HELM_VERSIONS)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -14,6 +16,7 @@ import yaml
 from helm_chart import CHART, feature
 
 import exporter
+from tools.image_test import TOOLS
 from tools.pod import exporter_of, only, pod_of
 
 ROOT = Path(__file__).parent.parent
@@ -69,13 +72,30 @@ def test_context_holds_what_is_copied() -> None:
     assert [] == [path for path in copied if not (ROOT / path).exists()]
 
 
-def test_revision_can_be_written() -> None:
-    """The line that the image writes the revision into is there once, as the Dockerfile looks for it."""
-    text = (ROOT / "exporter" / "__init__.py").read_text(encoding="utf-8")
+@pytest.mark.parametrize("revision", ["0123456789abcdef", "feature/shards", "v1.0-3-g01234567"])
+def test_revision_can_be_written(revision: str, tmp_path: Path) -> None:
+    """The Dockerfile writes a revision, a branch's or a tag's name alike, into the one line that is made for it."""
+    [command] = [each for line in instructions("RUN") for each in line.split(" && ") if each.startswith("sed ")]
+    (tmp_path / "exporter").mkdir()
+    shutil.copy(ROOT / "exporter" / "__init__.py", tmp_path / "exporter")
+    subprocess.run(["sh", "-c", command], cwd=tmp_path, env={**os.environ, "REVISION": revision}, check=True)  # noqa: S607
+    written = (tmp_path / "exporter" / "__init__.py").read_text(encoding="utf-8")
 
     assert "unknown" == exporter.__revision__
-    assert 1 == len(re.findall(r'^__revision__ = "unknown".*', text, re.MULTILINE))
-    assert r"s/^__revision__ = \"unknown\".*/__revision__ = \"${REVISION}\"/" in DOCKERFILE
+    assert [f'__revision__ = "{revision}"'] == re.findall("^__revision__.*", written, re.MULTILINE)
+
+
+def test_packages_are_told(tmp_path: Path) -> None:
+    """Who is not root is told the Debian packages of what the image's test runs, and README lists the same."""
+    (tmp_path / "id").write_text("#!/bin/sh\necho 1000\n", encoding="utf-8")
+    (tmp_path / "id").chmod(0o755)
+    command = ["/bin/sh", "tests/tools.sh", *TOOLS]
+    done = subprocess.run(command, cwd=ROOT, env={"PATH": str(tmp_path)}, capture_output=True, text=True, check=False)
+    [packages] = re.findall(r"on Debian: apt-get install (.*) \(", done.stderr)
+    [told] = re.findall(r"the packages ([^;]*), which it installs", (ROOT / "README.md").read_text(encoding="utf-8"))
+
+    assert set(re.split(", | and ", told)) == set(packages.split())
+    assert f"sh tests/tools.sh {' '.join(TOOLS)}\n" in (ROOT / "Makefile").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.stem)

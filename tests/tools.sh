@@ -1,16 +1,20 @@
 #!/bin/sh
-# Finds the tools that are no Python packages, or installs them where this is root on Debian.
+# Finds the tools that are no Python packages, those of the tests or those that are named, or installs them where this is
+# root on Debian.
 # Under CI=true a missing tool is a failure.
 set -eu
 missing=
 packages=
-for tool in promtool prometheus amtool chromium curl node npm; do
+[ $# -gt 0 ] || set -- promtool prometheus amtool chromium curl node npm
+for tool in "$@"; do
   command -v "$tool" >/dev/null 2>&1 && continue
   missing="$missing $tool"
   case $tool in
     promtool) packages="$packages prometheus" ;;
     amtool) packages="$packages prometheus-alertmanager" ;;
     node) packages="$packages nodejs" ;;
+    bwrap) packages="$packages bubblewrap" ;;
+    setpriv | nsenter) packages="$packages util-linux" ;;
     *) packages="$packages $tool" ;;
   esac
 done

@@ -35,7 +35,7 @@ BASE: Final = ROOT / "build" / "image-test" / "base.tar"  # kept, for it takes a
 SUITE: Final = "bookworm"
 TOOLS: Final = ("buildah", "mmdebstrap", "bwrap", "setpriv", "nsenter", "curl")
 UID: Final = 10001
-REVISION: Final = "0123456789abcdef"
+REVISION: Final = "feature/0123456789abcdef"
 CHART: Final = ROOT / "helm" / "binance-futures-exporter"
 HELM: Final = ROOT / "tools" / "bin" / "helm-4"
 SEED: Final = 1
@@ -192,7 +192,7 @@ def check(config: dict[str, Any], sandbox: Sandbox) -> None:
     expect("the image runs as a user without a name", f"{UID}:{UID}", config["User"])
     expect("it says where it listens", {"10427/tcp": {}}, config["ExposedPorts"])
     version = sandbox.run("binance-futures-exporter", "--version").stdout
-    expect("the revision is that of the build", [REVISION], re.findall(r"revision: (\w+)", version))
+    expect("the revision is that of the build", [REVISION], re.findall(r"revision: ([\w/]+)", version))
     expect("without a key it says what to do", 2, sandbox.run(*config["Entrypoint"], *config["Cmd"]).returncode)
     expect("no pip is left", [], [*sandbox.root.glob("opt/exporter/**/pip")])
     looks = "import os; s = open('/proc/self/status').read(); print(os.getuid(), s.split('CapEff:')[1].split()[0])"
@@ -244,9 +244,7 @@ def main(arguments: Sequence[str]) -> None:
     """Build, check and clean up; `--keep` leaves everything to look at."""
     missing = [tool for tool in TOOLS if shutil.which(tool) is None]
     if missing or os.geteuid():
-        sys.exit(
-            f"needs root and, on Debian, apt-get install buildah mmdebstrap bubblewrap curl procps; missing: {missing}"
-        )
+        sys.exit(f"needs root and {', '.join(TOOLS)}; missing: {', '.join(missing) or 'root'}")
     # Where uid 10001 can get to, whatever the checkout's own folder is like.
     folder = Path(tempfile.mkdtemp(prefix="image-test-", dir="/var/tmp"))
     folder.chmod(0o755)

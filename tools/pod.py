@@ -32,7 +32,7 @@ def exporter_of(objects: Sequence[Object]) -> Object:
 
 def config_map_of(objects: Sequence[Object]) -> Object:
     """Return the ConfigMap of the exporter itself."""
-    name = only(objects, "StatefulSet")["metadata"]["name"]
+    [name] = [each["configMap"]["name"] for each in pod_of(objects)["volumes"] if each["name"] == "config"]
     [found] = [each for each in objects if each["kind"] == "ConfigMap" and each["metadata"]["name"] == name]
     return found
 
@@ -61,7 +61,7 @@ def mount(
             if "secret" in source:
                 data, items = secrets[source["secret"]["name"]], source["secret"].get("items")
             elif "configMap" in source:
-                data, items = config_map_of(objects)["data"], source["configMap"]["items"]
+                data, items = config_map_of(objects)["data"], source["configMap"].get("items")
             else:
                 continue
             for item in items if items is not None else [{"key": key, "path": key} for key in data]:

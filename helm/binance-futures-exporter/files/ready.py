@@ -1,21 +1,54 @@
-"""What `helm test` runs in the cluster: fails unless every shard answers at the address it is called with."""
+"""What `helm test` runs in the cluster: asks every shard for a while, and names those that are not ready."""
 
 import socket
 import ssl
 import sys
-from urllib.parse import urlsplit
-from urllib.request import urlopen
+import time
+from concurrent.futures import ThreadPoolExecutor
+from http.client import HTTPConnection, HTTPException, HTTPSConnection
+from urllib.parse import SplitResult, urlsplit
 
-SECONDS = 10
+PATIENCE_SECONDS = 60
+ANSWER_SECONDS = 5
 
-for address in sys.argv[1:]:
+
+def fault(address: str) -> str:
+    """Return why the shard at an address is not ready; "" where it is."""
     parts = urlsplit(address)
-    if parts.scheme == "tcp":  # clients must show a certificate, and this one has none
-        socket.create_connection((parts.hostname, parts.port), SECONDS).close()
-        answer = "connected"
-    else:
+    try:
+        if parts.scheme == "tcp":  # clients must show a certificate, and this one has none
+            socket.create_connection((parts.hostname, parts.port), ANSWER_SECONDS).close()
+            return ""
+        return answer(parts)
+    except (OSError, HTTPException) as error:
+        return str(error) or type(error).__name__
+
+
+def answer(parts: SplitResult) -> str:
+    """Return what a shard answers, "" for 200."""
+    if parts.scheme == "https":
         # Whether the certificate is good is Prometheus' to check, which has the CA.
-        context = ssl._create_unverified_context() if parts.scheme == "https" else None
-        with urlopen(address, timeout=SECONDS, context=context) as response:
-            answer = response.read().decode().strip()
-    print(f"{address}: {answer}")
+        context = ssl._create_unverified_context()
+        connection = HTTPSConnection(parts.netloc, timeout=ANSWER_SECONDS, context=context)
+    else:
+        connection = HTTPConnection(parts.netloc, timeout=ANSWER_SECONDS)
+    connection.request("GET", parts.path)
+    response = connection.getresponse()
+    text = response.read().decode(errors="replace")
+    connection.close()
+    return "" if response.status == 200 else f"{response.status} {text}"
+
+
+faults = dict.fromkeys(sys.argv[1:], "")
+deadline = time.monotonic() + PATIENCE_SECONDS
+with ThreadPoolExecutor(max_workers=32) as threads:
+    while True:
+        asked = list(faults)
+        faults = {address: why for address, why in zip(asked, threads.map(fault, asked), strict=True) if why}
+        if not faults or time.monotonic() > deadline:
+            break
+        time.sleep(1)
+for address, why in faults.items():
+    print(f"{address}: {' '.join(why.split())}")
+print(f"{len(sys.argv) - 1 - len(faults)} of {len(sys.argv) - 1} ready")
+sys.exit(1 if faults else 0)

@@ -10,22 +10,130 @@ what a key may be pasted into has none in the schema, and no text here quotes it
 {{- include "exporter.checkAccount" (list $ (printf "accounts[%d]" $index) $account) -}}
 {{- end -}}
 {{- include "exporter.checkOnce" (list "accounts" .Values.accounts "name" list) -}}
+{{- include "exporter.checkWeb" . -}}
+{{- include "exporter.checkScrape" . -}}
+{{- include "exporter.checkThresholds" .Values.prometheusRule.thresholds -}}
+{{- include "exporter.checkPolicy" .Values.networkPolicy -}}
+{{- range $index, $secret := .Values.imagePullSecrets -}}
+{{- include "exporter.checkObjectName" (list (printf "imagePullSecrets[%d].name" $index) $secret.name) -}}
+{{- end -}}
+{{- include "exporter.checkExtras" . -}}
+{{- end }}
+
+{{/* That a text can be the name of a Secret or the like: (list "place" text). */}}
+{{- define "exporter.checkObjectName" -}}
+{{- if not (regexMatch "^[a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*$" (index . 1)) -}}
+{{- fail (printf "%s: must be the name of what exists already (lower case letters, digits, hyphens, dots), never a key or password itself" (index . 0)) -}}
+{{- end -}}
+{{- end }}
+
+{{/* That a text can be what a Secret calls a key: (list "place" text). 64 letters and digits are an API key. */}}
+{{- define "exporter.checkKeyName" -}}
+{{- $name := index . 1 -}}
+{{- if or (not (regexMatch "^[-._a-zA-Z0-9]{1,253}$" $name)) (regexMatch "^[.]([.]|$)|^[a-zA-Z0-9]{64}$" $name) -}}
+{{- fail (printf "%s: must be what the Secret calls the key (letters, digits, hyphens, underscores, dots), never the key itself" (index . 0)) -}}
+{{- end -}}
+{{- end }}
+
+{{/* A key of a Secret or a ConfigMap: (list "place" {name, key}). */}}
+{{- define "exporter.checkReference" -}}
+{{- with index . 1 -}}
+{{- include "exporter.checkObjectName" (list (printf "%s.name" (index $ 0)) .name) -}}
+{{- include "exporter.checkKeyName" (list (printf "%s.key" (index $ 0)) .key) -}}
+{{- end -}}
+{{- end }}
+
+{{- define "exporter.checkWeb" -}}
+{{- with .Values.web -}}
+{{- if and .tls.enabled (not (or .existingSecret .tls.secretName)) -}}
+{{- fail "web.tls.enabled: name the Secret, in web.tls.secretName or (with a web.yml of your own) in web.existingSecret" -}}
+{{- end -}}
+{{- if and (or .tls.secretName .tls.clientCertificates) (not .tls.enabled) -}}
+{{- fail "web.tls: a Secret and client certificates are for TLS: set web.tls.enabled, which probes and monitors go by, or neither" -}}
+{{- end -}}
+{{- with .existingSecret -}}
+{{- include "exporter.checkObjectName" (list "web.existingSecret" .) -}}
+{{- end -}}
+{{- with .tls.secretName -}}
+{{- include "exporter.checkObjectName" (list "web.tls.secretName" .) -}}
+{{- end -}}
+{{- end -}}
+{{- end }}
+
+{{- define "exporter.checkScrape" -}}
+{{- $web := .Values.web -}}
 {{- with .Values.scrape -}}
 {{- if and .interval .timeout -}}
 {{- if gt (include "exporter.seconds" .timeout | float64) (include "exporter.seconds" .interval | float64) -}}
 {{- fail (printf "scrape.timeout: %s is more than the interval of %s, which Prometheus refuses" .timeout .interval) -}}
 {{- end -}}
 {{- end -}}
+{{- if and .tlsConfig (not $web.tls.enabled) -}}
+{{- fail "scrape.tlsConfig: the exporter is scraped without TLS: set web.tls.enabled, or leave scrape.tlsConfig empty" -}}
 {{- end -}}
-{{- include "exporter.checkExtras" . -}}
-{{- range $index, $range := .Values.networkPolicy.clusterRanges -}}
-{{- if not (include "exporter.isRange" $range) -}}
-{{- fail (printf "networkPolicy.clusterRanges[%d]: must be IPv4 or IPv6 addresses such as 10.0.0.0/8 or fd00::/8, but not all (/0), and not %q" $index $range) -}}
+{{- if and .basicAuth (not $web.existingSecret) -}}
+{{- fail "scrape.basicAuth: the exporter asks for no password: name the Secret of a web.yml that does in web.existingSecret, or leave scrape.basicAuth empty" -}}
+{{- end -}}
+{{- range $field, $reference := .basicAuth -}}
+{{- include "exporter.checkReference" (list (printf "scrape.basicAuth.%s" $field) $reference) -}}
+{{- end -}}
+{{- $tls := .tlsConfig | default dict -}}
+{{- include "exporter.checkReference" (list "scrape.tlsConfig.keySecret" $tls.keySecret) -}}
+{{- range $field := list "ca" "cert" -}}
+{{- range $kind, $reference := get $tls $field | default dict -}}
+{{- include "exporter.checkReference" (list (printf "scrape.tlsConfig.%s.%s" $field $kind) $reference) -}}
+{{- end -}}
 {{- end -}}
 {{- end -}}
 {{- end }}
 
-{{/* Not empty for a range of either family that is not all addresses: a policy can only leave out a part of those. */}}
+{{/* That what is critical is not reached before what warns of it. */}}
+{{- define "exporter.checkThresholds" -}}
+{{- range $higher, $lower := dict "margin_ratio_critical" "margin_ratio_warning" "liquidation_distance_warning" "liquidation_distance_critical" -}}
+{{- $high := get $ $higher -}}
+{{- $low := get $ $lower -}}
+{{- if and (hasKey $ $higher) (hasKey $ $lower) (gt (float64 $low) (float64 $high)) -}}
+{{- fail (printf "prometheusRule.thresholds: %s is %v and %s %v: what is critical would come before what warns of it" $lower $low $higher $high) -}}
+{{- end -}}
+{{- end -}}
+{{- end }}
+
+{{/* Ranges and peers of the policy. */}}
+{{- define "exporter.checkPolicy" -}}
+{{- range $index, $range := .clusterRanges -}}
+{{- if or (hasSuffix "/0" $range) (not (include "exporter.isRange" $range)) -}}
+{{- fail (printf "networkPolicy.clusterRanges[%d]: must be IPv4 or IPv6 addresses such as 10.0.0.0/8 or fd00::/8, but not all (/0), and not %q" $index $range) -}}
+{{- end -}}
+{{- end -}}
+{{- range $field := list "ingressFrom" "dnsTo" -}}
+{{- range $index, $peer := get $ $field | default list -}}
+{{- include "exporter.checkPeer" (list (printf "networkPolicy.%s[%d]" $field $index) $peer) -}}
+{{- end -}}
+{{- end -}}
+{{- range $index, $rule := .extraEgress -}}
+{{- range $position, $peer := $rule.to -}}
+{{- include "exporter.checkPeer" (list (printf "networkPolicy.extraEgress[%d].to[%d]" $index $position) $peer) -}}
+{{- end -}}
+{{- end -}}
+{{- end }}
+
+{{/* A policy's peer: (list "place" peer). */}}
+{{- define "exporter.checkPeer" -}}
+{{- $place := index . 0 -}}
+{{- $peer := index . 1 -}}
+{{- with $peer.ipBlock -}}
+{{- if gt (len $peer) 1 -}}
+{{- fail (printf "%s: an ipBlock goes without a selector: make two peers of it" $place) -}}
+{{- end -}}
+{{- range $range := prepend (.except | default list) .cidr -}}
+{{- if not (include "exporter.isRange" $range) -}}
+{{- fail (printf "%s.ipBlock: must be IPv4 or IPv6 addresses such as 10.0.0.0/8 or fd00::/8, and not %q" $place $range) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- end }}
+
+{{/* Not empty for a range of addresses of either family. */}}
 {{- define "exporter.isRange" -}}
 {{- $byte := "(25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])" -}}
 {{- $hex := "[0-9a-fA-F]{1,4}" -}}
@@ -33,8 +141,8 @@ what a key may be pasted into has none in the schema, and no text here quotes it
 {{- range $before := untilStep 1 7 1 -}}
 {{- $forms = append $forms (printf "(%s:){%d}(:%s){1,%d}" $hex $before $hex (sub 7 $before)) -}}
 {{- end -}}
-{{- $four := printf "^(%s[.]){3}%s/([1-9]|[12][0-9]|3[0-2])$" $byte $byte -}}
-{{- $six := printf "^(%s)/([1-9]|[1-9][0-9]|1[01][0-9]|12[0-8])$" (join "|" $forms) -}}
+{{- $four := printf "^(%s[.]){3}%s/([0-9]|[12][0-9]|3[0-2])$" $byte $byte -}}
+{{- $six := printf "^(%s)/([0-9]|[1-9][0-9]|1[01][0-9]|12[0-8])$" (join "|" $forms) -}}
 {{- regexFind (printf "%s|%s" $four $six) . -}}
 {{- end }}
 
@@ -57,22 +165,16 @@ what a key may be pasted into has none in the schema, and no text here quotes it
 {{- $ := index . 0 -}}
 {{- $place := index . 1 -}}
 {{- $account := index . 2 -}}
-{{- range regexFindAll "[A-Za-z0-9]{40,}" $account.name -1 -}}
-{{- if and (regexMatch "[0-9]" .) (regexMatch "[A-Za-z]" .) -}}
+{{- if include "exporter.likeKey" $account.name -}}
 {{- fail (printf "%s.name: looks like a key: name the account, as it shall be called in labels" $place) -}}
-{{- end -}}
 {{- end -}}
 {{- if not (regexMatch `^[^\p{Z}\p{Cc}]([^\p{Zl}\p{Zp}\p{Cc}]*[^\p{Z}\p{Cc}])?$` $account.name) -}}
 {{- fail (printf "%s.name: must not begin or end with a space, nor hold control characters" $place) -}}
 {{- end -}}
-{{- if not (regexMatch "^[a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*$" $account.secretName) -}}
-{{- fail (printf "%s.secretName: must be the name of a Secret that exists, never a key itself" $place) -}}
-{{- end -}}
+{{- include "exporter.checkObjectName" (list (printf "%s.secretName" $place) $account.secretName) -}}
 {{- range $field := list "api_key_file" "secret_key_file" "private_key_file" "private_key_passphrase_file" -}}
 {{- with get $account $field -}}
-{{- if or (not (regexMatch "^[-._a-zA-Z0-9]{1,63}$" .)) (regexMatch "^[.]([.]|$)" .) -}}
-{{- fail (printf "%s.%s: must be what the Secret calls the key (letters, digits, hyphens, dots), never the key itself" $place $field) -}}
-{{- end -}}
+{{- include "exporter.checkKeyName" (list (printf "%s.%s" $place $field) .) -}}
 {{- end -}}
 {{- end -}}
 {{- if eq (hasKey $account "secret_key_file") (hasKey $account "private_key_file") -}}
@@ -85,6 +187,16 @@ what a key may be pasted into has none in the schema, and no text here quotes it
 {{- with coalesce $poll.stale_after $.Values.config.poll.stale_after -}}
 {{- if lt (include "exporter.seconds" . | float64) (include "exporter.seconds" $interval | mulf 2) -}}
 {{- fail (printf "%s (%s): stale_after %s is less than 2 intervals of %s" $place $account.name . $interval) -}}
+{{- end -}}
+{{- end -}}
+{{- end }}
+
+{{/* Not empty for a text with what the exporter takes for a key, which it lets no account be named. */}}
+{{- define "exporter.likeKey" -}}
+{{- range regexFindAll "[A-Za-z0-9+/_-]{16,}={0,2}" . -1 -}}
+{{- $long := ge (len .) 40 -}}
+{{- range regexSplit "[/_-]" . -1 -}}
+{{- and $long (ge (len .) 16) (regexMatch "[0-9]" .) (regexMatch "[A-Za-z]" .) | ternary "yes" "" -}}
 {{- end -}}
 {{- end -}}
 {{- end }}
@@ -120,9 +232,10 @@ what a key may be pasted into has none in the schema, and no text here quotes it
 {{- $binance := index . 1 -}}
 {{- include "exporter.checkDuration" (list (printf "%s.recv_window" $place) $binance.recv_window "1ms" "60s") -}}
 {{- include "exporter.checkDuration" (list (printf "%s.request_timeout" $place) $binance.request_timeout "100ms" "60s") -}}
-{{- $host := `(\[[0-9a-fA-F:.]+\]|[^\[\]/?#@:]+)` -}}
+{{- $host := `(\[[0-9a-fA-F]*:[0-9a-fA-F:.]+(%[^\]/?#@]+)?\]|[^\[\]/?#@:]+)` -}}
+{{- $port := "0*([0-9]{1,4}|[1-5][0-9]{4}|6([0-4][0-9]{3}|5([0-4][0-9]{2}|5([0-2][0-9]|3[0-5]))))" -}}
 {{- with $binance.endpoint -}}
-{{- if not (and (regexMatch "^[!-~]+$" .) (regexMatch (printf "^(mainnet|testnet|(?i:wss?)://%s(:[0-9]{0,5})?([/?][^#@]*)?)$" $host) .)) -}}
+{{- if not (and (regexMatch "^[!-~]+$" .) (regexMatch (printf "^(mainnet|testnet|(?i:wss?)://%s(:(%s)?)?([/?][^#]*)?)$" $host $port) .)) -}}
 {{- fail (printf "%s.endpoint: must be mainnet, testnet or a ws:// or wss:// URL without user, password and fragment (#)" $place) -}}
 {{- end -}}
 {{- end -}}
@@ -130,72 +243,8 @@ what a key may be pasted into has none in the schema, and no text here quotes it
 {{- if contains "@" . -}}
 {{- fail (printf "%s.proxy: would show its user and password in a ConfigMap: set HTTPS_PROXY to it, in extraEnv, from a Secret" $place) -}}
 {{- end -}}
-{{- if not (and (regexMatch "^[!-~]+$" .) (regexMatch (printf "^(none|(?i:https?|socks5h?)://%s:0*[1-9][0-9]{0,4}/?)$" $host) .)) -}}
+{{- if or (not (and (regexMatch "^[!-~]+$" .) (regexMatch (printf "^(none|(?i:https?|socks5h?)://%s:%s/?)$" $host $port) .))) (regexMatch ":0+/?$" .) -}}
 {{- fail (printf "%s.proxy: must be none or a http://, https://, socks5:// or socks5h:// URL that ends in its port, such as http://proxy:3128" $place) -}}
 {{- end -}}
 {{- end -}}
-{{- end }}
-
-{{/* Flags that are the chart's to set, as {flag: what to do instead}. */}}
-{{- define "exporter.ownFlags" -}}
-config.check: a pod that only checks its configuration ends at once
-config.file: set accounts and config instead
-help: a pod that only prints its help ends at once
-log.format: set log.format instead
-log.level: set log.level instead
-shard: set shards instead
-total-shards: set shards instead
-version: a pod that only prints its version ends at once
-web.config.file: set web.existingSecret or web.tls instead
-web.listen-address: probes, Service and monitors go by port 10427
-web.telemetry-path: monitors go by /metrics
-{{- end }}
-
-{{/* Not empty for a text with a secret in it: a URL with a user or password, the like of an API key, a private key. */}}
-{{- define "exporter.secretive" -}}
-{{- regexFind `://\S*@|[A-Za-z0-9]{64}|PRIVATE KEY` . -}}
-{{- end }}
-
-{{/* What is added to the pods, and must neither undo what the chart sets nor hold a secret. */}}
-{{- define "exporter.checkExtras" -}}
-{{- $flags := include "exporter.ownFlags" . | fromYaml -}}
-{{- $variables := dict -}}
-{{- range $flag, $instead := $flags -}}
-{{- $_ := set $variables (printf "BINANCE_FUTURES_EXPORTER_%s" ($flag | upper | replace "." "_" | replace "-" "_")) $instead -}}
-{{- end -}}
-{{- range $index, $argument := .Values.extraArgs -}}
-{{- $place := printf "extraArgs[%d]" $index -}}
-{{- if not (regexMatch "^--[a-z]" $argument) -}}
-{{- fail (printf "%s: must be a flag in one, such as --name or --name=value" $place) -}}
-{{- end -}}
-{{- with get $flags (regexFind "^[^=]*" $argument | trimPrefix "--") -}}
-{{- fail (printf "%s: %s: %s" $place (regexFind "^[^=]*" $argument) .) -}}
-{{- end -}}
-{{- if include "exporter.secretive" $argument -}}
-{{- fail (printf "%s: holds what looks like a password or a key, which would be for all to see" $place) -}}
-{{- end -}}
-{{- end -}}
-{{- range $index, $variable := .Values.extraEnv -}}
-{{- if not (regexMatch "^[-._a-zA-Z][-._a-zA-Z0-9]*$" $variable.name) -}}
-{{- fail (printf "extraEnv[%d].name: must be letters, digits, underscores, hyphens and dots, no digit first; what it is goes into value or valueFrom" $index) -}}
-{{- end -}}
-{{- $place := printf "extraEnv[%d] (%s)" $index $variable.name -}}
-{{- if regexMatch "^BINANCE_(ACCOUNT|ENDPOINT|API_KEY|SECRET_KEY|PRIVATE_KEY)" $variable.name -}}
-{{- fail (printf "%s: is for an exporter without a configuration file: set accounts, and config.binance.endpoint, instead" $place) -}}
-{{- end -}}
-{{- with get $variables $variable.name -}}
-{{- fail (printf "%s: %s" $place .) -}}
-{{- end -}}
-{{- if include "exporter.secretive" ($variable.value | default "") -}}
-{{- fail (printf "%s: holds what looks like a password or a key: take it from a Secret, by valueFrom.secretKeyRef" $place) -}}
-{{- end -}}
-{{- end -}}
-{{- include "exporter.checkOnce" (list "extraEnv" .Values.extraEnv "name" (list "POD_NAME")) -}}
-{{- include "exporter.checkOnce" (list "extraVolumes" .Values.extraVolumes "name" (list "tmp" "config" "keys" "web")) -}}
-{{- include "exporter.checkOnce" (list "extraContainers" .Values.extraContainers "name" (list "exporter")) -}}
-{{- $paths := list "/tmp" -}}
-{{- range $folder := list "config" "keys" "web" -}}
-{{- $paths = append $paths (printf "%s/%s" (include "exporter.directory" $) $folder) -}}
-{{- end -}}
-{{- include "exporter.checkOnce" (list "extraVolumeMounts" .Values.extraVolumeMounts "mountPath" $paths) -}}
 {{- end }}

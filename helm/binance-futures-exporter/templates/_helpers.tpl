@@ -23,9 +23,11 @@
 {{/* Labels of an object: (list $ "component"). */}}
 {{- define "exporter.labels" -}}
 {{- $ := index . 0 -}}
+{{- $tag := $.Values.image.tag | default "" -}}
+{{- $version := regexFind "^[a-zA-Z0-9]([-._a-zA-Z0-9]{0,61}[a-zA-Z0-9])?$" $tag | default ($.Chart.AppVersion | replace "+" "_") -}}
 {{- $own := dict
   "helm.sh/chart" (printf "%s-%s" $.Chart.Name $.Chart.Version | replace "+" "_" | trunc 63 | trimSuffix "-")
-  "app.kubernetes.io/version" ($.Chart.AppVersion | replace "+" "_")
+  "app.kubernetes.io/version" $version
   "app.kubernetes.io/managed-by" $.Release.Service
   "app.kubernetes.io/part-of" $.Chart.Name -}}
 {{- $selector := include "exporter.selector" . | fromYaml -}}
@@ -124,20 +126,23 @@ accounts:
 {{- end }}
 {{- end }}
 
-{{/* web.yml for a Secret of kind kubernetes.io/tls, where there is no file of the operator's own. */}}
+{{/*
+web.yml for a Secret of kind kubernetes.io/tls, where there is no file of the operator's own. It lies beside exporter.yml:
+a volume of Secrets alone goes on to follow a renewed certificate when Helm has deleted the ConfigMap of running pods.
+*/}}
 {{- define "exporter.web" -}}
 {{- if and .Values.web.tls.secretName (not .Values.web.existingSecret) -}}
 tls_server_config:
-  cert_file: tls/tls.crt
-  key_file: tls/tls.key
+  cert_file: {{ include "exporter.directory" . }}/web/tls/tls.crt
+  key_file: {{ include "exporter.directory" . }}/web/tls/tls.key
   {{- if .Values.web.tls.clientCertificates }}
   client_auth_type: RequireAndVerifyClientCert
-  client_ca_file: tls/ca.crt
+  client_ca_file: {{ include "exporter.directory" . }}/web/tls/ca.crt
   {{- end }}
 {{- end }}
 {{- end }}
 
-{{/* The data of the ConfigMap; its hash in the pods' annotations rolls them. */}}
+{{/* The data of the ConfigMap, if there is any. */}}
 {{- define "exporter.data" -}}
 {{- if not .Values.demo }}
 exporter.yml: |
@@ -147,6 +152,29 @@ exporter.yml: |
 web.yml: |
   {{- . | nindent 2 }}
 {{- end }}
+{{- end }}
+
+{{/*
+Name of the ConfigMap, by what it holds: another configuration is another ConfigMap, which rolls the pods. Those that are not
+replaced yet find what they were started with, and never a new exporter.yml beside their old keys.
+*/}}
+{{- define "exporter.configMap" -}}
+{{ include "exporter.fullname" . }}-{{ include "exporter.data" . | sha256sum | trunc 10 }}
+{{- end }}
+
+{{/* Not empty where pods have to reach more than TCP 443: a proxy, or an endpoint at another port. */}}
+{{- define "exporter.otherPorts" -}}
+{{- if not .Values.demo -}}
+{{- range prepend .Values.accounts (dict "binance" .Values.config.binance) -}}
+{{- $binance := .binance | default dict -}}
+{{- $endpoint := regexFind "^[a-zA-Z]+://[^/?#]*" ($binance.endpoint | default "") -}}
+{{- if not (regexMatch `^$|(?i:^wss://(\[.*\]|[^:]*):?$)|:0*443$` $endpoint) }} endpoint{{ end -}}
+{{- if contains "://" ($binance.proxy | default "") }} proxy{{ end -}}
+{{- end -}}
+{{- range .Values.extraEnv -}}
+{{- regexFind "(?i)^(https?|wss?|all)_proxy$" .name -}}
+{{- end -}}
+{{- end -}}
 {{- end }}
 
 {{/* A probe: (list $ settings path). */}}
@@ -176,14 +204,14 @@ interval: {{ . | quote }}
 scrapeTimeout: {{ . | quote }}
 {{- end }}
 {{- if .Values.web.tls.enabled }}
-{{- $tls := .Values.scrape.tlsConfig }}
+{{- $tls := .Values.scrape.tlsConfig | default dict }}
 {{- if and .Values.web.tls.clientCertificates (not (and $tls.cert $tls.keySecret)) }}
 {{- fail "web.tls.clientCertificates: a monitor needs scrape.tlsConfig with cert and keySecret, or every scrape is refused" }}
 {{- end }}
-{{- if .Values.web.tls.secretName }}
+{{- if and .Values.web.tls.secretName (not $tls) }}
 {{- $ca := dict "secret" (dict "name" .Values.web.tls.secretName "key" "ca.crt") }}
 {{- $server := printf "%s.%s.svc" (include "exporter.fullname" .) .Release.Namespace }}
-{{- $tls = merge (dict "ca" (default $ca $tls.ca) "serverName" (default $server $tls.serverName)) $tls }}
+{{- $tls = dict "ca" $ca "serverName" $server }}
 {{- end }}
 {{- if not $tls }}
 {{- fail "web.tls.enabled: say in scrape.tlsConfig how a monitor is to check the certificate" }}
