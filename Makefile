@@ -83,7 +83,7 @@ scan: $(VENV)/.dev chart-tools $(SCAN)/.installed ## policies of the chart and t
 	$(BIN)/python -m tools.scan
 
 bench: $(VENV)/.dev interop ## speed against peers and aims, half an hour; ARGS="poll" for a part, "--write" for README
-	@sh bench/tools.sh
+	@sh tests/tools.sh prometheus go
 	$(BIN)/python -m bench $(ARGS)
 
 MINUTES ?= 10

@@ -13,6 +13,7 @@ for tool in "$@"; do
     promtool) packages="$packages prometheus" ;;
     amtool) packages="$packages prometheus-alertmanager" ;;
     node) packages="$packages nodejs" ;;
+    go) packages="$packages golang golang-github-prometheus-client-golang-dev" ;; # what bench/client_golang is built of
     bwrap) packages="$packages bubblewrap" ;;
     setpriv | nsenter) packages="$packages util-linux" ;;
     *) packages="$packages $tool" ;;
@@ -20,12 +21,12 @@ for tool in "$@"; do
 done
 [ -n "$missing" ] || exit 0
 if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then
-  echo "installing for the tests:$missing"
+  echo "installing:$missing"
   export DEBIAN_FRONTEND=noninteractive
   apt-get -qq update
   # shellcheck disable=SC2086 # a list of names
   apt-get -qq -o DPkg::Lock::Timeout=300 install -y --no-install-recommends $packages >/dev/null
   exit 0
 fi
-echo "missing:$missing; on Debian: apt-get install$packages (the tests that need them are skipped without)" >&2
+echo "missing:$missing; on Debian: apt-get install$packages (what needs them is left out without)" >&2
 [ "${CI:-}" != true ]
