@@ -82,8 +82,8 @@ image-test: $(VENV)/.dev chart-tools $(SCAN)/.installed ## build the image witho
 scan: $(VENV)/.dev chart-tools $(SCAN)/.installed ## policies of the chart and the Dockerfile: nothing high or worse
 	$(BIN)/python -m tools.scan
 
-bench: $(VENV)/.dev interop ## speed against peers and aims, half an hour; ARGS="poll" for a part, "--write" for README
-	@sh tests/tools.sh prometheus go
+bench: $(VENV)/.dev $(CCXT)/.installed ## speed against peers and aims, half an hour; ARGS="poll" for a part, "--write" for README
+	-@sh tests/tools.sh prometheus go
 	$(BIN)/python -m bench $(ARGS)
 
 MINUTES ?= 10

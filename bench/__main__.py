@@ -7,6 +7,7 @@ import datetime as dt
 import os
 import platform
 import re
+import signal
 import sys
 from importlib.metadata import version
 from pathlib import Path
@@ -20,10 +21,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 PARTS: Final[dict[str, Callable[[], str]]] = {
-    "scrape": scrape.report,
-    "poll": poll.report,
-    "whole": whole.report,
     "small": small.report,
+    "whole": whole.report,
+    "poll": poll.report,
+    "scrape": scrape.report,
 }
 README: Final = ROOT / "README.md"
 _PLACE: Final = re.compile(r"(<!-- bench: begin.*?-->\n).*?(<!-- bench: end -->)", re.DOTALL)
@@ -52,6 +53,10 @@ def main() -> int:
     arguments = parser.parse_args()
     if unknown := set(arguments.parts) - set(PARTS):
         parser.error(f"no such part: {', '.join(sorted(unknown))}")
+    if arguments.write and arguments.parts:
+        parser.error("--write puts the whole into README.md: name no part with it")
+    # Whoever is told to end takes what it has started with it.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended"))
     texts = [header()]
     print(texts[0], flush=True)
     for name in arguments.parts or PARTS:
@@ -67,4 +72,7 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        sys.exit("interrupted")

@@ -1,7 +1,8 @@
 """The exchange that is polled: accounts that all hold the same symbols, each in amounts of its own.
 
-`python -m bench.exchange ACCOUNTS POSITIONS [--speed N] [--config.dir DIR]` prints its URL and its first account's key
-as JSON, and serves until standard input is closed.
+`python -m bench.exchange ACCOUNTS POSITIONS [--config.dir DIR]` prints its URL and its first account's key as JSON, and
+serves until standard input is closed. With each answer the market has moved on by fifteen seconds, as it does for an
+exporter in use: every position has another notional, profit and margin, however fast a client polls.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ ASSETS: Final = 20
 MAINNET_LIMIT: Final = 2400
 _NO_LIMIT: Final = 10**6
 _STEP_SECONDS: Final = 15.0
+_STEPS: Final = int(ROUND_SECONDS / _STEP_SECONDS)
 _TRADED_MS: Final = 1_790_000_000_000
 _WORDS: Final = {"asset", "marginAsset", "symbol", "positionSide"}
 
@@ -46,20 +48,22 @@ class Books:
         names = [name for name in SYMBOLS if name.isascii() and name.endswith("USDT")][:positions]
         for name in names:
             self._account.open(name, "10", leverage=20)
+        self._step = 0
         self._copies = -(-positions // len(names))
 
-    def status(self, at: float, factor: float = 1.0) -> dict[str, Any]:
-        """Return the `result` of v2/account.status at a story time, with all money and amounts times `factor`."""
-        told = self._status(int(at % ROUND_SECONDS // _STEP_SECONDS))
+    def status(self, factor: float = 1.0) -> dict[str, Any]:
+        """Return the `result` of the next v2/account.status, with all money and amounts times `factor`."""
+        self._step = (self._step + 1) % _STEPS
+        told = self._status(self._step)
         return {
             **_scaled(told, factor),
             "assets": [_scaled(row, factor) for row in told["assets"]],
             "positions": self._rows(told["positions"], factor),
         }
 
-    def position(self, at: float, factor: float = 1.0) -> list[dict[str, Any]]:
-        """Return that of v2/account.position, likewise."""
-        return self._rows(self._position(int(at % ROUND_SECONDS // _STEP_SECONDS)), factor)
+    def position(self, factor: float = 1.0) -> list[dict[str, Any]]:
+        """Return that of v2/account.position at the same moment."""
+        return self._rows(self._position(self._step), factor)
 
     # The books are dear: each step of the market is computed once.
 
@@ -90,10 +94,8 @@ def _scaled(row: dict[str, Any], factor: float) -> dict[str, Any]:
     }
 
 
-def _fill(
-    result: Callable[[float, float], object], account: SimulatedAccount, factor: float, answer: dict[str, Any]
-) -> dict[str, Any]:
-    return {**answer, "result": result(account.at, factor)} if answer["status"] == 200 else answer
+def _fill(result: Callable[[float], object], factor: float, answer: dict[str, Any]) -> dict[str, Any]:
+    return {**answer, "result": result(factor)} if answer["status"] == 200 else answer
 
 
 def factors(accounts: int) -> Iterable[float]:
@@ -105,12 +107,12 @@ async def main(arguments: argparse.Namespace) -> None:
     """Serve until standard input is closed."""
     accounts = [SimulatedAccount(f"account-{number:03}", seed=1) for number in range(arguments.accounts)]
     limit = MAINNET_LIMIT if arguments.configure else _NO_LIMIT
-    async with SimulatedExchange(accounts, seed=1, speed=arguments.speed, weight_limit=limit) as exchange:
+    async with SimulatedExchange(accounts, seed=1, weight_limit=limit) as exchange:
         books = Books(exchange.market, arguments.positions)
 
         for account, factor in zip(accounts, factors(len(accounts)), strict=True):
             for method, result in (("v2/account.status", books.status), ("v2/account.position", books.position)):
-                exchange.replace_answer(method, account.name, partial(_fill, result, account, factor))
+                exchange.replace_answer(method, account.name, partial(_fill, result, factor))
         if arguments.configure:
             write_configuration(exchange.url, accounts, arguments.configure)
         about = {"url": exchange.url, "api_key": accounts[0].api_key, "secret_key": accounts[0].secret_key}
@@ -122,6 +124,5 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description="Serve the simulated exchange of the benchmarks.")
     parser.add_argument("accounts", type=int)
     parser.add_argument("positions", type=int)
-    parser.add_argument("--speed", type=float, default=1.0, help="how much faster than the clock the market moves")
     parser.add_argument("--config.dir", dest="configure", type=Path, help="where to write exporter.yml and keys")
     asyncio.run(main(parser.parse_args()))

@@ -22,20 +22,20 @@ ROUNDS: Final = 5
 WARM_UP: Final = 50
 POLLS: Final = 200
 OURS: Final = "this exporter"
+OURS_BOTH: Final = "this exporter, two requests"
+CCXT: Final = "ccxt, two requests"
 CCXT_PYTHON: Final = ROOT / "tests" / "interop" / ".venv" / "bin" / "python"
 PEERS: Final[dict[str, tuple[str, ...]]] = {
     OURS: (sys.executable, "bench.poll_ours"),
     "python-binance": (sys.executable, "bench.poll_python_binance"),
     "the same, clearing": (sys.executable, "bench.poll_python_binance", "clears"),
     "Binance's SDK": (sys.executable, "bench.poll_sdk"),
-    "ccxt, two requests": (str(CCXT_PYTHON), "bench.poll_ccxt"),
-    "ours, two requests": (sys.executable, "bench.poll_ours", "positions"),
+    CCXT: (str(CCXT_PYTHON), "bench.poll_ccxt"),
+    OURS_BOTH: (sys.executable, "bench.poll_ours", "positions"),
 }
 """The Python that runs a peer, its module, and its further arguments."""
-# The market moves by some fifteen seconds from poll to poll, as it does in use: most figures are others each time.
-_SPEED: Final = 3000
 _AIMED_SIZE: Final = 100
-_AIMS: Final = {"python-binance": 3.0, "Binance's SDK": 3.5, "ccxt, two requests": 15.0}
+_AIMS: Final = {"python-binance": 3.0, "Binance's SDK": 3.5, CCXT: 15.0}
 
 Costs = dict[str, list[float]]
 """CPU seconds of one poll by peer, round by round."""
@@ -44,7 +44,7 @@ Costs = dict[str, list[float]]
 @contextlib.contextmanager
 def exchange(positions: int) -> Iterator[dict[str, Any]]:
     """Serve one account for the time of the block, and return what peers have to know."""
-    with started(sys.executable, "-m", "bench.exchange", "1", str(positions), f"--speed={_SPEED}") as program:
+    with started(sys.executable, "-m", "bench.exchange", "1", str(positions)) as program:
         yield {**json.loads(program.line()), "families": families(), "markets": list(_markets())}
 
 
@@ -60,7 +60,7 @@ def seconds_of(peer: str, about: dict[str, Any], warm_up: int = WARM_UP, polls: 
 
 def compare(positions: int, rounds: int = ROUNDS, warm_up: int = WARM_UP, polls: int = POLLS) -> Costs:
     """Poll in turn, so that a machine whose speed drifts drifts for all."""
-    costs: Costs = {peer: [] for peer in PEERS if peer != "ccxt, two requests" or CCXT_PYTHON.exists()}
+    costs: Costs = {peer: [] for peer in PEERS if peer != CCXT or CCXT_PYTHON.exists()}
     with exchange(positions) as about:
         for _ in range(rounds):
             for peer, seconds in costs.items():
@@ -76,10 +76,12 @@ def report(sizes: Iterable[int] = SIZES, rounds: int = ROUNDS, warm_up: int = WA
         for peer in PEERS
     ]
     return (
-        "**A poll** of `v2/account.status` with 20 assets: CPU in µs from the socket to what a scrape reads, most "
-        "figures new; in brackets what part of the peer's ours is. Peers set Gauges, and only one of them clears those "
-        "of closed positions. ccxt keeps no positions of that answer: it asks `v2/account.position`, too, as ours does "
-        f"in the last line. {rounds} rounds in turn of {polls} polls, medians.\n\n"
+        "**A poll** of `v2/account.status` with 20 assets: CPU in µs from the socket to what a scrape reads, each "
+        "position's notional, profit and margins new; in brackets what part of the peer's ours is. Peers set Gauges, "
+        "and only one of them clears those of closed positions. ccxt keeps no positions of that answer and has to ask "
+        "`v2/account.position`, too, for the figures that ours has of one; with both questions, and all that they "
+        f"tell, ours is the last line, in brackets what part of ccxt's. ccxt is {_ccxt_version()}. {rounds} rounds in "
+        f"turn of {polls} polls, medians.\n\n"
     ) + markdown(["", *(f"{size} positions" for size in found), f"aim at {_AIMED_SIZE}"], rows)
 
 
@@ -87,11 +89,21 @@ def _cell(costs: Costs, peer: str) -> str:
     if peer not in costs:
         return "not installed: make interop"
     micro = f"{1e6 * statistics.median(costs[peer]):,.0f}"
-    return micro if peer == OURS else f"{micro} ({part_of(1.0, _times(costs, peer))})"
+    if peer == OURS:
+        return micro
+    if peer == OURS_BOTH:
+        return f"{micro} ({part_of(1.0, _times(costs, CCXT, peer))})" if CCXT in costs else micro
+    return f"{micro} ({part_of(1.0, _times(costs, peer))})"
 
 
-def _times(costs: Costs, peer: str) -> float:
-    return statistics.median(theirs / ours for ours, theirs in zip(costs[OURS], costs[peer], strict=True))
+def _times(costs: Costs, peer: str, ours: str = OURS) -> float:
+    return statistics.median(theirs / mine for mine, theirs in zip(costs[ours], costs[peer], strict=True))
+
+
+def _ccxt_version() -> str:
+    command = [str(CCXT_PYTHON), "-c", "import importlib.metadata as m; print(m.version('ccxt'))"]
+    found = subprocess.run(command, check=False, capture_output=True, text=True) if CCXT_PYTHON.exists() else None
+    return found.stdout.strip() if found else "not installed"
 
 
 def _verdict(costs: Costs, peer: str) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import sys
-import time
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
@@ -20,6 +19,8 @@ from exporter.binance.dialing import Endpoint
 from exporter.binance.signing import Credentials, Secret
 from exporter.binance.weight import WeightBudget
 from exporter.metrics.exposition import Exposition
+from exporter.metrics.family import Program
+from exporter.metrics.health import Health
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -47,15 +48,19 @@ async def connect(about: About) -> AsyncIterator[Peer]:
             position_risk="positions" in sys.argv,
         )
     )
-    exposition = Exposition(lambda: b"", time.monotonic)
-    poller = Poller(
-        state, connection, OptionalMethods(connection), exposition.publish, lambda _: exposition.invalidate()
-    )
+    health = Health(Program([connection]), lambda: [state], clock.monotonic)
+    exposition = Exposition(health.render, clock.monotonic)
+
+    def poll_over(state: AccountState) -> None:
+        health.poll_over(state)
+        exposition.invalidate()
+
+    poller = Poller(state, connection, OptionalMethods(connection), exposition.publish, poll_over)
     running = asyncio.create_task(connection.run())
     await connection.first_attempt_over.wait()
 
     async def poll() -> None:
-        await poller.poll(time.monotonic() + 60)
+        await poller.poll(clock.monotonic() + 60)
         if not state.last_poll_succeeded:
             raise SystemExit(f"a poll failed: {state.last_failure}")
 

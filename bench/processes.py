@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 ROOT: Final = Path(__file__).parent.parent
+_START_SECONDS: Final = 60.0
 _END_SECONDS: Final = 30.0
 
 
@@ -54,6 +55,41 @@ def started(*command: str | Path) -> Iterator[Program]:
                 process.wait(_END_SECONDS)
             except subprocess.TimeoutExpired:
                 process.kill()
+
+
+@contextlib.contextmanager
+def logging(log: Path, until: str, *command: str | Path) -> Iterator[tuple[int, str]]:
+    """Run a server that says in its log where it is, for the time of the block.
+
+    Args:
+        log: the file that gets all that it prints.
+        until: a pattern whose first group is the address.
+        command: what is run.
+
+    Yields:
+        Its process id and its address.
+    """
+    with log.open("wb") as file, subprocess.Popen(command, stdout=file, stderr=file, cwd=ROOT) as process:
+        try:
+            yield process.pid, _address(process, log, until)
+        finally:
+            process.terminate()
+            try:
+                process.wait(_END_SECONDS)
+            except subprocess.TimeoutExpired:
+                process.kill()
+
+
+def _address(process: subprocess.Popen[bytes], log: Path, until: str) -> str:
+    deadline = time.monotonic() + _START_SECONDS
+    while time.monotonic() < deadline:
+        ended = process.poll() is not None
+        if found := re.search(until, log.read_text(encoding="utf-8")):
+            return found[1]
+        if ended:
+            break
+        time.sleep(0.1)
+    raise SystemExit(f"a program that is measured does not start:\n{log.read_text(encoding='utf-8')}")
 
 
 def cpu_seconds(pid: int) -> float:

@@ -5,18 +5,18 @@ from __future__ import annotations
 import json
 import re
 import shutil
-import subprocess
 import time
 import urllib.parse
 import urllib.request
 from typing import TYPE_CHECKING, Any, Final
+
+from bench.processes import logging
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 SCRAPES: Final = 4
 _PATIENCE_SECONDS: Final = 60.0
-_END_SECONDS: Final = 30.0
 
 
 def scrape(target: str, interval_seconds: float, folder: Path) -> str:
@@ -29,21 +29,10 @@ def scrape(target: str, interval_seconds: float, folder: Path) -> str:
         encoding="utf-8",
     )
     log = folder / "prometheus.log"
-    command = [
-        "prometheus",
-        f"--config.file={folder / 'prometheus.yml'}",
-        f"--storage.tsdb.path={folder / 'data'}",
-        "--web.listen-address=127.0.0.1:0",
-    ]
-    with log.open("wb") as file, subprocess.Popen(command, stdout=file, stderr=file) as process:
-        try:
-            found = _ask(_address(log), interval_seconds)
-        finally:
-            process.terminate()
-            try:
-                process.wait(_END_SECONDS)
-            except subprocess.TimeoutExpired:
-                process.kill()
+    listening = r'msg="Listening on".* address=(127\.0\.0\.1:\d+)'
+    config, data = f"--config.file={folder / 'prometheus.yml'}", f"--storage.tsdb.path={folder / 'data'}"
+    with logging(log, listening, "prometheus", config, data, "--web.listen-address=127.0.0.1:0") as (_, address):
+        found = _ask(address, interval_seconds)
     told = log.read_text(encoding="utf-8")
     complaints = [line for line in told.splitlines() if re.search(r"level=(warn|error)", line, re.IGNORECASE)]
     complaints = [line for line in complaints if "SIGTERM" not in line]
@@ -54,16 +43,6 @@ def scrape(target: str, interval_seconds: float, folder: Path) -> str:
         f"{found['scrape_samples_scraped']:,.0f} samples, "
         f"{'no warning' if not complaints else 'WARNINGS: ' + ' '.join(complaints)}."
     )
-
-
-def _address(log: Path) -> str:
-    deadline = time.monotonic() + _PATIENCE_SECONDS
-    while time.monotonic() < deadline:
-        found = re.search(r'msg="Listening on".* address=(127\.0\.0\.1:\d+)', log.read_text(encoding="utf-8"))
-        if found:
-            return found[1]
-        time.sleep(0.1)
-    raise SystemExit(f"Prometheus does not start: {log.read_text(encoding='utf-8')}")
 
 
 def _ask(address: str, interval_seconds: float) -> dict[str, float]:

@@ -61,7 +61,17 @@ def build_go(folder: Path) -> Path | str:
         capture_output=True,
         text=True,
     )
-    return target if built.returncode == 0 else f"client_golang cannot be built (apt-get install {_GO_PACKAGES})"
+    if built.returncode:
+        return f"client_golang cannot be built, see below (apt-get install {_GO_PACKAGES})\n\n```\n{built.stderr}```"
+    return target
+
+
+def go_versions() -> str:
+    """Return the versions of Go and of Debian's client_golang."""
+    go = subprocess.run(["go", "version"], check=True, capture_output=True, text=True).stdout  # noqa: S607 - likewise
+    package = ["dpkg-query", "--show", "--showformat=${Version}", _GO_PACKAGES.split()[1]]
+    client = subprocess.run(package, check=False, capture_output=True, text=True).stdout
+    return f"client_golang {client or '(of unknown version)'} is built by {go.split()[2]}"
 
 
 def compare(size: int, go: Path | str, rounds: int = ROUNDS) -> Comparison:
@@ -77,7 +87,7 @@ def compare(size: int, go: Path | str, rounds: int = ROUNDS) -> Comparison:
             program = running.enter_context(started(*command))
             servers[name] = program, running.enter_context(Scraper(program.line()))
         texts = {name: scraper.scrape().text for name, (_, scraper) in servers.items()}
-        if len({text.count("\nbinance_futures_position_notional{") for text in texts.values()}) > 1:
+        if len({_names_and_labels(text) for text in texts.values()}) > 1:
             raise SystemExit("the peers do not serve the same series")
         costs: dict[str, Costs] = {encoding: {name: [] for name in servers} for encoding in _ENCODINGS}
         for _ in range(rounds):
@@ -92,6 +102,12 @@ def compare(size: int, go: Path | str, rounds: int = ROUNDS) -> Comparison:
         return Comparison(size, series_of(texts[OURS]), costs)
 
 
+def _names_and_labels(text: str) -> frozenset[str]:
+    """Return the exporter's own series, histograms left out: the peers have none."""
+    lines = (line.rpartition(" ")[0] for line in text.splitlines() if line.startswith("binance_futures_"))
+    return frozenset(line for line in lines if "request_duration_seconds" not in line)
+
+
 def report(sizes: Iterable[int] = SIZES, rounds: int = ROUNDS) -> str:
     """Compare at several sizes, and return a table in Markdown."""
     with tempfile.TemporaryDirectory(prefix="bench-go-") as folder:
@@ -100,7 +116,7 @@ def report(sizes: Iterable[int] = SIZES, rounds: int = ROUNDS) -> str:
     rows = [_row(one, encoding, found) for one in found for encoding in _ENCODINGS]
     text = (
         "**A scrape**: CPU of the server in ms, each time of a new body; in brackets what part of the peer's ours is. "
-        f"{rounds} rounds in turn, medians.\n\n"
+        f"{rounds} rounds in turn, medians. {go_versions() if isinstance(go, Path) else 'There is no Go here'}.\n\n"
     )
     text += markdown(["series", "", OURS, GO, PYTHON, "aim"], rows)
     return text if isinstance(go, Path) else f"{text}\n\nWithout client_golang: {go}."

@@ -11,7 +11,7 @@ import json
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
@@ -32,7 +32,9 @@ from exporter.web.server import ListenAddress, WebServer
 if TYPE_CHECKING:
     from exporter.metrics.body import Body
 
-POSITIONS = 100
+POSITIONS: Final = 100
+_WITHOUT_POSITIONS: Final = 350
+_A_POSITION: Final = 9
 
 
 async def main(series: int, file: Path) -> None:
@@ -40,7 +42,8 @@ async def main(series: int, file: Path) -> None:
     states: list[AccountState] = []
     health = Health(Program(), lambda: states, time.monotonic)
     exposition = Exposition(health.render, time.monotonic)
-    books = Books(Market(1), min(POSITIONS, series // 10))
+    # Of few series one account's, with its assets and what there is of the exporter itself, would be too many.
+    books = Books(Market(1), min(POSITIONS, max(1, (series - _WITHOUT_POSITIONS) // _A_POSITION)))
     endpoint = Endpoint("bench", "ws://127.0.0.1:9")
 
     def publish(number: int, factor: float) -> None:
@@ -48,7 +51,7 @@ async def main(series: int, file: Path) -> None:
         settings = AccountSettings(name=f"account-{number:03}", endpoint=endpoint, credentials=credentials)
         state = AccountState(settings)
         states.append(state)
-        status = decode_account_status(msgspec.Raw(json.dumps(books.status(15.0 * number, factor)).encode()))
+        status = decode_account_status(msgspec.Raw(json.dumps(books.status(factor)).encode()))
         snapshot = build_snapshot(status, asset_mode=AssetMode.SINGLE, asked_at=0.0, answered_at=0.0)
         state.last_poll_succeeded = state.first_poll_over = True
         state.last_success_unix, state.stale_at = time.time(), float("inf")

@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
-import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
-from bench.processes import ROOT, cpu_seconds, peak_mib
+from bench.processes import cpu_seconds, logging, peak_mib
 from bench.scraping import Scraper, series_of
 from bench.table import markdown, verdict
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 SECONDS: Final = 120.0
 _SCRAPE_EVERY_SECONDS: Final = 15.0
@@ -23,44 +18,27 @@ _ACCOUNTS: Final = 4
 _MOST_MIB: Final = 60
 _MOST_PERCENT: Final = 0.5
 _COMMAND: Final = (sys.executable, "-m", "exporter")
-_END_SECONDS: Final = 10.0
 
 
 def measure(seconds: float) -> tuple[int, float, float]:
     """Return how many series there are, the CPU in per cent of one core, and the highest memory in MiB."""
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
-        address = "--listen-address=127.0.0.1:0"
-        with _running("simulate", address, f"--config.dir={folder}", until="to ask it"):
-            configured = f"--config.file={Path(folder, 'exporter.yml')}"
-            web = "--web.listen-address=127.0.0.1:0"
+        exchange, log = Path(folder, "exchange.log"), Path(folder, "exporter.log")
+        simulate = ("simulate", "--listen-address=127.0.0.1:0", f"--config.dir={folder}/configured")
+        with logging(exchange, r"to ask it: .*--config\.file (\S+)", *_COMMAND, *simulate) as (_, path):
+            run = (f"--config.file={path}", "--web.listen-address=127.0.0.1:0", "--log.format=logfmt")
             with (
-                _running(configured, web, "--log.format=logfmt", until=" metrics=") as (process, line),
-                Scraper(line.split("metrics=")[1].split("/metrics")[0]) as scraper,
+                logging(log, r" metrics=(http://\S+)/metrics", *_COMMAND, *run) as (pid, url),
+                Scraper(url) as scraper,
             ):
                 while scraper.scrape().text.count("\nbinance_futures_last_success_timestamp_seconds{") < _ACCOUNTS:
                     time.sleep(0.5)
-                began, cpu = time.monotonic(), cpu_seconds(process.pid)
+                began, cpu = time.monotonic(), cpu_seconds(pid)
                 while time.monotonic() - began < seconds:
                     time.sleep(min(_SCRAPE_EVERY_SECONDS, seconds))
                     last = scraper.scrape()
-                used = cpu_seconds(process.pid) - cpu
-                return series_of(last.text), 100 * used / (time.monotonic() - began), peak_mib(process.pid)
-
-
-@contextlib.contextmanager
-def _running(*arguments: str, until: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
-    """Run the command for the time of the block, which begins when a line with `until` was printed."""
-    command = (*_COMMAND, *arguments)
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=ROOT) as process:
-        assert process.stdout
-        try:
-            line = next((line for line in process.stdout if until in line), "")
-            if not line:
-                raise SystemExit(f"{arguments[0]} has ended")
-            yield process, line
-        finally:
-            process.terminate()
-            process.wait(_END_SECONDS)
+                used = cpu_seconds(pid) - cpu
+                return series_of(last.text), 100 * used / (time.monotonic() - began), peak_mib(pid)
 
 
 def report(seconds: float = SECONDS) -> str:

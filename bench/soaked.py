@@ -18,7 +18,6 @@ from typing import Final
 from exporter import config as configuration
 from exporter import log
 from exporter.binance.dialing import Timing
-from exporter.metrics.text import format_large
 from exporter.service import Service, WebSettings
 from exporter.threads import DaemonThreads
 from exporter.web.server import ListenAddress
@@ -80,9 +79,6 @@ async def main(path: Path) -> None:
     # So that a leak of descriptors is measured, not cut short.
     most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
-    # The largest cache would take hours to fill by itself, and look like a leak meanwhile.
-    for number in range(format_large.cache_parameters()["maxsize"]):
-        format_large(1e6 + number)
     config = configuration.load(path, {})
     service = Service(config, WebSettings(addresses=(ListenAddress("127.0.0.1", 0),)), _TIMING)
     print(*service.bind(), flush=True)

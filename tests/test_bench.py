@@ -4,12 +4,22 @@ from __future__ import annotations
 
 import re
 import shutil
+import sys
+from itertools import pairwise
+from typing import TYPE_CHECKING
 
 import pytest
 from test_prometheus import needs
 
+from bench import __main__ as main
 from bench import poll, prometheus, scrape, small, table, whole
+from bench.exchange import Books
+from bench.processes import logging
 from bench.scraping import Scrape
+from exporter.simulator.market import Market
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def cells(report: str) -> dict[str, list[str]]:
@@ -26,6 +36,19 @@ def test_every_peer_polls_the_same_exchange() -> None:
 
     assert {*poll.PEERS} == rows.keys() - {""}
     assert all(re.match(r"[\d,]+( \(1/[\d.e+]+\))?$", row[0]) for peer, row in rows.items() if peer)
+
+
+def test_every_answer_is_news() -> None:
+    """From answer to answer next to every position has another notional, profit and margin."""
+    books = Books(Market(1), 20)
+    answers = [books.status()["positions"] for _ in range(40)]
+    moved = ("notional", "unrealizedProfit", "initialMargin", "maintMargin")
+
+    for number, row in enumerate(answers[0]):
+        for field in moved:
+            values = [answer[number][field] for answer in answers]
+            same = sum(early == late for early, late in pairwise(values))
+            assert same <= 4, (row["symbol"], field)
 
 
 def test_positions_that_did_not_arrive_are_told() -> None:
@@ -57,11 +80,13 @@ def test_whole_at_two_sizes() -> None:
     assert re.search(r"Prometheus [\d.]+ scrapes the last one .*: [\d,]+ samples, no warning\.$", report)
 
 
-@pytest.mark.parametrize(("polls", "failures", "missed"), [(8, 0, 0), (6, 0, 2), (8, 3, 3), (9, 0, 0)])
-def test_missed_polls_are_counted(polls: int, failures: int, missed: int) -> None:
+@pytest.mark.parametrize(
+    ("polls", "failures", "missed"), [([2, 2], 0, 0), ([2, 0], 0, 2), ([2, 2], 3, 3), ([3, 1], 0, 1)]
+)
+def test_missed_polls_are_counted(polls: list[float], failures: int, missed: int) -> None:
     """Polls that failed, and those that were due and did not take place, are missed."""
     measured = whole.Measured(
-        load=whole.Load(accounts=4, interval_seconds=60.0),
+        load=whole.Load(accounts=2, interval_seconds=60.0),
         seconds=121.0,
         cpu_seconds=0.5,
         peak_mib=50.0,
@@ -86,11 +111,11 @@ def test_small_is_the_command_itself() -> None:
     assert re.match(r"\d+ \| ≤ 60: ", " | ".join(rows["peak memory, MiB"]))
 
 
-def test_no_prometheus_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: object) -> None:
+def test_no_prometheus_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Where there is no Prometheus the report says so."""
     monkeypatch.setattr(shutil, "which", lambda _: None)
 
-    assert "No Prometheus is here" in prometheus.scrape("127.0.0.1:9", 1.0, tmp_path)  # type: ignore[arg-type]
+    assert "No Prometheus is here" in prometheus.scrape("127.0.0.1:9", 1.0, tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -104,3 +129,37 @@ def test_part(ours: float, theirs: float, part: str) -> None:
 def test_verdict() -> None:
     """What was not met stands out."""
     assert ["≤ 4: met", "≤ 4: **short**"] == [table.verdict("≤ 4", met=met) for met in (True, False)]
+
+
+def test_written_whole_or_not_at_all(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """The README's block is replaced by all parts; with a part named nothing is measured or written."""
+    readme = tmp_path / "README.md"
+    readme.write_text("before\n<!-- bench: begin, x -->\nold\n<!-- bench: end -->\nafter\n")
+    monkeypatch.setattr(main, "README", readme)
+    monkeypatch.setattr(main, "PARTS", {"one": lambda: "| 1 |", "two": lambda: "| 2 |"})
+    monkeypatch.setattr(sys, "argv", ["bench", "--write", "one"])
+    with pytest.raises(SystemExit):
+        main.main()
+    before = readme.read_text()
+    monkeypatch.setattr(sys, "argv", ["bench", "--write"])
+    main.main()
+    text = readme.read_text()
+
+    assert "name no part with it" in capsys.readouterr().err
+    assert "\nold\n" in before
+    assert re.search(
+        r"^before\n<!-- bench: begin, x -->\nMeasured on .*\n\n\| 1 \|\n\n\| 2 \|\n<!-- bench: end -->\nafter\n$", text
+    )
+
+
+def test_what_does_not_start_is_heard(tmp_path: Path) -> None:
+    """A program that ends before it listens is an error that holds what it said."""
+    command = (sys.executable, "-c", "print('boom: port taken')")
+
+    with (
+        pytest.raises(SystemExit, match=r"does not start:\nboom: port taken"),
+        logging(tmp_path / "log", "(never)", *command),
+    ):
+        pass

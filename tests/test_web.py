@@ -17,11 +17,12 @@ from typing import Any
 
 import pytest
 from builders import DEADLINE_SECONDS, LOCAL, close, connect, raw_body, serving
+from conftest import until
 
 import exporter
 from exporter.metrics.body import Body
 from exporter.metrics.collector import SlowWay
-from exporter.web.compression import Compressor, accepts_gzip, gzip_function
+from exporter.web.compression import CompressionError, Compressor, accepts_gzip, gzip_function
 from exporter.web.server import ListenAddress, ListenError, WebServer
 
 PATHS = ["/metrics", "/", "/-/healthy", "/-/ready"]
@@ -385,3 +386,29 @@ async def test_what_was_compressed_goes_with_its_body() -> None:
     gc.collect()
 
     assert [None, None] == [reference() for reference in kept]
+
+
+async def test_what_cannot_be_compressed_is_sent_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without the memory to compress a scrape gets plain text, the next one gzip again, and nothing is kept."""
+    failures = [MemoryError(), RuntimeError("can't start new thread")]
+    zip_body, body = gzip_function(), Body([LARGE])
+
+    def compress(body: Body) -> Body:
+        if failures:
+            raise failures.pop()
+        return zip_body(body)
+
+    monkeypatch.setattr("exporter.web.compression.gzip_function", lambda: compress)
+    async with serving(LARGE) as (client, _):
+        answers = [await client.get("/metrics", headers={"Accept-Encoding": "gzip"}) for _ in range(3)]
+    failures.append(MemoryError())
+    compressor = Compressor()
+    with pytest.raises(CompressionError):
+        await compressor.compress(body)
+    kept = weakref.ref(body)
+    del body
+    await until(lambda: gc.collect() >= 0 and kept() is None)  # the thread lets go of what it has raised
+
+    assert [(200, LARGE)] * 3 == [(answer.status_code, answer.content) for answer in answers]
+    assert [None, None, "gzip"] == [answer.headers.get("Content-Encoding") for answer in answers]
+    assert kept() is None

@@ -122,9 +122,10 @@ def _maintenance_by_asset(snapshot: AccountSnapshot) -> dict[str, float | None] 
     for position in snapshot.held:
         if position.isolated:
             continue
-        if position.margin_asset is None:
+        if (asset := position.margin_asset) is None:
             return None
-        sums[position.margin_asset] = _sum(sums[position.margin_asset], position.row.maintenance_margin)
+        margin, summed = position.row.maintenance_margin, sums[asset]
+        sums[asset] = None if margin is None or summed is None else summed + margin
     return sums
 
 

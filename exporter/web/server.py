@@ -21,7 +21,7 @@ from starlette.routing import Route
 from exporter.metrics.body import Body
 from exporter.metrics.collector import SlowWay, only_openmetrics
 from exporter.metrics.exposition import CONTENT_TYPE
-from exporter.web.compression import Compressor, accepts_gzip
+from exporter.web.compression import CompressionError, Compressor, accepts_gzip
 from exporter.web.connections import KEEP_ALIVE_SECONDS, Bodies, Limits, Listener
 from exporter.web.guard import Guard
 from exporter.web.tls import SwitchingContext
@@ -276,18 +276,22 @@ class WebServer:
     async def _metrics(self, request: Request) -> Response:
         accept, names = request.headers.get("Accept", ""), request.query_params.getlist("name[]")
         zipped = accepts_gzip(request.headers.get("Accept-Encoding", ""))
-        headers = {"Vary": "Accept, Accept-Encoding"} | ({"Content-Encoding": "gzip"} if zipped else {})
+        headers = {"Vary": "Accept, Accept-Encoding"}
+        content_type = CONTENT_TYPE
         # One after the other: who waits for a turn holds no body yet, and then has that of the moment.
-        if names or only_openmetrics(accept):
-            async with self._slow_turn:
+        async with contextlib.AsyncExitStack() as turn:
+            if names or only_openmetrics(accept):
+                await turn.enter_async_context(self._slow_turn)
                 text, content_type = await asyncio.to_thread(self._slow_way.render, accept, names)
                 body = Body([text])
-                body = await self._compressor.compress(body) if zipped else body
-        elif zipped:
-            async with self._compressing:
-                body, content_type = await self._compressor.compress(self._body()), CONTENT_TYPE
-        else:
-            body, content_type = self._body(), CONTENT_TYPE
+            else:
+                if zipped:
+                    await turn.enter_async_context(self._compressing)
+                body = self._body()
+            if zipped:
+                with contextlib.suppress(CompressionError):
+                    body = await self._compressor.compress(body)
+                    headers["Content-Encoding"] = "gzip"
         return _Pieces(body, self._bodies, headers=headers, media_type=content_type)
 
     async def _index(self, _request: Request) -> Response:
