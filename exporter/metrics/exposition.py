@@ -102,9 +102,9 @@ class Exposition:
 def render(account: str, snapshot: AccountSnapshot, before: Rendered | None = None) -> Rendered:
     """Render all of an account's lines; `before`, the account's last, saves what has not changed since.
 
-    From poll to poll a position's margins and times mostly stay, and most assets stay altogether: to compare a family's
-    numbers instead of writing them anew saves a third of the rendering (100 positions, 20 assets: 310 to 210 µs), and
-    to keep the label sets two thirds of what that would be without.
+    From poll to poll amounts and times mostly stay, and most assets altogether. For 100 positions that have all moved,
+    and 20 assets, it takes 610 µs to write everything anew; 310 with the label sets kept, and 225 with those families
+    kept whose numbers are equal. (0.0 equals -0.0, whose sign does not matter.)
     """
     identities: list[list[tuple[str, ...]]] = []
     labels: list[list[bytes]] = []
