@@ -94,10 +94,10 @@ def test_nulls_leave_good_objects() -> None:
     [
         ({"image": {"repository": "desk/exporter:1.0"}}, "repository"),
         ({"image": {"repository": "Desk/Exporter"}}, "repository"),
-        ({"image": {"repository": "https://registry.example/exporter"}}, "repository"),
+        ({"image": {"repository": "https://images.example/exporter"}}, "repository"),
         ({"image": {"tag": "1.0@sha256:12"}}, "tag"),
         ({"image": {"tag": "of the day"}}, "tag"),
-        ({"global": {"imageRegistry": "https://registry.example"}}, "imageRegistry"),
+        ({"global": {"imageRegistry": "https://images.example"}}, "imageRegistry"),
         (
             {"scrape": {"interval": "10s", "timeout": "10s1ms"}},
             "scrape.timeout: 10s1ms is more than the interval of 10s",
