@@ -36,8 +36,10 @@ NEVER: Final = {
     "BinanceFuturesMarginRatioUnknown warning": "every margin asset is told",
     "BinanceFuturesRequestWeightHigh warning": "four accounts use about half of the weight, and no other program asks",
 }
-# What returns something only if the machine is so late that polls fail or connections break: not to be relied upon.
+# What returns something only if the machine is so late that polls fail or connections break, or in a chance moment: not
+# to be relied upon.
 ONLY_WHEN_LATE: Final = {
+    "account:binance_futures_positions_without_margin_ratio:count": "between a scrape and the rule after it",
     "BinanceFuturesBlindWhileAtRisk critical": "every account is polled while it is at risk",
     "BinanceFuturesAccountDown critical": "every account is up",
     "BinanceFuturesAccountDown warning": "every account is up",
