@@ -1,8 +1,8 @@
 """The exchange that is polled: accounts that all hold the same symbols, each in amounts of its own.
 
 `python -m bench.exchange ACCOUNTS POSITIONS [--config.dir DIR]` prints its URL and its first account's key as JSON, and
-serves until standard input is closed. With each answer the market has moved on by fifteen seconds, as it does for an
-exporter in use: every position has another notional, profit and margin, however fast a client polls.
+serves until standard input is closed. With each answer to an account its market has moved on by fifteen seconds, as it
+does for an exporter in use: every position has another notional, profit and margin, however fast a client polls.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import asyncio
 import itertools
 import json
 import sys
+from collections import defaultdict
 from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -37,7 +38,7 @@ _WORDS: Final = {"asset", "marginAsset", "symbol", "positionSide"}
 
 
 class Books:
-    """One account's books, from which the answers of all accounts are made."""
+    """One account's books, from which the answers of all accounts are made, each at a moment of its own."""
 
     def __init__(self, market: Market, positions: int) -> None:
         self._account = SimulatedAccount("books", "HMAC", seed=1)
@@ -48,13 +49,13 @@ class Books:
         names = [name for name in SYMBOLS if name.isascii() and name.endswith("USDT")][:positions]
         for name in names:
             self._account.open(name, "10", leverage=20)
-        self._step = 0
+        self._steps: defaultdict[float, int] = defaultdict(int)  # by factor: an account each
         self._copies = -(-positions // len(names))
 
     def status(self, factor: float = 1.0) -> dict[str, Any]:
         """Return the `result` of the next v2/account.status, with all money and amounts times `factor`."""
-        self._step = (self._step + 1) % _STEPS
-        told = self._status(self._step)
+        self._steps[factor] = step = (self._steps[factor] + 1) % _STEPS
+        told = self._status(step)
         return {
             **_scaled(told, factor),
             "assets": [_scaled(row, factor) for row in told["assets"]],
@@ -63,7 +64,7 @@ class Books:
 
     def position(self, factor: float = 1.0) -> list[dict[str, Any]]:
         """Return that of v2/account.position at the same moment."""
-        return self._rows(self._position(self._step), factor)
+        return self._rows(self._position(self._steps[factor]), factor)
 
     # The books are dear: each step of the market is computed once.
 

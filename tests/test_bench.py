@@ -13,7 +13,7 @@ from test_prometheus import needs
 
 from bench import __main__ as main
 from bench import poll, prometheus, scrape, small, table, whole
-from bench.exchange import Books
+from bench.exchange import Books, factors
 from bench.processes import logging
 from bench.scraping import Scrape
 from exporter.simulator.market import Market
@@ -39,9 +39,9 @@ def test_every_peer_polls_the_same_exchange() -> None:
 
 
 def test_every_answer_is_news() -> None:
-    """From answer to answer next to every position has another notional, profit and margin."""
+    """From answer to answer of an account next to every position moves, however many others are asked between."""
     books = Books(Market(1), 20)
-    answers = [books.status()["positions"] for _ in range(40)]
+    answers = [books.status(factor)["positions"] for _ in range(40) for factor in factors(40)][::40]
     moved = ("notional", "unrealizedProfit", "initialMargin", "maintMargin")
 
     for number, row in enumerate(answers[0]):
