@@ -30,8 +30,6 @@ if TYPE_CHECKING:
 LEVELS: Final = ("debug", "info", "warning", "error")
 FORMATS: Final = ("logfmt", "json")
 
-_LONGEST_VALUE: Final = 8192
-
 
 def configure(level: str, format: str | None, stream: TextIO | None = None) -> None:  # noqa: A002 - the flag's name
     """Send structlog's and the standard library's events at `level` and above to `stream`.
@@ -135,10 +133,7 @@ def _value(value: object) -> str | float | None:
         text = str.__str__(value) if isinstance(value, str) else repr(value)
     except Exception:  # noqa: BLE001 - a broken __repr__ is the value's fault, not the event's
         text = f"<{type(value).__name__} without repr>"
-    text = redact(text)
-    if len(text) > _LONGEST_VALUE:
-        text = f"{text[:_LONGEST_VALUE]}… ({len(text) - _LONGEST_VALUE} more characters)"
-    return text
+    return redact(text)
 
 
 def _renderer(format: str | None, stream: TextIO) -> Processor:  # noqa: A002

@@ -7,7 +7,11 @@ from __future__ import annotations
 
 import re
 from collections import deque
-from typing import Final
+from functools import lru_cache
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
 
 _REDACTED: Final = "[redacted]"
 _SHORTEST_SECRET: Final = 8  # shorter ones would blank out ordinary words
@@ -15,15 +19,15 @@ _SHORTEST_SECRET: Final = 8  # shorter ones would blank out ordinary words
 _TOKEN: Final = re.compile(r"[A-Za-z0-9+/_-]{16,}={0,2}")
 _UNKNOWN_SECRET_LENGTH: Final = 40
 _DENSE_PART_LENGTH: Final = 16
-_SHORTEST_FRAGMENT: Final = 16
-# Pieces of 9 at every 8th character: any 16 characters in a row of a secret hold a whole one.
-_PIECE: Final = 9
-_STRIDE: Final = 8
+# Pieces of 12 at every 5th character: any 16 characters in a row of a secret contain a whole one, so that one set
+# lookup per character finds them, however many secrets there are.
+_PIECE: Final = 12
+_STRIDE: Final = 5
+_LONGEST_TEXT: Final = 8192
 
 _hidden_pieces: Final[set[str]] = set()
-_hidden_tokens: Final[set[str]] = set()
-_hidden_texts: Final[set[str]] = set()  # those that are not one token: short, with spaces, of several lines
-# Signatures of the last requests: an exchange may tell them back, in whole or in part, for as long as it may answer.
+_hidden_texts: Final[set[str]] = set()  # those that are not a single token: short, with spaces, multi-line
+# Signatures of the last requests: an exchange may echo them, in whole or in part, for as long as it may answer.
 _hidden_for_now: Final[deque[str]] = deque(maxlen=1024)
 
 
@@ -35,9 +39,7 @@ def hide(secret: str) -> None:
     if not _TOKEN.fullmatch(secret):
         _hidden_texts.update((secret, repr(secret)[1:-1]))  # containers show their texts' repr
     for token in _TOKEN.findall(secret):
-        _hidden_tokens.add(token)
-        starts = range(0, len(token) - _PIECE + 1, _STRIDE)
-        _hidden_pieces.update(token[start : start + _PIECE] for start in starts)
+        _hidden_pieces.update(_pieces(token, _STRIDE))
 
 
 def hide_for_now(signature: str) -> None:
@@ -46,8 +48,27 @@ def hide_for_now(signature: str) -> None:
 
 
 def redact(text: str) -> str:
-    """Return `text` without any hidden secret, nor what looks like a key or a signature."""
-    for secret in sorted(_hidden_texts, key=len, reverse=True):  # one may hold another
+    """Return `text` without any hidden secret, nor what looks like a key or a signature; at most 8,192 characters."""
+    return shorten(text, _LONGEST_TEXT, _redact)
+
+
+def shorten(text: str, most: int, clean: Callable[[str], str]) -> str:
+    """Return at most `most` characters of what `clean` makes of `text`, cleaning only as much as may be shown.
+
+    Whoever sent the text decides its length, but not how long the cleaning takes.
+    """
+    margin = max(map(len, _hidden_texts), default=0) + _LONGEST_TEXT // 8
+    if len(text) <= _LONGEST_TEXT + margin:
+        cleaned = clean(text)
+    else:
+        # What the cut may have left half of, and `clean` did not recognize, is within the margin.
+        cleaned = clean(text[: _LONGEST_TEXT + margin])[:-margin]
+        cleaned = f"{cleaned[: most - 1]}…"
+    return cleaned if len(cleaned) <= most else f"{cleaned[: most - 1]}…"
+
+
+def _redact(text: str) -> str:
+    for secret in sorted(_hidden_texts, key=len, reverse=True):  # one may contain another
         if secret in text:
             text = text.replace(secret, _REDACTED)
     return _TOKEN.sub(_cover, text)
@@ -56,19 +77,22 @@ def redact(text: str) -> str:
 def _cover(match: re.Match[str]) -> str:
     token = match.group()
     dense = len(token) >= _UNKNOWN_SECRET_LENGTH and any(map(_is_dense, re.split("[/_-]", token)))
-    return _REDACTED if dense or _holds_fragment(token) else token
+    return _REDACTED if dense or _contains_hidden_piece(token) else token
 
 
-def _holds_fragment(token: str) -> bool:
-    ends = range(_SHORTEST_FRAGMENT, len(token) + 1)
-    fragments = [token[end - _SHORTEST_FRAGMENT : end] for end in ends]
-    if any(fragment in hidden for hidden in tuple(_hidden_for_now) for fragment in fragments):
-        return True
-    # Of many keys one look-up tells most tokens from them. A piece alone may be a word: demo-hmac of a key
-    # demo-hmac-account-1.
-    if _hidden_pieces.isdisjoint(token[start : start + _PIECE] for start in range(len(token) - _PIECE + 1)):
-        return False
-    return any(fragment in hidden for hidden in tuple(_hidden_tokens) for fragment in fragments)
+def _contains_hidden_piece(token: str) -> bool:
+    pieces = set(_pieces(token))
+    return not (pieces.isdisjoint(_hidden_pieces) and pieces.isdisjoint(_pieces_of_all(tuple(_hidden_for_now))))
+
+
+# Between two requests the same signatures are looked for again and again.
+@lru_cache(maxsize=1)
+def _pieces_of_all(signatures: tuple[str, ...]) -> frozenset[str]:
+    return frozenset(piece for signature in signatures for piece in _pieces(signature, _STRIDE))
+
+
+def _pieces(text: str, stride: int = 1) -> Iterator[str]:
+    return (text[start : start + _PIECE] for start in range(0, len(text) - _PIECE + 1, stride))
 
 
 def _is_dense(part: str) -> bool:

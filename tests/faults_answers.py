@@ -96,6 +96,9 @@ def _frames() -> Iterator[Fault]:
     yield strange("an event", '{"event":{"e":"executionReport"}}', "frame event")
     yield strange("an empty object", "{}", "frame event")
     yield strange("a stream", '{"stream":"btcusdt@depth","data":{}}', "frame event")
+    yield strange("an event of 1 MiB", f'{{"event":{{"e":"{"1." * 2**19}"}}}}', "frame event")
+    endless = f'{{"id":null,"status":400,"error":{{"code":-9999,"msg":"{"0a1b2c3d" * 2**17}"}}}}'
+    yield strange("an error of 1 MiB", endless, "frame null_id")
     for name, text in (("empty text", ""), ("a list", "[1,2]"), ("HTML", "<html>")):
         yield strange(name, text, "frame garbage")
     yield strange("bytes", b"\x00\x01", "frame binary")
@@ -111,6 +114,9 @@ def _frames() -> Iterator[Fault]:
 def _errors() -> Iterator[Fault]:
     for code, status in ((-1000, 500), (-1007, 408), (-1008, 503), (-2023, 400), (-9999, 400), (-9999, 200)):
         yield alices(f"error {code}, status {status}", error(status, code=code, msg="Trouble."), "poll exchange")
+    for kind, characters in (("digits", "1"), ("hex", "0a1b2c3d"), ("dots", "."), ("colons", ":"), ("%", "%")):
+        endless = error(400, code=-9999, msg=characters * (2**20 // len(characters)))
+        yield alices(f"error text, 1 MiB of {kind}", endless, "poll exchange")
     for status in (400, 503):
         yield alices(f"status {status} without a code", error(status, msg="Trouble."), "poll exchange")
     for code, status in ((-1022, 400), (-1109, 400), (-2015, 401), (-4109, 400)):

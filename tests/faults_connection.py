@@ -215,6 +215,8 @@ def _rows() -> Iterator[Fault]:
     yield handshake(418, "poll banned", "60", recovers_within_seconds=260.0)
     yield handshake(429, "poll rate_limited", recovers_within_seconds=130.0)
     yield handshake(429, "poll rate_limited", "30")
+    yield handshake(429, "poll rate_limited", "-1", recovers_within_seconds=130.0)
+    yield handshake(429, "poll rate_limited", "soon", recovers_within_seconds=130.0)
     yield handshake(503, retry_after="soon")
     yield dials(
         "opened, then closed at once", lambda it: it.close_after(0, 1001), "connection closed", "poll connection"

@@ -40,7 +40,7 @@ def _restored(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     for name in os.environ:
         if name.startswith("BINANCE_") or name.lower().endswith("_proxy"):
             monkeypatch.delenv(name)
-    for hidden in ("_hidden_pieces", "_hidden_tokens", "_hidden_texts"):
+    for hidden in ("_hidden_pieces", "_hidden_texts"):
         monkeypatch.setattr(redaction, hidden, set())
     for module, hook in ((sys, "excepthook"), (sys, "unraisablehook"), (threading, "excepthook")):
         monkeypatch.setattr(module, hook, getattr(module, hook))

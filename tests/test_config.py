@@ -38,7 +38,6 @@ HMAC = "api_key_file: api.key, secret_key_file: secret.key"
 @pytest.fixture(autouse=True)
 def _nothing_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(redaction, "_hidden_pieces", set())
-    monkeypatch.setattr(redaction, "_hidden_tokens", set())
     monkeypatch.setattr(redaction, "_hidden_texts", set())
 
 

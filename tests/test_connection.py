@@ -319,6 +319,16 @@ async def test_refused_handshake_stops_dialling(exchange: SimulatedExchange, sta
             assert spent == connection.budget.spent_total
 
 
+@pytest.mark.parametrize("retry_after", ["1e308", "inf", "9" * 5000, "345601", "Fri, 31 Dec 9999 23:59:59 GMT"])
+async def test_ban_of_absurd_length_is_capped(exchange: SimulatedExchange, retry_after: str) -> None:
+    """A ban at the handshake holds whatever end it reports, for at most four days."""
+    with exchange.reject_handshake(418, {"Retry-After": retry_after}):
+        async with connected(exchange.url, wait=False) as connection:
+            await until(lambda: connection.disconnections[Loss.REFUSED])
+
+            assert 3.9 * 86400 < connection.budget.pause_seconds <= 4 * 86400
+
+
 @pytest.mark.parametrize("status", [401, 403, 451, 500, 503])
 async def test_refused_handshake_is_survived(exchange: SimulatedExchange, status: int) -> None:
     """Whatever HTTP status refuses a handshake, dialling goes on and succeeds when it is lifted."""

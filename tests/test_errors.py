@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+import time
 from typing import TYPE_CHECKING
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -27,6 +29,8 @@ from exporter.binance.errors import (
     classify,
     scrub,
 )
+from exporter.binance.messages import decode_envelope, decode_error
+from exporter.redaction import hide, hide_for_now, redact
 
 if TYPE_CHECKING:
     import ipaddress
@@ -300,3 +304,60 @@ def test_advice_of_the_last_dial() -> None:
     """Without a connection the advice is that of the last dial, where it has one."""
     assert "leave by another IP" == advise(NotConnected("refused", "leave by another IP"))
     assert "check the network" in advise(NotConnected("refused"))
+
+
+@pytest.mark.parametrize(
+    "characters",
+    [
+        "1",
+        "0a1b",
+        "abcXYZ",
+        "aB3/+",
+        ".",
+        ":",
+        "\\",
+        "%",
+        "%25",
+        "\\u0031",
+        "1.",
+        "1:",
+        "a:",
+        " ",
+        "-",
+        "\N{FULLWIDTH DIGIT ONE}",
+    ],
+)
+def test_long_text_costs_no_more_than_reading_it(characters: str) -> None:
+    """Cleaning 8 MiB of any characters takes no longer than a few scans of the text, whatever secrets are hidden."""
+    for number in range(1000):
+        hide_for_now(f"{number:064x}")
+    text = (characters * (8 * 2**20 // len(characters) + 1))[: 8 * 2**20]
+    frame = msgspec.json.encode({"id": None, "status": 418, "error": {"code": -1003, "msg": text}}).decode()
+
+    scan = _seconds(lambda: re.search("[~^]", text))
+    assert 8 * scan > _seconds(lambda: scrub(text))
+    assert 8 * scan > _seconds(lambda: redact(text))
+    assert 8 * scan > _seconds(lambda: decode_error(decode_envelope(frame)))
+
+
+def _seconds(work: Callable[[], object]) -> float:
+    """Return the shortest processor time of three runs."""
+
+    def once() -> float:
+        began = time.thread_time()
+        work()
+        return time.thread_time() - began
+
+    return min(once() for _ in range(3))
+
+
+@pytest.mark.parametrize("before", [" ", "1", ".", "x ", "%20", "-"])
+def test_cut_leaves_no_half_of_an_address_or_secret(before: str) -> None:
+    """Wherever a long text is cut, neither part of an address nor of a hidden passphrase is shown."""
+    passphrase = "correct horse battery staple"
+    hide(passphrase)
+    for length in range(9_000, 9_400, 3):
+        text = before * (length // len(before)) + f" 203.0.113.7 {passphrase} " * 400
+
+        assert not re.search(r"203|113|horse|batter|staple", scrub(text))
+        assert not re.search(r"horse|batter|staple", redact(text))

@@ -413,7 +413,17 @@ class TestErrors:
                 *(-1003, "Banned", (1659146400000, 1659146300000)),
             ),
             ('{"code":-1003,"msg":"x","data":{"retryAfter":"1659146400000"}}', -1003, "x", (1659146400000, None)),
+            ('{"code":-1003,"msg":"x","data":{"retryAfter":"1659146400000.5"}}', -1003, "x", (1659146400000, None)),
+            ('{"code":-1003,"msg":"x","data":{"retryAfter":1659146400000.0}}', -1003, "x", (1659146400000, None)),
+            ('{"code":-1003,"msg":"x","data":{"retryAfter":1e308}}', -1003, "x", (10**14, None)),
+            (f'{{"code":-1003,"msg":"x","data":{{"retryAfter":{"9" * 5000}}}}}', -1003, "x", (10**14, None)),
             ('{"code":-1003,"msg":"x","data":{"retryAfter":-1}}', -1003, "x", (None, None)),
+            ('{"code":-1003,"msg":"x","data":{"retryAfter":"nan"}}', -1003, "x", (None, None)),
+            ('{"code":-1003,"msg":"x","data":{"retryAfter":[]}}', -1003, "x", (None, None)),
+            ('{"code":-1021,"msg":"x","data":{"serverTime":7}}', -1021, "x", (None, None)),
+            ('{"code":-1021,"msg":"x","data":{"serverTime":1e300}}', -1021, "x", (None, None)),
+            ('{"code":[-1121],"msg":"x"}', None, "x", (None, None)),
+            (f'{{"code":{"9" * 5000},"msg":"x"}}', None, "x", (None, None)),
             ('{"code":-1003,"msg":"x","data":null}', -1003, "x", (None, None)),
             ('{"code":-1003,"msg":"x","data":[]}', -1003, "x", (None, None)),
             ('{"code":-1003}', -1003, "", (None, None)),
@@ -440,6 +450,31 @@ class TestErrors:
 
 WEIGHT_ROW = {"rateLimitType": "REQUEST_WEIGHT", "interval": "MINUTE", "intervalNum": 1, "limit": 2400, "count": 10}
 WEIGHT_LIMIT = RateLimit(kind="REQUEST_WEIGHT", interval="MINUTE", interval_num=1, limit=2400, count=10)
+
+
+def test_endless_parts_are_not_decoded() -> None:
+    """Rate limits of a million rows, and an error of as many unknown fields, are passed over."""
+    rows = Raw(b"[" + b"{}," * 10**6 + b"{}]")
+    fields = ",".join(f'"{number}":"x"' for number in range(10**5))
+
+    assert decode_request_weight(rows) is None
+    assert "" == decode_error(envelope(f'{{"id":1,"status":500,"error":{{{fields}}}}}')).text
+
+
+@pytest.mark.parametrize("path", ["assets.0.asset", "positions.0.symbol", "positions.0.positionSide"])
+def test_endless_name_is_refused(path: str) -> None:
+    """A name too long for a label fails the decoding, with its path."""
+    part, _, name = path.split(".")
+    result = {
+        "assets": [{"asset": "USDT"}],
+        "positions": [{"symbol": "BTCUSDT", "positionSide": "BOTH", "positionAmt": "1"}],
+    }
+    decode_account_status(Raw(msgspec.json.encode(result)))
+    result[part][0][name] = "x" * 129
+    with pytest.raises(DecodeError) as caught:
+        decode_account_status(Raw(msgspec.json.encode(result)))
+
+    assert caught.value.path in {f"result.{part}[0].{name}", f"result.{part}[...].{name}"}
 
 
 class TestRateLimits:

@@ -44,7 +44,7 @@ KNOWN: Final = Search(
 
 @pytest.fixture(autouse=True)
 def _restored(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    for hidden in ("_hidden_pieces", "_hidden_tokens", "_hidden_texts"):
+    for hidden in ("_hidden_pieces", "_hidden_texts"):
         monkeypatch.setattr(redaction, hidden, set())
     root = logging.getLogger()
     level = root.level

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import FrozenInstanceError
 from typing import TYPE_CHECKING, Any
 
@@ -350,3 +351,26 @@ def test_risk_rows_with_one_identity_are_refused() -> None:
 
     assert "result[1]" == caught.value.path
     assert "result[1]: is the same row as result[0]" == str(caught.value)
+
+
+def test_many_assets_cost_their_sum_not_their_product() -> None:
+    """Positions take no longer to find their margin assets among ten times as many assets than ten times as long."""
+
+    def seconds(assets: int) -> float:
+        rows = [make_asset(f"A{number}") for number in range(assets)]
+        positions = [make_position(f"S{number}A{assets - 1}") for number in range(2000)]
+        began = time.thread_time()
+        make_snapshot(rows, positions)
+        return time.thread_time() - began
+
+    assert 5 * seconds(1000) > min(seconds(10_000) for _ in range(3))
+
+
+def test_margin_asset_is_the_longest_ending() -> None:
+    """Of several assets that a symbol ends with the longest is the margin asset, and before it one with margin."""
+    assets = [make_asset("USDT", maintenance_margin=1.0), make_asset("LDUSDT"), make_asset("BUSDT")]
+    snapshot = make_snapshot(assets, [make_position("WLDUSDT"), make_position("XBUSD"), make_position("DBUSDT_261225")])
+    without_margin = make_snapshot([make_asset("USDT"), make_asset("LDUSDT")], [make_position("WLDUSDT")])
+
+    assert ["USDT", None, "USDT"] == [position.margin_asset for position in snapshot.held]
+    assert ["LDUSDT"] == [position.margin_asset for position in without_margin.held]

@@ -109,8 +109,7 @@ def build_snapshot(
         _refuse_duplicates("", risks, _identity)
     known = {name: risk for name, risk in told.items() if name in rows}
     assets = tuple(row.asset for row in status.assets)
-    at_stake = frozenset(row.asset for row in status.assets if row.maintenance_margin)
-    margin_assets = _margin_assets(assets, at_stake)
+    margin_assets = _margin_assets(assets, frozenset(row.asset for row in status.assets if row.maintenance_margin))
     sent = {name: risk.margin_asset for name, risk in known.items()}
     return AccountSnapshot(
         totals=status,
@@ -178,21 +177,28 @@ class _MarginAssets(dict[str, str | None]):
     WLDUSDT ends with LDUSDT, which is an asset, too: of several, those that require maintenance margin come first.
     """
 
-    def __init__(self, assets: tuple[str, ...], at_stake: frozenset[str]) -> None:
+    def __init__(self, assets: tuple[str, ...], with_margin: frozenset[str]) -> None:
         super().__init__()
-        self._best_first = sorted(assets, key=lambda asset: (asset not in at_stake, -len(asset)))
+        self._assets = (with_margin, frozenset(assets))
+        self._lengths = sorted({len(asset) for asset in assets}, reverse=True)
 
     def __missing__(self, symbol: str) -> str | None:
         contract = symbol.partition("_")[0]  # a delivery contract has its date after it
-        self[symbol] = found = next((asset for asset in self._best_first if contract.endswith(asset)), None)
+        endings = [contract[-length:] for length in self._lengths]
+        if len(self) >= _MOST_SYMBOLS:
+            self.clear()
+        self[symbol] = found = next((ending for known in self._assets for ending in endings if ending in known), None)
         return found
+
+
+_MOST_SYMBOLS: Final = 10_000  # more than an exchange lists
 
 
 # Neither symbols nor assets change from poll to poll, and to compare 100 with 20 costs as much as to decode the answer.
 # Most accounts list the same assets.
 @lru_cache(maxsize=64)
-def _margin_assets(assets: tuple[str, ...], at_stake: frozenset[str]) -> _MarginAssets:
-    return _MarginAssets(assets, at_stake)
+def _margin_assets(assets: tuple[str, ...], with_margin: frozenset[str]) -> _MarginAssets:
+    return _MarginAssets(assets, with_margin)
 
 
 def _refuse_duplicates(name: str, rows: Iterable[_Row], identify: Callable[[_Row], Hashable]) -> None:

@@ -7,6 +7,7 @@ import math
 import random
 import socket
 import ssl
+import time
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Final, NoReturn
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 _LARGEST_FRAME_BYTES: Final = 8 * 2**20
 _PING_SECONDS: Final = 20
 _OPEN_TIMEOUT_SECONDS: Final = 10
+_LONGEST_RETRY_AFTER_SECONDS: Final = 1e9  # far beyond any ban; with the date of one it must stay a valid date
+_LONGEST_DATE: Final = 64
 _CLOSE_TIMEOUT_SECONDS: Final = 1  # a peer that does not answer a close must not hold up the shutdown
 
 # At debug level websockets logs the handshake's headers and every frame, API keys and signatures included. All that
@@ -177,11 +180,8 @@ def is_oversized(closed: ConnectionClosed) -> bool:
 
 def handshake_date_ms(socket: ClientConnection) -> int | None:
     """Return the `Date` of the handshake's answer in epoch milliseconds; its precision is a second."""
-    date = _header(socket.response.headers, "Date") if socket.response else ""
-    try:
-        return int(parsedate_to_datetime(date).timestamp() * 1000) + 500  # the middle of the second that it names
-    except (ValueError, OverflowError):
-        return None
+    seconds = _http_date(_header(socket.response.headers, "Date")) if socket.response else None
+    return None if seconds is None else int(seconds * 1000) + 500  # the middle of the second that it names
 
 
 class Backoff:
@@ -205,11 +205,24 @@ class Backoff:
 
 
 def _retry_after_seconds(headers: Headers) -> float | None:
+    """Return the seconds of a Retry-After, sent as a number or as a date; None where it is neither."""
+    retry_after = _header(headers, "Retry-After")
     try:
-        seconds = float(_header(headers, "Retry-After"))
+        seconds = float(retry_after)
     except ValueError:
+        until, date = _http_date(retry_after), _http_date(_header(headers, "Date"))
+        if until is None:
+            return None
+        seconds = until - (time.time() if date is None else date)
+    return None if math.isnan(seconds) else max(0.0, min(seconds, _LONGEST_RETRY_AFTER_SECONDS))
+
+
+def _http_date(text: str) -> float | None:
+    """Return a header's date in epoch seconds."""
+    try:
+        return parsedate_to_datetime(text[:_LONGEST_DATE]).timestamp()
+    except (ValueError, TypeError, IndexError, OverflowError):
         return None
-    return max(0.0, seconds) if math.isfinite(seconds) else None
 
 
 def _header(headers: Headers, name: str) -> str:

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from enum import Enum, StrEnum
 from typing import Final
 
-from exporter.redaction import redact
+from exporter.redaction import redact, shorten
 
 
 class Reason(StrEnum):
@@ -147,7 +147,7 @@ class ExchangeError(BinanceError):
         self.status = status
         self.code = code
         self.text = scrub(text)
-        # Only what a ban's text says of its end is kept of the unscrubbed text.
+        # Only the end of a ban is taken from the unscrubbed text.
         self.retry_at_ms = retry_at_ms or _banned_until_ms(text)
         self.server_time_ms = server_time_ms
         super().__init__(f"{self.text or 'no message'} (code {code}, status {status})")
@@ -266,12 +266,13 @@ def advise(error: BinanceError) -> str:
 
 
 # Broader than addresses are: too much hidden in an error's text is better than too little. Times of day stay.
-_IPV6 = re.compile(
+_IPV6: Final = re.compile(
     r"(?<![0-9A-Fa-f])(?!\d?\d:\d\d:\d\d(?!\d|:[0-9A-Fa-f:]))(?:[0-9A-Fa-f]{0,4}:){2,}[0-9A-Fa-f.:]*[0-9A-Fa-f:]"
     r"|(?<![0-9A-Za-z])[0-9A-Fa-f]{0,4}::(?![A-Za-z])"
 )
-_IPV4 = re.compile(r"\d+(?:\.\d+){3,}")
-# A signature or an address told back may come as JSON or a URL writes it, or both.
+# From the start of a run of digits only, and without giving any back: a long run would take quadratic time.
+_IPV4: Final = re.compile(r"(?<!\d)\d++(?:\.\d++){3,}")
+# An echoed signature or address may be escaped as in JSON or a URL, or both.
 _ESCAPED: Final = re.compile(r"(?:\\u00|%)([2-7][0-9A-Fa-f])|\\(/)")
 _NESTED_ESCAPES: Final = 3
 _LONGEST_TEXT: Final = 300
@@ -279,12 +280,14 @@ _LONGEST_TEXT: Final = 300
 
 def scrub(text: str) -> str:
     """Return an exchange's text fit to be shown: no IP address or secret, no control characters, 300 at the most."""
+    return shorten(text, _LONGEST_TEXT, _clean)
+
+
+def _clean(text: str) -> str:
     for _ in range(_NESTED_ESCAPES):
         text = _ESCAPED.sub(lambda found: found[2] or chr(int(found[1], 16)), text)
     text = " ".join("".join(character if character.isprintable() else " " for character in text).split())
-    text = redact(_IPV4.sub("[ip]", _IPV6.sub("[ip]", text)))
-    # Shortened last: half an address or signature would not be recognised.
-    return text if len(text) <= _LONGEST_TEXT else text[: _LONGEST_TEXT - 1] + "…"
+    return redact(_IPV4.sub("[ip]", _IPV6.sub("[ip]", text)))
 
 
 def _banned_until_ms(text: str) -> int | None:

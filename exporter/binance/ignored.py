@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 import structlog
 
-from exporter.binance.errors import Ignored
+from exporter.binance.errors import Ignored, scrub
 from exporter.binance.messages import decode_error, decode_event_name
 
 if TYPE_CHECKING:
@@ -47,5 +47,5 @@ def _describe(kind: Ignored, envelope: Envelope | None) -> str:
     if envelope is not None and kind is Ignored.NULL_ID:
         return str(decode_error(envelope))
     if envelope is not None and kind is Ignored.EVENT:
-        return decode_event_name(envelope.event)
+        return scrub(decode_event_name(envelope.event))
     return ""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from websockets.exceptions import ConnectionClosed
 
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from websockets.asyncio.client import ClientConnection
+
+_FRAMES_PER_TURN: Final = 64
 
 
 class Link:
@@ -77,7 +79,9 @@ class Link:
         loss, words = Loss.CLOSED, "the connection ended"
         try:
             while True:
-                self._take(await self._socket.recv())
+                for _ in range(_FRAMES_PER_TURN):
+                    self._take(await self._socket.recv())
+                await asyncio.sleep(0)  # recv() does not wait while there are frames
         except ConnectionClosed as closed:
             if is_oversized(closed):
                 self._ignore(Ignored.OVERSIZED, None)

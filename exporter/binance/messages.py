@@ -38,9 +38,11 @@ HANDSHAKE_WEIGHT: Final = 5
 
 # A bound refuses the "nan" and "inf" that lax decoding of strings would let through.
 Figure = Annotated[float, Meta(ge=-1e300, le=1e300)]
-Identity = Annotated[str, Meta(min_length=1)]  # Prometheus takes an empty label for none
-Milliseconds = Annotated[int, Meta(ge=0, le=10**14)]  # up to the year 5138
-ServerTime = Annotated[int, Meta(ge=1_500_000_000_000, le=10**14)]  # an exchange that says 1970 does not know
+_LONGEST_NAME: Final = 128  # several times the longest symbol; names become labels
+Identity = Annotated[str, Meta(min_length=1, max_length=_LONGEST_NAME)]  # to Prometheus an empty label is none
+_LAST_MS: Final = 10**14  # in the year 5138
+Milliseconds = Annotated[int, Meta(ge=0, le=_LAST_MS)]
+ServerTime = Annotated[int, Meta(ge=1_500_000_000_000, le=_LAST_MS)]  # an exchange that says 1970 does not know
 
 
 class AssetBalance(Struct, frozen=True, kw_only=True, gc=False):
@@ -83,7 +85,7 @@ class PositionRisk(Struct, frozen=True, kw_only=True, gc=False):
     symbol: Identity
     position_side: Identity = field(name="positionSide")
     amount: Figure = field(name="positionAmt")
-    margin_asset: str | None = field(name="marginAsset", default=None)
+    margin_asset: Annotated[str, Meta(max_length=_LONGEST_NAME)] | None = field(name="marginAsset", default=None)
     entry_price: Figure | None = field(name="entryPrice", default=None)
     break_even_price: Figure | None = field(name="breakEvenPrice", default=None)
     mark_price: Figure | None = field(name="markPrice", default=None)
@@ -134,6 +136,27 @@ class RateLimit(Struct, frozen=True, kw_only=True):
     count: int
 
 
+class _ErrorBody(Struct, frozen=True):
+    """An error; its parts stay undecoded, since any may be missing or of another type."""
+
+    code: Raw = Raw()
+    msg: Raw = Raw()
+    data: Raw = Raw()
+
+
+class _ErrorData(Struct, frozen=True):
+    """The times that an error may carry, epoch milliseconds; documented for Spot alone."""
+
+    retry_after: Raw = field(name="retryAfter", default=Raw())
+    server_time: Raw = field(name="serverTime", default=Raw())
+
+
+class _Event(Struct, frozen=True):
+    """An unsolicited event, of which only the name is used."""
+
+    name: str = field(name="e", default="")
+
+
 class FrameKind(Enum):
     """What a text frame is, before anybody is found to whom it belongs."""
 
@@ -174,7 +197,15 @@ _account_flags = msgspec.json.Decoder(AccountFlags)
 _session_statuses = msgspec.json.Decoder(SessionStatus, strict=False)
 _rate_limits = msgspec.json.Decoder(list[Raw])
 _rate_limit = msgspec.json.Decoder(RateLimit, strict=False)
+_error_bodies = msgspec.json.Decoder(_ErrorBody)
+_error_data = msgspec.json.Decoder(_ErrorData)
+_events = msgspec.json.Decoder(_Event)
+_texts = msgspec.json.Decoder(str)
+_codes = msgspec.json.Decoder(Annotated[int, Meta(ge=-(10**9), le=10**9)], strict=False)
+_server_times = msgspec.json.Decoder(ServerTime, strict=False)
 _objects = msgspec.json.Decoder(dict[str, Any])
+# Larger than this, a part that is decoded without a type is not looked at: it would cost time and memory to no end.
+_LARGEST_UNTYPED_BYTES: Final = 16 * 1024
 
 
 def encode_request(request_id: int, method: Method, params: Mapping[str, str | int]) -> str:
@@ -242,24 +273,25 @@ def decode_session_status(result: Raw) -> SessionStatus:
 
 def decode_error(envelope: Envelope) -> ExchangeError:
     """Return the error that an answer tells, or all of it that can be made out."""
-    # Part by part: maintenance has been seen to send {"239999": "The system is under maintenance"}, without code or
-    # msg, and `data` (serverTime and retryAfter, epoch milliseconds) is documented for Spot alone.
-    body = _lenient(_objects, envelope.error) or {}
-    data = body.get("data")
-    data = data if isinstance(data, dict) else {}
-    texts = (value for value in (body.get("msg"), *body.values()) if isinstance(value, str) and value)
+    body = _lenient(_error_bodies, envelope.error) or _ErrorBody()
+    data = _lenient(_error_data, body.data) or _ErrorData()
+    text = _lenient(_texts, body.msg)
+    if not text:
+        # Maintenance has been seen to send {"239999": "The system is under maintenance"}, without code or msg.
+        values = (_lenient(_objects, envelope.error, _LARGEST_UNTYPED_BYTES) or {}).values()
+        text = next((value for value in values if isinstance(value, str) and value), "")
     return ExchangeError(
         envelope.status,
-        _integer(body.get("code")),
-        next(texts, ""),
-        retry_at_ms=_milliseconds(data.get("retryAfter")),
-        server_time_ms=_milliseconds(data.get("serverTime")),
+        _lenient(_codes, body.code),
+        text,
+        retry_at_ms=_retry_at_ms(data.retry_after),
+        server_time_ms=_lenient(_server_times, data.server_time),
     )
 
 
 def decode_request_weight(rate_limits: Raw) -> RateLimit | None:
     """Return the row of the request weight a minute, or None where it is hidden or makes no sense."""
-    for raw in _lenient(_rate_limits, rate_limits) or ():
+    for raw in _lenient(_rate_limits, rate_limits, _LARGEST_UNTYPED_BYTES) or ():
         row = _lenient(_rate_limit, raw)
         if row and (row.kind, row.interval, row.interval_num) == ("REQUEST_WEIGHT", "MINUTE", 1):
             return row
@@ -268,17 +300,16 @@ def decode_request_weight(rate_limits: Raw) -> RateLimit | None:
 
 def decode_event_name(event: Raw) -> str:
     """Return the ``e`` of an event, or an empty text."""
-    name = (_lenient(_objects, event) or {}).get("e")
-    return name if isinstance(name, str) else ""
+    return (_lenient(_events, event) or _Event()).name
 
 
-def _integer(value: object) -> int | None:
-    return int(str(value)) if not isinstance(value, bool) and re.fullmatch(r"-?\d{1,18}", str(value)) else None
-
-
-def _milliseconds(value: object) -> int | None:
-    number = _integer(value)
-    return number if number is not None and 0 <= number <= 10**14 else None
+def _retry_at_ms(raw: Raw) -> int | None:
+    """Return a moment in epoch milliseconds, sent as an integer, a float or text; None where it is none of these."""
+    try:
+        at_ms = float(bytes(raw).strip(b'"'))
+    except ValueError:
+        return None
+    return int(min(at_ms, _LAST_MS)) if at_ms >= 0 else None  # not NaN either
 
 
 def _decode(decoder: msgspec.json.Decoder[_Wire], encoded: Raw | str, name: str) -> _Wire:
@@ -303,8 +334,10 @@ def _decode_result(decoder: msgspec.json.Decoder[_Wire], result: Raw) -> _Wire:
     return _decode(decoder, result, "result")
 
 
-def _lenient(decoder: msgspec.json.Decoder[_Wire], raw: Raw) -> _Wire | None:
+def _lenient(decoder: msgspec.json.Decoder[_Wire], raw: Raw, most_bytes: int | None = None) -> _Wire | None:
+    if not raw or (most_bytes is not None and len(memoryview(raw)) > most_bytes):
+        return None
     try:
-        return decoder.decode(raw) if raw else None
-    except (msgspec.DecodeError, RecursionError):
+        return decoder.decode(raw)
+    except (msgspec.DecodeError, RecursionError, UnicodeError):
         return None

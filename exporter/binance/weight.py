@@ -202,7 +202,7 @@ class WeightBudget:
         """
         now = self._clock.monotonic()
         told = 0.0 if retry_at_ms is None else retry_at_ms / 1000 - self._clock.seconds
-        told = told + _TOLD_MARGIN_SECONDS if 0 < told <= _LONGEST_PAUSE_SECONDS else 0.0
+        told = min(told + _TOLD_MARGIN_SECONDS, _LONGEST_PAUSE_SECONDS) if told > 0 else 0.0
         if now < self._pause_ends or (sent_at is not None and sent_at <= self._pause_began):
             if reason is Reason.BANNED and self._pause_reason is not reason:
                 self._pause_reason = reason
