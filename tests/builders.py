@@ -17,7 +17,7 @@ from exporter.account.state import AccountSettings, AccountState
 from exporter.binance.clock import ExchangeClock
 from exporter.binance.connection import Connection
 from exporter.binance.dialing import Endpoint
-from exporter.binance.messages import AccountStatus, AssetBalance, Position, PositionRisk
+from exporter.binance.rows import AccountStatus, AssetBalance, Position, PositionRisk
 from exporter.binance.signing import Credentials, Secret
 from exporter.binance.weight import WeightBudget
 from exporter.metrics.body import Body

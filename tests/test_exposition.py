@@ -39,7 +39,7 @@ from exporter.metrics.text import format_value, render_labels
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from exporter.binance.messages import Position
+    from exporter.binance.rows import Position
 
 GOLDEN = Path(__file__).parent / "golden" / "first_scrape.txt"
 BALANCE = 'binance_futures_account_wallet_balance{account="main",currency="USDT"}'

@@ -28,7 +28,7 @@ from exporter.simulator.story import Story
 from exporter.simulator.venue import Venue
 
 if TYPE_CHECKING:
-    from exporter.binance.messages import AssetBalance, Position, PositionRisk
+    from exporter.binance.rows import AssetBalance, Position, PositionRisk
 
 ASSETS = ("USDT", "USDC", "BTC")
 # Money as the exchange writes it: decimals of at most 8 digits.

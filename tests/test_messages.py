@@ -14,13 +14,9 @@ from msgspec import Raw
 from exporter.binance.errors import Action, DecodeError, Reason, Verdict, classify
 from exporter.binance.messages import (
     WEIGHT,
-    AccountStatus,
-    AssetBalance,
     Envelope,
     FrameKind,
     Method,
-    Position,
-    PositionRisk,
     RateLimit,
     decode_account_status,
     decode_envelope,
@@ -33,6 +29,7 @@ from exporter.binance.messages import (
     encode_request,
     find_id,
 )
+from exporter.binance.rows import AccountStatus, AssetBalance, Position, PositionRisk
 
 TIME_MS = 1625474304765
 TOTALS = {

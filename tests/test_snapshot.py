@@ -14,7 +14,7 @@ from exporter.binance.errors import DecodeError
 from exporter.metrics.exposition import render
 
 if TYPE_CHECKING:
-    from exporter.binance.messages import AssetBalance, Position, PositionRisk
+    from exporter.binance.rows import AssetBalance, Position, PositionRisk
 
 BTC, ETH = make_position("BTCUSDT"), make_position("ETHUSDT")
 USDT, BNB = make_asset("USDT"), make_asset("BNB")

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from exporter.account.optional import OptionalMethods
     from exporter.account.state import AccountState
     from exporter.binance.connection import Connection
-    from exporter.binance.messages import AccountStatus
+    from exporter.binance.rows import AccountStatus
 
 log = structlog.get_logger()
 

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from exporter.account.snapshot import AccountSnapshot
     from exporter.account.state import AccountSettings
     from exporter.binance.connection import Connection
-    from exporter.binance.messages import PositionRisk
+    from exporter.binance.rows import PositionRisk
 
 log = structlog.get_logger()
 

@@ -10,7 +10,7 @@ from exporter.account.margin import distance_to_liquidation
 
 if TYPE_CHECKING:
     from exporter.account.snapshot import AccountSnapshot, OpenPosition
-    from exporter.binance.messages import PositionRisk
+    from exporter.binance.rows import PositionRisk
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

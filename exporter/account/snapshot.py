@@ -14,7 +14,7 @@ from exporter.binance.errors import DecodeError
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterable
 
-    from exporter.binance.messages import AccountStatus, AssetBalance, Position, PositionRisk
+    from exporter.binance.rows import AccountStatus, AssetBalance, Position, PositionRisk
 
 _Row = TypeVar("_Row")
 

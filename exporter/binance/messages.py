@@ -1,8 +1,4 @@
-"""The wire's types: the closed list of queries, encoding a request, decoding an answer.
-
-Facts come from Binance's "Account Information V2" (USDⓈ-M futures, WebSocket API). Figures are decimal strings on
-the wire and float64 here; a figure that is missing or null is None. Nothing here does I/O or keeps state.
-"""
+"""The closed list of queries, encoding a request, decoding an answer. Nothing here does I/O or keeps state."""
 
 from __future__ import annotations
 
@@ -14,6 +10,7 @@ import msgspec
 from msgspec import Meta, Raw, Struct, field
 
 from exporter.binance.errors import DecodeError, ExchangeError
+from exporter.binance.rows import AccountFlags, AccountStatus, PositionRisk
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -36,88 +33,8 @@ WEIGHT: Final[Mapping[Method, int]] = {
 }
 HANDSHAKE_WEIGHT: Final = 5
 
-# A bound refuses the "nan" and "inf" that lax decoding of strings would let through.
-Figure = Annotated[float, Meta(ge=-1e300, le=1e300)]
-_LONGEST_NAME: Final = 128  # several times the longest symbol; names become labels
-Identity = Annotated[str, Meta(min_length=1, max_length=_LONGEST_NAME)]  # to Prometheus an empty label is none
 _LAST_MS: Final = 10**14  # in the year 5138
-Milliseconds = Annotated[int, Meta(ge=0, le=_LAST_MS)]
 ServerTime = Annotated[int, Meta(ge=1_500_000_000_000, le=_LAST_MS)]  # an exchange that says 1970 does not know
-
-
-class AssetBalance(Struct, frozen=True, kw_only=True, gc=False):
-    """One row of ``assets[]``: the account's figures in one margin asset."""
-
-    asset: Identity
-    wallet_balance: Figure | None = field(name="walletBalance", default=None)
-    unrealized_pnl: Figure | None = field(name="unrealizedProfit", default=None)
-    margin_balance: Figure | None = field(name="marginBalance", default=None)
-    available_balance: Figure | None = field(name="availableBalance", default=None)
-    max_withdraw_amount: Figure | None = field(name="maxWithdrawAmount", default=None)
-    initial_margin: Figure | None = field(name="initialMargin", default=None)
-    maintenance_margin: Figure | None = field(name="maintMargin", default=None)
-    position_initial_margin: Figure | None = field(name="positionInitialMargin", default=None)
-    open_order_initial_margin: Figure | None = field(name="openOrderInitialMargin", default=None)
-    cross_wallet_balance: Figure | None = field(name="crossWalletBalance", default=None)
-    cross_unrealized_pnl: Figure | None = field(name="crossUnPnl", default=None)
-    margin_available: bool | None = field(name="marginAvailable", default=None)
-    update_time_ms: Milliseconds | None = field(name="updateTime", default=None)
-
-
-class Position(Struct, frozen=True, kw_only=True, gc=False):
-    """One row of ``positions[]``: a symbol and side with a position, or with open orders alone (amount 0)."""
-
-    symbol: Identity
-    position_side: Identity = field(name="positionSide")  # BOTH; LONG or SHORT in hedge mode
-    amount: Figure = field(name="positionAmt")  # negative when short
-    unrealized_pnl: Figure | None = field(name="unrealizedProfit", default=None)
-    isolated_margin: Figure | None = field(name="isolatedMargin", default=None)
-    notional: Figure | None = None  # negative when short
-    isolated_wallet_balance: Figure | None = field(name="isolatedWallet", default=None)
-    initial_margin: Figure | None = field(name="initialMargin", default=None)
-    maintenance_margin: Figure | None = field(name="maintMargin", default=None)
-    update_time_ms: Milliseconds | None = field(name="updateTime", default=None)
-
-
-class PositionRisk(Struct, frozen=True, kw_only=True, gc=False):
-    """One row of ``v2/account.position``: what :class:`Position` does not tell of the same symbol and side."""
-
-    symbol: Identity
-    position_side: Identity = field(name="positionSide")
-    amount: Figure = field(name="positionAmt")
-    margin_asset: Annotated[str, Meta(max_length=_LONGEST_NAME)] | None = field(name="marginAsset", default=None)
-    entry_price: Figure | None = field(name="entryPrice", default=None)
-    break_even_price: Figure | None = field(name="breakEvenPrice", default=None)
-    mark_price: Figure | None = field(name="markPrice", default=None)
-    liquidation_price: Figure | None = field(name="liquidationPrice", default=None)  # 0: none
-    adl_quantile: Annotated[int, Meta(ge=0, le=100)] | None = field(name="adl", default=None)
-    open_order_initial_margin: Figure | None = field(name="openOrderInitialMargin", default=None)
-    bid_notional: Figure | None = field(name="bidNotional", default=None)
-    ask_notional: Figure | None = field(name="askNotional", default=None)
-
-
-class AccountFlags(Struct, frozen=True, kw_only=True):
-    """The ``result`` of v1 ``account.status``, of which only the asset mode is of use; its rows are passed over."""
-
-    multi_assets: bool = field(name="multiAssetsMargin")
-
-
-class AccountStatus(Struct, frozen=True, kw_only=True):
-    """The ``result`` of ``v2/account.status``: totals under the names of :class:`AssetBalance`, and the rows."""
-
-    wallet_balance: Figure | None = field(name="totalWalletBalance", default=None)
-    unrealized_pnl: Figure | None = field(name="totalUnrealizedProfit", default=None)
-    margin_balance: Figure | None = field(name="totalMarginBalance", default=None)
-    available_balance: Figure | None = field(name="availableBalance", default=None)
-    max_withdraw_amount: Figure | None = field(name="maxWithdrawAmount", default=None)
-    initial_margin: Figure | None = field(name="totalInitialMargin", default=None)
-    maintenance_margin: Figure | None = field(name="totalMaintMargin", default=None)
-    position_initial_margin: Figure | None = field(name="totalPositionInitialMargin", default=None)
-    open_order_initial_margin: Figure | None = field(name="totalOpenOrderInitialMargin", default=None)
-    cross_wallet_balance: Figure | None = field(name="totalCrossWalletBalance", default=None)
-    cross_unrealized_pnl: Figure | None = field(name="totalCrossUnPnl", default=None)
-    assets: tuple[AssetBalance, ...]
-    positions: tuple[Position, ...]
 
 
 class SessionStatus(Struct, frozen=True, kw_only=True):

@@ -14,7 +14,8 @@ import msgspec
 
 from exporter.account.margin import cross_pools, isolated_pools
 from exporter.account.snapshot import FIGURES
-from exporter.binance.messages import AccountStatus, AssetBalance, Method, Position, PositionRisk
+from exporter.binance.messages import Method
+from exporter.binance.rows import AccountStatus, AssetBalance, Position, PositionRisk
 from exporter.metrics.family import Family, Group
 
 if TYPE_CHECKING:
