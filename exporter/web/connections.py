@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 import httptools
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
+
+from exporter.web.uvicorn_internals import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 if TYPE_CHECKING:
     import ssl
@@ -63,8 +64,7 @@ class ClientConnection(HttpToolsProtocol):
         self._leave = leave
         self._deadline: asyncio.TimerHandle | None = None
         self._answered: RequestResponseCycle | None = None  # uvicorn's `cycle` is the last that was asked for
-        self._in_head = True
-        self._head_bytes = 0
+        self._in_head, self._head_bytes = True, 0
         self.connected = self._deaf = False
 
     @property

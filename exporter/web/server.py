@@ -8,12 +8,11 @@ import errno
 import os
 import re
 import socket
-import ssl
 import time
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
-import uvicorn
 from starlette.applications import Starlette
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
@@ -25,9 +24,10 @@ from exporter.web.compression import CompressionError, Compressor, accepts_gzip
 from exporter.web.connections import KEEP_ALIVE_SECONDS, Bodies, Limits, Listener
 from exporter.web.guard import Guard
 from exporter.web.tls import SwitchingContext
+from exporter.web.uvicorn_internals import Config, Server
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Generator, Iterable, Sequence
+    from collections.abc import Awaitable, Callable, Iterable, Sequence
 
     from starlette.requests import Request
     from starlette.types import ASGIApp, Receive, Scope, Send
@@ -41,7 +41,6 @@ _PIECE_BYTES: Final = 64 * 1024
 _TURN_PIECES: Final = 4
 _LONGEST_WAIT: Final = 16
 _PAGE_SECONDS: Final = 1.0  # for so long all who look share a page, since making one takes a while
-_GRACE_SECONDS: Final = 0.8  # how long a shutdown waits for answers under way
 _BACKLOG: Final = 1024
 _PAGE_HEADERS: Final = {
     "Cache-Control": "no-store",
@@ -140,37 +139,6 @@ class _Pieces(Response):
         await send({"type": "http.response.body"})
 
 
-class _Server(uvicorn.Server):
-    def __init__(self, config: uvicorn.Config, limits: Limits) -> None:
-        super().__init__(config)
-        self._limits = limits
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        # In the place of uvicorn's, which bounds neither the number of connections nor the time of a handshake.
-        await self.lifespan.startup()
-        self.servers = []
-        protocol = {"config": self.config, "server_state": self.server_state, "app_state": self.lifespan.state}
-        tls = self.config.ssl if isinstance(self.config.ssl, ssl.SSLContext) else None
-        self._listener = Listener(sockets or [], tls, self._limits, protocol)
-        self.started = True
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Generator[None, None, None]:
-        # The service owns the signals: it must end the pollers, too.
-        yield
-
-    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        self._listener.close()
-        # Hang up on readers that do not take their answer; uvicorn would cancel them with a traceback in the log.
-        hanging_up = asyncio.get_running_loop().call_later(_GRACE_SECONDS, self._hang_up)
-        await super().shutdown(sockets)
-        hanging_up.cancel()
-
-    def _hang_up(self) -> None:
-        for connection in tuple(self.server_state.connections):
-            connection.transport.abort()
-
-
 class WebServer:
     """Serves what is known.
 
@@ -223,7 +191,7 @@ class WebServer:
         )
         pages.router.redirect_slashes = False
         app: ASGIApp = pages if live is None else Guard(pages, lambda: live.current)
-        config = uvicorn.Config(
+        config = Config(
             app,
             http="httptools",
             ws="none",
@@ -239,7 +207,7 @@ class WebServer:
             config.load()  # it would set ssl when the server starts
             config.ssl = SwitchingContext.to(lambda: live.tls)
             self._scheme = "https"
-        self._server = _Server(config, limits)
+        self._server = Server(config, partial(Listener, limits=limits))
 
     def bind(self) -> list[str]:
         """Start listening; return the URLs of what is listened on.
