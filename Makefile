@@ -13,7 +13,7 @@ GRAFANA_SCHEMA := tools/grafana-schema/node_modules
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format types imports unit test-prometheus3 interop chart-tools chart image-test scan bench soak
+.PHONY: help demo test lint format types imports unit test-lowest test-newest test-prometheus3 interop chart-tools chart image-test scan bench soak
 .PHONY: readme dashboards test-tools lock clean
 
 help: ## list the targets
@@ -49,6 +49,20 @@ unit: $(VENV)/.dev interop chart-tools $(GRAFANA_SCHEMA)/.package-lock.json
 	  $(BIN)/pytest --cov --cov-report=term $(addprefix --ignore=,$(WHOLE)) $(ARGS); parts=$$?; \
 	  wait $$whole; whole=$$?; cat .whole.log; rm -f .whole.log; exit $$((parts + whole))
 	$(BIN)/coverage report --include='exporter/binance/*,exporter/account/*' --fail-under=98 --skip-covered
+
+# Both ends of pyproject.toml's version ranges, each in a separate environment: the locked versions first, then
+# the direct dependencies of the runtime at their lowest, or everything at its newest.
+test-lowest: RESOLVE := --resolution lowest-direct
+test-newest: RESOLVE := --resolution highest --group dev
+test-lowest: ## the exporter's tests on the lowest versions that pyproject.toml allows
+test-newest: ## the exporter's tests on the newest versions that pyproject.toml allows
+test-lowest test-newest: test-%: $(VENV)/.dev test-tools
+	$(BIN)/uv venv -q --clear --python $(BIN)/python $(VENV)/$*
+	$(BIN)/uv pip install -q --python $(VENV)/$* --require-hashes --no-deps -r requirements-dev.txt
+	$(BIN)/uv pip compile -q $(RESOLVE) --python $(VENV)/$* pyproject.toml -o $(VENV)/$*/resolved.txt
+	$(BIN)/uv pip install -q --python $(VENV)/$* --no-deps -r $(VENV)/$*/resolved.txt -e .
+	$(BIN)/uv pip check -q --python $(VENV)/$*
+	$(VENV)/$*/bin/pytest $(addprefix --ignore=,$(WHOLE)) $(ARGS)
 
 # Tools that are not Python packages: found on PATH, else installed where we are root on Debian.
 test-tools: ## promtool and prometheus for the tests
