@@ -5,19 +5,23 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import random
 import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import structlog
+from hypothesis import HealthCheck, settings
+from virtual_time import VirtualTimeLoop, now
 
 from exporter.account.optional import OptionalMethods
 from exporter.account.poller import Poller
 from exporter.account.state import AccountSettings, AccountState
-from exporter.binance.clock import ExchangeClock
+from exporter.binance.clock import ExchangeClock, monotonic
 from exporter.binance.connection import Connection
 from exporter.binance.dialing import Endpoint, Timing
 from exporter.binance.signing import Credentials, Secret
@@ -37,7 +41,10 @@ FAST = Timing(
     backoff_cap=0.02,
     forbidden=0.05,
 )
-PATIENCE_SECONDS = 30.0
+PATIENCE_SECONDS = 120.0  # for slow machines
+# What an example takes says more of the machine than of the program.
+settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("any machine")
 SOAK = pytest.StashKey["subprocess.Popen[str]"]()
 
 
@@ -49,7 +56,7 @@ class Monotonic:
 
     def __call__(self) -> float:
         """Tell the time."""
-        return time.monotonic() + self.ahead
+        return monotonic() + self.ahead
 
 
 async def until(condition: Callable[[], object]) -> None:
@@ -76,10 +83,24 @@ def traders() -> list[SimulatedAccount]:
     return accounts
 
 
+def pytest_asyncio_loop_factories(item: pytest.Function) -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
+    """Give a test that asks for virtual time the loop that has it."""
+    return {"loop": VirtualTimeLoop if "virtual_time" in item.fixturenames else asyncio.new_event_loop}
+
+
 @pytest.fixture
-async def exchange() -> AsyncIterator[SimulatedExchange]:
+def virtual_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Run the test, its exchange and the exporter in virtual time, with the same jitter each time."""
+    random.seed(1)
+    clock = SimpleNamespace(clock_gettime=lambda _: asyncio.get_running_loop().time())
+    monkeypatch.setattr("exporter.binance.clock.time", clock)
+
+
+@pytest.fixture
+async def exchange(request: pytest.FixtureRequest) -> AsyncIterator[SimulatedExchange]:
     """A simulated exchange with two accounts, alice (HMAC) and bob (Ed25519), long one BTCUSDT each."""
-    async with SimulatedExchange(traders()) as running:
+    clock = now if "virtual_time" in request.fixturenames else time.time
+    async with SimulatedExchange(traders(), clock=clock) as running:
         for name in ("alice", "bob"):
             running.account(name).open("BTCUSDT", "0.1", leverage=20)
         yield running
@@ -91,7 +112,7 @@ async def connected(
     *,
     share: float = 0.9,
     timing: Timing = FAST,
-    monotonic: Callable[[], float] = time.monotonic,
+    monotonic: Callable[[], float] = monotonic,
     wait: bool = True,
 ) -> AsyncIterator[Connection]:
     """Run a connection, by default from when it can be used."""

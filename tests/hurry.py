@@ -1,8 +1,4 @@
-"""A loop whose minutes pass at once, an exchange that counts by itself, and the exporter's pieces run on both.
-
-Minutes pass in milliseconds: the event loop's time stands still while there is anything to do, and jumps ahead when
-nothing is left but to wait. So a slow machine changes nothing.
-"""
+"""An exchange that counts by itself, and the exporter's pieces, both in virtual time."""
 
 from __future__ import annotations
 
@@ -11,13 +7,12 @@ import contextlib
 import functools
 import itertools
 import random
-import selectors
-import time
 from collections import Counter
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, ParamSpec
 
 import pytest
 from conftest import credentials_of
+from virtual_time import START, VirtualTimeLoop, now
 
 from exporter.account.state import AccountSettings
 from exporter.binance.clock import ExchangeClock
@@ -32,39 +27,9 @@ if TYPE_CHECKING:
     from exporter.binance.errors import Reason
 
 _Parameters = ParamSpec("_Parameters")
-START: Final = 1_700_000_060.0  # epoch seconds; the exchange's minute is 20 seconds old
 RESTART_WEIGHT: Final = 7  # a dial and the question for the time
 # Dials follow each other as fast as the weight allows.
 REDIALLING: Final = Timing(backoff_first=0.1, backoff_cap=0.2)
-_LONGEST_JUMP_SECONDS: Final = 1.0
-_IDLE_SECONDS: Final = 0.0005
-
-
-class _Selector(selectors.DefaultSelector):
-    """Waits a moment for the sockets, then lets the time pass that it was asked to wait."""
-
-    passed = 0.0
-
-    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
-        if timeout:
-            time.sleep(_IDLE_SECONDS)  # finer than a selector's milliseconds
-        ready = super().select(timeout and 0)
-        if timeout and not ready:
-            # In steps: what is on its way between two sockets of this process arrives before any deadline passes.
-            self.passed += min(timeout, _LONGEST_JUMP_SECONDS)
-        return ready
-
-
-class HurriedLoop(asyncio.SelectorEventLoop):
-    """An event loop whose time moves only while it has nothing to do, and then fast."""
-
-    def __init__(self) -> None:
-        self._clock = _Selector()
-        super().__init__(self._clock)
-
-    def time(self) -> float:
-        """Tell the seconds that have passed."""
-        return self._clock.passed
 
 
 def hurried(test: Callable[_Parameters, Coroutine[Any, Any, None]]) -> Callable[_Parameters, None]:
@@ -73,15 +38,10 @@ def hurried(test: Callable[_Parameters, Coroutine[Any, Any, None]]) -> Callable[
     @functools.wraps(test)
     def run(*args: _Parameters.args, **kwargs: _Parameters.kwargs) -> None:
         random.seed(1)
-        with asyncio.Runner(loop_factory=HurriedLoop) as runner:
+        with asyncio.Runner(loop_factory=VirtualTimeLoop) as runner:
             runner.run(test(*args, **kwargs))
 
     return run
-
-
-def now() -> float:
-    """Tell the true time in epoch seconds."""
-    return START + asyncio.get_running_loop().time()
 
 
 class Host:

@@ -10,7 +10,8 @@ from collections import Counter
 from typing import TYPE_CHECKING, Final
 
 import pytest
-from hurry import Exchange, Host, failures, good_polls, hurried, now, running
+from hurry import Exchange, Host, failures, good_polls, hurried, running
+from virtual_time import now
 
 from exporter.account.snapshot import AssetMode
 from exporter.binance.errors import Reason

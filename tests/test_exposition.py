@@ -23,7 +23,7 @@ from builders import (
     snapshots_by_name,
     words,
 )
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -63,7 +63,6 @@ def exposition_of(
     return exposition
 
 
-@settings(deadline=None)
 @given(snapshots_by_name)
 @example({'a"b\\c\nd é币': make_snapshot([make_asset("\\n")], [make_position('"')], wallet_balance=1e21)})
 @example({"main": make_snapshot(wallet_balance=-0.0, margin_balance=5e-324, available_balance=1e6)})
@@ -96,7 +95,6 @@ def label_names(series: str) -> list[str]:
     return re.findall(r'(\w+)="(?:\\.|[^"\\])*"', series.partition("{")[2])
 
 
-@settings(deadline=None)
 @given(words)
 def test_label_values_come_back_whole(text: str) -> None:
     """What a parser reads back from a label is what was put in, whatever its characters."""

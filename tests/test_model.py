@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import HealthCheck, Phase, note, settings
+from hypothesis import Phase, note, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from model_world import ALICE, BOB, FAULTS, PRICES, World
@@ -201,8 +201,6 @@ TestAnySequence = AnySequence.TestCase
 TestAnySequence.settings = settings(
     max_examples=25,
     stateful_step_count=40,
-    deadline=None,
     # To shrink a sequence takes minutes, longer than a test may hang.
     phases=[Phase.explicit, Phase.reuse, Phase.generate],
-    suppress_health_check=[HealthCheck.too_slow],
 )

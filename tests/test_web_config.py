@@ -174,7 +174,7 @@ def test_secrets_are_not_shown(material: Path) -> None:
     assert "$04$" not in repr(config)
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(data=st.data())
 def test_any_damage_is_a_fault_or_harmless(data: st.DataObject, material: Path) -> None:
     """Whatever becomes of a certificate, a key or the file itself, nothing but a list of faults comes of it."""

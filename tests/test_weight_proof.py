@@ -9,15 +9,14 @@ import pytest
 from hurry import (
     REDIALLING,
     RESTART_WEIGHT,
-    START,
     Exchange,
     Host,
     again_and_again,
     good_polls,
     hurried,
-    now,
     running,
 )
+from virtual_time import START, now
 
 from exporter.account.snapshot import AssetMode
 from exporter.simulator.alterations import field, without
