@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -166,6 +167,7 @@ async def test_clock_that_cannot_be_mended(exchange: SimulatedExchange) -> None:
     assert 2 == status_queries(exchange)
 
 
+@pytest.mark.usefixtures("virtual_time")
 async def test_time_that_is_not_told_in_time(exchange: SimulatedExchange) -> None:
     """A poll ends by its deadline also when the question for the time is not answered."""
     async with connected(exchange.url) as connection:
@@ -174,7 +176,7 @@ async def test_time_that_is_not_told_in_time(exchange: SimulatedExchange) -> Non
             exchange.replace_answer(STATUS, "alice", error(400, -1021)),
             exchange.replace_answer("session.status", None, lambda _: "unanswered"),
         ):
-            state = await polled.poll(within=0.2)
+            state = await polled.poll(within=4.0)
 
     assert {Reason.CLOCK: 1} == state.failures
 
@@ -284,16 +286,21 @@ async def test_dial_that_waits_for_weight_is_told_as_such(exchange: SimulatedExc
     assert {Reason.RATE_LIMITED: 1} == state.failures
 
 
+@pytest.mark.usefixtures("virtual_time")
 async def test_no_answer_counts_as_timeout(exchange: SimulatedExchange) -> None:
     """A poll without an answer ends at the request's timeout, or when the next one is due, whichever comes first."""
     async with connected(exchange.url) as connection:
-        slow = Polled(exchange, connection, request_timeout_seconds=0.05)
-        hurried = Polled(exchange, connection, "bob", request_timeout_seconds=60.0)
+        patient = Polled(exchange, connection, asset_mode=AssetMode.SINGLE, request_timeout_seconds=60.0)
+        impatient = Polled(exchange, connection, "bob", asset_mode=AssetMode.SINGLE, request_timeout_seconds=5.0)
+        took = []
         with exchange.lose_answers():
-            await slow.poll()
-            await hurried.poll(within=0.05)
+            for polled in (patient, impatient):
+                began = connection.clock.monotonic()
+                await polled.poll(within=15.0)
+                took.append(connection.clock.monotonic() - began)
 
-    assert {Reason.TIMEOUT: 1} == slow.state.failures == hurried.state.failures
+    assert {Reason.TIMEOUT: 1} == patient.state.failures == impatient.state.failures
+    assert [15.0, 5.0] == pytest.approx(took, abs=0.1)
 
 
 async def test_no_connection_counts_as_connection(exchange: SimulatedExchange) -> None:
@@ -379,17 +386,18 @@ async def test_own_fault_does_not_end_polling(
     assert "poll failed by a fault of this program" in {event["event"] for event in logged}
 
 
+@pytest.mark.usefixtures("virtual_time")
 async def test_polls_on_its_grid(exchange: SimulatedExchange) -> None:
-    """Polls go on, at most one at each point of the account's grid, until cancelled."""
+    """Polls go on, one at each point of the account's grid, until cancelled."""
     async with connected(exchange.url) as connection:
-        polled = Polled(exchange, connection, interval_seconds=0.25)
+        polled = Polled(exchange, connection, interval_seconds=5.0)
         running = asyncio.create_task(polled.poller.run())
-        await until(lambda: len(polled.snapshots) >= 5)  # on a slow machine some polls between them fail
+        await until(lambda: len(polled.snapshots) == 5)
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)
 
     asked = [snapshot.asked_at for snapshot in polled.snapshots]
-    assert asked[-1] - asked[0] > 3 * 0.25
+    assert [5.0] * 4 == pytest.approx([later - earlier for earlier, later in pairwise(asked)], abs=0.1)
 
 
 async def test_first_round_is_soon_over(exchange: SimulatedExchange, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -409,7 +417,7 @@ async def test_first_round_is_soon_over(exchange: SimulatedExchange, monkeypatch
             await polled.poller.run()
         monkeypatch.undo()
 
-    assert [7.5, 5400.0] == pytest.approx(slept, abs=1.0)
+    assert [7.5, 5400.0] == pytest.approx(slept, abs=5.0)
 
 
 @pytest.mark.parametrize(
@@ -462,6 +470,7 @@ async def test_position_risk_can_be_switched_off(exchange: SimulatedExchange) ->
     assert [["USDT"]] * 2 == [[one.margin_asset for one in snapshot.held] for snapshot in polled.snapshots]
 
 
+@pytest.mark.usefixtures("virtual_time")
 @pytest.mark.parametrize(
     ("answer", "reason"),
     [
@@ -484,7 +493,7 @@ async def test_second_answer_that_fails_fails_the_poll(
 ) -> None:
     """Without its position risk a poll publishes nothing, not even the good status, and counts that reason."""
     async with connected(exchange.url) as connection:
-        polled = Polled(exchange, connection, asset_mode=AssetMode.SINGLE, request_timeout_seconds=1.0)
+        polled = Polled(exchange, connection, asset_mode=AssetMode.SINGLE)
         with exchange.replace_answer(POSITION, "alice", answer):
             state = await polled.poll()
 
