@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import pytest
 import yaml
-from conftest import FAST, until
+from conftest import FAST, PATIENCE_SECONDS, until
 from test_cli import key_files, started
-from test_service import scrape, serving, until_sample, value
+from test_service import scrape, serving, until_counted, until_sample, value
 
 from exporter import config
 from exporter.binance.errors import Reason
@@ -60,7 +60,7 @@ class Desk:
                 yield self
         finally:
             stop.set()
-            async with asyncio.timeout(30):
+            async with asyncio.timeout(PATIENCE_SECONDS):
                 await running
 
     async def shows(self, expected: float | None, name: str, account: str) -> None:
@@ -69,7 +69,7 @@ class Desk:
 
 
 @pytest.fixture
-def desk(exchange: SimulatedExchange, tmp_path: Path) -> Desk:
+def desk(virtual_time: None, exchange: SimulatedExchange, tmp_path: Path) -> Desk:
     """An exporter for alice and bob, not running yet."""
     return Desk(exchange, tmp_path)
 
@@ -122,15 +122,16 @@ async def test_removed_account_is_gone_at_once(desk: Desk, exchange: SimulatedEx
     assert exchange.accounts["bob"].api_key not in keys
 
 
-async def test_changed_account_starts_anew(desk: Desk) -> None:
+async def test_changed_account_starts_anew(desk: Desk, exchange: SimulatedExchange) -> None:
     """An account whose key was changed shows nothing of what it was before, and is polled with the new key."""
     async with desk.open():
         await desk.shows(1, "up", "alice")
         await desk.shows(1, "up", "bob")
         alice, _ = yaml.safe_load(desk.path.read_text())["accounts"]
         desk.edit(lambda document: document.update(accounts=[alice, alice | {"name": "bob"}]))
-        await desk.service.reload()
-        shown = await scrape(desk.client)
+        with exchange.replace_answer("v2/account.status", "alice", lambda _: "unanswered"):  # to either of them
+            await desk.service.reload()
+            shown = await scrape(desk.client)
         await desk.shows(1, "up", "bob")
         after = await scrape(desk.client)
 
@@ -149,7 +150,7 @@ async def test_bad_file_changes_nothing(desk: Desk, logged: list[Any]) -> None:
         told = await desk.service.reload()
         failed = await scrape(desk.client)
         polls = value(failed, "polls_total", account="bob") or 0
-        await desk.shows(polls + 2, "polls_total", "bob")
+        await until_counted(desk.client, polls + 2, "polls_total", account="bob")
         desk.path.write_text(good)
         assert "" == await desk.service.reload()
         mended = await scrape(desk.client)

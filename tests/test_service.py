@@ -6,29 +6,31 @@ from typing import TYPE_CHECKING
 
 import httpx
 import pytest
-from conftest import FAST, until
+from conftest import FAST, PATIENCE_SECONDS, until
 from prometheus_client.parser import text_string_to_metric_families
 
 from exporter import config
 from exporter.service import Service, WebSettings
+from exporter.simulator.alterations import error
 from exporter.simulator.demo import write_configuration
 from exporter.web.server import ListenAddress
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable
     from pathlib import Path
 
     from exporter.config import Config
     from exporter.simulator import SimulatedExchange
 
+pytestmark = pytest.mark.usefixtures("virtual_time")
 Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]
 
 
-def configured(exchange: SimulatedExchange, directory: Path, *, interval: str = "1s", extra: str = "") -> Config:
+def configured(exchange: SimulatedExchange, directory: Path, *, stale_after: str = "60s") -> Config:
     """Load a configuration for all accounts of an exchange, polled every second."""
     path = write_configuration(exchange.url, exchange.accounts.values(), directory)
     with path.open("a") as file:
-        file.write(f"poll: {{interval: {interval}, stale_after: 2s}}\n{extra}")
+        file.write(f"poll: {{interval: 1s, stale_after: {stale_after}}}\n")
     return config.load(path, {})
 
 
@@ -44,7 +46,7 @@ async def serving(loaded: Config) -> AsyncIterator[httpx.AsyncClient]:
             yield client
     finally:
         stop.set()
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             await running
 
 
@@ -68,11 +70,20 @@ def value(samples: Samples, name: str, **labels: str) -> float | None:
 
 async def until_sample(client: httpx.AsyncClient, expected: float | None, name: str, **labels: str) -> Samples:
     """Scrape until a series has a value (None: is gone); return that scrape."""
-    async with asyncio.timeout(30):
-        while True:
-            samples = await scrape(client)
-            if value(samples, name, **labels) == expected:
-                return samples
+    return await until_scraped(client, lambda samples: value(samples, name, **labels) == expected)
+
+
+async def until_counted(client: httpx.AsyncClient, least: float, name: str, **labels: str) -> Samples:
+    """Scrape until a counter has at least a value; return that scrape."""
+    return await until_scraped(client, lambda samples: (value(samples, name, **labels) or 0.0) >= least)
+
+
+async def until_scraped(client: httpx.AsyncClient, condition: Callable[[Samples], bool]) -> Samples:
+    """Scrape until the samples meet a condition; return them."""
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while not condition(samples := await scrape(client)):  # noqa: ASYNC110 - a series has no event
+            await asyncio.sleep(0.01)
+    return samples
 
 
 async def test_serves_every_account(exchange: SimulatedExchange, tmp_path: Path) -> None:
@@ -114,7 +125,7 @@ async def test_ready_although_the_exchange_is_down(exchange: SimulatedExchange, 
     """An exchange that cannot be reached does not keep the service from being ready."""
     with exchange.reject_handshake(503):
         async with serving(configured(exchange, tmp_path)) as client:
-            await until_sample(client, 1.0, "poll_failures_total", account="bob", reason="connection")
+            await until_counted(client, 1.0, "poll_failures_total", account="bob", reason="connection")
             ready = await client.get("/-/ready")
 
     assert 200 == ready.status_code
@@ -126,25 +137,26 @@ async def test_closed_position_vanishes(exchange: SimulatedExchange, tmp_path: P
     async with serving(configured(exchange, tmp_path)) as client:
         await until_sample(client, 0.1, "position_amount", **position)
         exchange.account("alice").close("BTCUSDT")
-        samples = await until_sample(client, None, "position_amount", **position)
+        samples = await until_sample(client, 0.0, "account_open_positions", account="alice")
 
     assert not [name for name, labels in samples if frozenset(position.items()) <= labels]
-    assert 0.0 == value(samples, "account_open_positions", account="alice")
 
 
 async def test_stale_figures_vanish_and_come_back(exchange: SimulatedExchange, tmp_path: Path) -> None:
     """One account's figures vanish when its last good answer is too old, another's stay; they return with it."""
-    async with serving(configured(exchange, tmp_path)) as client:
+    async with serving(configured(exchange, tmp_path, stale_after="3s")) as client:
         await until_sample(client, 1.0, "account_open_positions", account="alice")
-        exchange.revoke("alice")
+        failing = exchange.replace_answer("v2/account.status", "alice", error(500, code=-1000, msg="no"))
         down = await until_sample(client, 0.0, "up", account="alice")
         gone = await until_sample(client, None, "account_open_positions", account="alice")
+        failing.close()
+        await until_sample(client, 1.0, "account_open_positions", account="alice")
 
     assert 1.0 == value(down, "account_open_positions", account="alice")  # not stale yet
     assert not [name for name, labels in gone if ("account", "alice") in labels and name.endswith("wallet_balance")]
     assert 1.0 == value(gone, "up", account="bob")
     assert 1.0 == value(gone, "account_open_positions", account="bob")
-    assert 0 < (value(gone, "poll_failures_total", account="alice", reason="refused") or 0)
+    assert 0 < (value(gone, "poll_failures_total", account="alice", reason="exchange") or 0)
 
 
 async def test_endpoints_have_connections_of_their_own(exchange: SimulatedExchange, tmp_path: Path) -> None:
@@ -160,7 +172,7 @@ async def test_endpoints_have_connections_of_their_own(exchange: SimulatedExchan
     assert 2 == len(loaded.accounts)
     async with serving(config.load(tmp_path / "two.yml", {})) as client:
         await until_sample(client, 1.0, "up", account="up")
-        samples = await until_sample(client, 1.0, "poll_failures_total", account="down", reason="connection")
+        samples = await until_counted(client, 1.0, "poll_failures_total", account="down", reason="connection")
 
     assert 0.0 == value(samples, "connected", endpoint="127.0.0.1:1")
     assert 1.0 == value(samples, "connected", endpoint=exchange.url.split("/")[2])
@@ -179,9 +191,11 @@ async def test_a_fault_in_a_task_ends_the_service(
 ) -> None:
     """A task that ends by itself is a fault of this program: the service stops and passes it on."""
     monkeypatch.setattr("exporter.account.poller.Poller.run", _fail)
+    service = Service(configured(exchange, tmp_path), WebSettings(addresses=(ListenAddress("127.0.0.1", 0),)), FAST)
+    service.bind()
     with pytest.raises(ZeroDivisionError):
-        async with serving(configured(exchange, tmp_path)):
-            await asyncio.sleep(0.1)
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            await service.run(asyncio.Event())
 
 
 async def _fail(_poller: object) -> None:
