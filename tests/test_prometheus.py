@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
+from conftest import PATIENCE_SECONDS
 from test_service import configured, serving
 
 from exporter.simulator.demo import demo_exchange
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 CONFIGURATION = """\
-global: {{scrape_interval: 1s, scrape_timeout: 1s}}
+global: {{scrape_interval: 3s, scrape_timeout: 3s}}
 scrape_configs:
   - job_name: binance-futures
     static_configs: [{{targets: ['{target}']}}]
@@ -62,7 +63,7 @@ async def scraping(folder: Path, configuration: str) -> AsyncIterator[tuple[http
             stderr=file,
         )
         try:
-            async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as asking:
+            async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=PATIENCE_SECONDS) as asking:
                 yield asking, complaints
         finally:
             prometheus.terminate()
@@ -76,7 +77,7 @@ async def scraping(folder: Path, configuration: str) -> AsyncIterator[tuple[http
 
 async def until_all_are_up(asking: httpx.AsyncClient) -> None:
     """Wait until Prometheus has seen the demo's four accounts up."""
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         while True:
             try:
                 if len(await query(asking, "binance_futures_up == 1")) == 4:
@@ -90,7 +91,7 @@ async def test_promtool_accepts_the_metrics(tmp_path: Path) -> None:
     """`promtool check metrics` finds nothing to complain about in what the demo's four accounts expose."""
     needs("promtool")
     async with demo_exchange(seed=1) as exchange, serving(configured(exchange, tmp_path)) as client:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             text = ""
             while text.count("binance_futures_account_open_positions{") < 4:
                 text = (await client.get("/metrics")).text

@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 
 SMALL = b"metric 1.0\n"
 LARGE = b"".join(b"metric_%d %d\n" % (i, zlib.crc32(b"%d" % i)) for i in range(100_000)) * 4
-HASTY = Limits(head_seconds=0.2, answer_seconds=0.2)
 # What README promises for every connection together, beside the bodies.
 MOST_MIB = 192
 SERVER = """
@@ -154,6 +153,7 @@ async def served(body: bytes = SMALL, **limits: Any) -> AsyncIterator[int]:
         assert 200 == (await client.get("/-/healthy")).status_code
 
 
+@pytest.mark.usefixtures("virtual_time")
 @pytest.mark.parametrize(
     "begun",
     [
@@ -167,7 +167,7 @@ async def served(body: bytes = SMALL, **limits: Any) -> AsyncIterator[int]:
 )
 async def test_who_does_not_finish_asking_is_hung_up_on(begun: bytes) -> None:
     """A request line or headers that do not end in time end the connection."""
-    async with served(head_seconds=0.2) as port:
+    async with served() as port:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         if b"healthy" in begun:
             whole, begun = begun[:-9], begun[-9:]
@@ -180,26 +180,28 @@ async def test_who_does_not_finish_asking_is_hung_up_on(begun: bytes) -> None:
     assert b"" == rest
 
 
+@pytest.mark.usefixtures("virtual_time")
 async def test_drops_do_not_buy_time() -> None:
     """A client that sends a byte now and then has no more time than one that sends nothing."""
-    async with served(head_seconds=0.2) as port:
+    async with served() as port:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         async with asyncio.timeout(DEADLINE_SECONDS):
             with contextlib.suppress(ConnectionError):
                 while not reader.at_eof():
                     writer.write(b"a")
                     await writer.drain()
-                    await asyncio.sleep(0.02)
+                    await asyncio.sleep(1)
         await close(writer)
 
 
+@pytest.mark.usefixtures("virtual_time")
 async def test_handshake_that_hangs_ends(tmp_path: Path) -> None:
     """A TLS handshake that is begun and not finished ends the connection."""
     trustme.CA().issue_cert("localhost").private_key_and_cert_chain_pem.write_to_path(str(tmp_path / "both.pem"))
     (tmp_path / "both.pem").chmod(0o600)
     (tmp_path / "web.yml").write_text("tls_server_config: {cert_file: both.pem, key_file: both.pem}")
     live = LiveWebConfig(load(tmp_path / "web.yml"))
-    server = WebServer((LOCAL,), "/metrics", lambda: Body([]), SlowWay([]), list, str, live, limits=HASTY)
+    server = WebServer((LOCAL,), "/metrics", lambda: Body([]), SlowWay([]), list, str, live)
     port = int(server.bind()[0].rpartition(":")[2])
     running = asyncio.create_task(server.run())
     try:
@@ -212,9 +214,10 @@ async def test_handshake_that_hangs_ends(tmp_path: Path) -> None:
     assert [b"", b""] == ends
 
 
+@pytest.mark.usefixtures("virtual_time")
 async def test_who_does_not_take_his_answer_is_hung_up_on(caplog: pytest.LogCaptureFixture) -> None:
     """An answer that is not taken in time is cut short, without a line in the log."""
-    async with serving(LARGE, limits=HASTY) as (client, server):
+    async with serving(LARGE, limits=Limits(answer_seconds=5.0)) as (client, server):
         reader, writer = await asyncio.open_connection(sock=await lazy_socket(client.base_url.port or 0), limit=1024)
         writer.write(b"GET /metrics HTTP/1.1\r\n\r\n")
         await reader.readexactly(100)

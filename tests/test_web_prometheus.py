@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 CONFIGURATION = """\
-global: {{scrape_interval: 1s, scrape_timeout: 1s}}
+global: {{scrape_interval: 3s, scrape_timeout: 3s}}
 scrape_configs:
   - job_name: binance-futures
     scheme: https
