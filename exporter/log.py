@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Final, TextIO
 
 import structlog
 
+from exporter.log_writer import LineWriter
 from exporter.redaction import redact
 
 if TYPE_CHECKING:
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
 
 LEVELS: Final = ("debug", "info", "warning", "error")
 FORMATS: Final = ("logfmt", "json")
+
+_FLUSH_SECONDS: Final = 0.5
 
 
 def configure(level: str, format: str | None, stream: TextIO | None = None) -> None:  # noqa: A002 - the flag's name
@@ -63,6 +66,16 @@ def configure(level: str, format: str | None, stream: TextIO | None = None) -> N
     )
 
 
+def print_error(text: str) -> None:
+    """Write a message for the operator to where the log goes, after it, and wait at most 0.5 s until it is written."""
+    for handler in [each for each in logging.getLogger().handlers if isinstance(each, _Handler)]:
+        handler.acquire()
+        with suppress(Exception):
+            handler.write(redact(text))
+            handler.flush()
+        handler.release()
+
+
 def catch_strays() -> None:
     """Log what Python would write to standard error by itself: warnings, and faults that nobody has caught."""
     logging.captureWarnings(capture=True)
@@ -78,23 +91,62 @@ def _log_uncaught(kind: type[BaseException], error: BaseException | None, trace:
 
 
 class _Handler(logging.StreamHandler[TextIO]):
-    """Writes one line an event; what cannot be written is dropped, since nobody is left to be told."""
+    """Writes one line an event, from a thread if the stream has a file descriptor, whose reader may stop reading.
+
+    What cannot be written is dropped; nothing raises.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        super().__init__(stream)
+        self._writer: LineWriter | None = None
+        with suppress(AttributeError, OSError, ValueError):  # such as io.StringIO, which is written to directly
+            stream.fileno()
+            self._writer = LineWriter(stream, self._dropped_line)
 
     def emit(self, record: logging.LogRecord) -> None:
         # Not handleError of the base class: it prints the unredacted record.
         with suppress(Exception):
-            self.stream.write(self._line(record) + self.terminator)
-            self.flush()
+            self.write(self._line(record))
+
+    def write(self, line: str) -> None:
+        encoded = self._encoded(line)
+        if self._writer:
+            self._writer.put(encoded)
+        else:
+            self.stream.write(encoded.decode(self._encoding))
+            self.stream.flush()
+
+    def flush(self) -> None:
+        if self._writer:
+            self._writer.flush(_FLUSH_SECONDS)
+        else:
+            super().flush()
+
+    def close(self) -> None:
+        if self._writer:
+            self._writer.close()
+        super().close()
 
     def _line(self, record: logging.LogRecord) -> str:
         try:
-            line = self.format(record)
+            return self.format(record)
         except Exception as error:  # noqa: BLE001 - such as a library's "%d" with a text
             fields = {"name": record.name, "levelname": record.levelname, "created": record.created}
             text = f"log record cannot be formatted: {type(error).__name__}"
-            line = self.format(logging.makeLogRecord({**fields, "msg": text}))
-        encoding = getattr(self.stream, "encoding", None) or "utf-8"
-        return line.encode(encoding, "backslashreplace").decode(encoding)
+            return self.format(logging.makeLogRecord({**fields, "msg": text}))
+
+    def _dropped_line(self, count: int) -> bytes:
+        logger, fields = logging.getLogger("exporter"), {"event": "log lines dropped", "lines": count}
+        (event,), options = structlog.stdlib.ProcessorFormatter.wrap_for_formatter(logger, "warning", fields)
+        record = logging.makeLogRecord({"levelname": "WARNING", "msg": event, **options["extra"]})
+        return self._encoded(self._line(record))
+
+    def _encoded(self, line: str) -> bytes:
+        return (line + self.terminator).encode(self._encoding, "backslashreplace")
+
+    @property
+    def _encoding(self) -> str:
+        return getattr(self.stream, "encoding", None) or "utf-8"
 
 
 def _plain(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
