@@ -38,6 +38,8 @@ _VERSION: Final = (
     f"  python version:   {platform.python_version()}\n"
 )
 _WIDTH: Final = 80
+_LONGEST_WORD: Final = 100  # of what is repeated in an error
+_LONGEST_ERROR: Final = 1000
 
 
 class Usage(Exception):
@@ -102,6 +104,12 @@ def _speed(text: str) -> float:
     return speed
 
 
+def _seed(text: str) -> int:
+    if not re.fullmatch(r"[+-]?\d{1,18}", text, re.ASCII):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at most 18 digits")
+    return int(text)
+
+
 def _fault(text: str) -> str:
     if text not in FAULTS:
         raise argparse.ArgumentTypeError(f"{text!r} is not a fault; there are: {', '.join(FAULTS)}")
@@ -121,8 +129,8 @@ def _total_shards(text: str) -> int:
 def _readable(read: Callable[[str], _Value], text: str) -> _Value:
     try:
         return read(text)
-    except ValueError as fault:
-        raise argparse.ArgumentTypeError(str(fault)) from None
+    except (ValueError, OverflowError) as error:  # int() refuses thousands of digits, int / float hundreds
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 _LOG_FORMAT: Final = Flag(
@@ -159,7 +167,7 @@ _WEB: Final = (
 )
 _MARKET: Final = (
     Flag("--speed", "how many times faster the simulated story runs", _speed, 1.0, "1", value="FACTOR"),
-    Flag("--seed", "number that decides the simulated market and its HMAC keys", int, value="NUMBER"),
+    Flag("--seed", "number that decides the simulated market and its HMAC keys", _seed, value="NUMBER"),
 )
 FLAGS: Final[dict[str, tuple[Flag, ...]]] = {
     "run": (
@@ -249,8 +257,10 @@ def parse(argv: Sequence[str], environ: Mapping[str, str]) -> tuple[str, Namespa
 
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
-        # A key that was given as a flag's value must not be told to whoever keeps our output.
-        raise Usage(f"{self.prog}: {redact(message)}\ntry: {self.prog} --help\n", 2)
+        # Redacted before it is shortened: a key may have been given as a flag's value.
+        short = re.sub(rf"(\S{{{_LONGEST_WORD}}})\S+", r"\1…", redact(message))
+        short = short if len(short) <= _LONGEST_ERROR else f"{short[:_LONGEST_ERROR]}…"
+        raise Usage(f"{self.prog}: {short}\ntry: {self.prog} --help\n", 2)
 
 
 class _Formatter(argparse.RawDescriptionHelpFormatter):
@@ -299,7 +309,7 @@ def _from_environment(parser: _Parser, flag: Flag, environ: Mapping[str, str]) -
     if flag.read is None:
         if text.lower() in {"true", "1", "false", "0"}:
             return text.lower() in {"true", "1"}
-        raise Usage(f"{parser.prog}: {flag.variable}: write true or false, not {text!r}\n", 2)
+        parser.error(f"{flag.variable}: write true or false, not {text!r}")
     texts = text.split(",") if flag.repeatable else [text]
     try:
         values = parser.parse_args([f"{flag.name}={one.strip()}" for one in texts])

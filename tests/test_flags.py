@@ -121,7 +121,8 @@ def test_other_words_are_no_truth(text: str) -> None:
     """A variable for a flag without a value must be true or false."""
     variable = "BINANCE_FUTURES_EXPORTER_CONFIG_CHECK"
 
-    assert f"{PROGRAM}: {variable}: write true or false, not {text!r}\n" == refusal_of([], {variable: text})
+    words = f"{variable}: write true or false, not {text!r}"
+    assert f"{PROGRAM}: {words}\ntry: {PROGRAM} --help\n" == refusal_of([], {variable: text})
 
 
 def test_listen_address_is_repeatable() -> None:
@@ -185,7 +186,7 @@ WRONG = [
         ("simulate", "--fault", text, f"{text!r} is not a fault; there are: {', '.join(FAULTS)}")
         for text in ("nonsense", "Silent", "demo")
     ),
-    ("demo", "--seed", "x", "invalid int value: 'x'"),
+    ("demo", "--seed", "x", "'x' is not a whole number of at most 18 digits"),
     ("run", "--log.level", "loud", "invalid choice: 'loud' (choose from 'debug', 'info', 'warning', 'error')"),
     ("run", "--log.format", "xml", "invalid choice: 'xml' (choose from 'logfmt', 'json')"),
 ]
@@ -261,3 +262,23 @@ def test_version(argv: list[str]) -> None:
 
     assert caught.value.exit_code == 0
     assert f"{PROGRAM}, version {exporter.__version__} " in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("command", "flag"),
+    [
+        (command, flag)
+        for command, flags in FLAGS.items()
+        for flag in flags
+        if flag.read and flag.value not in {"FILE", "DIRECTORY"}
+    ],
+    ids=lambda value: getattr(value, "name", value),
+)
+@pytest.mark.parametrize("value", ["9" * 5000, "9" * 400, f"{'9' * 5000}s", f"{'9' * 300}d", "-1e999", "nan nan" * 800])
+def test_absurd_value(command: str, flag: Flag, value: str) -> None:
+    """A value of thousands of digits is a wrong call, which is not repeated in full."""
+    with pytest.raises(Usage) as usage:
+        parse([command, f"{flag.name}={value}"], {})
+
+    assert 2 == usage.value.exit_code
+    assert len(str(usage.value)) < 1200
