@@ -3,32 +3,58 @@
 from __future__ import annotations
 
 import io
+import logging
 import os
+import signal
 import sys
-from pathlib import Path
+from typing import NoReturn
 
 
-def main() -> int:
-    """Run the command line and return the process's exit code."""
-    if sys.stdout is None:  # type: ignore[unreachable,unused-ignore] # it was closed by whoever started us
-        sys.stdout = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 - open as long as the program runs
+def main() -> NoReturn:
+    """Run the command line and end the process with its exit code."""
+    _handle_early_signals()
+    _open_missing_streams()
+    # A symbol may be Chinese where the terminal is not.
     if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")  # a symbol may be Chinese where the terminal is not
-    try:
-        # Importing takes a while in which somebody may press Ctrl-C.
-        from exporter import log  # noqa: PLC0415
-        from exporter.cli import run  # noqa: PLC0415
+        sys.stdout.reconfigure(errors="backslashreplace")
+    # Importing takes a while, in which signals may come already.
+    from exporter import log  # noqa: PLC0415
+    from exporter.cli import run  # noqa: PLC0415
 
-        log.catch_strays()
-        code = run(sys.argv[1:])
-        sys.stdout.flush()
-    except KeyboardInterrupt:
-        return 130
-    except BrokenPipeError:  # the reader of our output has gone, as in: … --help | head
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
-    return code
+    log.catch_strays()
+    code = run(sys.argv[1:])
+    logging.shutdown()
+    # Not sys.exit: the interpreter ends threads wherever they are, and one that is in bcrypt aborts the process.
+    os._exit(code)
+
+
+def _handle_early_signals() -> None:
+    # Python's own handler raises KeyboardInterrupt, which is lost in a destructor or a weak reference's callback.
+    for number, default in ((signal.SIGINT, signal.default_int_handler), (signal.SIGTERM, signal.SIG_DFL)):
+        if signal.getsignal(number) == default:
+            signal.signal(number, _end)
+    # It is delivered once there is something to reload.
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
+
+
+def _end(number: int, _frame: object) -> None:
+    signal.signal(number, signal.SIG_DFL)
+    signal.raise_signal(number)
+    os._exit(128 + number)  # the kernel ignores a default action for process 1, as in a container
+
+
+def _open_missing_streams() -> None:
+    """Give descriptors 0 to 2 to /dev/null where they are closed, since the first socket would get such a number."""
+    for descriptor in range(3):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # gets the lowest number that is free
+    for name, descriptor in (("stdin", 0), ("stdout", 1), ("stderr", 2)):
+        if getattr(sys, name) is None:
+            mode = "w" if descriptor else "r"
+            setattr(sys, name, open(descriptor, mode, encoding="utf-8", errors="backslashreplace", closefd=False))  # noqa: SIM115
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

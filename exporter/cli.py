@@ -7,9 +7,10 @@ import os
 import signal
 import sys
 import tempfile
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, TextIO, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar
 
 import structlog
 
@@ -18,8 +19,9 @@ from exporter import config as configuration
 from exporter import log as logging
 from exporter.check import check
 from exporter.config.shards import Shard
-from exporter.flags import Usage, parse
+from exporter.flags import PROGRAM, Usage, parse
 from exporter.metrics import reference
+from exporter.redaction import redact
 from exporter.report import as_json, as_text
 from exporter.service import Service, WebSettings
 from exporter.simulator.demo import demo_exchange, write_configuration
@@ -30,7 +32,7 @@ from exporter.web.server import ListenError
 
 if TYPE_CHECKING:
     from argparse import Namespace
-    from collections.abc import Callable, Coroutine, Sequence
+    from collections.abc import Callable, Coroutine, Iterator, Sequence
 
     from exporter.config import Config
     from exporter.simulator.server import SimulatedExchange
@@ -45,42 +47,49 @@ _FAILED: Final = 1
 _WRONG: Final = 2
 
 
+class OutputError(Exception):
+    """Standard output cannot be written to; the text says why."""
+
+
 def run(argv: Sequence[str]) -> int:
     """Run the program with the given arguments (without its own name) and return its exit code."""
+    logging.configure("error", None)  # until the flags are known
     try:
-        command, flags = parse(argv, os.environ)
-    except Usage as usage:
-        print(usage, end="", file=sys.stderr if usage.exit_code else sys.stdout)
-        return usage.exit_code
-    logging.configure(getattr(flags, "log_level", "error"), getattr(flags, "log_format", None))
-    try:
-        return _COMMANDS[command](flags)
+        return _call(argv)
     except configuration.ConfigError as error:
-        _say(f"the configuration cannot be used:\n{error}", file=sys.stderr)
+        logging.print_error(f"{PROGRAM}: the configuration cannot be used:\n{error}")
         return _WRONG
-    except BrokenPipeError:
-        raise  # nobody reads: the caller ends quietly
-    except ListenError as error:
-        _say(f"{error}", file=sys.stderr)
+    except BrokenPipeError:  # the reader of the output has gone, as in: … --help | head
         return _FAILED
-    except (OSError, UnicodeError) as error:  # the simulator cannot have its port or directory
-        _say(f"{error}", file=sys.stderr)
+    except (ListenError, OutputError, OSError, UnicodeError) as error:  # or the simulator lacks its port or directory
+        logging.print_error(f"{PROGRAM}: {error}")
         return _FAILED
     except Exception:  # the traceback goes where secrets are kept back
         log.exception("ended by a fault of this program: report it")
         return _FAILED
 
 
+def _call(argv: Sequence[str]) -> int:
+    try:
+        command, flags = parse(argv, os.environ)
+    except Usage as usage:
+        (logging.print_error if usage.exit_code else _print)(str(usage).removesuffix("\n"))
+        return usage.exit_code
+    if command != "run":  # the others have nothing to reload: a SIGHUP held back since the start ends them
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})
+    logging.configure(getattr(flags, "log_level", "error"), getattr(flags, "log_format", None))
+    return _COMMANDS[command](flags)
+
+
 def _run(flags: Namespace) -> int:
-    # Until the handler stands: whoever asks for a reload now must not end a service that is still reading its file.
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)
     shard = Shard(flags.shard, flags.total_shards)
     if shard.index >= shard.total:
         what = f"{shard.index} is not below --total-shards {shard.total}: shards count from 0"
         raise configuration.ConfigError(configuration.Fault("--shard", what))
 
     def load() -> Config:
-        return shard.part_of(configuration.load(flags.config_file, os.environ))
+        with _file_names():
+            return shard.part_of(configuration.load(flags.config_file, os.environ))
 
     config = load()
     web = _web_config(flags)
@@ -93,17 +102,18 @@ def _run(flags: Namespace) -> int:
 
 
 def _check(flags: Namespace) -> int:
-    config = configuration.load(flags.config_file, os.environ)
+    with _file_names():
+        config = configuration.load(flags.config_file, os.environ)
     reports = asyncio.run(_unhurried(check(config)))
     if flags.output == "json":
-        print(as_json(reports, config.warnings))
+        _print(as_json(reports, config.warnings))
     else:
-        print(as_text(reports, config.warnings, colour=sys.stdout.isatty() and not os.environ.get("NO_COLOR")))
+        _print(as_text(reports, config.warnings, colour=sys.stdout.isatty() and not os.environ.get("NO_COLOR")))
     return _DONE if all(report.good for report in reports) else _FAILED
 
 
 def _metrics(flags: Namespace) -> int:
-    print(reference.as_json() if flags.format == "json" else reference.as_markdown())
+    _print(reference.as_json() if flags.format == "json" else reference.as_markdown())
     return _DONE
 
 
@@ -167,10 +177,24 @@ async def _unhurried(work: Coroutine[None, None, _Result]) -> _Result:
 async def _until_signal(work: Callable[[asyncio.Event], Coroutine[None, None, int]]) -> int:
     """Do `work`, and tell it to stop at the first SIGINT or SIGTERM."""
     stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stop.set)
+        _on_signal(number, stop.set)
     return await _unhurried(work(stop))
+
+
+def _on_signal(number: signal.Signals, call: Callable[[], object]) -> None:
+    """Call `call` in the running loop at each such signal.
+
+    Unlike those of loop.add_signal_handler, the handler outlives the loop: a second signal must not kill a process
+    that is about to exit with 0.
+    """
+    loop = asyncio.get_running_loop()
+
+    def handle(*_: object) -> None:
+        if not loop.is_closed():
+            loop.call_soon_threadsafe(call)
+
+    signal.signal(number, handle)
 
 
 async def _serve(
@@ -195,22 +219,43 @@ async def _serve(
             reloads.add(task := asyncio.create_task(service.reload()))
             task.add_done_callback(reloads.discard)
 
-        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, reload)
+        _on_signal(signal.SIGHUP, reload)
+        # Main has blocked it so that one sent since the process started is kept until now.
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})
     await service.run(stop)
     log.info("stopped")
     return _DONE
 
 
 def _web_config(flags: Namespace) -> WebConfig:
-    web = web_configuration.load(flags.web_config_file)
+    with _file_names():
+        web = web_configuration.load(flags.web_config_file)
     for warning in web.warnings:
         log.warning("web configuration", warning=warning)
     return web
+
+
+@contextmanager
+def _file_names() -> Iterator[None]:
+    try:
+        yield
+    except UnicodeEncodeError as error:  # from the system's calls: a document is only decoded
+        what = f"this file name cannot be encoded in {error.encoding}: set a UTF-8 locale"
+        raise configuration.ConfigError(configuration.Fault(redact(repr(error.object)), what)) from None
 
 
 def _load_simulated(exchange: SimulatedExchange, directory: Path) -> Config:
     return configuration.load(write_configuration(exchange.url, exchange.accounts.values(), directory), {})
 
 
-def _say(text: str, file: TextIO | None = None) -> None:
-    print(f"binance-futures-exporter: {text}", file=file or sys.stdout, flush=True)
+def _say(text: str) -> None:
+    _print(f"{PROGRAM}: {text}")
+
+
+def _print(text: str) -> None:
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise OutputError(f"cannot write to standard output: {error.strerror}") from error

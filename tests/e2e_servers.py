@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import httpx
 import yaml
-from test_cli import started
+from programs import started
 from test_prometheus import needs
 from test_rules_alertmanager import alertmanager
 

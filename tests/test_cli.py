@@ -10,7 +10,6 @@ import socket
 import subprocess
 import sys
 import threading
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,10 +17,10 @@ import httpx
 import pytest
 import structlog
 from builders import DEADLINE_SECONDS, wait_for
+from programs import UP, started
 
 import exporter
 from exporter import redaction
-from exporter.__main__ import main
 from exporter.cli import run
 from exporter.flags import PROGRAM
 from exporter.simulator.story import demo_accounts
@@ -32,7 +31,6 @@ if TYPE_CHECKING:
 API_KEY = "vmPUZE6mv9SD5VNHk4HlWFsOr6aKE2zvsw0MuIgwCIPy6utIco14y7Ju91duEh8A"
 SECRET_KEY = "NhqPtmdSJYdKjVHjA7PZj4Mge3R5YNiP1e3UZjInClVN65XAbvqqM6A7H5fATj0j"
 NOBODY = "ws://127.0.0.1:1/ws-fapi/v1"
-UP = re.compile(r'^binance_futures_up\{account="[^"]+"\} 1\.0$', re.MULTILINE)
 
 
 @pytest.fixture(autouse=True)
@@ -46,61 +44,17 @@ def _restored(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         monkeypatch.setattr(module, hook, getattr(module, hook))
     loggers = [logging.getLogger(name) for name in (None, "websockets", "uvicorn", "uvicorn.error", "uvicorn.access")]
     before = [(logger, logger.level, logger.disabled, logger.handlers[:]) for logger in loggers]
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    handlers_before = {number: signal.getsignal(number) for number in numbers}
     yield
+    for number, handling in handlers_before.items():
+        signal.signal(number, handling)
     logging.captureWarnings(capture=False)
     for logger, level, disabled, handlers in before:
         logger.setLevel(level)
         logger.disabled = disabled
         logger.handlers[:] = handlers
     structlog.reset_defaults()
-
-
-class Program:
-    """The program in a process of its own, and all that it has said."""
-
-    def __init__(self, process: subprocess.Popen[bytes], output: Path) -> None:
-        self.process = process
-        self._output = output
-
-    @property
-    def said(self) -> str:
-        """Return standard output and standard error."""
-        return self._output.read_text(encoding="utf-8")
-
-    def found(self, pattern: str) -> str:
-        """Wait until the program has said something, and return the part of it in brackets."""
-        wait_for(lambda: re.search(pattern, self.said) or self.process.poll() is not None)
-        match = re.search(pattern, self.said)
-        assert match, self.said
-        return match[1]
-
-    def scrape(self, accounts: int) -> str:
-        """Wait until so many accounts are up, and return the scrape that says so."""
-        url = self.found(r" metrics=(http\S+)\n")
-        with httpx.Client(trust_env=False, timeout=DEADLINE_SECONDS) as client:
-            wait_for(lambda: len(UP.findall(client.get(url).text)) == accounts)
-            return client.get(url).text
-
-    def end(self, number: signal.Signals) -> int:
-        """Send a signal, and return the exit code."""
-        self.process.send_signal(number)
-        return self.process.wait(DEADLINE_SECONDS)
-
-
-@contextmanager
-def started(folder: Path, *arguments: str) -> Iterator[Program]:
-    """Run the program for the time of the block."""
-    output = folder / f"output of {arguments[0]}"
-    with output.open("wb") as file:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "exporter", *arguments], cwd=folder, stdout=file, stderr=subprocess.STDOUT
-        )
-        try:
-            yield Program(process, output)
-        finally:
-            if process.poll() is None:
-                process.kill()
-                process.wait()
 
 
 def leaks(text: str, secrets: Iterable[str]) -> set[str]:
@@ -389,26 +343,6 @@ def test_reader_that_has_gone_is_no_fault() -> None:
     os.close(writing)
 
     assert (1, b"") == (done.returncode, done.stderr)
-
-
-def test_interrupted_before_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Ctrl-C before there is anything to stop ends the program without a traceback."""
-
-    def interrupt(_argv: object) -> int:
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr("exporter.cli.run", interrupt)
-
-    assert 130 == main()
-
-
-@pytest.mark.parametrize("argv", [["metrics"], ["--help"]])
-def test_closed_output(argv: list[str]) -> None:
-    """A program started without a standard output ends without a traceback."""
-    command = f"exec {sys.executable} -m exporter {' '.join(argv)} >&-"
-    done = subprocess.run(["/bin/sh", "-c", command], stderr=subprocess.PIPE, check=False)
-
-    assert (0, b"") == (done.returncode, done.stderr)
 
 
 def test_output_that_knows_no_chinese() -> None:

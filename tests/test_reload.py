@@ -10,7 +10,8 @@ import httpx
 import pytest
 import yaml
 from conftest import FAST, PATIENCE_SECONDS, until
-from test_cli import key_files, started
+from programs import started
+from test_cli import key_files
 from test_service import scrape, serving, until_counted, until_sample, value
 
 from exporter import config

@@ -53,7 +53,7 @@ ATTRIBUTES = {
     "Config": {"ssl"},
     "FlowControl": {"pause_reading", "resume_writing"},
     "RequestResponseCycle": {"disconnected", "keep_alive", "message_event", "response_complete", "scope"},
-    "Server": {"config", "lifespan", "server_state", "servers", "should_exit", "started"},
+    "Server": {"config", "force_exit", "lifespan", "server_state", "servers", "should_exit", "started"},
     "ServerState": {"connections"},
 }
 

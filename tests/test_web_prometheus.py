@@ -8,7 +8,7 @@ import signal
 from typing import TYPE_CHECKING
 
 import bcrypt
-from test_cli import started
+from programs import started
 from test_prometheus import needs, scraping, until_all_are_up
 from test_web_tls import CLIENTS, REQUIRED, TLS, prepared
 

@@ -139,6 +139,14 @@ class _Pieces(Response):
         await send({"type": "http.response.body"})
 
 
+def _cancellable(app: ASGIApp) -> ASGIApp:
+    async def call(scope: Scope, receive: Receive, send: Send) -> None:
+        with contextlib.suppress(asyncio.CancelledError):  # uvicorn would log a traceback at shutdown
+            await app(scope, receive, send)
+
+    return call
+
+
 class WebServer:
     """Serves what is known.
 
@@ -192,7 +200,7 @@ class WebServer:
         pages.router.redirect_slashes = False
         app: ASGIApp = pages if live is None else Guard(pages, lambda: live.current)
         config = Config(
-            app,
+            _cancellable(app),
             http="httptools",
             ws="none",
             lifespan="off",

@@ -68,5 +68,6 @@ class Server(uvicorn.Server):
         aborting.cancel()
 
     def _abort_connections(self) -> None:
+        self.force_exit = True  # the event loop cancels what still waits, such as for a password to be checked
         for connection in tuple(self.server_state.connections):
             connection.transport.abort()
