@@ -7,7 +7,6 @@ import os
 import signal
 import sys
 import tempfile
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeVar
@@ -21,7 +20,6 @@ from exporter.check import check
 from exporter.config.shards import Shard
 from exporter.flags import PROGRAM, Usage, parse
 from exporter.metrics import reference
-from exporter.redaction import redact
 from exporter.report import as_json, as_text
 from exporter.service import Service, WebSettings
 from exporter.simulator.demo import demo_exchange, write_configuration
@@ -32,7 +30,7 @@ from exporter.web.server import ListenError
 
 if TYPE_CHECKING:
     from argparse import Namespace
-    from collections.abc import Callable, Coroutine, Iterator, Sequence
+    from collections.abc import Callable, Coroutine, Sequence
 
     from exporter.config import Config
     from exporter.simulator.server import SimulatedExchange
@@ -87,9 +85,12 @@ def _run(flags: Namespace) -> int:
         what = f"{shard.index} is not below --total-shards {shard.total}: shards count from 0"
         raise configuration.ConfigError(configuration.Fault("--shard", what))
 
+    previous: Config | None = None
+
     def load() -> Config:
-        with _file_names():
-            return shard.part_of(configuration.load(flags.config_file, os.environ))
+        nonlocal previous
+        previous = configuration.load(flags.config_file, os.environ, previous)
+        return shard.part_of(previous)
 
     config = load()
     web = _web_config(flags)
@@ -102,8 +103,7 @@ def _run(flags: Namespace) -> int:
 
 
 def _check(flags: Namespace) -> int:
-    with _file_names():
-        config = configuration.load(flags.config_file, os.environ)
+    config = configuration.load(flags.config_file, os.environ)
     reports = asyncio.run(_unhurried(check(config)))
     if flags.output == "json":
         _print(as_json(reports, config.warnings))
@@ -228,20 +228,10 @@ async def _serve(
 
 
 def _web_config(flags: Namespace) -> WebConfig:
-    with _file_names():
-        web = web_configuration.load(flags.web_config_file)
+    web = web_configuration.load(flags.web_config_file)
     for warning in web.warnings:
         log.warning("web configuration", warning=warning)
     return web
-
-
-@contextmanager
-def _file_names() -> Iterator[None]:
-    try:
-        yield
-    except UnicodeEncodeError as error:  # from the system's calls: a document is only decoded
-        what = f"this file name cannot be encoded in {error.encoding}: set a UTF-8 locale"
-        raise configuration.ConfigError(configuration.Fault(redact(repr(error.object)), what)) from None
 
 
 def _load_simulated(exchange: SimulatedExchange, directory: Path) -> Config:

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 _Arguments = ParamSpec("_Arguments")
 _Result = TypeVar("_Result")
+
+
+class ThreadUnavailable(RuntimeError):
+    """The system cannot start another thread now."""
 
 
 class DaemonThreads(ThreadPoolExecutor):
@@ -23,7 +29,11 @@ class DaemonThreads(ThreadPoolExecutor):
     def submit(
         self, call: Callable[_Arguments, _Result], /, *args: _Arguments.args, **kwargs: _Arguments.kwargs
     ) -> Future[_Result]:
-        """Start `call` at once."""
+        """Start `call` at once.
+
+        Raises:
+            ThreadUnavailable: no thread can be started.
+        """
         future: Future[_Result] = Future()
 
         def work() -> None:
@@ -34,8 +44,35 @@ class DaemonThreads(ThreadPoolExecutor):
             except BaseException as error:  # noqa: BLE001 - it belongs to whoever waits for the future
                 future.set_exception(error)
 
-        threading.Thread(target=work, daemon=True).start()
+        try:
+            threading.Thread(target=work, daemon=True).start()
+        except (RuntimeError, MemoryError) as error:
+            raise ThreadUnavailable("no thread can be started") from error
         return future
 
     def shutdown(self, *_args: Any, **_options: Any) -> None:
         """Wait for nobody."""
+
+
+THREADS: Final = DaemonThreads()
+
+
+async def run_in_thread(
+    call: Callable[_Arguments, _Result], /, *args: _Arguments.args, **kwargs: _Arguments.kwargs
+) -> _Result:
+    """Return the result of `call`, run in a daemon thread.
+
+    Raises:
+        ThreadUnavailable: no thread can be started; `call` was not run.
+    """
+    return await asyncio.get_running_loop().run_in_executor(THREADS, partial(call, *args, **kwargs))
+
+
+async def run_in_thread_or_loop(
+    call: Callable[_Arguments, _Result], /, *args: _Arguments.args, **kwargs: _Arguments.kwargs
+) -> _Result:
+    """Return the result of `call`, run in a daemon thread, or in the event loop where no thread can be started."""
+    try:
+        return await run_in_thread(call, *args, **kwargs)
+    except ThreadUnavailable:
+        return call(*args, **kwargs)

@@ -542,7 +542,7 @@ class TestKeyFiles:
             (lambda file: file.write_bytes(b""), "secret.key is empty"),
             (lambda file: file.write_bytes(b" \r\n"), "secret.key is empty"),
             (lambda file: file.write_bytes(b"\xff\xfe"), "secret.key is not UTF-8 text"),
-            (lambda file: file.write_bytes(b"x" * 65537), "secret.key is larger than 64 KiB: not a key"),
+            (lambda file: file.write_bytes(b"x" * 65537), "secret.key is larger than 64 KiB"),
             (lambda file: file.write_bytes(b"two words"), "must be one word of printable ASCII characters"),
             (lambda file: file.write_bytes(b"two\nlines"), "must be one word of printable ASCII characters"),
             (lambda file: file.write_text("größe"), "must be one word of printable ASCII characters"),

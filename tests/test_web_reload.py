@@ -33,7 +33,7 @@ from exporter.web.live import LiveWebConfig
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from exporter.web.files import Files
+    from exporter.config.files import Files
 
 LINKED = "tls_server_config: {cert_file: tls.crt, key_file: tls.key}"
 
@@ -109,8 +109,8 @@ async def test_broken_certificate(tmp_path: Path, logged: list[Any]) -> None:
 
     assert "first.example" == during.last_name
     fault = f"{folder}/web.yml: tls_server_config.cert_file: tls.crt is not a PEM certificate"
-    assert [fault] == [event["faults"] for event in logged if event["log_level"] == "warning"]
-    assert "web configuration read again" == logged[-1]["event"]
+    assert [fault] == [event["error"] for event in logged if event["log_level"] == "warning"]
+    assert "web configuration reloaded" == logged[-1]["event"]
 
 
 async def test_replaced_client_authority(tmp_path: Path) -> None:
@@ -140,7 +140,7 @@ async def test_tls_is_not_switched_off(tmp_path: Path, document: str, logged: li
         answer = await ask(url, client_of(folder))
 
     assert SERVED == answer.line
-    assert f"{folder}/web.yml: tls_server_config: can only come or go with a restart" == logged[0]["faults"]
+    assert f"{folder}/web.yml: tls_server_config: can only come or go with a restart" == logged[0]["error"]
 
 
 async def test_files_that_vanish(tmp_path: Path, logged: list[Any]) -> None:
@@ -155,7 +155,7 @@ async def test_files_that_vanish(tmp_path: Path, logged: list[Any]) -> None:
         await until(lambda: live.current is not before)
 
     assert SERVED == answer.line
-    assert f"{folder}/web.yml: cannot be read: No such file or directory" == logged[0]["faults"]
+    assert f"{folder}/web.yml: cannot be read: No such file or directory" == logged[0]["error"]
 
 
 async def test_files_are_read_when_they_rest(tmp_path: Path, logged: list[Any]) -> None:
@@ -174,7 +174,7 @@ async def test_files_are_read_when_they_rest(tmp_path: Path, logged: list[Any]) 
 
     assert first is not second
     assert second is live.current
-    assert ["web configuration read again"] == [event["event"] for event in logged]
+    assert ["web configuration reloaded"] == [event["event"] for event in logged]
 
 
 async def test_users_are_followed(tmp_path: Path) -> None:
@@ -208,4 +208,4 @@ async def test_passwords_are_not_switched_off(tmp_path: Path, logged: list[Any])
         _, said = await curl(f"{url}/metrics")
 
     assert "Unauthorized\n" == said
-    assert f"{folder}/web.yml: basic_auth_users: can only go with a restart" == logged[0]["faults"]
+    assert f"{folder}/web.yml: basic_auth_users: can only go with a restart" == logged[0]["error"]

@@ -5,15 +5,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from exporter import redaction
 from exporter.account.state import AccountSettings
 from exporter.binance.dialing import Endpoint
-from exporter.config.document import ConfigError, Fault, Findings, Invalid, Reader, read_document
-from exporter.config.keys import VARIABLES, Environment, KeyFiles
+from exporter.config.document import ConfigError, Fault, Findings, Invalid, Reader
+from exporter.config.files import Files, read_document
+from exporter.config.keys import VARIABLES, Environment, KeyFiles, KeyLoader
 from exporter.config.values import (
     MAINNET,
     account_name,
@@ -32,7 +33,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from exporter.account.snapshot import AssetMode
-    from exporter.binance.signing import Secret
+    from exporter.binance.signing import Credentials, Secret
+    from exporter.config.keys import KeyParts
 
 __all__ = ["VARIABLES", "Config", "ConfigError", "Fault", "load", "parse_duration"]
 
@@ -49,19 +51,28 @@ class Config:
     accounts: tuple[AccountSettings, ...]  # in file order
     weight_share: float  # most of an IP's request weight that polls may be planned to spend
     warnings: tuple[str, ...]  # for the operator: "exporter.yml: accounts[0].api_key_file: others may read …"
+    # The loaded private keys, for the next load to reuse.
+    private_keys: Mapping[KeyParts, Credentials] = field(default_factory=dict, repr=False, compare=False)
 
 
-def load(path: Path | None, environ: Mapping[str, str]) -> Config:
+def load(path: Path | None, environ: Mapping[str, str], previous: Config | None = None) -> Config:
     """Read the file at `path`, or without one the account in `environ`, and all key files.
 
-    Takes 30 to 200 ms for each RSA key: call it in a worker thread.
+    Takes 30 to 200 ms for each new RSA key, and up to a minute for files that do not respond: call it in a worker
+    thread.
+
+    Args:
+        path: the configuration file.
+        environ: the environment.
+        previous: the last configuration, whose unchanged private keys are reused.
 
     Raises:
         ConfigError: with every fault found; no text of it holds any part of a key.
     """
     findings = Findings()
     environment = Environment(environ, findings)
-    accounts = _Accounts(findings)
+    loader = KeyLoader(previous.private_keys if previous else {})
+    accounts = _Accounts(findings, loader)
     share = 0.5
     if path is not None:
         if environment.names:
@@ -72,12 +83,14 @@ def load(path: Path | None, environ: Mapping[str, str]) -> Config:
         binance = _Binance(url=environment.take("endpoint", endpoint_url, MAINNET))
         _warn_of_clear(environment, binance)
         name = environment.take("account", account_name, "main")
-        accounts.add(environment, name, KeyFiles(environment, Path()), binance, _Poll(), None)
+        accounts.add(environment, name, KeyFiles(environment, Path(), loader), binance, _Poll(), None)
     else:
         findings.fault("nothing is configured", _NOTHING_CONFIGURED)
     if findings.faults:
         raise ConfigError(*findings.faults)
-    return Config(accounts=tuple(accounts.settings), weight_share=share, warnings=findings.warnings)
+    return Config(
+        accounts=tuple(accounts.settings), weight_share=share, warnings=findings.warnings, private_keys=loader.loaded
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,8 +117,9 @@ class _Poll:
 class _Accounts:
     """The accounts found so far, in file order, and what must be or is shared between them."""
 
-    def __init__(self, findings: Findings) -> None:
+    def __init__(self, findings: Findings, loader: KeyLoader) -> None:
         self.findings = findings
+        self.loader = loader
         self.settings: list[AccountSettings] = []
         self._names: dict[str, str] = {}
         self._endpoints: dict[tuple[str, str | None], Endpoint] = {}
@@ -180,7 +194,7 @@ class _Accounts:
 def _read_file(path: Path, accounts: _Accounts) -> float:
     """Add the accounts of the document at `path` and return its weight share."""
     try:
-        document = read_document(path)
+        document = read_document(path, Files(accounts.loader.limit))
     except Invalid as error:
         accounts.findings.fault(str(path), str(error))
         return 0.5
@@ -194,7 +208,7 @@ def _read_file(path: Path, accounts: _Accounts) -> float:
         name = reader.take("name", account_name, None)
         if not reader.has("name"):
             reader.fault("name", "is missing")
-        files = KeyFiles(reader, path.parent)
+        files = KeyFiles(reader, path.parent, accounts.loader)
         mode = reader.take("asset_mode", asset_mode, None)
         own_poll = _poll(reader.mapping("poll"), poll)
         section = reader.mapping("binance")

@@ -17,11 +17,12 @@ from exporter import redaction
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-    from pathlib import Path
 
 T = TypeVar("T")
 
-_LARGEST_DOCUMENT: Final = 1024 * 1024
+_LONGEST_NUMBER: Final = 100  # characters; Python refuses to convert longer ones to text or takes long to do so
+_LONGEST_KEY: Final = 1000  # characters
+_NUMBER_TAGS: Final = frozenset({"tag:yaml.org,2002:int", "tag:yaml.org,2002:float"})
 _QUOTED: Final = re.compile(r"""(['"])(?:\\.|(?!\1).)*\1""")
 
 
@@ -139,27 +140,22 @@ class Reader:
         """Add a fault for every key that nobody asked for."""
         for key in self._mapping:
             if key not in self._known:
-                near = difflib.get_close_matches(str(key), list(self._known), n=1)
+                text = str(key)[:_LONGEST_KEY]  # comparing and redacting would take minutes for a megabyte
+                near = difflib.get_close_matches(text, list(self._known), n=1)
                 hint = f"did you mean {near[0]}?" if near else f"known here: {', '.join(self._known)}"
-                self.fault(_shown(str(key)), f"unknown key; {hint}")
+                self.fault(_shown(text), f"unknown key; {hint}")
 
 
-def read_document(path: Path) -> object:
-    """Return the YAML document in the file at `path`, None for an empty one.
+def parse_document(content: bytes) -> object:
+    """Return the YAML document in `content`, None for an empty one.
 
     Raises:
-        Invalid: the file cannot be read, is too large or is not YAML.
+        Invalid: it is not UTF-8 text or not YAML.
     """
     try:
-        with path.open("rb") as file:
-            content = file.read(_LARGEST_DOCUMENT + 1)
         text = content.decode("utf-8-sig")
-    except OSError as error:
-        raise Invalid(f"cannot be read: {error.strerror}") from None
     except UnicodeDecodeError as error:
         raise Invalid(f"is not UTF-8 text (at byte {error.start})") from None
-    if len(content) > _LARGEST_DOCUMENT:
-        raise Invalid("is larger than 1 MiB")
     return _parse(text)
 
 
@@ -203,6 +199,8 @@ class _StrictLoader(yaml.SafeLoader):
         return node
 
     def construct_object(self, node: yaml.Node, deep: bool = False) -> object:  # noqa: FBT001, FBT002
+        if node.tag in _NUMBER_TAGS and len(node.value) > _LONGEST_NUMBER:
+            raise yaml.MarkedYAMLError(problem="a number with too many digits", problem_mark=node.start_mark)
         try:
             return super().construct_object(node, deep)
         except (ValueError, TypeError, LookupError, AttributeError, OverflowError):

@@ -5,17 +5,20 @@ Every text read here is hidden from the log at once; no fault holds any part of 
 
 from __future__ import annotations
 
-import stat
-from typing import TYPE_CHECKING, Final
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from exporter import redaction
 from exporter.binance.signing import Credentials, KeyFault, Secret
 from exporter.config.document import Findings, Invalid, Reader
+from exporter.config.files import Files, TimeLimit, Unreadable
 from exporter.config.values import file_name
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
+
+KeyParts: TypeAlias = tuple[Secret, Secret, Secret | None]  # API key, PEM, passphrase
 
 # The account that needs no file: BINANCE_ and the key, in capitals.
 VARIABLES: Final = tuple(
@@ -48,19 +51,45 @@ class Environment(Reader):
         return f"BINANCE_{key.upper()}"
 
 
+@dataclass(frozen=True, slots=True)
+class _Folder:
+    path: Path
+    files: Files
+
+
+@dataclass(frozen=True, slots=True)
+class KeyLoader:
+    """Loads private keys for one configuration, reusing those of the previous one: loading takes 30 to 200 ms each.
+
+    What is reused is the same API key, PEM and passphrase.
+    """
+
+    previous: Mapping[KeyParts, Credentials] = field(default_factory=dict, repr=False)
+    loaded: dict[KeyParts, Credentials] = field(default_factory=dict, repr=False)
+    limit: TimeLimit = field(default_factory=TimeLimit, repr=False)  # for reading all files
+
+    def load(self, api_key: Secret, pem: Secret, passphrase: Secret | None) -> Credentials:
+        """Return the credentials with a private key.
+
+        Raises:
+            KeyFault: the key cannot be used.
+        """
+        parts = api_key, pem, passphrase
+        if parts not in self.loaded:
+            self.loaded[parts] = self.previous.get(parts) or Credentials.private_key(*parts)
+        return self.loaded[parts]
+
+
 class KeyFiles:
     """The credentials that `reader` names, paths relative to `folder`, and their files, to be read again on changes.
 
     `credentials` is None after a fault. Kubernetes rotates secrets in place, by a symbolic link to another directory.
     """
 
-    def __init__(self, reader: Reader, folder: Path) -> None:
+    def __init__(self, reader: Reader, folder: Path, loader: KeyLoader) -> None:
         self._reader, self._folder = reader, folder
-        quiet = reader.anew(Findings())
-        names = (quiet.take(key, file_name, "") for key in _FILES if quiet.has(key))
-        self._paths = tuple(folder / name for name in names if name)
-        self._read = self._stamps()  # before the files themselves: a change in between is found later
-        self.credentials = _read_credentials(reader, folder)
+        self._files = Files(loader.limit)
+        self.credentials = _read_credentials(reader, _Folder(folder, self._files), loader)
 
     def reread(self) -> Credentials | None:
         """Return the credentials if a file has changed since the files were last read, else None.
@@ -68,30 +97,21 @@ class KeyFiles:
         Raises:
             KeyFault: what the files hold now cannot be used; the text says where and why.
         """
-        stamps = self._stamps()
-        if stamps == self._read:
-            return None
-        self._read = stamps
-        findings = Findings()
-        credentials = _read_credentials(self._reader.anew(findings), self._folder)
+        try:
+            if self._files.changed() is None:
+                return None
+        except Invalid as error:
+            raise KeyFault(str(error)) from None
+        findings, self._files = Findings(), Files()
+        folder = _Folder(self._folder, self._files)
+        credentials = _read_credentials(self._reader.anew(findings), folder, KeyLoader())
         if findings.faults:
             raise KeyFault("; ".join(map(str, findings.faults)))
         return credentials
 
-    def _stamps(self) -> tuple[tuple[int, ...] | None, ...]:
-        return tuple(_stamp(path) for path in self._paths)
 
-
-def _stamp(path: Path) -> tuple[int, ...] | None:
-    try:
-        status = path.stat()
-    except OSError:
-        return None
-    return status.st_ino, status.st_mtime_ns, status.st_ctime_ns, status.st_size  # ctime: chmod may have mended it
-
-
-def _read_credentials(reader: Reader, folder: Path) -> Credentials | None:
-    """Return the credentials that `reader` names, paths relative to `folder`; None after a fault."""
+def _read_credentials(reader: Reader, folder: _Folder, loader: KeyLoader) -> Credentials | None:
+    """Return the credentials that `reader` names; None after a fault."""
     api_key = _token(reader, "api_key", folder)
     with_hmac, with_pem = _given(reader, "secret_key"), reader.has("private_key_file")
     with_passphrase = reader.has("private_key_passphrase_file")
@@ -110,7 +130,7 @@ def _read_credentials(reader: Reader, folder: Path) -> Credentials | None:
     if pem and (passphrase or not with_passphrase):
         try:
             # Also without an API key, whose fault is found already, to find this key's faults.
-            return Credentials.private_key(api_key or Secret(""), pem, passphrase)
+            return loader.load(api_key or Secret(""), pem, passphrase)
         except KeyFault as error:
             what = str(error).replace("private_key_passphrase_file", reader.spell("private_key_passphrase_file"))
             reader.fault("private_key_file", f"{reader.take('private_key_file', file_name, '')} {what}")
@@ -125,7 +145,7 @@ def _first_place(reader: Reader, key: str) -> str:
     return key if isinstance(reader, Environment) else f"{key}_file"
 
 
-def _token(reader: Reader, key: str, folder: Path) -> Secret | None:
+def _token(reader: Reader, key: str, folder: _Folder) -> Secret | None:
     """Return the API key or the secret key, from its file or its variable; None after a fault."""
     place = f"{key}_file"
     if isinstance(reader, Environment) and reader.has(key):
@@ -150,7 +170,7 @@ def _token(reader: Reader, key: str, folder: Path) -> Secret | None:
     return None
 
 
-def _pem(reader: Reader, folder: Path) -> Secret | None:
+def _pem(reader: Reader, folder: _Folder) -> Secret | None:
     pem = _file(reader, "private_key_file", folder)
     if pem and not _is_pem(pem):
         shown = reader.take("private_key_file", file_name, "")
@@ -164,44 +184,29 @@ def _is_pem(secret: Secret) -> bool:
     return secret.reveal().startswith("-----BEGIN")
 
 
-def _file(reader: Reader, key: str, folder: Path) -> Secret | None:
+def _file(reader: Reader, key: str, folder: _Folder) -> Secret | None:
     """Return the content of the file that `key` names; None after a fault."""
     shown = reader.take(key, file_name, None)
     if shown is None:
         return None
-    path = folder / shown
     try:
-        secret = _read(path)
-        readable_by_others = path.stat().st_mode & stat.S_IROTH
-    except OSError as error:
+        file = folder.files.read(folder.path / shown, _LARGEST_KEY_FILE)
+        secret = _stripped(file.content.decode("utf-8-sig"))
+    except Unreadable as error:
         # A secret pasted where the name of its file belongs must not be shown; it has neither a folder nor a suffix.
         name = shown if "/" in shown or "." in shown else "the file (a name without / or . is not shown)"
-        reader.fault(key, f"cannot read {name}: {error.strerror}")
-        return None
+        reader.fault(key, f"cannot read {name}: {error}")
+    except UnicodeDecodeError:
+        reader.fault(key, f"{shown} is not UTF-8 text")
     except Invalid as error:
         reader.fault(key, f"{shown} {error}")
-        return None
-    if readable_by_others:
-        reader.findings.warn(reader.where(key), f"others may read {shown}: chmod 600 {shown}")
-    return secret
-
-
-def _read(path: Path) -> Secret:
-    status = path.stat()
-    if stat.S_ISDIR(status.st_mode):
-        raise Invalid("is a directory")
-    # Opening a pipe would wait for its writer for ever.
-    if not stat.S_ISREG(status.st_mode):
-        raise Invalid("is not a regular file")
-    if status.st_size > _LARGEST_KEY_FILE:
-        raise Invalid("is larger than 64 KiB: not a key")
-    try:
-        secret = _stripped(path.read_bytes().decode("utf-8-sig"))
-    except UnicodeDecodeError:
-        raise Invalid("is not UTF-8 text") from None
-    if not secret.reveal():
-        raise Invalid("is empty")
-    return secret
+    else:
+        if file.readable_by_others:
+            reader.findings.warn(reader.where(key), f"others may read {shown}: chmod 600 {shown}")
+        if secret.reveal():
+            return secret
+        reader.fault(key, f"{shown} is empty")
+    return None
 
 
 def _stripped(text: str) -> Secret:

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from exporter import redaction
-from exporter.config.document import ConfigError, Findings, Invalid, Reader, read_document
-from exporter.web.files import Files
+from exporter.config.document import ConfigError, Findings, Invalid, Reader
+from exporter.config.files import Files, read_document
 from exporter.web.tls import read_tls
 
 if TYPE_CHECKING:
@@ -58,9 +58,8 @@ def load(path: Path | None, files: Files | None = None) -> WebConfig:
     if path is None:
         return WebConfig()
     findings, files = Findings(), files or Files()
-    files.note(path)
     try:
-        document = read_document(path)
+        document = read_document(path, files)
     except Invalid as error:
         findings.fault(str(path), str(error))
         raise ConfigError(*findings.faults) from None

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 import bcrypt
 
-from exporter.threads import DaemonThreads
+from exporter.threads import run_in_thread_or_loop
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -38,7 +38,6 @@ class Passwords:
         self._wrong: dict[bytes, None] = {}  # the latest last
         self._under_way: dict[bytes, asyncio.Task[bool]] = {}
         self._waiting: Counter[str] = Counter()
-        self._threads = DaemonThreads()
         # One core is all that a flood of wrong passwords gets.
         self._turn = asyncio.Semaphore(1)
 
@@ -76,9 +75,7 @@ class Passwords:
     async def _check(self, question: bytes, name: bytes | None, password: bytes, hashed: bytes, client: str) -> bool:
         try:
             async with self._turn:
-                loop = asyncio.get_running_loop()
-                # Threads of its own: those of the loop look names up and compress.
-                right = await loop.run_in_executor(self._threads, _matches, password, hashed)
+                right = await run_in_thread_or_loop(bcrypt.checkpw, password, hashed)
         finally:
             del self._under_way[question]
             self._waiting[client] -= 1
@@ -103,7 +100,3 @@ class Passwords:
         for part in parts:
             digest.update(len(part).to_bytes(8) + part)
         return digest.digest()
-
-
-def _matches(password: bytes, hashed: bytes) -> bool:
-    return bcrypt.checkpw(password, hashed)

@@ -6,10 +6,10 @@ Every private key that stands in the document is hidden from the log; no fault h
 from __future__ import annotations
 
 import contextlib
-import stat
+import os
 import tempfile
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat,
 
 from exporter import redaction
 from exporter.config.document import Invalid
+from exporter.config.files import Unreadable
 from exporter.config.values import file_name
 
 if TYPE_CHECKING:
@@ -27,17 +28,19 @@ if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.types import PublicKeyTypes
 
     from exporter.config.document import Reader
-    from exporter.web.files import Files
+    from exporter.config.files import Files
+
+_LARGEST_BYTES: Final = 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
 class Pem:
     """A certificate or key as it was given."""
 
-    content: bytes
+    content: bytes = field(repr=False)
     place: str  # the key of the document that gave it
     shown: str  # how its faults call it: the file as written
-    path: Path | None  # None: it stands in the document
+    readable_by_others: bool = False
 
 
 def load_identity(reader: Reader, context: ssl.SSLContext, folder: Path, files: Files) -> bool:
@@ -47,10 +50,8 @@ def load_identity(reader: Reader, context: ssl.SSLContext, folder: Path, files: 
     for name, found in (("cert", cert), ("key", key)):
         if found is None and not reader.has(name) and not reader.has(f"{name}_file"):
             reader.fault(f"{name}_file", f"is missing: TLS needs it, or {name} with the PEM itself")
-    if key and key.path:
-        with contextlib.suppress(OSError):  # it may be replaced at this moment
-            if key.path.stat().st_mode & stat.S_IROTH:
-                reader.findings.warn(reader.where(key.place), f"others may read {key.shown}: chmod 600 {key.shown}")
+    if key and key.readable_by_others:
+        reader.findings.warn(reader.where(key.place), f"others may read {key.shown}: chmod 600 {key.shown}")
     public, private = _certified_key(reader, cert), _public_half(reader, key)
     if not (cert and key and public and private):
         return False
@@ -59,7 +60,8 @@ def load_identity(reader: Reader, context: ssl.SSLContext, folder: Path, files: 
         return False
     try:
         with contextlib.ExitStack() as stack:
-            cert_path, key_path = (one.path or stack.enter_context(_written(one.content)) for one in (cert, key))
+            # Not their own files: those may have changed, or no longer respond.
+            cert_path, key_path = (stack.enter_context(_written(one.content)) for one in (cert, key))
             context.load_cert_chain(cert_path, key_path, password="")  # without one OpenSSL would ask the terminal
     except (OSError, ValueError) as error:
         reader.fault(cert.place, f"{cert.shown} cannot be used by OpenSSL{_reason(error)}")
@@ -96,11 +98,12 @@ def _encoded(key: PublicKeyTypes) -> bytes:
 
 @contextlib.contextmanager
 def _written(content: bytes) -> Iterator[str]:
-    """Give a PEM of the document the file that OpenSSL wants, for as long as it reads."""
-    with tempfile.NamedTemporaryFile(prefix="binance-futures-exporter-") as file:
+    """Yield the path of a temporary file with a PEM, which OpenSSL wants; on Linux it is in memory alone."""
+    in_memory = hasattr(os, "memfd_create")
+    with os.fdopen(os.memfd_create("pem"), "wb") if in_memory else tempfile.NamedTemporaryFile() as file:
         file.write(content)
         file.flush()
-        yield file.name
+        yield f"/proc/self/fd/{file.fileno()}" if in_memory else file.name
 
 
 def read_pem(reader: Reader, name: str, folder: Path, files: Files) -> Pem | None:
@@ -114,15 +117,20 @@ def read_pem(reader: Reader, name: str, folder: Path, files: Files) -> Pem | Non
             return None
         if name == "key":
             redaction.hide(text)
-        return Pem(text.encode(), name, "the text here", None)
+        return Pem(text.encode(), name, "the text here")
     shown = reader.take(place, file_name, None)
     if shown is None:
         return None
     try:
-        return Pem(files.read(folder / shown, shown), place, shown, folder / shown)
+        file = files.read(folder / shown, _LARGEST_BYTES)
+        if file.content.strip():
+            return Pem(file.content, place, shown, file.readable_by_others)
+        reader.fault(place, f"{shown} is empty")
+    except Unreadable as error:
+        reader.fault(place, f"cannot read {shown}: {error}")
     except Invalid as error:
-        reader.fault(place, str(error))
-        return None
+        reader.fault(place, f"{shown} {error}")
+    return None
 
 
 def _pem_text(value: object) -> str:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from exporter.config.document import Reader
-    from exporter.web.files import Files
+    from exporter.config.files import Files
 
 _Value = TypeVar("_Value")
 
