@@ -11,11 +11,13 @@ import structlog
 
 import exporter
 from exporter.binance.clock import monotonic
-from exporter.config import ConfigError
+from exporter.config import ConfigError, Fault
 from exporter.metrics.collector import SlowWay, SnapshotCollector
 from exporter.metrics.exposition import Exposition
 from exporter.metrics.family import Program
 from exporter.metrics.health import Health
+from exporter.supervision import supervise
+from exporter.threads import ThreadUnavailable, run_in_thread
 from exporter.web.config import WebConfig
 from exporter.web.live import LiveWebConfig
 from exporter.web.page import render_page
@@ -28,10 +30,12 @@ if TYPE_CHECKING:
     from exporter.account.state import AccountState
     from exporter.binance.dialing import Timing
     from exporter.config import Config
+    from exporter.wiring import Changes
 
 log = structlog.get_logger()
 
 DEFAULT_ADDRESS: Final = ListenAddress("127.0.0.1", 10427)  # balances are nobody else's business
+_LOAD_SECONDS: Final = 600.0  # longer than files may take together, and then hundreds of RSA keys to be parsed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,7 +56,7 @@ class Service:
         config: what to poll.
         web: how to serve.
         timing: the connections' delays, where not the usual ones.
-        load: reads the configuration anew for `reload`, in a worker thread; raises ConfigError.
+        load: reads the configuration again for `reload`, in a worker thread; raises ConfigError.
     """
 
     def __init__(
@@ -75,9 +79,12 @@ class Service:
         program.connections = self._fleet.connections
         self._load = load or (lambda: config)
         self._reloading = asyncio.Lock()
+        self._next_reload: asyncio.Task[str] | None = None  # has not begun to read
+        self._loading: asyncio.Future[Config] | None = None
+        self._config_usable = True
         self._was_ready = False
         self._telemetry_path = web.telemetry_path
-        self._live = LiveWebConfig(web.config) if web.config.path else None
+        self._live = LiveWebConfig(web.config, changed=self._show_reload) if web.config.path else None
         self._web = WebServer(
             web.addresses,
             web.telemetry_path,
@@ -100,13 +107,14 @@ class Service:
     async def run(self, stop: asyncio.Event) -> None:
         """Poll and serve until `stop` is set; over within two seconds of it, whatever is under way."""
         web = asyncio.create_task(self._web.run(), name="web server")
-        work = [asyncio.create_task(self._fleet.run(), name="polling")]
+        work = [asyncio.create_task(supervise("polling", self._fleet.run), name="polling")]
         if self._live:
-            work.append(asyncio.create_task(self._live.run(), name="web configuration"))
+            name = "web configuration watcher"
+            work.append(asyncio.create_task(supervise(name, self._live.run), name=name))
         stopping = asyncio.create_task(stop.wait(), name="stop")
         try:
-            # None of the others ends by itself: one that does is a fault of this program, and goes on to the caller.
-            ended, _ = await asyncio.wait([stopping, web, *work], return_when=asyncio.FIRST_COMPLETED)
+            # Only the web server may end the service: without it nobody would see that anything is wrong.
+            ended, _ = await asyncio.wait([stopping, web], return_when=asyncio.FIRST_COMPLETED)
             for task in ended:
                 task.result()
         finally:
@@ -116,33 +124,72 @@ class Service:
             await asyncio.gather(stopping, web, *work, return_exceptions=True)
 
     async def reload(self) -> str:
-        """Read the configuration and its keys anew, and poll what they say; accounts that are unchanged do not notice.
+        """Read the configuration and its keys again and poll what they say; unchanged accounts are not disturbed.
+
+        Calls while a reload is under way share one that begins after it: the running one may have read the files
+        before they were changed.
 
         Returns:
-            Why nothing was changed, without secrets; empty when all is well.
+            Why nothing was changed, without secrets; empty if all is well.
         """
+        if self._next_reload is None:
+            self._next_reload = asyncio.create_task(self._reload_in_turn(), name="reload")
+        # Shielded: a caller that goes away must not leave it half done.
+        return await asyncio.shield(self._next_reload)
+
+    async def _reload_in_turn(self) -> str:
         async with self._reloading:
+            self._next_reload = None
             try:
-                config = await asyncio.to_thread(self._load)
+                config = await self._load_in_time()
+                changes = self._apply(config)
             except Exception as error:  # whatever it is, the exporter goes on with what it has
                 if not isinstance(error, ConfigError):
-                    log.exception("reload failed by a fault of this program")
-                self._program.last_reload_succeeded = False
-                self._exposition.invalidate()
-                log.error("reload failed: what was configured stays", error=str(error))  # noqa: TRY400 - its words say it
-                return str(error) or type(error).__name__
-            self._not_ready()  # accounts added now must not take a service that is ready out of use
-            changes = self._fleet.apply(config)
-            for account in (*changes.changed, *changes.removed):
-                self._exposition.forget(account)
-            self._exposition.invalidate()
-            self._program.connections = self._fleet.connections
-            self._program.last_reload_succeeded = True
+                    log.exception("configuration reload failed, internal error")
+                self._config_usable = False
+                self._show_reload()
+                what = str(error) or type(error).__name__
+                log.error("configuration reload failed, keeping the previous configuration", error=what)  # noqa: TRY400 - a traceback says nothing here
+                return what
+            self._config_usable = True
             self._program.last_reload_success_unix = time.time()
+            self._show_reload()
         for warning in config.warnings:
             log.warning("configuration", warning=warning)
-        log.info("reloaded", accounts=len(config.accounts), **asdict(changes))
+        log.info("configuration reloaded", accounts=len(config.accounts), **asdict(changes))
         return ""
+
+    async def _load_in_time(self) -> Config:
+        """Load the configuration in a thread; one that does not end in time is never applied.
+
+        Raises:
+            ConfigError: with every fault found, or because it takes too long or cannot be started.
+        """
+        # The files have deadlines of their own, with an error that names them: this one is for what has none.
+        if self._loading is None or self._loading.done():
+            self._loading = asyncio.ensure_future(run_in_thread(self._load))
+            # What a load that has been given up comes to is of no interest.
+            self._loading.add_done_callback(lambda over: over.cancelled() or over.exception())
+            done, _ = await asyncio.wait([self._loading], timeout=_LOAD_SECONDS)
+            if done:
+                loaded, self._loading = self._loading, None
+                try:
+                    return loaded.result()
+                except ThreadUnavailable as error:
+                    raise ConfigError(Fault("cannot read the configuration", str(error))) from error
+        raise ConfigError(Fault("cannot read the configuration", "reading it has not ended in time"))
+
+    def _apply(self, config: Config) -> Changes:
+        self._not_ready()  # accounts added now must not take a service that is ready out of use
+        changes = self._fleet.apply(config)
+        self._program.connections = self._fleet.connections
+        for account in (*changes.changed, *changes.removed):
+            self._exposition.forget(account)
+        return changes
+
+    def _show_reload(self) -> None:
+        self._program.last_reload_succeeded = self._config_usable and (self._live is None or self._live.usable)
+        self._exposition.invalidate()
 
     def _not_ready(self) -> Iterable[str]:
         waiting = [state.settings.name for state in self._fleet.states if not state.first_poll_over]

@@ -16,9 +16,10 @@ from exporter.account.state import AccountState
 from exporter.binance.clock import ExchangeClock
 from exporter.binance.connection import Connection
 from exporter.binance.weight import WeightBudget
+from exporter.supervision import supervise
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Iterable
+    from collections.abc import Callable, Iterable
 
     from exporter.account.snapshot import AccountSnapshot
     from exporter.account.state import AccountSettings
@@ -67,7 +68,6 @@ class Fleet:
         self._budgets: dict[Endpoint, tuple[ExchangeClock, WeightBudget]] = {}
         self._tasks: dict[Poller | Connection, asyncio.Task[Any]] = {}
         self._running = False
-        self._fault: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     @property
     def pollers(self) -> tuple[Poller, ...]:
@@ -120,15 +120,11 @@ class Fleet:
         )
 
     async def run(self) -> None:
-        """Poll until cancelled.
-
-        Raises:
-            Exception: a fault of this program ended a task; none ends by itself.
-        """
+        """Poll until cancelled; a poller or connection that fails is started again."""
         self._running = True
-        self._start()
         try:
-            await self._fault
+            self._start()
+            await asyncio.Event().wait()
         finally:
             self._running = False
             tasks = list(self._tasks.values())
@@ -164,21 +160,17 @@ class Fleet:
 
     def _start(self) -> None:
         """Start what does not run yet."""
-        workers: tuple[Poller | Connection, ...] = (*self.connections, *self._pollers.values())
-        for worker in workers:
+        workers: list[tuple[str, Poller | Connection]] = [
+            *((f"connection to {one.endpoint.label}", one) for one in self.connections),
+            *((f"poller of {name}", poller) for name, poller in self._pollers.items()),
+        ]
+        for name, worker in workers:
             if worker not in self._tasks:
-                self._tasks[worker] = asyncio.create_task(self._guard(worker.run()))
+                self._tasks[worker] = asyncio.create_task(supervise(name, worker.run), name=name)
 
     def _end(self, worker: Poller | Connection) -> None:
         if task := self._tasks.pop(worker, None):
             task.cancel()
-
-    async def _guard(self, work: Coroutine[Any, Any, Any]) -> None:
-        try:
-            await work
-        except Exception as fault:  # noqa: BLE001 - it goes on to whoever runs the fleet
-            if not self._fault.done():
-                self._fault.set_exception(fault)
 
 
 def wire(

@@ -383,7 +383,7 @@ async def test_own_fault_does_not_end_polling(
 
     assert {Reason.PROTOCOL: 1} == state.failures
     assert state.last_poll_succeeded
-    assert "poll failed by a fault of this program" in {event["event"] for event in logged}
+    assert "poll failed, internal error" in {event["event"] for event in logged}
 
 
 @pytest.mark.usefixtures("virtual_time")

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
     from exporter.simulator import SimulatedExchange
 
+RELOAD_FAILED = "configuration reload failed, keeping the previous configuration"
+
 
 class Desk:
     """A running exporter, its configuration file, and the exchange that it asks."""
@@ -162,7 +164,7 @@ async def test_bad_file_changes_nothing(desk: Desk, logged: list[Any]) -> None:
     assert (0, 1) == (value(failed, f"{reload}ful"), value(mended, f"{reload}ful"))
     times = [value(samples, f"{reload}_timestamp_seconds") or 0 for samples in (failed, mended)]
     assert times[0] < times[1]
-    assert told in {event["error"] for event in logged if event["event"] == "reload failed: what was configured stays"}
+    assert told in {event["error"] for event in logged if event["event"] == RELOAD_FAILED}
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT"])
@@ -272,7 +274,7 @@ async def test_fault_of_a_reload_is_told(desk: Desk, logged: list[Any], monkeypa
 
     assert "" == mended != told
     assert 0 == value(failed, "exporter_config_last_reload_successful")
-    assert "reload failed by a fault of this program" in {event["event"] for event in logged}
+    assert "configuration reload failed, internal error" in {event["event"] for event in logged}
 
 
 async def test_new_share_stretches_the_plan(desk: Desk) -> None:

@@ -144,9 +144,12 @@ async def test_fault_of_the_program(fault: str, format_: str, tmp_path: Path) ->
         variables |= {"BINANCE_ENDPOINT": exchange.url, "PYTHONWARNINGS": "default"}
         program = Program(tmp_path, *RUN, "--log.format", format_, **variables)
         try:
-            if fault != "supervisor":
+            if fault == "supervisor":
+                await until(lambda: "task failed, restarting it" in program.said)
+                await program.end()
+            else:
                 url = await program.url()
-                await until(lambda: "a fault of this program" in program.said)
+                await until(lambda: "internal error" in program.said)
                 async with httpx.AsyncClient(base_url=url, trust_env=False, timeout=DEADLINE_SECONDS) as client:
                     page = await client.get("/")
                 await program.end()

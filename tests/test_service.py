@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
@@ -10,6 +10,8 @@ from conftest import FAST, PATIENCE_SECONDS, until
 from prometheus_client.parser import text_string_to_metric_families
 
 from exporter import config
+from exporter.account.poller import Poller
+from exporter.binance.connection import Connection
 from exporter.service import Service, WebSettings
 from exporter.simulator.alterations import error
 from exporter.simulator.demo import write_configuration
@@ -186,17 +188,41 @@ async def test_stops_while_a_poll_hangs(exchange: SimulatedExchange, tmp_path: P
             await until(lambda: exchange.received)
 
 
-async def test_a_fault_in_a_task_ends_the_service(
+async def test_failed_task_is_started_again(
+    exchange: SimulatedExchange, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, logged: list[Any]
+) -> None:
+    """A poller and a connection that fail unforeseen are logged and started again, while scrapes are answered."""
+    run: dict[type, Any] = {Poller: Poller.run, Connection: Connection.run}
+
+    async def fail_once(worker: Any) -> None:
+        if failing.pop(type(worker), None):
+            raise ZeroDivisionError
+        await run[type(worker)](worker)
+
+    failing = dict.fromkeys(run, True)
+    for kind in run:
+        monkeypatch.setattr(kind, "run", fail_once)
+    async with serving(configured(exchange, tmp_path)) as client:
+        await scrape(client)
+        for name in ("alice", "bob"):
+            await until_sample(client, 1.0, "up", account=name)
+
+    failures = [event for event in logged if event["event"] == "task failed, restarting it"]
+    assert 2 == len(failures)
+    assert all(isinstance(event["exc_info"], ZeroDivisionError) for event in failures)
+
+
+async def test_web_server_that_fails_ends_the_service(
     exchange: SimulatedExchange, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A task that ends by itself is a fault of this program: the service stops and passes it on."""
-    monkeypatch.setattr("exporter.account.poller.Poller.run", _fail)
+    """Without its web server the service is of no use: it ends and passes the error on."""
+
+    async def fail(_server: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr("exporter.web.server.WebServer.run", fail)
     service = Service(configured(exchange, tmp_path), WebSettings(addresses=(ListenAddress("127.0.0.1", 0),)), FAST)
     service.bind()
     with pytest.raises(ZeroDivisionError):
-        async with asyncio.timeout(PATIENCE_SECONDS):
-            await service.run(asyncio.Event())
-
-
-async def _fail(_poller: object) -> None:
-    raise ZeroDivisionError
+        await service.run(asyncio.Event())
+    service._web.close()

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+import traceback
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final, NoReturn
 
@@ -32,6 +33,8 @@ from exporter.binance.errors import (
 )
 from exporter.binance.messages import WEIGHT, Method, decode_account_status, decode_position_risk
 from exporter.binance.signing import KeyFault
+from exporter.supervision import RepeatFilter
+from exporter.threads import ThreadUnavailable, run_in_thread
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -41,6 +44,7 @@ if TYPE_CHECKING:
     from exporter.account.state import AccountSettings
     from exporter.binance.connection import Connection
     from exporter.binance.rows import PositionRisk
+    from exporter.binance.signing import Credentials
 
 log = structlog.get_logger()
 
@@ -48,7 +52,6 @@ _REFUSED_RETRY_SECONDS: Final = 300.0
 _LEAST_BACKOFF_CAP_SECONDS: Final = 60.0
 _BACKOFF_CAP_INTERVALS: Final = 4
 _FIRST_ROUND_SECONDS: Final = 15.0
-_LOG_AGAIN_SECONDS: Final = 300.0
 
 
 def poll_weight(settings: AccountSettings) -> int:
@@ -89,8 +92,10 @@ class Poller:
         self.phase = phase
         self._retries = 0
         self._held_until = float("-inf")  # due polls before are not sent, for the reason of the last failure
-        self._logged: tuple[Reason, str] | None = None  # the failure that the log has last told of
-        self._logged_at = float("-inf")
+        self._failures_logged = RepeatFilter(self._monotonic)
+        self._internal_errors = RepeatFilter(self._monotonic)
+        self._unusable_keys = RepeatFilter(self._monotonic)
+        self._rereading: tuple[object, asyncio.Future[Credentials | None]] | None = None
 
     async def run(self) -> NoReturn:
         """Poll on the grid until cancelled; no failure ends it."""
@@ -100,6 +105,8 @@ class Poller:
         # The first round is over soon also where the interval is long; the next one comes on the grid, an interval
         # after the account's first point there.
         due = began + self.phase * min(self.state.interval_seconds, _FIRST_ROUND_SECONDS)
+        if self.state.polls:  # started again after a failure: that must not make its polls more frequent
+            due = self._next_due(origin, began)
         while True:
             await asyncio.sleep(due - self._monotonic())
             self.state.stretch(self._connection.budget.stretch)
@@ -110,35 +117,55 @@ class Poller:
         """Do one due poll, over by `deadline` (monotonic seconds), and write down how it ended."""
         self.state.polls += 1
         try:
-            held = self.state.last_failure if self._monotonic() < self._held_until else None
-            if held and not (held.reason is Reason.REFUSED and await self._keys_changed()):
-                self.state.failures[held.reason] += 1
-                return
-            snapshot = await self._ask(deadline)
-            self._publish(self.state, snapshot)
-            self._succeeded(snapshot)
-        except BinanceError as error:
-            self._failed(error, classify(error))
-        except Exception:
-            # A fault of this program must neither end the polling of an account nor pass unseen.
-            log.exception("poll failed by a fault of this program", account=self.state.settings.name)
+            await self._poll_once(deadline)
+        except Exception as error:  # an internal error must neither end the polling nor pass unseen
+            if self._internal_errors.is_due("".join(traceback.format_exception_only(error))):
+                log.exception("poll failed, internal error", account=self.state.settings.name)
             self._hold(self._backoff_seconds())
-            self._note(Failure(Reason.PROTOCOL, "a fault of this program", "report what the log says of it"))
+            self._note(Failure(Reason.PROTOCOL, "internal error", "report the traceback in the log"))
         finally:
             self.state.first_poll_over = True
             self.state.revision += 1
             self._poll_over(self.state)
 
-    async def _keys_changed(self) -> bool:
-        """Take over the account's key files where they have changed since they were read."""
+    async def _poll_once(self, deadline: float) -> None:
+        held = self.state.last_failure if self._monotonic() < self._held_until else None
+        if held and not (held.reason is Reason.REFUSED and await self._keys_changed(deadline)):
+            self.state.failures[held.reason] += 1
+            return
+        try:
+            snapshot = await self._ask(deadline)
+            self._publish(self.state, snapshot)
+            self._succeeded(snapshot)
+        except BinanceError as error:
+            self._failed(error, classify(error))
+
+    async def _keys_changed(self, deadline: float) -> bool:
+        """Take over the account's key files if they have changed since they were read; give up at `deadline`."""
         settings = self.state.settings
         if settings.reread is None:
             return False
-        try:
-            credentials = await asyncio.to_thread(settings.reread)
-        except KeyFault as fault:
-            log.warning("changed key files cannot be used", account=settings.name, error=str(fault))
+        if self._rereading is None or self._rereading[0] != settings.reread:
+            # Kept beyond the deadline: what a slow file system delivers later is used at a later poll.
+            self._rereading = settings.reread, asyncio.ensure_future(run_in_thread(settings.reread))
+        _, rereading = self._rereading
+        rereading.add_done_callback(lambda over: over.cancelled() or over.exception())
+        await asyncio.wait([rereading], timeout=max(deadline - self._monotonic(), 0.0))
+        # A reload may have replaced the settings meanwhile; it has read the files, and names those to look at next.
+        if not rereading.done() or self.state.settings is not settings:
             return False
+        self._rereading = None
+        try:
+            credentials = rereading.result()
+        except (KeyFault, ThreadUnavailable) as error:
+            if self._unusable_keys.is_due(str(error)):
+                log.warning("changed key files cannot be used", account=settings.name, error=str(error))
+            return False
+        except Exception as error:  # the poll still fails because the key was refused
+            if self._unusable_keys.is_due("".join(traceback.format_exception_only(error))):
+                log.exception("cannot read key files, internal error", account=settings.name)
+            return False
+        self._unusable_keys.reset()
         if credentials is None or credentials == settings.credentials:
             return False
         self.state.settings = replace(settings, credentials=credentials)
@@ -201,7 +228,8 @@ class Poller:
         self._warned_of = unknown
         self._retries = 0
         self._held_until = float("-inf")
-        self._logged = None
+        self._failures_logged.reset()
+        self._internal_errors.reset()
 
     def _failed(self, error: BinanceError, verdict: Verdict) -> None:
         if verdict.action in {Action.REFUSED, Action.BUG}:
@@ -234,10 +262,8 @@ class Poller:
 
     def _log(self, failure: Failure, what: str, verdict: Verdict, retry_in_seconds: float) -> None:
         """Log a failure when it is new, and again every five minutes while it lasts."""
-        now = self._monotonic()
-        if self._logged == (failure.reason, what) and now - self._logged_at < _LOG_AGAIN_SECONDS:
+        if not self._failures_logged.is_due((failure.reason, what)):
             return
-        self._logged, self._logged_at = (failure.reason, what), now
         (log.error if verdict.action is Action.BUG else log.warning)(
             "poll failed",
             account=self.state.settings.name,
