@@ -63,7 +63,7 @@ def without_process(found: dict[str, float]) -> dict[str, float]:
 def test_both_ways_say_the_same() -> None:
     """The slow way's text has the samples of the fast way's."""
     exposition, slow_way = both_ways()
-    text, content_type = slow_way.render("", [])
+    text, content_type = slow_way.picture("", [])()
 
     assert "text/plain; version=0.0.4; charset=utf-8" == content_type
     assert without_process(samples(bytes(exposition.body()))) == without_process(samples(text))
@@ -72,7 +72,7 @@ def test_both_ways_say_the_same() -> None:
 def test_openmetrics_says_the_same() -> None:
     """OpenMetrics has the same samples in its own form, and ends with its mark."""
     exposition, slow_way = both_ways()
-    text, content_type = slow_way.render(f"{OPENMETRICS};version=1.0.0", [])
+    text, content_type = slow_way.picture(f"{OPENMETRICS};version=1.0.0", [])()
     told = [
         sample
         for family in text_string_to_metric_families(text.decode())  # type: ignore[no-untyped-call]
@@ -104,7 +104,7 @@ def test_filter_finds_every_metric() -> None:
         "binance_futures_exporter_config_last_reload_success_timestamp_seconds",
         *(f"binance_futures_position_{name}" for name in ("initial_margin", "isolated_margin")),
     }
-    found = {name for name in EVERY_NAME if samples(slow_way.render("", [name])[0])}
+    found = {name for name in EVERY_NAME if samples(slow_way.picture("", [name])()[0])}
 
     assert set(EVERY_NAME) - absent == found
 

@@ -5,6 +5,7 @@ A scrape that accepts plain text and asks for everything never comes here.
 
 from __future__ import annotations
 
+import asyncio
 import re
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,7 @@ from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, choose_encode
 from prometheus_client.registry import Collector
 
 from exporter.metrics.catalog import GROUPS
+from exporter.threads import run_in_thread_or_loop
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -35,6 +37,11 @@ class SnapshotCollector(Collector):
         """Yield the families without samples; without it a name[] filter would find nothing."""
         return self._families({})
 
+    def frozen(self) -> SnapshotCollector:
+        """Return a collector of the snapshots that may be shown now, for use in a thread."""
+        snapshots = dict(self._fresh())
+        return SnapshotCollector(lambda: snapshots)
+
     def collect(self) -> Iterable[Metric]:
         """Yield the families of the catalog with the samples of all accounts, by name."""
         return self._families(self._fresh())
@@ -54,6 +61,16 @@ class SnapshotCollector(Collector):
                 yield metric
 
 
+class _Collected(Collector):
+    """What another collector has collected, which does not change any more."""
+
+    def __init__(self, collector: Collector) -> None:
+        self._metrics = tuple(collector.collect())
+
+    def collect(self) -> Iterable[Metric]:
+        return self._metrics
+
+
 class SlowWay:
     """Text or OpenMetrics of all collectors, or of the families that are named.
 
@@ -62,22 +79,42 @@ class SlowWay:
     """
 
     def __init__(self, collectors: Iterable[Collector]) -> None:
-        self._registry = CollectorRegistry(auto_describe=True)  # prometheus_client's own collectors have no describe()
-        for collector in collectors:
-            self._registry.register(collector)
+        self._collectors = tuple(collectors)
+        self._turn = asyncio.Semaphore(1)
 
-    def render(self, accept: str, names: Sequence[str]) -> tuple[bytes, str]:
-        """Return the body and its content type.
+    async def render(self, accept: str, names: Sequence[str]) -> tuple[bytes, str]:
+        """Return the body and its content type, encoded in a thread; one after the other, since it takes much memory.
 
         Args:
             accept: the client's Accept header.
             names: sample names to be shown; empty for all.
         """
-        registry: Collector = self._registry.restricted_registry(names) if names else self._registry
-        if only_openmetrics(accept):
-            encode, content_type = choose_encoder(accept)
-            return encode(registry), content_type
-        return generate_latest(registry), CONTENT_TYPE_PLAIN_0_0_4
+        await self._turn.acquire()
+        # The turn lasts as long as the thread, which goes on when the client has gone.
+        rendering = asyncio.create_task(self._render(accept, names), name="rendering")
+        rendering.add_done_callback(lambda _: self._turn.release())
+        return await asyncio.shield(rendering)
+
+    async def _render(self, accept: str, names: Sequence[str]) -> tuple[bytes, str]:
+        return await run_in_thread_or_loop(self.picture(accept, names))
+
+    def picture(self, accept: str, names: Sequence[str]) -> Callable[[], tuple[bytes, str]]:
+        """Return what encodes the state of this moment, in any thread; the arguments are those of `render`.
+
+        Only the event loop changes the state, so that it must be taken there.
+        """
+        registry = CollectorRegistry(auto_describe=True)
+        for one in self._collectors:
+            registry.register(one.frozen() if isinstance(one, SnapshotCollector) else _Collected(one))
+        chosen: Collector = registry.restricted_registry(names) if names else registry
+
+        def encode() -> tuple[bytes, str]:
+            if only_openmetrics(accept):
+                encoder, content_type = choose_encoder(accept)
+                return encoder(chosen), content_type
+            return generate_latest(chosen), CONTENT_TYPE_PLAIN_0_0_4
+
+        return encode
 
 
 def only_openmetrics(accept: str) -> bool:

@@ -258,7 +258,7 @@ class WebServer:
         async with contextlib.AsyncExitStack() as turn:
             if names or only_openmetrics(accept):
                 await turn.enter_async_context(self._slow_turn)
-                text, content_type = await asyncio.to_thread(self._slow_way.render, accept, names)
+                text, content_type = await self._slow_way.render(accept, names)
                 body = Body([text])
             else:
                 if zipped:
