@@ -2,12 +2,14 @@ from __future__ import annotations
 
 import asyncio
 import json
+import threading
+from dataclasses import replace
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from builders import make_settings
-from conftest import Monotonic, Polled, connected, until
+from conftest import PATIENCE_SECONDS, Monotonic, Polled, connected, credentials_of, until
 
 from exporter.account.margin import cross_pools
 from exporter.account.optional import OptionalMethods
@@ -657,3 +659,54 @@ async def test_age_counts_from_the_question(exchange: SimulatedExchange) -> None
 
     assert state.answered_at is not None
     assert state.stale_at <= state.answered_at + 60.0 - 7.0
+
+
+async def test_key_files_that_hang_do_not_hold_up_a_poll(exchange: SimulatedExchange) -> None:
+    """A poll ends by its deadline although the key files hang; they are read once, and used when they respond."""
+    right = credentials_of(exchange.accounts["alice"])
+    release = threading.Event()
+    reads: list[None] = []
+
+    def reread() -> Credentials:
+        reads.append(None)
+        release.wait(PATIENCE_SECONDS)
+        return right
+
+    async with connected(exchange.url) as connection:
+        wrong = Credentials.hmac(right.api_key, Secret("not-the-secret"))
+        alice = Polled(exchange, connection, credentials=wrong, reread=reread)
+        await alice.poll()
+        for _ in range(2):
+            await alice.poll(within=0.05)
+        refused = dict(alice.state.failures)
+        read = len(reads)
+        release.set()
+        state = await alice.poll()
+
+    assert ({Reason.REFUSED: 3}, 1) == (refused, read)
+    assert state.last_poll_succeeded
+
+
+async def test_reload_wins_over_key_files_of_before(exchange: SimulatedExchange) -> None:
+    """Settings that a reload brings while the key files of before are read stay as the reload has set them."""
+    right = credentials_of(exchange.accounts["alice"])
+    wrong = Credentials.hmac(right.api_key, Secret("not-the-secret"))
+    release, reading = threading.Event(), threading.Event()
+
+    def reread() -> Credentials:
+        reading.set()
+        release.wait(PATIENCE_SECONDS)
+        return right
+
+    async with connected(exchange.url) as connection:
+        alice = Polled(exchange, connection, credentials=wrong, reread=reread)
+        await alice.poll()
+        poll = asyncio.create_task(alice.poll())
+        await until(reading.is_set)
+        reloaded = replace(alice.state.settings, reread=lambda: None)
+        alice.state.settings = reloaded
+        release.set()
+        await poll
+
+    assert reloaded is alice.state.settings
+    assert {Reason.REFUSED: 2} == alice.state.failures

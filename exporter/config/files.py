@@ -26,6 +26,7 @@ _Result = TypeVar("_Result")
 
 _FILE_SECONDS: Final = 10.0  # for one file
 _LOAD_SECONDS: Final = 60.0  # for all files of one load, parsing not included
+_AGAIN_SECONDS: Final = 0.5  # for a file that has not responded before
 _PIECE_BYTES: Final = 64 * 1024
 _LARGEST_DOCUMENT: Final = 1024 * 1024
 _NO_RESPONSE: Final = "no response in time"
@@ -63,7 +64,8 @@ class TimeLimit:
             raise Unreadable("not attempted, other files took too long to respond")
         started_at = time.monotonic()
         try:
-            return _run_bounded(path, seconds, lambda: call(seconds))
+            # A call that can give up by itself shall do so first.
+            return _run_bounded(path, seconds, lambda: call(0.9 * seconds))
         except OSError as error:
             raise Unreadable(error.strerror or type(error).__name__) from None
         except UnicodeEncodeError:
@@ -229,7 +231,8 @@ def _run_bounded(path: Path, seconds: float, call: Callable[[], _Result]) -> _Re
                 operation = earlier
         if operation is not earlier:
             operation.future.add_done_callback(lambda _, operation=operation: _forget(path, operation))  # type: ignore[misc]
-        done, _ = wait([operation.future], 0 if operation.given_up else max(deadline - time.monotonic(), 0.0))
+        left = max(deadline - time.monotonic(), 0.0)
+        done, _ = wait([operation.future], min(left, _AGAIN_SECONDS) if operation.given_up else left)
         if not done:
             operation.given_up = operation is not earlier or operation.given_up
             raise TimeoutError(errno.ETIMEDOUT, _NO_RESPONSE)

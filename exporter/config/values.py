@@ -21,6 +21,9 @@ _NETWORK_OF_URL: Final = {url: name for name, url in _NETWORKS.items()}
 _DEFAULT_PORTS: Final = {"ws": 80, "wss": 443}
 _PROXY_SCHEMES: Final = frozenset({"http", "https", "socks5", "socks5h"})
 
+_LONGEST_PATH: Final = 4096
+_LONGEST_URL: Final = 2048
+
 _DAY_SECONDS: Final = 86400.0
 _UNIT_SECONDS: Final = {
     "y": 365 * _DAY_SECONDS,
@@ -107,7 +110,7 @@ def file_name(value: object) -> str:
     """Check the path of a file, as written."""
     if not isinstance(value, str) or not value:
         raise Invalid("must be the path of a file")
-    if not value.isprintable():
+    if not value.isprintable() or len(value) > _LONGEST_PATH:
         raise Invalid("must be the path of a file, not its content")
     return value
 
@@ -168,6 +171,8 @@ def sends_in_clear(url: str) -> bool:
 def _split(value: object, schemes: Container[str], allowed: str) -> SplitResult:
     if not isinstance(value, str):
         raise Invalid(allowed)
+    if len(value) > _LONGEST_URL:
+        raise Invalid(f"must be a URL of at most {_LONGEST_URL} characters")
     # urlsplit drops tabs and newlines silently, and websockets chokes on some hosts beyond ASCII.
     if not value.isascii() or not value.isprintable() or " " in value:
         raise Invalid("must be a URL of printable ASCII characters without spaces")
