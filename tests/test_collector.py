@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
+import threading
 from typing import TYPE_CHECKING
 
 import pytest
 from builders import (
+    DEADLINE_SECONDS,
     Clock,
     make_asset,
+    make_connection,
     make_figures,
     make_position,
     make_risk,
@@ -16,6 +20,7 @@ from builders import (
     samples,
     serving,
 )
+from conftest import until
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
 from exporter.metrics.catalog import GROUPS
@@ -26,7 +31,9 @@ from exporter.metrics.health import Health
 from exporter.metrics.own import OF_ACCOUNT, OF_ENDPOINT, OF_PROGRAM
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
+
+    from prometheus_client.core import Metric
 
 OPENMETRICS = "application/openmetrics-text"
 PROMETHEUS = f"{OPENMETRICS};version=1.0.0;q=0.5,{OPENMETRICS};version=0.0.1;q=0.4,text/plain;q=0.3,*/*;q=0.2"
@@ -165,3 +172,60 @@ def test_own_families_describe_themselves() -> None:
     assert [family.name.removesuffix("_total") for family in (*OF_ACCOUNT, *OF_ENDPOINT, *OF_PROGRAM)] == [
         family.name for family in health.describe()
     ]
+
+
+def test_picture_does_not_change_any_more() -> None:
+    """What is encoded in a thread is the state of the moment at which it was taken, whatever changes meanwhile."""
+    states = [make_state("main", answered_at=1000.0)]
+    program = Program()
+    health = Health(program, lambda: states, Clock(), process_metrics=False)
+    shown = {"main": make_snapshot(wallet_balance=1.0)}
+    slow_way = SlowWay([SnapshotCollector(lambda: shown), *health.collectors])
+    before = slow_way.picture("", [])()
+    picture = slow_way.picture("", [])
+    shown["another"] = make_snapshot()
+    states[0].polls += 1
+    states.append(make_state("another"))
+    program.connections = [make_connection()]
+
+    assert before == picture()
+
+
+async def test_turn_lasts_as_long_as_the_thread() -> None:
+    """Clients that go away leave no second rendering running beside the one that they have started."""
+    begun, release = [], threading.Event()
+
+    class Slow(SnapshotCollector):
+        def frozen(self) -> SnapshotCollector:
+            return self
+
+        def collect(self) -> Iterable[Metric]:
+            begun.append(threading.current_thread())
+            release.wait(DEADLINE_SECONDS)
+            return ()
+
+    slow_way = SlowWay([Slow(dict)])
+    for _ in range(3):
+        client = asyncio.create_task(slow_way.render("", []))
+        await until(lambda: begun)
+        client.cancel()
+        await asyncio.gather(client, return_exceptions=True)
+    at_once = len(begun)
+    release.set()
+    text, _ = await slow_way.render("", [])
+
+    assert b"" == text
+    assert (1, 2) == (at_once, len(begun))
+
+
+async def test_failed_picture_gives_its_turn_back() -> None:
+    """A rendering that fails leaves the way free for the next."""
+
+    class Broken(SnapshotCollector):
+        def frozen(self) -> SnapshotCollector:
+            raise ZeroDivisionError
+
+    slow_way = SlowWay([Broken(dict)])
+    for _ in range(2):
+        with pytest.raises(ZeroDivisionError):
+            await slow_way.render("", [])

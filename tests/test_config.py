@@ -613,6 +613,37 @@ class TestKeyFiles:
         assert missing == "accounts[0].api_key_file: is missing"
         assert locked.startswith("accounts[0].private_key_file: locked.pem is encrypted")
 
+    def test_unchanged_private_keys_are_reused(self, folder: Folder) -> None:
+        """A private key is not loaded again while its PEM, passphrase and API key stay the same."""
+        folder.write("locked.pem", pem(b"passphrase"))
+        folder.write("pass", "passphrase")
+        keys = "api_key_file: api.key, private_key_file: locked.pem, private_key_passphrase_file: pass"
+        path = folder.write("exporter.yml", f"accounts: [{{name: a, {keys}}}, {{name: b, {keys}}}]")
+        first = load(path, {})
+        second = load(path, {}, first)
+        folder.write("api.key", API_KEY[::-1])
+        third = load(path, {}, second)
+        folder.write("locked.pem", pem(b"passphrase"))
+        fourth = load(path, {}, third)
+        loaded = [config.accounts[0].credentials for config in (first, second, third, fourth)]
+
+        assert loaded[0] is loaded[1] is first.accounts[1].credentials
+        assert API_KEY[::-1] == loaded[2].api_key.reveal()
+        assert loaded[2] != loaded[3]
+        assert {1} == {len(config.private_keys) for config in (first, second, third, fourth)}
+
+    def test_changed_passphrase_is_not_ignored(self, folder: Folder) -> None:
+        """A passphrase that no longer fits an unchanged private key is an error, as at a start."""
+        folder.write("locked.pem", pem(b"sesame open"))
+        folder.write("pass", "sesame open")
+        keys = "api_key_file: api.key, private_key_file: locked.pem, private_key_passphrase_file: pass"
+        path = folder.write("exporter.yml", f"accounts: [{{name: a, {keys}}}]")
+        first = load(path, {})
+        folder.write("pass", "another")
+
+        with pytest.raises(ConfigError, match=r"locked\.pem cannot be read as a PEM private key with this passphrase"):
+            load(path, {}, first)
+
     def test_keys_that_others_may_read_are_a_warning(self, folder: Folder) -> None:
         """A key file that every user may read is usable, with a warning that tells the remedy."""
         folder.write("api.key", API_KEY, mode=0o640)

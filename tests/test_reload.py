@@ -2,7 +2,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import signal
+import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +21,8 @@ from exporter.binance.errors import Reason
 from exporter.cli import run
 from exporter.service import Service, WebSettings
 from exporter.simulator.demo import write_configuration
+from exporter.web import config as web_configuration
+from exporter.web.config import WebConfig
 from exporter.web.server import ListenAddress
 from exporter.wiring import _free_phases
 
@@ -51,10 +55,11 @@ class Desk:
         return config.load(self.path, {})
 
     @contextlib.asynccontextmanager
-    async def open(self, *, lifecycle: bool = False) -> AsyncIterator[Desk]:
+    async def open(self, *, lifecycle: bool = False, web: WebConfig | None = None) -> AsyncIterator[Desk]:
         """Run the exporter while the block runs."""
-        web = WebSettings(addresses=(ListenAddress("127.0.0.1", 0),), lifecycle=lifecycle)
-        self.service = Service(self.load(), web, FAST, self.load)
+        addresses = (ListenAddress("127.0.0.1", 0),)
+        settings = WebSettings(addresses=addresses, lifecycle=lifecycle, config=web or WebConfig())
+        self.service = Service(self.load(), settings, FAST, self.load)
         (url,) = self.service.bind()
         stop = asyncio.Event()
         running = asyncio.create_task(self.service.run(stop))
@@ -275,6 +280,112 @@ async def test_fault_of_a_reload_is_told(desk: Desk, logged: list[Any], monkeypa
     assert "" == mended != told
     assert 0 == value(failed, "exporter_config_last_reload_successful")
     assert "configuration reload failed, internal error" in {event["event"] for event in logged}
+
+
+class GatedLoad:
+    """Holds every load of a configuration up until it is let through."""
+
+    def __init__(self, desk: Desk) -> None:
+        self.load = desk.load
+        self.begun = 0
+        self.permits = threading.Semaphore(0)
+
+    def __call__(self) -> config.Config:
+        """Load the file as it is when let through."""
+        self.begun += 1
+        assert self.permits.acquire(timeout=30)
+        return self.load()
+
+
+async def test_storm_of_reloads_is_two(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Reloads that are asked for while one is under way share the next, which begins after all of them."""
+    async with desk.open():
+        load = GatedLoad(desk)
+        monkeypatch.setattr(desk.service, "_load", load)
+        first = asyncio.create_task(desk.service.reload())
+        await until(lambda: load.begun)
+        others = [asyncio.create_task(desk.service.reload()) for _ in range(50)]
+        impatient = asyncio.create_task(desk.service.reload())
+        await asyncio.sleep(0)
+        impatient.cancel()
+        load.permits.release()
+        good = await first
+        desk.path.write_text("surprise: 1\n")
+        load.permits.release()
+        results = set(await asyncio.gather(*others))
+
+    assert "" == good
+    assert 2 == load.begun
+    (result,) = results
+    assert "surprise" in result
+
+
+async def test_reload_that_hangs_is_never_applied(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A reload that has been given up is not applied when it ends after all; until then no other one begins."""
+    monkeypatch.setattr("exporter.service._LOAD_SECONDS", 0.05)
+    async with desk.open():
+        load = GatedLoad(desk)
+        monkeypatch.setattr(desk.service, "_load", load)
+        errors = [await desk.service.reload() for _ in range(2)]
+        failed = await scrape(desk.client)
+        desk.edit(only("alice"))
+        hanging = desk.service._loading
+        assert hanging is not None
+        load.permits.release()
+        await until(hanging.done)
+        accounts = len(desk.service._fleet.states)
+        monkeypatch.setattr("exporter.service._LOAD_SECONDS", 30)
+        load.permits.release()
+        assert "" == await desk.service.reload()
+
+        assert 1 == len(desk.service._fleet.states)
+    assert ["cannot read the configuration: reading it has not ended in time"] * 2 == errors
+    assert 0 == value(failed, "exporter_config_last_reload_successful")
+    assert (2, 2) == (accounts, load.begun)
+
+
+async def test_file_that_hangs_fails_the_reload(desk: Desk, logged: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    """A configuration file that hangs fails the reload with its name; once it is good again, so is the reload."""
+    monkeypatch.setattr("exporter.config.files._FILE_SECONDS", 0.3)
+    good = desk.path.read_text()
+    async with desk.open():
+        desk.path.unlink()
+        os.mkfifo(desk.path)
+        error = await desk.service.reload()
+        failed = await scrape(desk.client)
+        desk.path.unlink()
+        desk.path.write_text(good)
+        assert "" == await desk.service.reload()
+        after = await scrape(desk.client)
+
+    assert f"{desk.path}: cannot be read: no response in time" == error
+    name = "exporter_config_last_reload_successful"
+    assert (0, 1) == (value(failed, name), value(after, name))
+    assert [error] == [event["error"] for event in logged if event["event"] == RELOAD_FAILED]
+
+
+async def test_web_configuration_counts_as_well(exchange: SimulatedExchange, tmp_path: Path) -> None:
+    """A web configuration that cannot be used shows like a failed reload, until both files are good."""
+    web, name = tmp_path / "web.yml", "exporter_config_last_reload_successful"
+    good = "http_server_config: {headers: {X-Frame-Options: deny}}"
+    web.write_text(good)
+    desk = Desk(exchange, tmp_path)
+    async with desk.open(web=web_configuration.load(web)):
+        web.write_text("surprise: 1")
+        await until_sample(desk.client, 0, name)
+        assert "" == await desk.service.reload()
+        reloaded = await scrape(desk.client)
+        web.write_text(good)
+        after = await until_sample(desk.client, 1, name)
+        desk.path.write_text("surprise: 1")
+        await desk.service.reload()
+        web.write_text(good.replace("deny", "sameorigin"))
+        live = desk.service._live
+        assert live is not None
+        await until(lambda: b"sameorigin" in dict(live.current.headers).values())
+        last = await scrape(desk.client)
+
+    assert (0, 1, 0) == tuple(value(samples, name) for samples in (reloaded, after, last))
 
 
 async def test_new_share_stretches_the_plan(desk: Desk) -> None:

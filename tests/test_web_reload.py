@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
+import threading
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import bcrypt
@@ -31,8 +33,6 @@ from exporter.web.config import load
 from exporter.web.live import LiveWebConfig
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from exporter.config.files import Files
 
 LINKED = "tls_server_config: {cert_file: tls.crt, key_file: tls.key}"
@@ -209,3 +209,57 @@ async def test_passwords_are_not_switched_off(tmp_path: Path, logged: list[Any])
 
     assert "Unauthorized\n" == said
     assert f"{folder}/web.yml: basic_auth_users: can only go with a restart" == logged[0]["error"]
+
+
+async def test_file_that_hangs(tmp_path: Path, logged: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    """A web configuration that hangs is logged once with its name, and followed when it responds again."""
+    monkeypatch.setattr("exporter.config.files._FILE_SECONDS", 0.3)
+    path = tmp_path / "web.yml"
+    path.write_text("")
+    live = LiveWebConfig(load(path))
+    path.unlink()
+    os.mkfifo(path)
+    for _ in range(6):
+        await live.look()
+    usable = live.usable
+    path.unlink()
+    path.write_text("http_server_config: {headers: {X-Frame-Options: deny}}")
+    for _ in range(2):
+        await live.look()
+
+    assert not usable
+    assert [f"{path}: cannot be read: no response in time"] == [event["error"] for event in logged if "error" in event]
+    assert live.usable
+    assert ((b"x-frame-options", b"deny"),) == live.current.headers
+
+
+async def look_until_usable(live: LiveWebConfig) -> None:
+    """Look at the files until they can be used."""
+    async with asyncio.timeout(DEADLINE_SECONDS):
+        while not live.usable:
+            await live.look()
+
+
+async def test_file_that_cannot_be_examined(tmp_path: Path, logged: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Files that can no longer be examined are an error until they can; what was read before still counts."""
+    monkeypatch.setattr("exporter.config.files._FILE_SECONDS", 0.3)
+    path = tmp_path / "web.yml"
+    path.write_text("")
+    reports: list[bool] = []
+    live = LiveWebConfig(load(path), changed=lambda: reports.append(live.usable))
+    release = threading.Event()
+    stat = Path.stat
+
+    def hang(path: Path, **options: Any) -> os.stat_result:
+        release.wait(DEADLINE_SECONDS)
+        return stat(path, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "stat", hang)
+        for _ in range(3):
+            await live.look()
+        release.set()
+    await look_until_usable(live)
+
+    assert [f"{path}: cannot be examined: no response in time"] == [event["error"] for event in logged]
+    assert [False, True] == reports
