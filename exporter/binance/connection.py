@@ -28,6 +28,7 @@ from exporter.binance.errors import BinanceError, ConnectionLost, Crowded, Loss,
 from exporter.binance.link import Link
 from exporter.binance.messages import HANDSHAKE_WEIGHT, WEIGHT, Method, decode_session_status
 from exporter.binance.queries import PAUSES, Answer, Queries
+from exporter.supervision import supervise
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
@@ -139,7 +140,8 @@ class Connection:
 
     async def run(self) -> NoReturn:
         """Keep the connection up until cancelled; no failure ends it."""
-        clock = asyncio.create_task(self._keep_clock(), name=f"clock of {self.endpoint.label}")
+        name = f"clock of {self.endpoint.label}"
+        clock = asyncio.create_task(supervise(name, self._keep_clock), name=name)
         try:
             while True:
                 delay = await self._replace_link()
