@@ -21,8 +21,9 @@ class LineWriter:
     """Writes lines in order, and drops and counts those that do not fit into its queue of 1 MiB.
 
     Args:
-        stream: its file descriptor is written to, never its buffer: that has a lock, and a daemon thread that holds it
-            when the interpreter ends is a fatal error.
+        stream: a duplicate of its file descriptor is written to, since the number may be another file's once the stream
+            is closed; never its buffer, since a daemon thread that holds the lock of that when the interpreter ends is
+            a fatal error.
         dropped_line: returns the line that reports a number of dropped lines.
     """
 
@@ -31,6 +32,7 @@ class LineWriter:
         self._dropped_line = dropped_line
         # Reentrant, unlike queue.Queue: a destructor may log while its thread is inside put().
         self._queue: SimpleQueue[bytes | Callable[[], object] | None] = SimpleQueue()
+        self._descriptor = -1
         self._running = False
         self._report_queued = False
         # Each counter is changed by one side only, so that none needs a lock.
@@ -75,6 +77,11 @@ class LineWriter:
 
     def _run(self) -> None:
         try:
+            self._descriptor = os.dup(self._stream.fileno())
+        except (OSError, ValueError):  # too many open files, closed: the next line tries again
+            self._running = False
+            return
+        try:
             while (item := self._queue.get()) is not None:
                 with suppress(Exception):
                     if callable(item):
@@ -82,6 +89,7 @@ class LineWriter:
                     else:
                         self._write_line(item)
         finally:
+            os.close(self._descriptor)
             self._running = False
 
     def _write_line(self, line: bytes) -> None:
@@ -89,7 +97,7 @@ class LineWriter:
             self._report()
         try:
             self._write(line)
-        except (OSError, ValueError):  # no space left, no reader, closed: nothing but the count is left to report
+        except OSError:  # no space left, no reader: nothing but the count is left to report
             self._failed += 1
         finally:
             self._taken_bytes += len(line)
@@ -98,7 +106,7 @@ class LineWriter:
         self._report_queued = False  # before the count is read: a line dropped from now on queues another report
         missing = self._dropped + self._failed - self._reported
         if missing:
-            with suppress(OSError, ValueError):
+            with suppress(OSError):
                 self._write(self._dropped_line(missing))
                 self._reported += missing
 
@@ -109,7 +117,7 @@ class LineWriter:
         try:
             while written < len(line):
                 try:
-                    written += os.write(self._stream.fileno(), line[written:])
+                    written += os.write(self._descriptor, line[written:])
                 except BlockingIOError:  # another process that shares the file has made it non-blocking
                     time.sleep(_RETRY_SECONDS)
         finally:
