@@ -13,7 +13,7 @@ GRAFANA_SCHEMA := tools/grafana-schema/node_modules
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format types imports unit test-lowest test-newest test-prometheus3 interop chart-tools chart image-test scan bench soak
+.PHONY: help demo test lint format types imports unit whole test-under-load test-lowest test-newest test-prometheus3 interop chart-tools chart image-test scan bench soak
 .PHONY: readme dashboards test-tools lock clean
 
 help: ## list the targets
@@ -22,7 +22,7 @@ help: ## list the targets
 demo: $(VENV)/.runtime ## a simulated exchange and the exporter, no key needed
 	$(BIN)/binance-futures-exporter demo $(ARGS)
 
-test: $(VENV)/.dev test-tools lint types imports unit ## everything CI runs
+test: lint types imports unit whole ## everything CI runs
 
 lint: $(VENV)/.dev ## formatting and lint
 	$(BIN)/ruff format --check .
@@ -38,17 +38,19 @@ types: $(VENV)/.dev
 imports: $(VENV)/.dev
 	$(BIN)/lint-imports
 
-# Tests of the program as a whole, and of what stands around it, wait more than they work and tell nothing of coverage:
-# they run beside the others.
-WHOLE := $(wildcard tests/test_alerts_*.py tests/test_bench.py tests/test_compose.py tests/test_dashboards*.py tests/test_fault_table.py \
-  tests/test_helm*.py tests/test_image*.py tests/test_interop_*.py tests/test_model.py tests/test_rules*.py \
-  tests/test_secrets.py tests/test_soak.py tests/test_*_proof.py tests/test_web_hostile.py tests/test_page_browser.py)
-
-unit: $(VENV)/.dev interop chart-tools $(GRAFANA_SCHEMA)/.package-lock.json
-	@$(BIN)/pytest $(WHOLE) $(ARGS) >.whole.log 2>&1 & whole=$$!; \
-	  $(BIN)/pytest --cov --cov-report=term $(addprefix --ignore=,$(WHOLE)) $(ARGS); parts=$$?; \
-	  wait $$whole; whole=$$?; cat .whole.log; rm -f .whole.log; exit $$((parts + whole))
+# Coverage is measured of the unit tests alone: it would slow down the programs that the others start.
+unit: $(VENV)/.dev ## the tests of each module, with coverage
+	$(BIN)/pytest tests/unit --numprocesses 2 --cov --cov-report=term $(ARGS)
 	$(BIN)/coverage report --include='exporter/binance/*,exporter/account/*' --fail-under=98 --skip-covered
+
+# Three processes on two cores, since these tests wait as much as they work.
+whole: $(VENV)/.dev interop chart-tools $(GRAFANA_SCHEMA)/.package-lock.json test-tools ## the tests of the program as a whole, the chart, the monitoring and foreign clients
+	$(BIN)/pytest tests/system tests/chart tests/monitoring tests/interop --numprocesses 3 --dist worksteal $(ARGS)
+
+test-under-load: $(VENV)/.dev ## everything CI runs, beside six busy loops
+	@loops=; trap 'kill $$loops' EXIT INT TERM; \
+	  for loop in 1 2 3 4 5 6; do while :; do :; done & loops="$$loops $$!"; done; \
+	  $(MAKE) test
 
 # Both ends of pyproject.toml's version ranges, each in a separate environment: the locked versions first, then
 # the direct dependencies of the runtime at their lowest, or everything at its newest.
@@ -56,13 +58,13 @@ test-lowest: RESOLVE := --resolution lowest-direct
 test-newest: RESOLVE := --resolution highest --group dev
 test-lowest: ## the exporter's tests on the lowest versions that pyproject.toml allows
 test-newest: ## the exporter's tests on the newest versions that pyproject.toml allows
-test-lowest test-newest: test-%: $(VENV)/.dev test-tools
+test-lowest test-newest: test-%: $(VENV)/.dev
 	$(BIN)/uv venv -q --clear --python $(BIN)/python $(VENV)/$*
 	$(BIN)/uv pip install -q --python $(VENV)/$* --require-hashes --no-deps -r requirements-dev.txt
 	$(BIN)/uv pip compile -q $(RESOLVE) --python $(VENV)/$* pyproject.toml -o $(VENV)/$*/resolved.txt
 	$(BIN)/uv pip install -q --python $(VENV)/$* --no-deps -r $(VENV)/$*/resolved.txt -e .
 	$(BIN)/uv pip check -q --python $(VENV)/$*
-	$(VENV)/$*/bin/pytest $(addprefix --ignore=,$(WHOLE)) $(ARGS)
+	$(VENV)/$*/bin/pytest tests/unit --numprocesses 2 $(ARGS)
 
 # Tools that are not Python packages: found on PATH, else installed where we are root on Debian.
 test-tools: ## promtool and prometheus for the tests
@@ -74,8 +76,8 @@ test-prometheus3: $(VENV)/.dev $(PROMETHEUS3)/usr/bin/prometheus ## rules, dashb
 	@PATH="$(CURDIR)/$(PROMETHEUS3)/usr/bin:$$PATH"; export PATH; \
 	  for tool in prometheus promtool prometheus-alertmanager; do $$tool --version 2>&1 | head -1; done; \
 	  prometheus --version 2>&1 | grep -q 'version 3\.' && \
-	  CI=true $(BIN)/pytest tests/test_alerts_e2e.py tests/test_rules.py tests/test_rules_alertmanager.py \
-	    tests/test_prometheus.py tests/test_web_prometheus.py $(ARGS)
+	  CI=true $(BIN)/pytest tests/monitoring/test_alerts.py tests/monitoring/test_rules.py \
+	    tests/monitoring/test_rules_alertmanager.py tests/system/test_prometheus.py tests/system/test_prometheus_tls.py $(ARGS)
 
 $(PROMETHEUS3)/usr/bin/prometheus: tools/unpack_debian.sh
 	sh tools/unpack_debian.sh forky $(PROMETHEUS3) prometheus promtool prometheus-alertmanager
@@ -105,7 +107,7 @@ soak: $(VENV)/.dev ## MINUTES of faults and scrapes: nothing may grow
 	$(BIN)/python -m bench.soak $(MINUTES) $(ARGS)
 
 readme: $(VENV)/.dev ## write README's tables of metrics and flags anew
-	UPDATE_README=1 $(BIN)/pytest -q tests/test_reference.py tests/test_rules.py
+	UPDATE_README=1 $(BIN)/pytest -q tests/unit/metrics/test_reference.py tests/monitoring/test_rules.py
 
 dashboards: $(VENV)/.dev ## write grafana/dashboards anew
 	$(BIN)/python -m grafana.build

@@ -1,0 +1,164 @@
+"""The chart as Helm 3 and 4 render it: what Kubernetes, Prometheus Operator and promtool say of the objects."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import kubernetes_validate
+import pytest
+import yaml
+from support.helm_chart import (
+    CHART,
+    FEATURES,
+    HELM_VERSIONS,
+    every_feature,
+    feature,
+    helm,
+    refused,
+    rendered,
+)
+from support.helm_render import FOREIGN, NEWEST, OLDEST, complaints_of_the_operator
+from support.prometheus_server import promtool
+
+from prometheus.build import rule_files
+from prometheus.rule import JOB
+from prometheus.thresholds import VALUES
+from tools.pod import only
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+BASIC = "scrape.basicAuth.{0}.name=a,scrape.basicAuth.{0}.key=b"
+ACCOUNT = "accounts[0].name=main,accounts[0].secretName=s,accounts[0].api_key_file=a,accounts[0].secret_key_file=b"
+
+
+def test_chart_is_for_the_kubernetes_that_is_tested() -> None:
+    """The oldest Kubernetes that objects are checked for is the oldest that the chart lets itself be installed in."""
+    chart = yaml.safe_load((CHART / "Chart.yaml").read_text(encoding="utf-8"))
+
+    assert f">={OLDEST}.0-0" == chart["kubeVersion"]
+    assert "kubeVersion" in refused("4", "--set=demo=true", "--kube-version=1.26.9")
+    assert rendered("4", "--set=demo=true", f"--kube-version={OLDEST}.0")
+
+
+@pytest.mark.parametrize("version", HELM_VERSIONS)
+def test_lint(version: str) -> None:
+    """`helm lint --strict` finds nothing, neither with the values of the chart nor with those of any feature."""
+    for values in [[], *([f"--values={path}"] for path in sorted((CHART / "ci").iterdir()))]:
+        done = helm(version, "lint", "--strict", CHART, *values)
+
+        assert 0 == done.returncode, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("name", FEATURES)
+def test_both_helms_render_the_same(name: str) -> None:
+    """Helm 3 and Helm 4 make the same objects of a feature."""
+    oldest, newest = (feature(name, version) for version in HELM_VERSIONS)
+
+    assert list(oldest) == list(newest)
+
+
+@pytest.mark.parametrize("kubernetes", [OLDEST, NEWEST])
+def test_kubernetes_knows_every_field(kubernetes: str) -> None:
+    """The oldest and the newest Kubernetes accept every object of every feature, and know every field."""
+    checked = set()
+    for name, each in every_feature():
+        if each["apiVersion"] in FOREIGN:
+            continue
+        try:
+            kubernetes_validate.validate(each, kubernetes, strict=True)
+        except kubernetes_validate.ValidationError as error:
+            pytest.fail(f"{name}: {each['kind']} {each['metadata']['name']}: {error}")
+        checked.add(each["kind"])
+
+    assert {"ConfigMap", "NetworkPolicy", "Pod", "Service", "ServiceAccount", "StatefulSet"} == checked
+
+
+def test_operator_knows_every_field() -> None:
+    """Prometheus Operator's types accept every monitor and rule, and would not accept an unknown field."""
+    monitored = [each for _, each in every_feature() if each["apiVersion"] == FOREIGN[0]]
+    misspelt = json.loads(json.dumps(only(feature("pod-monitor"), "PodMonitor")))
+    misspelt["spec"]["podMetricsEndpoints"][0]["honourLabels"] = True
+
+    told = complaints_of_the_operator([*monitored, misspelt])
+
+    assert {"PodMonitor", "PrometheusRule", "ServiceMonitor"} == {each["kind"] for each in monitored}
+    assert ["PodMonitor desk-binance-futures-exporter: spec.podMetricsEndpoints.0.honourLabels is unknown"] == told[
+        "complaints"
+    ]
+    assert len(monitored) + 1 == told["seen"]
+
+
+def test_rules_are_the_shipped_ones() -> None:
+    """With the chart's own thresholds and job, a PrometheusRule's groups are those of prometheus/rules."""
+    values = yaml.safe_load((CHART / "values.yaml").read_text(encoding="utf-8"))
+    rules = only(rendered("4", "--set=demo=true,prometheusRule.enabled=true"), "PrometheusRule")
+    shipped = [group for text in rule_files().values() for group in yaml.safe_load(text)["groups"]]
+
+    assert shipped == rules["spec"]["groups"]
+    assert JOB == values["scrape"]["job"]
+    assert VALUES == {name: f"{value:g}" for name, value in values["prometheusRule"]["thresholds"].items()}
+
+
+def test_rules_take_thresholds_and_job(tmp_path: Path) -> None:
+    """Promtool accepts rules with other thresholds and another job, which stand in the expressions."""
+    spec = only(feature("rules"), "PrometheusRule")["spec"]
+    path = tmp_path / "rules.yml"
+    path.write_text(yaml.safe_dump(spec), encoding="utf-8")
+
+    code, output = promtool("check", "rules", path)
+
+    assert 0 == code, output
+    text = json.dumps(spec)
+    expressions = {
+        rule["alert"]: rule["expr"] for group in spec["groups"] for rule in group["rules"] if "alert" in rule
+    }
+    assert "__" not in text
+    assert 'absent(up{job="desk"})' in expressions["BinanceFuturesExporterDown"]
+    assert " > 0.65 or " in expressions["BinanceFuturesMarginRatioHigh"]  # the warning comes last
+    assert "> 1e-06" in expressions["BinanceFuturesWalletBalanceDrop"]
+    assert "> 12" in expressions["BinanceFuturesConnectionUnstable"]
+
+
+@pytest.mark.parametrize("version", HELM_VERSIONS)
+@pytest.mark.parametrize(
+    ("values", "complaint"),
+    [
+        ("demo=false", "there is nothing to poll"),
+        ("demo=true,serviceMonitor.enabled=true,podMonitor.enabled=true", "every pod is scraped twice"),
+        ("demo=true,web.tls.enabled=true", "name the Secret"),
+        ("demo=true,web.tls.secretName=tls", "set web.tls.enabled"),
+        ("demo=true,web.tls.clientCertificates=true", "set web.tls.enabled"),
+        ("demo=true,web.existingSecret=web,scrape.tlsConfig.insecureSkipVerify=true", "is scraped without TLS"),
+        ("demo=true,scrape.basicAuth.username.name=a", "username"),
+        (
+            f"demo=true,{BASIC.format('username')},{BASIC.format('password')}",
+            "scrape.basicAuth: the exporter asks for no password",
+        ),
+        (
+            "demo=true,podMonitor.enabled=true,web.tls.enabled=true,web.tls.secretName=t,web.tls.clientCertificates=true",
+            "every scrape is refused",
+        ),
+        (
+            "demo=true,podMonitor.enabled=true,web.tls.enabled=true,web.existingSecret=web",
+            "say in scrape.tlsConfig how a monitor is to check the certificate",
+        ),
+        (f"{ACCOUNT},shards=60", "60 shards behind one IP leave each a weight_share of 0.008"),
+        ("demo=true,shard=2", "shard"),
+        ("demo=true,fullnameOverride=My_Exporter", "fullnameOverride"),
+        ("demo=true,image.tags=2", "tags"),
+        ("demo=true,image.digest=sha256:12", "digest"),
+        (f"{ACCOUNT},accounts[0].api_key={'x' * 20}", "api_key"),
+        (f"{ACCOUNT},accounts[0].secret_key_file={'x' * 64}", "secret_key_file"),
+        (f"{ACCOUNT},accounts[0].private_key_file=c", "accounts"),
+        (f"{ACCOUNT},config.binance.proxy=http://user:password@proxy:3128", "proxy"),
+        (f"{ACCOUNT},config.poll.interval=often", "interval"),
+        (f"{ACCOUNT},accounts[0].binance.weight_share=0.1", "weight_share"),
+        ("demo=true,prometheusRule.thresholds.margin_ratio=0.7", "margin_ratio"),
+        ("demo=true,prometheusRule.enabled=true,prometheusRule.thresholds.success=null", "success has no value"),
+    ],
+)
+def test_values_that_cannot_work_are_refused(version: str, values: str, complaint: str) -> None:
+    """Values that are unknown, hold what looks like a secret, or could not work are refused with the reason."""
+    assert complaint in refused(version, f"--set={values}")

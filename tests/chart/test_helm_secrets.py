@@ -1,0 +1,133 @@
+"""That a secret pasted into the values is refused where it would be seen, and never shown by the refusal."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from support.helm_accounts import KEY, PEM, account
+from support.helm_chart import HELM_VERSIONS, refused, rendered
+
+from tools.pod import exporter_of
+
+BASIC = {"username": {"name": "a", "key": "b"}, "password": {"name": "a", "key": "c"}}
+WEB = {"existingSecret": "web", "tls": {"enabled": True}}
+PASSWORD = "Sesame, open!"
+
+
+def inside(path: str, secret: str) -> dict[str, Any]:
+    """Return values with a secret at a path, and what else must be there for it."""
+    values: dict[str, Any] = {
+        "demo": True,
+        "web": json.loads(json.dumps(WEB)),
+        "imagePullSecrets": [{"name": "pull"}],
+        "scrape": {
+            "basicAuth": json.loads(json.dumps(BASIC)),
+            "tlsConfig": {"ca": {"configMap": {"name": "a", "key": "b"}}, "keySecret": {"name": "a", "key": "b"}},
+        },
+        "extraEnv": [{"name": "A", "valueFrom": {"secretKeyRef": {"name": "a", "key": "b"}}}],
+    }
+    place: Any = values
+    *parents, last = path.replace("[0]", ".0").split(".")
+    for key in parents:
+        place = place[int(key) if key == "0" else key]
+    place[last] = secret
+    return values
+
+
+@pytest.mark.parametrize("version", HELM_VERSIONS)
+@pytest.mark.parametrize("secret", [PASSWORD, KEY, PEM])
+@pytest.mark.parametrize(
+    "path",
+    [
+        *("web.existingSecret", "web.tls.secretName", "imagePullSecrets[0].name", "scrape.basicAuth.username.name"),
+        *("scrape.basicAuth.password.name", "scrape.basicAuth.password.key", "scrape.tlsConfig.ca.configMap.name"),
+        *("scrape.tlsConfig.keySecret.key", "extraEnv[0].valueFrom.secretKeyRef.name"),
+        "extraEnv[0].valueFrom.secretKeyRef.key",
+    ],
+)
+def test_secret_in_the_place_of_a_name_is_not_shown(version: str, path: str, secret: str) -> None:
+    """A password or key, pasted where what holds it is to be named, is refused there in words that do not quote it."""
+    assert rendered(version, values=inside(path, "name"))
+    complaint = refused(version, values=inside(path, secret))
+
+    assert f"{path}: must be " in complaint
+    for part in (PASSWORD[:6], KEY[:16], PEM.splitlines()[1]):
+        assert part not in complaint
+
+
+@pytest.mark.parametrize("version", HELM_VERSIONS)
+def test_keys_of_secrets_may_be_long(version: str) -> None:
+    """A key of a Secret may be called what Kubernetes lets it, of up to 253 characters, but not be an API key."""
+    names = ["a_b.c-D", "x" * 63, "x" * 65, "x" * 253, f"{KEY}.txt"]
+    for name in names:
+        assert rendered(version, values={"accounts": [account(secret_key_file=name)]})
+    for name in ("x" * 254, KEY):
+        complaint = refused(version, values={"accounts": [account(secret_key_file=name)]})
+
+        assert "accounts[0].secret_key_file: must be what the Secret calls the key" in complaint
+        assert "underscores" in complaint
+
+
+@pytest.mark.parametrize("version", HELM_VERSIONS)
+def test_what_only_looks_long_is_taken(version: str) -> None:
+    """Digests, addresses with a sign of mail in their path and variables with a longer name are no secrets."""
+    variables = {
+        "DIGEST": f"sha256:{'0a' * 32}",
+        "IMAGE": f"registry.example/a@sha256:{'0a' * 32}",
+        "PAGE": "https://wiki.example:8443/@desk?of=a:b@c",
+        "LONG": f"{KEY}{KEY}",
+        "BINANCE_ACCOUNTING": "yes",
+        "BINANCE_ENDPOINTS": "two",
+    }
+    given = [{"name": name, "value": value} for name, value in variables.items()]
+    container = exporter_of(rendered(version, values={"demo": True, "extraEnv": given}))
+
+    assert given == container["env"][1:]
+
+
+def manifest(**more: Any) -> dict[str, Any]:
+    """Return a Secret."""
+    return {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "a"}, **more}
+
+
+@pytest.mark.parametrize("version", HELM_VERSIONS)
+@pytest.mark.parametrize(
+    "given",
+    [
+        manifest(data={"key": "c2VzYW1l"}),
+        manifest(stringData={"key": "sesame"}),
+        "apiVersion: v1\nkind: Secret\nmetadata: {name: a}\nstringData: {key: sesame}\n",
+        "kind: ConfigMap\n---\napiVersion: v1\nkind: '{{ print \"Secret\" }}'\ndata: {key: c2VzYW1l}",
+    ],
+)
+def test_secret_among_manifests_is_refused(version: str, given: Any) -> None:
+    """A Secret with something in it has no place among manifests, as an object or as text, and is not shown."""
+    config_map = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a"}, "data": {"kind": "Secret"}}
+    complaint = refused(version, values={"demo": True, "extraManifests": [config_map, given]})
+
+    assert "extraManifests[1]: is a Secret with something in it" in complaint
+    assert "sesame" not in complaint
+    assert "c2VzYW1l" not in complaint
+
+
+@pytest.mark.parametrize("version", HELM_VERSIONS)
+def test_what_makes_a_secret_may_be_a_manifest(version: str) -> None:
+    """A Secret that somebody else fills in, and a sealed one, may be among manifests."""
+    sealed = {"apiVersion": "bitnami.com/v1alpha1", "kind": "SealedSecret", "metadata": {"name": "a"}, "spec": {}}
+    objects = rendered(version, values={"demo": True, "extraManifests": [manifest(), sealed]})
+
+    assert [manifest(), sealed] == [each for each in objects if each["kind"].endswith("Secret")]
+
+
+@pytest.mark.parametrize("version", HELM_VERSIONS)
+@pytest.mark.parametrize("value", [KEY, PEM, "http://user:sesame@proxy:3128"])
+def test_secret_of_another_container_is_refused(version: str, value: str) -> None:
+    """A secret among the variables of a further container is refused with its place, and not shown."""
+    sidecar = {"name": "b", "env": [{"name": "A", "value": "a"}, {"name": "B", "value": value}]}
+    complaint = refused(version, values={"demo": True, "extraContainers": [{"name": "a"}, sidecar]})
+
+    assert "extraContainers[1].env[1]: holds what looks like a password or a key" in complaint
+    for part in ("sesame", KEY[:16], PEM.splitlines()[1]):
+        assert part not in complaint

@@ -1,0 +1,94 @@
+"""python-binance against the simulated exchange; its futures methods sign with HMAC keys only."""
+
+from __future__ import annotations
+
+import warnings
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
+from unittest.mock import patch
+
+import pytest
+from support.interop import SHAPES, answers_of, figures_held, figures_told, forger_of, standing_exchange
+
+with warnings.catch_warnings():
+    # It imports websockets' old interface for a type alone.
+    warnings.filterwarnings("ignore", r"websockets\.", DeprecationWarning)
+    from binance import AsyncClient
+    from binance.exceptions import BinanceAPIException
+    from binance.ws.constants import WSListenerState
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from exporter.simulator import SimulatedAccount, SimulatedExchange
+
+
+@asynccontextmanager
+async def python_binance(exchange: SimulatedExchange, account: SimulatedAccount) -> AsyncIterator[Any]:
+    """Make a client in an account's name; it connects with its first request."""
+    # `create` would ask REST for the time; the URL is a constant of the class.
+    with patch.object(AsyncClient, "WS_FUTURES_URL", exchange.url):
+        client = AsyncClient(account.api_key, account.secret_key)
+    try:
+        yield client
+    finally:
+        # Closing waits for its reader, which waits ten seconds for a message unless its connection is gone.
+        client.ws_future.ws_state = WSListenerState.EXITING
+        await client.ws_future.ws.close()
+        await client.ws_future.close()
+        await client.close_connection()
+
+
+@pytest.mark.parametrize("name", SHAPES)
+async def test_python_binance_reads_every_shape_of_account(name: str) -> None:
+    """python-binance hands over every answer about every shape of account, equal to the books."""
+    async with standing_exchange("HMAC") as exchange, python_binance(exchange, exchange.accounts[name]) as client:
+        told = {
+            "v2/account.status": await client.ws_futures_v2_account_status(recvWindow=5000),
+            "v2/account.balance": await client.ws_futures_v2_account_balance(),
+            "v2/account.position": await client.ws_futures_v2_account_position(),
+        }
+
+        assert answers_of(exchange, name) == told
+        assert figures_held(exchange, name) == figures_told(told)
+
+
+async def test_python_binance_asks_for_one_symbol() -> None:
+    """python-binance gets the rows of the one symbol that it asks for."""
+    async with standing_exchange("HMAC") as exchange, python_binance(exchange, exchange.accounts["hedge"]) as client:
+        rows = await client.ws_futures_v2_account_position(symbol="ETHUSDT")
+
+    assert {("ETHUSDT", "LONG"), ("ETHUSDT", "SHORT")} == {(row["symbol"], row["positionSide"]) for row in rows}
+
+
+async def test_python_binance_is_refused_for_a_wrong_signature() -> None:
+    """A signature by another secret raises python-binance's exception with code -1022."""
+    async with (
+        standing_exchange("HMAC") as exchange,
+        python_binance(exchange, forger_of(exchange.accounts["main"])) as client,
+    ):
+        with pytest.raises(BinanceAPIException) as caught:
+            await client.ws_futures_v2_account_status()
+
+    assert (400, -1022) == (caught.value.status_code, caught.value.code)
+
+
+@pytest.mark.parametrize(("skew_seconds", "complaint"), [(60.0, "outside of the recvWindow"), (-60.0, "1000ms ahead")])
+async def test_python_binance_is_refused_for_its_clock(skew_seconds: float, complaint: str) -> None:
+    """A clock that is behind or ahead of the exchange's raises python-binance's exception with code -1021."""
+    async with standing_exchange("HMAC") as exchange, python_binance(exchange, exchange.accounts["main"]) as client:
+        with exchange.skew_clock(skew_seconds), pytest.raises(BinanceAPIException, match=complaint) as caught:
+            await client.ws_futures_v2_account_balance()
+
+    assert (400, -1021) == (caught.value.status_code, caught.value.code)
+
+
+async def test_python_binance_is_refused_for_an_unknown_method() -> None:
+    """A method that does not exist raises python-binance's exception with code -5000, and the client goes on."""
+    async with standing_exchange("HMAC") as exchange, python_binance(exchange, exchange.accounts["main"]) as client:
+        with pytest.raises(BinanceAPIException) as caught:
+            await client._ws_futures_api_request("v2/account.gone", signed=True, params={})
+        status = await client.ws_futures_v2_account_status()
+
+        assert (404, -5000) == (caught.value.status_code, caught.value.code)
+        assert answers_of(exchange, "main")["v2/account.status"] == status

@@ -1,0 +1,145 @@
+"""Binance's own Python SDK against the simulated exchange."""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from binance_common.configuration import ConfigurationWebSocketAPI
+from binance_sdk_derivatives_trading_usds_futures.derivatives_trading_usds_futures import DerivativesTradingUsdsFutures
+from support.interop import OWNERS, SHAPES, answers_of, figures_held, figures_told, forger_of, standing_exchange
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from exporter.simulator import KeyType, SimulatedAccount, SimulatedExchange
+
+# The SDK gives aiohttp its timeout in a form that aiohttp is about to drop.
+pytestmark = pytest.mark.filterwarnings("ignore:parameter 'timeout' of type 'float' is deprecated:DeprecationWarning")
+
+
+@asynccontextmanager
+async def sdk(exchange: SimulatedExchange, account: SimulatedAccount, **options: Any) -> AsyncIterator[Any]:
+    """Connect the SDK in an account's name."""
+    configuration = ConfigurationWebSocketAPI(
+        api_key=account.api_key,
+        api_secret=account.secret_key,
+        private_key=account.private_key_pem,
+        stream_url=exchange.url,
+        **options,
+    )
+    api: Any = DerivativesTradingUsdsFutures(config_ws_api=configuration).websocket_api
+    await api.create_connection()
+    try:
+        yield api
+    finally:
+        await api.close_connection(close_session=True)
+
+
+async def send(api: Any, method: str, **options: Any) -> Any:
+    """Send a signed request for which the SDK has no method."""
+    return (await api.send_signed_message({"method": method, "params": {}}, signer=api.signer, **options)).data()
+
+
+def plain(model: Any) -> Any:
+    """Turn the SDK's models back into JSON, with None for what the models know and the answer lacks."""
+    if isinstance(model, list):
+        return [plain(each) for each in model]
+    if not hasattr(model, "model_fields_set"):
+        return model
+    fields = {field.alias or name: getattr(model, name) for name, field in type(model).model_fields.items()}
+    assert {} == fields.pop("additional_properties")
+    return {name: plain(value) for name, value in fields.items()}
+
+
+@pytest.mark.parametrize("name", SHAPES)
+async def test_sdk_reads_every_shape_of_account(name: str) -> None:
+    """The SDK's models take every answer about every shape of account, and hold what the books do, field by field."""
+    async with standing_exchange() as exchange, sdk(exchange, exchange.accounts[name]) as api:
+        answers = {
+            "v2/account.status": (await api.account_information_v2(recv_window=5000)).data(),
+            "v2/account.balance": (await api.futures_account_balance_v2()).data(),
+            "v2/account.position": (await api.position_information_v2()).data(),
+        }
+        told = {method: plain(answer.result) for method, answer in answers.items()}
+
+        assert answers_of(exchange, name) == told
+        assert figures_held(exchange, name) == figures_told(told)
+        assert [200, 200, 200] == [answer.status for answer in answers.values()]
+        assert [10, 15, 20] == [answer.rate_limits[0].count for answer in answers.values()]
+        # Every number but the timestamp travels as text.
+        assert "5000" == exchange.received[0].params["recvWindow"]
+
+
+async def test_sdk_asks_for_one_symbol() -> None:
+    """The SDK gets the rows of the one symbol that it asks for, by an id of its own choice."""
+    async with standing_exchange() as exchange, sdk(exchange, exchange.accounts["hedge"]) as api:
+        answer = (await api.position_information_v2(symbol="BTCUSDT", id="of-my-own_1")).data()
+
+        assert "of-my-own_1" == answer.id
+        assert {("BTCUSDT", "LONG"), ("BTCUSDT", "SHORT")} == {(row.symbol, row.position_side) for row in answer.result}
+
+
+async def test_sdk_without_rate_limits() -> None:
+    """Rate limits stay away where the SDK asks for none, with a parameter that it signs as text."""
+    async with (
+        standing_exchange() as exchange,
+        sdk(exchange, exchange.accounts["main"], return_rate_limits=False) as api,
+    ):
+        response = await api.account_information_v2()
+
+        assert "false" == exchange.received[0].params["returnRateLimits"]
+        assert [] == response.rate_limits
+        assert response.data().rate_limits is None
+        assert 200 == response.data().status
+
+
+@pytest.mark.parametrize("key_type", OWNERS)
+async def test_sdk_is_refused_for_a_wrong_signature(key_type: KeyType) -> None:
+    """A signature by another key of the same kind comes back as the SDK's error with code -1022."""
+    async with standing_exchange() as exchange:
+        account = exchange.accounts[OWNERS[key_type]]
+        async with sdk(exchange, forger_of(account)) as api:
+            answer = (await api.account_information_v2()).data()
+
+    assert {"error": {"code": -1022, "msg": "Signature for this request is not valid."}} == answer
+
+
+@pytest.mark.parametrize(("skew_seconds", "complaint"), [(60.0, "outside of the recvWindow"), (-60.0, "1000ms ahead")])
+async def test_sdk_is_refused_for_its_clock(skew_seconds: float, complaint: str) -> None:
+    """A clock that is behind or ahead of the exchange's comes back as the SDK's error with code -1021."""
+    async with standing_exchange() as exchange, sdk(exchange, exchange.accounts["main"]) as api:
+        with exchange.skew_clock(skew_seconds):
+            answer = (await api.futures_account_balance_v2()).data()
+
+    assert -1021 == answer["error"]["code"]
+    assert complaint in answer["error"]["msg"]
+
+
+async def test_sdk_is_refused_for_an_unknown_method() -> None:
+    """A method that does not exist comes back as the SDK's error with code -5000."""
+    async with standing_exchange() as exchange, sdk(exchange, exchange.accounts["main"]) as api:
+        answer = await send(api, "v2/account.gone")
+
+    assert {"error": {"code": -5000, "msg": "Method v2/account.gone is invalid"}} == answer
+
+
+async def test_sdk_logs_its_session_on() -> None:
+    """After logging on with an Ed25519 key the SDK's requests carry neither key nor signature, and are granted."""
+    async with standing_exchange() as exchange, sdk(exchange, exchange.accounts["multi"]) as api:
+        logon = await send(api, "session.logon", session_logon=True)
+        answer = (await api.account_information_v2()).data()
+
+        assert exchange.accounts["multi"].api_key == logon["result"]["apiKey"]
+        assert {"timestamp"} == set(exchange.received[-1].params)
+        assert answers_of(exchange, "multi")["v2/account.status"] == plain(answer.result)
+
+
+@pytest.mark.parametrize("key_type", ["HMAC", "RSA"])
+async def test_sdk_cannot_log_on_with_other_keys(key_type: KeyType) -> None:
+    """Logging on with a key that is not Ed25519 comes back as the SDK's error with code -4056."""
+    async with standing_exchange() as exchange, sdk(exchange, exchange.accounts[OWNERS[key_type]]) as api:
+        answer = await send(api, "session.logon", session_logon=True)
+
+    assert -4056 == answer["error"]["code"]

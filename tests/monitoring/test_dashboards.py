@@ -1,0 +1,187 @@
+"""The dashboards as files: made by the Python beside them, valid for Grafana, and alike in what they share."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+from typing import TYPE_CHECKING, Any, Final
+
+import pytest
+import yaml
+from support.dashboards import NAMES, load
+from support.paths import ROOT
+
+from grafana.build import HERE, dashboard_files
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+SCHEMA: Final = ROOT / "tools" / "grafana-schema"
+OURS: Final = {"type": "prometheus", "uid": "${datasource}"}
+
+
+def walk(value: Any) -> Iterator[dict[str, Any]]:
+    """Yield every object within a value, at any depth."""
+    if isinstance(value, dict):
+        yield value
+        for inner in value.values():
+            yield from walk(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from walk(inner)
+
+
+def validate(*files: Path) -> str:
+    """Return what Grafana's own types say against dashboards, nothing if they are right."""
+    if shutil.which("node") is None or not (SCHEMA / "node_modules" / "@grafana").is_dir():
+        reason = "node or Grafana's types are missing: make test"
+        (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(reason)
+    told = subprocess.run(
+        ["node", str(SCHEMA / "validate.mjs"), *map(str, files)],  # noqa: S607 - found on PATH, as by make
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert "" == told.stderr
+    assert bool(told.stdout) == bool(told.returncode)
+    return told.stdout
+
+
+def test_committed_files_are_those_that_are_made() -> None:
+    """Building anew gives the committed files byte for byte, and there are no others."""
+    committed = {path.name: path.read_text(encoding="utf-8") for path in (HERE / "dashboards").iterdir()}
+
+    assert dashboard_files() == committed
+
+
+def test_grafana_accepts_them() -> None:
+    """All dashboards are as Grafana's own types have them, without a property that these do not know."""
+    assert "" == validate(*(HERE / "dashboards" / f"{name}.json" for name in NAMES))
+
+
+@pytest.mark.parametrize(
+    ("place", "wrong"),
+    [
+        (("panels", 0, "fieldConfig", "defaults", "noValues"), "misspelt"),
+        (("panels", 0, "options", "colourMode"), "value"),
+        (("panels", -1, "gridPos", "w"), "wide"),
+        (("templating", "list", 0, "hide"), "yes"),
+        (("refresh",), 5),
+    ],
+)
+def test_faults_are_found(place: tuple[str | int, ...], wrong: object, tmp_path: Path) -> None:
+    """A misspelt property and a value of a wrong type are faults, wherever they stand."""
+    dashboard: Any = load("accounts")
+    *way, last = place
+    inner = dashboard
+    for step in way:
+        inner = inner[step]
+    inner[last] = wrong
+    path = tmp_path / "wrong.json"
+    path.write_text(json.dumps(dashboard))
+
+    assert str(last) in validate(path)
+
+
+def test_unique_uids_and_links_between_all() -> None:
+    """Each dashboard has its own uid and title, and links to all others that keep time and variables."""
+    loaded = [load(name) for name in NAMES]
+
+    assert len(NAMES) == len({dashboard["uid"] for dashboard in loaded})
+    assert len(NAMES) == len({dashboard["title"] for dashboard in loaded})
+    for dashboard in loaded:
+        (link,) = dashboard["links"]
+        assert "dashboards" == link["type"]
+        assert link["tags"] == dashboard["tags"]
+        assert link["includeVars"]
+        assert link["keepTime"]
+
+
+def test_links_in_cells_lead_to_a_dashboard_with_that_variable() -> None:
+    """A link in a table names a dashboard there is, sets a variable it has, and keeps time, data source and job."""
+    variables = {
+        dashboard["uid"]: {variable["name"] for variable in dashboard["templating"]["list"]}
+        for dashboard in map(load, NAMES)
+    }
+    urls = [each["url"] for name in NAMES for each in walk(load(name)["panels"]) if "url" in each]
+
+    assert urls
+    for url in urls:
+        found = re.fullmatch(r"/d/([\w-]+)\?var-(\w+)=\$\{__value\.text\}&(.+)", url)
+        assert found
+        assert found[2] in variables[found[1]]
+        kept = set(found[3].split("&"))
+        assert {"${__url_time_range}", "${datasource:queryparam}", "${job:queryparam}"} <= kept
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_panels_are_told_apart_and_do_not_overlap(name: str) -> None:
+    """Panels have ids of their own, fill whole rows of the grid, and none lies on another."""
+    panels = load(name)["panels"]
+    cells = [
+        (x, y)
+        for panel in panels
+        for x in range(panel["gridPos"]["x"], panel["gridPos"]["x"] + panel["gridPos"]["w"])
+        for y in range(panel["gridPos"]["y"], panel["gridPos"]["y"] + panel["gridPos"]["h"])
+    ]
+
+    assert len(panels) == len({panel["id"] for panel in panels}) == len({panel["title"] for panel in panels})
+    assert len(cells) == len(set(cells)) == 24 * (1 + max(y for _, y in cells))
+    assert 24 == 1 + max(x for x, _ in cells)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_panel_explains_itself(name: str) -> None:
+    """Each panel has a description of whole sentences, and a word for when there is nothing to show."""
+    for panel in load(name)["panels"]:
+        assert panel["description"].endswith("."), panel["title"]
+        assert panel["fieldConfig"]["defaults"]["noValue"], panel["title"]
+        assert "repeat" not in panel, panel["title"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_no_data_source_of_its_own(name: str) -> None:
+    """Whatever asks for data asks the data source chosen above, and nothing names another."""
+    dashboard = load(name)
+    sources = [each["datasource"] for each in walk(dashboard) if "datasource" in each]
+    asking = [each for each in walk(dashboard) if "expr" in each]
+
+    assert [OURS] * len(sources) == sources
+    assert all(OURS == target["datasource"] for target in asking)
+    assert all(OURS == panel["datasource"] for panel in dashboard["panels"])
+    assert "datasource" == dashboard["templating"]["list"][0]["type"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_units(name: str) -> None:
+    """Money has no symbol of a currency, and every margin ratio is in per cent with its thresholds."""
+    panels = load(name)["panels"]
+
+    assert not [each for each in walk(panels) if str(each.get("unit", "")).startswith("currency")]
+    for panel in panels:
+        if panel["type"] != "table" and any("margin_ratio" in target["expr"] for target in panel["targets"]):
+            defaults = panel["fieldConfig"]["defaults"]
+            assert "percentunit" == defaults["unit"]
+            assert [None, 0.7, 0.8, 1] == [step["value"] for step in defaults["thresholds"]["steps"]]
+
+
+def test_provisioning_points_to_the_dashboards() -> None:
+    """Grafana's data source and dashboards are provisioned from the files here, with nothing changed in the browser."""
+    (source,) = yaml.safe_load((HERE / "provisioning/datasources/prometheus.yml").read_text())["datasources"]
+    (provider,) = yaml.safe_load((HERE / "provisioning/dashboards/binance-futures.yml").read_text())["providers"]
+
+    assert ("prometheus", True) == (source["type"], source["isDefault"])
+    assert "file" == provider["type"]
+    assert not provider["allowUiUpdates"]
+
+
+def test_pictures_are_there_and_small() -> None:
+    """Each dashboard has a picture below 300 kB."""
+    pictures = {path.stem: path.stat().st_size for path in (HERE / "screenshots").glob("*.png")}
+
+    assert set(NAMES) <= set(pictures)
+    assert max(pictures.values()) < 300_000

@@ -1,0 +1,185 @@
+"""The alert and recording rules: that they are what Python makes, that promtool takes them, and when they fire."""
+
+from __future__ import annotations
+
+import os
+import re
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import yaml
+from support.paths import DATA
+from support.prometheus_server import promtool
+
+from prometheus.build import ALERTS, GROUPS, HERE, as_markdown, home_url, rule_files
+from prometheus.rule import JOB, Recording
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+README = HERE.parent / "README.md"
+SCENARIOS = [
+    (f"{path.stem}: {scenario['name']}", scenario)
+    for path in sorted((DATA / "rules").glob("*.yml"))
+    for scenario in yaml.safe_load(path.read_text(encoding="utf-8"))["scenarios"]
+]
+INSTANCE = "exporter:10427"
+
+
+def scraped(series: str) -> str:
+    """Add to a series what Prometheus adds, where it says nothing else itself."""
+    name, labels = series.removesuffix("}").split("{")
+    added = [
+        f'{label}="{value}"' for label, value in (("job", JOB), ("instance", INSTANCE)) if f"{label}=" not in labels
+    ]
+    return f"{name}{{{','.join([*filter(None, [labels]), *added])}}}"
+
+
+def samples(written: str | dict[str, Any]) -> str:
+    """Return the samples of a series in promtool's notation, which knows no repeated pattern."""
+    text = " ".join([written["repeat"]] * written["times"]) if isinstance(written, dict) else written
+    assert isinstance(text, str), "a lone 0x10 is a number to YAML: quote it"
+    return text
+
+
+def spelled(alerts: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
+    """Return, by name, the alerts of a time of which the scenario tells every text, each as promtool is to find it."""
+    return {
+        name: [
+            {
+                "exp_labels": {"job": JOB, **alert["labels"]},
+                "exp_annotations": {
+                    "summary": alert["summary"],
+                    "description": alert["description"],
+                    "runbook_url": f"{home_url()}/blob/HEAD/prometheus/runbooks/{name}.md",
+                },
+            }
+            for alert in alerts
+            if name == alert["alert"]
+        ]
+        for name in sorted({alert["alert"] for alert in alerts})
+        if all({"summary", "description"} <= alert.keys() for alert in alerts if name == alert["alert"])
+    }
+
+
+def as_sample(name: str, labels: dict[str, str], value: float) -> dict[str, Any]:
+    """Return a sample as promtool is to find it."""
+    listed = ",".join(f'{label}="{text}"' for label, text in {"job": JOB, **labels}.items())
+    return {"labels": f"{name}{{{listed}}}", "value": value}
+
+
+def at_a_time(time: str, alerts: list[dict[str, Any]]) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    """Return promtool's tests of the texts of a time's alerts, and of which alerts there are, and no others."""
+    texts = [{"eval_time": time, "alertname": name, "exp_alerts": wanted} for name, wanted in spelled(alerts).items()]
+    firing = [
+        as_sample("ALERTS", {"alertname": alert["alert"], "alertstate": "firing", **alert["labels"]}, 1)
+        for alert in alerts
+    ]
+    return texts, {"eval_time": time, "expr": 'ALERTS{alertstate="firing"}', "exp_samples": firing}
+
+
+def as_unit_test(scenario: dict[str, Any]) -> dict[str, Any]:
+    """Return a scenario as a file of promtool's unit tests."""
+    interval = scenario.get("interval", "15s")
+    series = [{"series": scraped(name), "values": samples(values)} for name, values in scenario["given"].items()]
+    of_texts: list[dict[str, Any]] = []
+    of_series: list[dict[str, Any]] = []
+    for times, alerts in scenario.get("firing", {}).items():
+        for time in times.split():
+            texts, firing = at_a_time(time, alerts)
+            of_texts += texts
+            of_series.append(firing)
+    for times, values in scenario.get("recorded", {}).items():
+        for time in times.split():
+            for name, wanted in values.items():
+                recorded = [as_sample(name, yaml.safe_load(labels), value) for labels, value in wanted.items()]
+                of_series.append({"eval_time": time, "expr": name, "exp_samples": recorded})
+    test = {
+        "interval": interval,
+        "input_series": series,
+        "alert_rule_test": of_texts,
+        "promql_expr_test": of_series,
+    }
+    return {
+        "rule_files": [str(HERE / "rules" / "*.yml")],
+        "evaluation_interval": interval,
+        # Prometheus evaluates groups side by side, promtool one by one: without an order, in any.
+        "group_eval_order": [group.name for _, group in GROUPS.values()],
+        "tests": [test],
+    }
+
+
+@pytest.mark.parametrize("name", sorted(rule_files()))
+def test_rule_files_are_up_to_date(name: str) -> None:
+    """The committed rules are those that `python -m prometheus.build` makes."""
+    assert rule_files()[name] == (HERE / "rules" / name).read_text(encoding="utf-8")
+
+
+def test_runbooks_may_be_elsewhere() -> None:
+    """Rules made for another address of the runbooks differ from the committed ones in that alone."""
+    elsewhere = "https://wiki.example.org/runbooks"
+    made = rule_files(elsewhere)
+    here = f"{home_url()}/blob/HEAD/prometheus/runbooks"
+
+    assert len(ALERTS) == sum(text.count(f"{elsewhere}/BinanceFutures") for text in made.values())
+    assert rule_files() == {name: text.replace(elsewhere, here) for name, text in made.items()}
+
+
+def test_no_other_rule_files() -> None:
+    """No file in rules/ is left over from a group that is no more."""
+    assert sorted(rule_files()) == sorted(path.name for path in (HERE / "rules").iterdir())
+
+
+def test_readme_lists_the_alerts() -> None:
+    """README's tables of alerts and thresholds are made from the rules; UPDATE_README=1 writes them anew."""
+    text = README.read_text(encoding="utf-8")
+    between = re.compile(r"(<!-- alerts: begin.*?-->\n)(.*?)(\n<!-- alerts: end -->)", re.DOTALL)
+    found = between.search(text)
+    assert found
+    if os.environ.get("UPDATE_README"):
+        README.write_text(between.sub(lambda match: match[1] + as_markdown() + match[3], text), encoding="utf-8")
+    else:
+        assert as_markdown() == found[2]
+
+
+def test_promtool_accepts_the_rules() -> None:
+    """`promtool check rules` finds no fault and nothing twice."""
+    code, output = promtool("check", "rules", *sorted((HERE / "rules").glob("*.yml")))
+
+    assert (0, len(GROUPS)) == (code, output.count("SUCCESS")), output
+    assert "duplicate" not in output
+
+
+@pytest.mark.parametrize("scenario", [pytest.param(scenario, id=name) for name, scenario in SCENARIOS])
+def test_scenario(scenario: dict[str, Any], tmp_path: Path) -> None:
+    """At each time of a scenario exactly the named alerts fire, with these labels and annotations."""
+    path = tmp_path / "scenario.yml"
+    path.write_text(yaml.safe_dump(as_unit_test(scenario)), encoding="utf-8")
+
+    code, output = promtool("test", "rules", path)
+
+    assert 0 == code, output
+
+
+@pytest.mark.parametrize(
+    ("name", "severity"),
+    [pytest.param(alert.name, alert.severity, id=f"{alert.name} {alert.severity}") for alert in ALERTS],
+)
+def test_every_alert_fires_in_a_scenario(name: str, severity: str) -> None:
+    """Each alert of each severity fires in a scenario that spells its summary and description."""
+    wanted = [
+        wanted
+        for _, scenario in SCENARIOS
+        for alerts in scenario.get("firing", {}).values()
+        for wanted in spelled(alerts).get(name, ())
+    ]
+
+    assert severity in {alert["exp_labels"]["severity"] for alert in wanted}
+
+
+def test_every_recording_is_tested() -> None:
+    """Each recording rule's values are told by a scenario."""
+    rules = {rule.name for _, group in GROUPS.values() for rule in group.rules if isinstance(rule, Recording)}
+    told = {name for _, scenario in SCENARIOS for values in scenario.get("recorded", {}).values() for name in values}
+
+    assert rules == told

@@ -1,0 +1,149 @@
+"""The samples that run the rules: Prometheus' and Alertmanager's configuration, and that each alert has a runbook."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import subprocess
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Final
+
+import httpx
+import pytest
+import yaml
+from support.ports import free_port
+from support.prometheus_server import alertmanager, needs
+
+from prometheus.build import ALERTS, HERE
+from prometheus.rule import JOB
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+SAMPLE: Final = HERE / "alertmanager.yml"
+SECTIONS: Final = ["Meaning", "Impact", "Diagnosis", "Mitigation"]
+
+
+def run(tool: str, *arguments: str) -> tuple[int, str]:
+    """Run a tool that the test needs; return its exit code and all that it printed."""
+    needs(tool)
+    command = [shutil.which(tool) or "", *arguments]
+    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+    return done.returncode, done.stdout
+
+
+def test_prometheus_takes_its_sample() -> None:
+    """`promtool check config` takes the sample, and finds the rule files that it names."""
+    code, output = run("promtool", "check", "config", str(HERE / "prometheus.yml"))
+
+    assert 0 == code, output
+    assert "3 rule files found" in output
+
+
+def test_sample_scrapes_the_job_of_the_rules() -> None:
+    """The sample's scrape job has the name by which the rules know that an exporter is missing."""
+    sample = yaml.safe_load((HERE / "prometheus.yml").read_text(encoding="utf-8"))
+
+    assert [JOB] == [job["job_name"] for job in sample["scrape_configs"]]
+
+
+def test_alertmanager_takes_its_sample() -> None:
+    """`amtool check-config` takes the sample."""
+    code, output = run("amtool", "check-config", str(SAMPLE))
+
+    assert 0 == code, output
+    assert "SUCCESS" in output
+
+
+@pytest.mark.parametrize(
+    ("labels", "receiver"),
+    [
+        ("account=main severity=critical", "pager"),
+        ("account=main severity=warning", "chat"),
+        ("account=desk-a severity=critical", "desk-pager"),
+        ("account=desk-a severity=warning", "desk-chat"),
+        ("endpoint=mainnet severity=critical", "pager"),
+    ],
+)
+def test_route(labels: str, receiver: str) -> None:
+    """An alert goes to one receiver, by its severity and account."""
+    asked = ["config", "routes", "test", f"--config.file={SAMPLE}", f"--verify.receivers={receiver}", *labels.split()]
+    code, output = run("amtool", *asked)
+
+    assert 0 == code, output
+
+
+def alert(severity: str, name: str = "BinanceFuturesMarginRatioHigh", **labels: str) -> dict[str, str]:
+    """Return the labels of an alert."""
+    return {"alertname": name, "severity": severity, "job": JOB, **labels}
+
+
+async def test_inhibition(tmp_path: Path) -> None:
+    """A critical alert silences the warning of its name on the same thing, and nothing of another account or thing."""
+    silenced = [
+        alert("warning", account="main", margin_asset="USDT"),
+        alert("warning", account="main", symbol="BTCUSDT", position_side="LONG"),
+        alert("warning", "BinanceFuturesPaused", instance="a:1", endpoint="mainnet", reason="rate_limited"),
+    ]
+    heard = [
+        alert("critical", account="main", margin_asset="USDT"),
+        alert("critical", account="main", symbol="BTCUSDT", position_side="LONG"),
+        alert("critical", "BinanceFuturesPaused", instance="a:1", endpoint="mainnet", reason="banned"),
+        alert("warning", account="desk-a", margin_asset="USDT"),
+        alert("warning", account="main", margin_asset="USDC"),
+        alert("warning", account="main", symbol="BTCUSDT", position_side="SHORT"),
+        alert("warning", account="main", symbol="ETHUSDT", position_side="LONG"),
+        alert("warning", "BinanceFuturesLiquidationNear", account="main", symbol="BTCUSDT", position_side="LONG"),
+        alert("warning", "BinanceFuturesUnrealizedLossHigh", account="main", margin_asset="USDT"),
+        alert("warning", "BinanceFuturesPaused", instance="a:1", endpoint="testnet", reason="rate_limited"),
+        alert("warning", "BinanceFuturesPaused", instance="b:1", endpoint="mainnet", reason="rate_limited"),
+        alert("warning", account="main", margin_asset="USDT") | {"job": "testnet"},
+    ]
+    port = free_port()
+    server = await asyncio.create_subprocess_exec(
+        alertmanager(),
+        f"--config.file={SAMPLE}",
+        f"--storage.path={tmp_path}",
+        f"--web.listen-address=127.0.0.1:{port}",
+        "--cluster.listen-address=",
+        stdout=asyncio.subprocess.DEVNULL,
+        stderr=asyncio.subprocess.DEVNULL,
+    )
+    started = datetime.now(UTC).isoformat()
+    sent = [{"labels": labels, "startsAt": started} for labels in (*heard, *silenced)]
+    found: list[dict[str, str]] = []
+    try:
+        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}/api/v2") as client, asyncio.timeout(60):
+            while True:
+                try:
+                    (await client.post("/alerts", json=sent)).raise_for_status()
+                    answer = (await client.get("/alerts")).raise_for_status().json()
+                    found = [each["labels"] for each in answer if each["status"]["inhibitedBy"]]
+                    if len(answer) == len(sent) and len(found) >= len(silenced):
+                        break
+                except httpx.HTTPError:
+                    pass  # still starting
+                await asyncio.sleep(0.1)
+    finally:
+        server.terminate()
+        await server.wait()
+
+    assert sorted(map(str, map(sorted, (one.items() for one in silenced)))) == sorted(
+        map(str, map(sorted, (one.items() for one in found)))
+    )
+
+
+@pytest.mark.parametrize("name", sorted({one.name for one in ALERTS}))
+def test_runbook(name: str) -> None:
+    """An alert's runbook is named as it is, says what it says in four sections, and points at files that exist."""
+    lines = (HERE / "runbooks" / f"{name}.md").read_text(encoding="utf-8").splitlines()
+    links = [part.split(")")[0] for line in lines for part in line.split("](")[1:]]
+
+    assert f"# {name}" == lines[0]
+    assert SECTIONS == [line.removeprefix("## ") for line in lines if line.startswith("## ")]
+    assert [] == [link for link in links if not (HERE / "runbooks" / link).exists()]
+
+
+def test_no_runbook_is_orphaned() -> None:
+    """Every runbook is of an alert."""
+    assert {one.name for one in ALERTS} == {path.stem for path in (HERE / "runbooks").iterdir()}

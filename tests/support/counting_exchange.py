@@ -1,0 +1,156 @@
+"""An exchange that counts by itself, and the exporter's pieces, both in virtual time."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import functools
+import itertools
+import random
+from collections import Counter
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, ParamSpec
+
+import pytest
+
+from exporter.account.state import AccountSettings
+from exporter.binance.clock import ExchangeClock
+from exporter.binance.dialing import Endpoint, Timing
+from exporter.config import Config
+from exporter.simulator import SimulatedAccount, SimulatedExchange
+from exporter.wiring import Fleet, wire
+from support.polling import credentials_of
+from support.virtual_time import START, VirtualTimeLoop, now
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
+
+    from exporter.binance.errors import Reason
+
+_Parameters = ParamSpec("_Parameters")
+RESTART_WEIGHT: Final = 7  # a dial and the question for the time
+# Dials follow each other as fast as the weight allows.
+REDIALLING: Final = Timing(backoff_first=0.1, backoff_cap=0.2)
+
+
+def hurried(test: Callable[_Parameters, Coroutine[Any, Any, None]]) -> Callable[_Parameters, None]:
+    """Run a test in a loop whose time moves fast, with the same jitter each time."""
+
+    @functools.wraps(test)
+    def run(*args: _Parameters.args, **kwargs: _Parameters.kwargs) -> None:
+        random.seed(1)
+        with asyncio.Runner(loop_factory=VirtualTimeLoop) as runner:
+            runner.run(test(*args, **kwargs))
+
+    return run
+
+
+class Host:
+    """The machine of an exporter: its wall clock is `wrong` by so many seconds, its monotonic clock is true."""
+
+    def __init__(self, wrong: float = 0.0) -> None:
+        self.wrong = wrong
+
+    def clock(self) -> ExchangeClock:
+        """Make what the exporter knows of time."""
+        return ExchangeClock(lambda: now() + self.wrong, lambda: asyncio.get_running_loop().time())
+
+
+class Arrival(NamedTuple):
+    """A handshake or a request as the exchange got it."""
+
+    at: float  # by the exchange's clock
+    weight: int
+    status: int  # of the answer, as far as weight decides it
+    spent: int  # by the IP in that minute so far, other programs included
+
+
+class Exchange(SimulatedExchange):
+    """An exchange that writes down what the exporter costs it; its clock is true unless skewed."""
+
+    def __init__(self, accounts: int = 1, **options: Any) -> None:
+        self.arrivals: list[Arrival] = []
+        traders = [SimulatedAccount(f"trader{number}", "HMAC", seed=number) for number in range(accounts)]
+        super().__init__(traders, clock=now, **options)
+        for trader in traders:
+            trader.deposit("USDT", "10000")
+
+    def charge(self, weight: int) -> int:
+        """Write down what arrives; other programs' weight does not come this way."""
+        status = super().charge(weight)
+        self.arrivals.append(Arrival(self.server_time(), weight, status, self.spent_weight()))
+        return status
+
+    def own_weights(self) -> dict[int, int]:
+        """Return the exporter's weight in each minute, by how many minutes after the first."""
+        weights = Counter[int]()
+        for arrival in self.arrivals:
+            weights[int(arrival.at // 60 - START // 60)] += arrival.weight
+        return weights
+
+    def refused(self) -> list[Arrival]:
+        """Return what was answered with 429 or 418."""
+        return [arrival for arrival in self.arrivals if arrival.status != 200]
+
+    def waits(self) -> list[float]:
+        """Return the seconds between one refusal and the next; those of the same moment are one."""
+        return [later - earlier for earlier, later in itertools.pairwise(sorted({one.at for one in self.refused()}))]
+
+    def most_in_a_second(self, since: float) -> int:
+        """Return how many handshakes and requests came in the fullest second since then."""
+        return max(Counter(int(arrival.at - since) for arrival in self.arrivals if arrival.at >= since).values())
+
+
+@contextlib.asynccontextmanager
+async def running(
+    exchange: Exchange, host: Host | None = None, *, share: float = 0.5, timing: Timing | None = None, **settings: Any
+) -> AsyncIterator[Fleet]:
+    """Run an exporter that polls all accounts of the exchange, by default on a machine with a true clock."""
+    endpoint = Endpoint("exchange", exchange.url)
+    accounts = tuple(
+        AccountSettings(name=name, endpoint=endpoint, credentials=credentials_of(account), **settings)
+        for name, account in exchange.accounts.items()
+    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("exporter.wiring.ExchangeClock", (host or Host()).clock)
+        wired = wire(
+            Config(accounts=accounts, weight_share=share, warnings=()), lambda *_: None, lambda _: None, timing
+        )
+    async with contextlib.AsyncExitStack() as stack:
+        for connection in wired.connections:
+            await stack.enter_async_context(_meanwhile(connection.run()))
+        for poller in wired.pollers:
+            await stack.enter_async_context(_meanwhile(poller.run()))
+        yield wired
+
+
+def again_and_again(
+    pauses: Iterable[float], action: Callable[[], object]
+) -> contextlib.AbstractAsyncContextManager[None]:
+    """Let something happen meanwhile, after each of these pauses in seconds, over and over."""
+
+    async def repeat() -> None:
+        for pause in itertools.cycle(pauses):
+            await asyncio.sleep(pause)
+            action()
+
+    return _meanwhile(repeat())
+
+
+@contextlib.asynccontextmanager
+async def _meanwhile(work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
+    task = asyncio.create_task(work)
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+def failures(wired: Fleet) -> Counter[Reason]:
+    """Count the polls that failed."""
+    return sum((state.failures for state in wired.states), Counter())
+
+
+def good_polls(wired: Fleet) -> int:
+    """Count the polls that succeeded."""
+    return sum(state.polls for state in wired.states) - failures(wired).total()

@@ -1,0 +1,35 @@
+"""The dashboards as Grafana gets them."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, Final
+
+from grafana.build import DASHBOARDS, HERE
+
+NAMES: Final = sorted(DASHBOARDS)
+
+
+def load(name: str) -> dict[str, Any]:
+    """Return a committed dashboard."""
+    loaded: dict[str, Any] = json.loads((HERE / "dashboards" / f"{name}.json").read_text(encoding="utf-8"))
+    return loaded
+
+
+FILLED: Final = {
+    "$__rate_interval": "1m",
+    "$__interval": "15s",
+    "$__range": "1h",
+    "$job": "binance-futures",
+    "$account": ".+",
+    "$symbol": ".+",
+    "$instance": ".+",
+}
+
+
+def filled(expression: str) -> str:
+    """Return an expression with a value in place of each of Grafana's variables."""
+    for variable, value in FILLED.items():
+        expression = expression.replace(variable, value)
+    assert "$" not in expression, expression
+    return expression

@@ -1,0 +1,162 @@
+"""What the exchange really said, frame by frame, and what a scrape may show of it."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter, defaultdict
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from exporter.simulator import SimulatedExchange
+from support.fault_time import night_loop
+from support.polling import traders
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from exporter.simulator.alterations import Answer
+
+STATUS: Final = "v2/account.status"
+POSITION: Final = "v2/account.position"
+_LONGEST_READ: Final = 8 * 2**20  # what is longer is refused as a frame
+
+_FIGURES: Final = {
+    "wallet_balance": "walletBalance",
+    "unrealized_pnl": "unrealizedProfit",
+    "margin_balance": "marginBalance",
+    "available_balance": "availableBalance",
+    "max_withdraw_amount": "maxWithdrawAmount",
+    "initial_margin": "initialMargin",
+    "maintenance_margin": "maintMargin",
+    "position_initial_margin": "positionInitialMargin",
+    "open_order_initial_margin": "openOrderInitialMargin",
+    "cross_wallet_balance": "crossWalletBalance",
+    "cross_unrealized_pnl": "crossUnPnl",
+}
+_TOTALS: Final = {
+    name: wire if wire in {"availableBalance", "maxWithdrawAmount"} else f"total{wire[0].upper()}{wire[1:]}"
+    for name, wire in _FIGURES.items()
+}
+_POSITION: Final = {
+    "amount": "positionAmt",
+    "notional": "notional",
+    "unrealized_pnl": "unrealizedProfit",
+    "initial_margin": "initialMargin",
+    "maintenance_margin": "maintMargin",
+    "isolated_margin": "isolatedMargin",
+    "isolated_wallet_balance": "isolatedWallet",
+}
+_PRICES: Final = {"entry_price": "entryPrice", "break_even_price": "breakEvenPrice", "adl_quantile": "adl"}
+_RISK: Final = {
+    "mark_price": "markPrice",
+    "open_order_initial_margin": "openOrderInitialMargin",
+    "bid_notional": "bidNotional",
+    "ask_notional": "askNotional",
+}
+
+
+class Said(NamedTuple):
+    """A good answer as it went over the wire: when, to which method, and what; times are those of the loop."""
+
+    at: float
+    method: str
+    result: Any
+
+
+class WitnessedExchange(SimulatedExchange):
+    """An exchange with two traders that keeps what it said to each: by the id of the answer, whatever was meant.
+
+    `asked` counts the requests by account and method, `spent` their weight and that of handshakes by minute.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(traders(), clock=night_loop().exchange_clock)
+        self.said: defaultdict[str, list[Said]] = defaultdict(list)
+        self.asked: Counter[tuple[str | None, str]] = Counter()
+        self.spent: Counter[int] = Counter()
+        self._owners: dict[str, tuple[str, str]] = {}
+        for name in ("alice", "bob"):
+            self.account(name).open("BTCUSDT", "0.1", leverage=20)
+            self.account(name).open("ETHUSDT", "-1", leverage=10)
+
+    def charge(self, weight: int) -> int:
+        """Add a request's weight."""
+        self.spent[int(self.server_time() // 60)] += weight
+        return super().charge(weight)
+
+    def frames_of(self, method: str, account: str | None, answer: Answer) -> list[str | bytes]:
+        """Tell what is sent for an answer, and keep it."""
+        self.asked[account, method] += 1
+        if account is not None:
+            self._owners[str(answer["id"])] = (account, method)
+        frames = super().frames_of(method, account, answer)
+        at = night_loop().time() + self.delay_of(method, account)
+        if not self.is_cut(method, account):
+            for frame in frames:
+                self._keep(at, frame)
+        return frames
+
+    def told(self, account: str, since: float) -> Iterator[tuple[float, dict[str, float]]]:
+        """Yield what each poll since then was told, the latest first: when, and the series that this makes."""
+        risks: Any = None
+        for said in reversed(self.said[account]):
+            if said.at < since:
+                return
+            if said.method == POSITION:
+                risks = said.result
+                continue
+            with suppress(KeyError, TypeError, ValueError, AttributeError):  # broken: nothing may be shown of it
+                yield said.at, dict(_series(account, said.result, risks))
+            risks = None
+
+    def _keep(self, at: float, frame: str | bytes) -> None:
+        if isinstance(frame, bytes) or len(frame) > _LONGEST_READ:
+            return
+        try:
+            answer = json.loads(frame)
+        except (ValueError, RecursionError):
+            return
+        if isinstance(answer, dict) and answer.get("result") is not None and str(answer.get("id")) in self._owners:
+            account, method = self._owners[str(answer["id"])]
+            if method in {STATUS, POSITION}:
+                self.said[account].append(Said(at, method, answer["result"]))
+
+
+def _series(account: str, status: Mapping[str, Any], risks: Any) -> Iterator[tuple[str, float]]:
+    yield from _group("account", _TOTALS, status, account=account, currency="USDT")
+    held = sum(bool(float(row["positionAmt"])) for row in status["positions"])
+    yield f'binance_futures_account_open_positions{{account="{account}"}}', float(held)
+    for row in status["assets"]:
+        yield from _group("asset", _FIGURES, row, account=account, asset=row["asset"])
+        flag = row.get("marginAvailable")
+        yield from _group(
+            "asset",
+            {"margin_available": "flag"},
+            {"flag": None if flag is None else int(flag)},
+            account=account,
+            asset=row["asset"],
+        )
+        yield from _update_time("asset", row, account=account, asset=row["asset"])
+    known = {(row["symbol"], row["positionSide"]): row for row in risks or ()}
+    for row in status["positions"]:
+        labels = {"account": account, "position_side": row["positionSide"], "symbol": row["symbol"]}
+        yield from _group("position", _POSITION, row, **labels)
+        yield from _update_time("position", row, **labels)
+        if risk := known.get((row["symbol"], row["positionSide"])):
+            yield from _group("position", _RISK, risk, **labels)
+            if float(row["positionAmt"]) * float(risk["positionAmt"]) > 0:
+                yield from _group("position", _PRICES, risk, **labels)
+                if (price := risk.get("liquidationPrice")) is not None and float(price) > 0:
+                    yield from _group("position", {"liquidation_price": "liquidationPrice"}, risk, **labels)
+
+
+def _group(prefix: str, names: Mapping[str, str], row: Mapping[str, Any], **labels: str) -> Iterator[tuple[str, float]]:
+    text = ",".join(f'{label}="{value}"' for label, value in sorted(labels.items()))
+    for name, wire in names.items():
+        if (value := row.get(wire)) is not None:
+            yield f"binance_futures_{prefix}_{name}{{{text}}}", float(value)
+
+
+def _update_time(prefix: str, row: Mapping[str, Any], **labels: str) -> Iterator[tuple[str, float]]:
+    seconds = (row.get("updateTime") or 0) / 1000
+    yield from _group(prefix, {"update_timestamp_seconds": "seconds"}, {"seconds": seconds or None}, **labels)

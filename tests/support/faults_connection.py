@@ -1,0 +1,279 @@
+"""Faults of the network, of handshakes, of a connection's life and of clocks: they hit everybody on the endpoint."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import socket
+import ssl
+import struct
+import tempfile
+from contextlib import ExitStack, asynccontextmanager
+from operator import methodcaller
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+from unittest import mock
+from urllib.parse import urlsplit
+
+from websockets.frames import Frame, Opcode
+
+from exporter.binance.dialing import Timing
+from support.fault_runner import Fault, Night, switched
+from support.proxies import certificate
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Iterator
+
+    from exporter.simulator import SimulatedExchange
+    from support.fault_runner import Switch
+
+# A poll may find no connection while it is dialled anew.
+_MEANWHILE: Final = frozenset({"poll connection"})
+_EVERY_SECONDS: Final = 10.0
+
+
+def fault(name: str, switch: Switch, *counted: str, perhaps: frozenset[str] = frozenset(), **options: Any) -> Fault:
+    """Make a row; a fault that is survived without a failed poll needs less time to show it."""
+    lasts = {} if any(reason.startswith("poll") for reason in counted) else {"lasts_seconds": 50.0}
+    return Fault(
+        **{"name": name, "switch": switch, "counted": frozenset(counted), "perhaps": perhaps, **lasts, **options}
+    )
+
+
+def cut_off(switch: Callable[[SimulatedExchange], ExitStack]) -> Switch:
+    """Switch something on for new connections, and end those there are."""
+
+    def cut(exchange: SimulatedExchange) -> ExitStack:
+        undo = switch(exchange)
+        exchange.drop_connections()
+        return undo
+
+    return switched(cut)
+
+
+def dials(name: str, switch: Callable[[SimulatedExchange], ExitStack], *counted: str, **options: Any) -> Fault:
+    """Make a row of dials that fail, after a connection that was cut."""
+    return fault(name, cut_off(switch), *counted, "connection reset", perhaps=_MEANWHILE, **options)
+
+
+def handshake(status: int, poll: str = "poll connection", retry_after: str | None = None, **options: Any) -> Fault:
+    """Make a row of handshakes refused with an HTTP status."""
+    headers = None if retry_after is None else {"Retry-After": retry_after}
+    told = "" if retry_after is None else f", Retry-After {retry_after}"
+    name = f"HTTP {status} at the handshake{told}"
+    return dials(name, lambda it: it.reject_handshake(status, headers), "connection refused", poll, **options)
+
+
+def written(data: bytes) -> Switch:
+    """Write bytes to every socket, once, behind the back of the protocol."""
+
+    def write(exchange: SimulatedExchange) -> ExitStack:
+        for connection in exchange.connections:
+            connection.transport.write(data)
+        return ExitStack()
+
+    return switched(write)
+
+
+def close_frame(code: int) -> bytes:
+    """Return a close frame, also with a code that must not be sent."""
+    return Frame(Opcode.CLOSE, struct.pack("!H", code)).serialize(mask=False)
+
+
+def repeated(action: Callable[[SimulatedExchange], object], seconds: float = _EVERY_SECONDS) -> Switch:
+    """Do something again and again."""
+
+    def act(exchange: SimulatedExchange) -> ExitStack:
+        async def once() -> None:
+            if asyncio.iscoroutine(doing := action(exchange)):
+                await doing
+
+        return exchange.repeat(seconds, once)
+
+    return switched(act)
+
+
+@asynccontextmanager
+async def gone(night: Night) -> AsyncIterator[None]:
+    """Have nobody listen where the exchange was."""
+    port = urlsplit(night.exchange.url).port
+    assert port is not None
+    night.exchange.drop_connections()
+    await night.exchange.stop()
+    with socket.socket() as placeholder:  # bound, so that nobody else gets the port
+        placeholder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        placeholder.bind(("127.0.0.1", port))
+        yield
+    await night.exchange.start(port=port)
+
+
+@asynccontextmanager
+async def unresolvable(night: Night) -> AsyncIterator[None]:
+    """Have the exchange's name resolve to nothing."""
+    night.loop.resolves = False
+    night.exchange.drop_connections()
+    yield
+    night.loop.resolves = True
+
+
+@asynccontextmanager
+async def named(url: str) -> AsyncIterator[str]:
+    """Yield the exchange's URL by a name."""
+    yield url.replace("127.0.0.1", "exchange.test")
+
+
+@asynccontextmanager
+async def host_clock(night: Night) -> AsyncIterator[None]:
+    """Step the host's wall clock by half a minute, for good."""
+    night.loop.host_ahead_seconds = 30.0
+    yield
+
+
+class TlsFront:
+    """Takes TLS in front of an exchange, with certificates to choose from; of three only one is good."""
+
+    def __init__(self, url: str) -> None:
+        self._target = urlsplit(url)
+        self._stack = ExitStack()
+        self.folder = Path(self._stack.enter_context(tempfile.TemporaryDirectory()))
+        trusted = b""
+        for name, host, days in (("good", "127.0.0.1", 1), ("other", "exchange.test", 1), ("expired", "127.0.0.1", -1)):
+            (self.folder / name).mkdir()
+            certificate(self.folder / name, host, days)
+            trusted += (self.folder / name / "server.pem").read_bytes()
+        (self.folder / "unknown").mkdir()
+        certificate(self.folder / "unknown", "127.0.0.1")
+        (self.folder / "trusted.pem").write_bytes(trusted)
+        self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        self.choose("good")
+
+    def choose(self, name: str) -> None:
+        """Choose the certificate of new connections."""
+        self.context.load_cert_chain(self.folder / name / "server.pem")
+
+    @asynccontextmanager
+    async def listening(self) -> AsyncIterator[str]:
+        """Listen; yield the URL."""
+        environment = {"SSL_CERT_FILE": str(self.folder / "trusted.pem")}
+        with self._stack, mock.patch.dict(os.environ, environment):
+            async with await asyncio.start_server(self._pipe, "127.0.0.1", 0, ssl=self.context) as server:
+                port = server.sockets[0].getsockname()[1]
+                yield f"wss://127.0.0.1:{port}{self._target.path}"
+
+    async def _pipe(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        upstream, up = await asyncio.open_connection(self._target.hostname, self._target.port)
+        await asyncio.gather(_copy(reader, up), _copy(upstream, writer))
+
+
+async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    with contextlib.suppress(OSError):
+        while data := await reader.read(65536):
+            writer.write(data)
+    writer.close()
+    with contextlib.suppress(OSError):
+        await writer.wait_closed()
+
+
+def tls(name: str, chosen: str) -> Fault:
+    """Make a row of a bad certificate, after a connection that was cut."""
+    fronts: list[TlsFront] = []
+
+    def front(url: str) -> contextlib.AbstractAsyncContextManager[str]:
+        fronts[:] = [TlsFront(url)]
+        return fronts[0].listening()
+
+    @asynccontextmanager
+    async def switch(night: Night) -> AsyncIterator[None]:
+        fronts[0].choose(chosen)
+        night.exchange.drop_connections()
+        yield
+        fronts[0].choose("good")
+
+    return fault(name, switch, "connection tls", "poll connection", perhaps=_ENDS, front=front)
+
+
+_ENDS: Final = frozenset({"connection reset", "connection closed"})
+_FORBIDDEN: Final[dict[str, Any]] = {"recovers_within_seconds": 220.0}
+
+
+def _rows() -> Iterator[Fault]:
+    yield fault("connections refused", gone, "connection refused", "poll connection", perhaps=_ENDS)
+    yield fault("name not resolved", unresolvable, "connection dns", "poll connection", perhaps=_ENDS, front=named)
+    for name, chosen in (("of another host", "other"), ("expired", "expired"), ("that nobody knows", "unknown")):
+        yield tls(f"TLS certificate {name}", chosen)
+    yield dials("closed at accept", lambda it: it.close_at_accept(), "poll connection")
+    yield dials("handshake answered with garbage", lambda it: it.garble_handshake(), "poll connection")
+    yield dials("handshake never answered", lambda it: it.silence_handshakes(), "connection silent", "poll connection")
+    for status in (200, 302, 401, 404, 500, 502, 503, 504):
+        yield handshake(status)
+    for status in (403, 451):
+        yield handshake(status, **_FORBIDDEN)
+    yield handshake(418, "poll banned")
+    # Told again after the first pause, the pause is doubled.
+    yield handshake(418, "poll banned", "60", recovers_within_seconds=260.0)
+    yield handshake(429, "poll rate_limited", recovers_within_seconds=130.0)
+    yield handshake(429, "poll rate_limited", "30")
+    yield handshake(429, "poll rate_limited", "-1", recovers_within_seconds=130.0)
+    yield handshake(429, "poll rate_limited", "soon", recovers_within_seconds=130.0)
+    yield handshake(503, retry_after="soon")
+    yield dials(
+        "opened, then closed at once", lambda it: it.close_after(0, 1001), "connection closed", "poll connection"
+    )
+    yield dials("opened, then reset at once", lambda it: it.close_after(0, None), "poll connection")
+    yield dials("closed after one answer", lambda it: it.close_after(1), "connection closed", "poll connection")
+    yield dials("closed after ten answers", lambda it: it.close_after(10), "connection closed")
+    yield fault("reset every 10 s", repeated(lambda it: it.drop_connections()), "connection reset", perhaps=_MEANWHILE)
+    yield fault("reset in mid-frame", switched(lambda it: it.cut_answers()), "connection reset", "poll connection")
+    for code in range(1000, 1016):
+        switch = written(close_frame(code))
+        yield fault(f"closed with code {code}", switch, "connection closed", perhaps=_MEANWHILE)
+    empty = Frame(Opcode.CLOSE, b"").serialize(mask=False)
+    yield fault("closed without a code", written(empty), "connection closed", perhaps=_MEANWHILE)
+    yield fault("bytes that are no frame", written(b"\xff" * 64), "connection closed", perhaps=_MEANWHILE)
+    no_text = Frame(Opcode.TEXT, b"\xff\xfe{").serialize(mask=False)
+    yield fault("text that is not UTF-8", written(no_text), "connection closed", perhaps=_MEANWHILE)
+    yield fault(
+        "half-open",
+        switched(lambda it: it.silence_connections()),
+        "connection silent",
+        "poll timeout",
+        perhaps=_MEANWHILE,
+    )
+    yield fault(
+        "half-open, and so are all after it",
+        switched(lambda it: it.silence_after(1)),
+        "connection silent",
+        "poll timeout",
+        "poll connection",
+        perhaps=frozenset({"frame unknown_id"}),
+    )
+    yield fault(
+        "serverShutdown every 20 s",
+        repeated(lambda it: it.announce_shutdown(5.0), 20.0),
+        "connection shutdown",
+        "frame event",
+        lasts_seconds=100.0,
+    )
+    yield fault(
+        "connections replaced in time",
+        switched(lambda _: ExitStack()),
+        "connection rotation",
+        timing=Timing(rotate_between=(20.0, 30.0)),
+        lasts_seconds=100.0,
+    )
+    for seconds in (30.0, -30.0):
+        where = "ahead" if seconds > 0 else "behind"
+        yield fault(f"exchange's clock steps 30 s {where}", switched(methodcaller("skew_clock", seconds)))
+        yield fault(
+            f"exchange's clock 30 s {where} from the start",
+            switched(methodcaller("skew_clock", seconds)),
+            from_start=True,
+        )
+    yield fault("host's clock steps 30 s", host_clock)
+    yield fault("host's clock 30 s wrong from the start", host_clock, from_start=True)
+    down = switched(lambda it: it.reject_handshake(503))
+    yield fault("handshake refused from the start", down, "connection refused", "poll connection", from_start=True)
+
+
+CONNECTIONS: Final = tuple(_rows())

@@ -1,0 +1,87 @@
+"""Faults of single values and parts of an account's answers: all are alice's alone."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from exporter.simulator.alterations import field, row_twice, without
+from support.fault_truth import POSITION, STATUS
+from support.faults_answers import alices
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from support.fault_runner import Fault
+
+_ASSET: Final = "result.assets.0"
+_ROW: Final = "result.positions.0"
+_FIGURES: Final = (
+    ("total", STATUS, "result.totalWalletBalance"),
+    ("asset's figure", STATUS, f"{_ASSET}.walletBalance"),
+    ("position's figure", STATUS, f"{_ROW}.notional"),
+    ("risk figure", POSITION, "result.0.markPrice"),
+)
+_NO_NUMBERS: Final[tuple[object, ...]] = ("1e400", "1_000", " 1 ", True, [])
+_IDENTITIES: Final = (
+    ("asset", STATUS, f"{_ASSET}.asset"),
+    ("symbol", STATUS, f"{_ROW}.symbol"),
+    ("position side", STATUS, f"{_ROW}.positionSide"),
+    ("amount", STATUS, f"{_ROW}.positionAmt"),
+    ("risk row's symbol", POSITION, "result.0.symbol"),
+)
+
+
+def _single_values() -> Iterator[Fault]:
+    for what, method, path in _FIGURES:
+        for value in _values("NaN", "-Infinity", ""):
+            yield _bad(what, method, path, value)
+        yield alices(f"{what} is null", field(path, None), method=method)
+        yield alices(f"{what} is missing", without(path), method=method)
+    for value in _NO_NUMBERS:
+        yield _bad("total", STATUS, "result.totalWalletBalance", value)
+    for what, method, path in _IDENTITIES:
+        for value in _values(None, ""):
+            yield _bad(what, method, path, value)
+        yield alices(f"{what} is missing", without(path), "poll decode", method=method)
+    for value in _values(-1, "yesterday", 10**20):
+        yield _bad("update time", STATUS, f"{_ASSET}.updateTime", value)
+    yield alices("update time is 0", field(f"{_ROW}.updateTime", 0))
+    yield _bad("flag", STATUS, f"{_ASSET}.marginAvailable", "perhaps")
+    yield alices("flag is missing", without("result.assets.*.marginAvailable"))
+    for value in _values(-1, "first"):
+        yield _bad("ADL quantile", POSITION, "result.0.adl", value)
+
+
+def _parts() -> Iterator[Fault]:
+    for part in ("assets", "positions"):
+        path = f"result.{part}"
+        yield alices(f"{part} missing", without(path), "poll decode")
+        for value in _values(None, {}, [None]):
+            yield _bad(part, STATUS, path, value)
+        yield alices(f"a row of {part} twice", row_twice(f"{path}.0"), "poll decode")
+    yield alices("no assets at all", field("result.assets", []))
+    yield alices("no positions at all", field("result.positions", []))
+    yield alices("a risk row twice", row_twice("result.0"), "poll decode", method=POSITION)
+    yield alices("a risk row missing", without("result.0"), method=POSITION)
+    yield alices("no risk rows at all", field("result", []), method=POSITION)
+    yield alices("a row missing that has risk figures", without("result.positions.0"))
+    for value in _values([], "text"):
+        yield _bad("result", STATUS, "result", value)
+    for value in _values({}, None, [None]):
+        yield _bad("risk result", POSITION, "result", value)
+    yield alices("a field that nobody knows", field("result.positions", _with_more))
+
+
+def _values(*values: object) -> tuple[object, ...]:
+    return values
+
+
+def _bad(what: str, method: str, path: str, value: object) -> Fault:
+    return alices(f"{what} is {value!r}", field(path, value), "poll decode", method=method)
+
+
+def _with_more(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [row | {"news": {"deep": [row]}} for row in rows]
+
+
+VALUES: Final = (*_single_values(), *_parts())

@@ -1,0 +1,93 @@
+"""Rendering the chart: with both Helm versions, and with each file of ci/."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+from functools import cache
+from typing import TYPE_CHECKING, Any, Final
+
+import pytest
+import yaml
+
+from support.paths import ROOT
+from tools.pod import Object, config_map_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+    from pathlib import Path
+
+CHART: Final = ROOT / "helm" / "binance-futures-exporter"
+BINARIES: Final = ROOT / "tools" / "bin"
+HELM_VERSIONS: Final = ("3", "4")
+FEATURES: Final = sorted(path.name.removesuffix("-values.yaml") for path in (CHART / "ci").iterdir())
+NAME: Final = "desk-binance-futures-exporter"
+
+
+def missing(what: str) -> None:
+    """Skip, or under CI fail, where something cannot be had."""
+    (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(f"{what} is missing: make chart-tools")
+
+
+def helm(version: str, *arguments: str | Path, given: str = "") -> subprocess.CompletedProcess[str]:
+    """Run a version of Helm, which asks no cluster and finds no settings of the user's, with something to read."""
+    binary = BINARIES / f"helm-{version}"
+    if not binary.exists():
+        missing(f"Helm {version}")
+    return subprocess.run(
+        [binary, *arguments],
+        input=given,
+        capture_output=True,
+        text=True,
+        check=False,
+        env={"PATH": os.environ["PATH"], "HOME": "/nonexistent", "KUBECONFIG": "/nonexistent"},
+    )
+
+
+def template(
+    version: str, arguments: Sequence[str | Path], values: Mapping[str, Any] | None, release: str
+) -> subprocess.CompletedProcess[str]:
+    """Render the chart with flags and, where given, values beside those."""
+    more = [] if values is None else ["--values=-"]
+    command = ["template", release, CHART, "--namespace=trading", *arguments, *more]
+    return helm(version, *command, given="" if values is None else json.dumps(values, ensure_ascii=False))
+
+
+def rendered(
+    version: str, *arguments: str | Path, values: Mapping[str, Any] | None = None, release: str = "desk"
+) -> list[Object]:
+    """Return the objects that `helm template` makes of the chart."""
+    done = template(version, arguments, values, release)
+    assert 0 == done.returncode, done.stderr
+    return [each for each in yaml.safe_load_all(done.stdout) if each]
+
+
+def refused(
+    version: str, *arguments: str | Path, values: Mapping[str, Any] | None = None, release: str = "desk"
+) -> str:
+    """Return why Helm does not render the chart with these values."""
+    done = template(version, arguments, values, release)
+    assert 0 != done.returncode
+    assert not re.search("nil pointer|reflect|error calling|wrong type|YAML parse error", done.stderr), done.stderr
+    return done.stderr
+
+
+@cache
+def feature(name: str, version: str = HELM_VERSIONS[-1]) -> tuple[Object, ...]:
+    """Return the objects of a file of ci/."""
+    return tuple(rendered(version, "--values", CHART / "ci" / f"{name}-values.yaml"))
+
+
+def every_feature() -> Iterator[tuple[str, Object]]:
+    """Yield each object of each file of ci/, with the file's name."""
+    for name in FEATURES:
+        for each in feature(name):
+            yield name, each
+
+
+def configuration_of(objects: Sequence[Object]) -> Object:
+    """Return the exporter.yml that the chart has made."""
+    document: Object = yaml.safe_load(config_map_of(objects)["data"]["exporter.yml"])
+    return document

@@ -1,0 +1,196 @@
+"""The demo, Prometheus, Alertmanager and a webhook, each a server of its own on a port that the system chose."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import signal
+import subprocess
+import threading
+import time
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import TYPE_CHECKING, Any, Final
+
+import httpx
+import yaml
+
+from prometheus.build import HERE
+from support.program import started
+from support.prometheus_server import alertmanager, needs
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+# The draw-down comes again every round: who missed one on a busy machine sees the next. Below pytest's own limit.
+PATIENCE_SECONDS: Final = 240.0
+_END_SECONDS: Final = 30.0
+
+
+def wait_until(condition: Callable[[], object], what: Callable[[], str]) -> None:
+    """Wait for something that several servers take part in, with the patience of several rounds of the story."""
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while not condition():
+        assert time.monotonic() < deadline, what()
+        time.sleep(0.2)
+
+
+class Webhook:
+    """An HTTP server that keeps every alert it is told of, in the order of their coming."""
+
+    def __init__(self) -> None:
+        self.alerts: list[dict[str, Any]] = []
+        received = self.alerts
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                body = self.rfile.read(int(self.headers["Content-Length"]))
+                received.extend(json.loads(body)["alerts"])
+                self.send_response(200)
+                self.send_header("Content-Length", "0")
+                self.end_headers()
+
+            def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the library's name
+                pass
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self._server.server_port}/"
+
+    @contextmanager
+    def running(self) -> Iterator[Webhook]:
+        """Serve for the time of the block."""
+        thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05})
+        thread.start()
+        try:
+            yield self
+        finally:
+            self._server.shutdown()
+            thread.join()
+            self._server.server_close()
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """A server in a process of its own: its address, and the file that holds all it has logged."""
+
+    process: subprocess.Popen[bytes]
+    log: Path
+
+    def address(self) -> str:
+        """Wait until it listens, and return host and port."""
+        listening = re.compile(r'msg="Listening on".* address=(127\.0\.0\.1:\d+)')
+        wait_until(lambda: listening.search(self.logged()) or self.process.poll() is not None, self.logged)
+        found = listening.search(self.logged())
+        assert found, self.logged()
+        return found[1]
+
+    def logged(self) -> str:
+        """Return its log."""
+        return self.log.read_text(encoding="utf-8")
+
+
+@contextmanager
+def serving(path: str, log: Path, *arguments: str) -> Iterator[Server]:
+    """Run a server for the time of the block."""
+    with log.open("wb") as file:
+        process = subprocess.Popen([path, *arguments], cwd=log.parent, stdout=file, stderr=subprocess.STDOUT)
+        try:
+            yield Server(process, log)
+        finally:
+            process.terminate()
+            try:
+                process.wait(_END_SECONDS)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+
+@dataclass(frozen=True, slots=True)
+class Watched:
+    """The demo as it is watched: who is asked, who was told, and since when."""
+
+    client: httpx.Client
+    prometheus: Server
+    webhook: Webhook
+    since: float
+    interval_seconds: float
+
+    def get(self, path: str, **parameters: Any) -> Any:
+        """Return the data of an answer of Prometheus' API, which holds no error and no warning."""
+        answer = self.client.get(path, params=parameters).json()
+        complaints = {name: answer[name] for name in ("error", "warnings", "infos") if answer.get(name)}
+        assert {} == complaints, f"{path} {parameters}: {complaints}"
+        return answer["data"]
+
+    def has_data(self, expression: str) -> bool:
+        """Tell whether an expression returns any series at any evaluation since the start."""
+        span = {"start": self.since, "end": time.time(), "step": self.interval_seconds}
+        return bool(self.get("/api/v1/query_range", query=expression, **span)["result"])
+
+
+@contextmanager
+def watched(folder: Path, rules: dict[str, dict[str, Any]], interval_seconds: float, *demo: str) -> Iterator[Watched]:
+    """Run all four; the demo comes last, so that no moment of its story is missed.
+
+    Args:
+        folder: an empty directory for files and data.
+        rules: the rule files by name.
+        interval_seconds: how long Prometheus waits between two scrapes, and between two evaluations.
+        demo: the flags of the demo.
+    """
+    needs("prometheus")
+    with ExitStack() as running:
+        webhook = running.enter_context(Webhook().running())
+        # Every alert goes out alone and at once. Who is told of what by the sample is proved where it is tested.
+        at_once = {"group_by": ["..."], "group_wait": "0s", "group_interval": "1s", "repeat_interval": "1h"}
+        receiver = {"name": "webhook", "webhook_configs": [{"url": webhook.url}]}
+        _write(folder / "alertmanager.yml", {"route": {"receiver": "webhook", **at_once}, "receivers": [receiver]})
+        told = running.enter_context(
+            serving(
+                alertmanager(),
+                folder / "alertmanager.log",
+                "--config.file=alertmanager.yml",
+                "--storage.path=alerts",
+                "--web.listen-address=127.0.0.1:0",
+                "--cluster.listen-address=",
+            )
+        ).address()
+        since = time.time()
+        exporter = running.enter_context(started(folder, "demo", "--web.listen-address=127.0.0.1:0", *demo))
+        running.callback(exporter.end, signal.SIGTERM)
+        target = exporter.found(r" metrics=http://(\S+)/metrics\n")
+        for name, rule_file in rules.items():
+            _write(folder / name, rule_file)
+        _write(folder / "prometheus.yml", _configuration(list(rules), target, told, interval_seconds))
+        prometheus = running.enter_context(
+            serving(
+                shutil.which("prometheus") or "",
+                folder / "prometheus.log",
+                "--config.file=prometheus.yml",
+                "--storage.tsdb.path=data",
+                "--web.listen-address=127.0.0.1:0",
+            )
+        )
+        url = f"http://{prometheus.address()}"
+        client = running.enter_context(httpx.Client(base_url=url, trust_env=False, timeout=60))
+        wait_until(lambda: client.get("/-/ready").status_code == 200, prometheus.logged)
+        yield Watched(client, prometheus, webhook, since, interval_seconds)
+
+
+def _configuration(rules: list[str], target: str, told: str, interval_seconds: float) -> dict[str, Any]:
+    """Return the sample with shorter intervals, other rule files and the addresses of these servers."""
+    sample = yaml.safe_load((HERE / "prometheus.yml").read_text(encoding="utf-8"))
+    interval = f"{interval_seconds * 1000:.0f}ms"
+    sample["global"] |= {"scrape_interval": interval, "scrape_timeout": interval, "evaluation_interval": interval}
+    sample["rule_files"] = rules
+    sample["alerting"]["alertmanagers"][0]["static_configs"][0]["targets"] = [told]
+    sample["scrape_configs"][0]["static_configs"][0]["targets"] = [target]
+    assert isinstance(sample, dict)
+    return sample
+
+
+def _write(path: Path, document: dict[str, Any]) -> None:
+    path.write_text(yaml.safe_dump(document, allow_unicode=True), encoding="utf-8")

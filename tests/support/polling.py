@@ -1,0 +1,145 @@
+"""Connections to a simulated exchange, and pollers on them."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+from exporter.account.optional import OptionalMethods
+from exporter.binance.signing import Credentials, Secret
+from support.waiting import until
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from exporter.binance.connection import Connection
+    from exporter.simulator import SimulatedExchange
+    from support.clocks import Monotonic
+import contextlib
+from typing import TYPE_CHECKING
+
+from exporter.account.poller import Poller
+from exporter.account.state import AccountSettings, AccountState
+from exporter.binance.clock import ExchangeClock, monotonic
+from exporter.binance.connection import Connection
+from exporter.binance.dialing import Endpoint, Timing
+from exporter.binance.weight import WeightBudget
+from exporter.simulator import SimulatedAccount, SimulatedExchange
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+
+    from exporter.account.snapshot import AccountSnapshot
+
+
+# Every delay of a connection, shortened; deadlines of what must not happen stay long.
+FAST = Timing(
+    reconnect_grace=0.05,
+    clock_timeout=5.0,
+    backoff_first=0.01,
+    backoff_cap=0.02,
+    forbidden=0.05,
+)
+
+
+def credentials_of(account: SimulatedAccount) -> Credentials:
+    """Make the credentials that the simulated exchange knows an account by."""
+    api_key = Secret(account.api_key)
+    if account.secret_key is not None:
+        return Credentials.hmac(api_key, Secret(account.secret_key))
+    assert account.private_key_pem is not None
+    return Credentials.private_key(api_key, Secret(account.private_key_pem))
+
+
+def traders() -> list[SimulatedAccount]:
+    """Make two accounts with money and a position each."""
+    accounts = [SimulatedAccount("alice", "HMAC", seed=1), SimulatedAccount("bob", "Ed25519", seed=2)]
+    for account in accounts:
+        account.deposit("USDT", "10000")
+    return accounts
+
+
+@contextlib.asynccontextmanager
+async def connected(
+    url: str,
+    *,
+    share: float = 0.9,
+    timing: Timing = FAST,
+    monotonic: Callable[[], float] = monotonic,
+    wait: bool = True,
+) -> AsyncIterator[Connection]:
+    """Run a connection, by default from when it can be used."""
+    clock = ExchangeClock(monotonic=monotonic)
+    connection = Connection(Endpoint("exchange", url), WeightBudget(share, clock), clock, timing)
+    running = asyncio.create_task(connection.run())
+    try:
+        if wait:
+            await until(lambda: connection.connected)
+        yield connection
+    finally:
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+
+
+class Polled:
+    """A poller of one account, and the snapshots that it has published.
+
+    Accounts of one endpoint share what is known of its `optional` methods; without it this one is alone there.
+    """
+
+    def __init__(
+        self,
+        exchange: SimulatedExchange,
+        connection: Connection,
+        name: str = "alice",
+        *,
+        optional: OptionalMethods | None = None,
+        **settings: Any,
+    ) -> None:
+        self.snapshots: list[AccountSnapshot] = []
+        settings = {"credentials": credentials_of(exchange.accounts[name])} | settings
+        self.state = AccountState(AccountSettings(name=name, endpoint=connection.endpoint, **settings))
+        self.polls_over = 0
+        optional = optional or OptionalMethods(connection)
+        self.poller = Poller(self.state, connection, optional, self._publish, self._poll_over)
+        self._monotonic = connection.clock.monotonic
+
+    async def poll(self, within: float = 15.0) -> AccountState:
+        """Do one due poll."""
+        await self.poller.poll(self._monotonic() + within)
+        return self.state
+
+    def _publish(self, state: AccountState, snapshot: AccountSnapshot) -> None:
+        assert state is self.state
+        self.snapshots.append(snapshot)
+
+    def _poll_over(self, state: AccountState) -> None:
+        assert state is self.state
+        self.polls_over += 1
+
+
+Answer = dict[str, Any]
+
+
+STATUS = "v2/account.status"
+
+
+def error(status: int, code: int, text: str = "no") -> Callable[[Answer], Answer]:
+    """Make an answer an error."""
+    return lambda answer: {"id": answer["id"], "status": status, "error": {"code": code, "msg": text}}
+
+
+def altered(alter: Callable[[Any], object]) -> Callable[[Answer], Answer]:
+    """Alter the result of an answer in place."""
+
+    def altering(answer: Answer) -> Answer:
+        alter(answer["result"])
+        return answer
+
+    return altering
+
+
+def pass_time(exchange: SimulatedExchange, connection: Connection, monotonic: Monotonic, seconds: float) -> None:
+    """Move the program's clock ahead, and its idea of the exchange's time back to the truth."""
+    monotonic.ahead += seconds
+    connection.clock.learn(int(exchange.server_time() * 1000), monotonic(), monotonic())

@@ -1,0 +1,68 @@
+"""The program in a process of its own: started, listened to and ended."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import httpx
+
+from support.builders import DEADLINE_SECONDS, wait_for
+
+if TYPE_CHECKING:
+    import signal
+    from collections.abc import Iterator
+    from pathlib import Path
+
+UP = re.compile(r'^binance_futures_up\{account="[^"]+"\} 1\.0$', re.MULTILINE)
+
+
+class Program:
+    """The program in a process of its own, and all that it has said."""
+
+    def __init__(self, process: subprocess.Popen[bytes], output: Path) -> None:
+        self.process = process
+        self._output = output
+
+    @property
+    def said(self) -> str:
+        """Return standard output and standard error."""
+        return self._output.read_text(encoding="utf-8")
+
+    def found(self, pattern: str) -> str:
+        """Wait until the program has said something, and return the part of it in brackets."""
+        wait_for(lambda: re.search(pattern, self.said) or self.process.poll() is not None)
+        match = re.search(pattern, self.said)
+        assert match, self.said
+        return match[1]
+
+    def scrape(self, accounts: int) -> str:
+        """Wait until so many accounts are up, and return the scrape that says so."""
+        url = self.found(r" metrics=(http\S+)\n")
+        with httpx.Client(trust_env=False, timeout=DEADLINE_SECONDS) as client:
+            wait_for(lambda: len(UP.findall(client.get(url).text)) == accounts)
+            return client.get(url).text
+
+    def end(self, number: signal.Signals) -> int:
+        """Send a signal, and return the exit code."""
+        self.process.send_signal(number)
+        return self.process.wait(DEADLINE_SECONDS)
+
+
+@contextmanager
+def started(folder: Path, *arguments: str) -> Iterator[Program]:
+    """Run the program for the time of the block."""
+    output = folder / f"output of {arguments[0]}"
+    with output.open("wb") as file:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "exporter", *arguments], cwd=folder, stdout=file, stderr=subprocess.STDOUT
+        )
+        try:
+            yield Program(process, output)
+        finally:
+            if process.poll() is None:
+                process.kill()
+                process.wait()

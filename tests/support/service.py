@@ -1,0 +1,87 @@
+"""The whole exporter in this process, and what it serves."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from typing import TYPE_CHECKING
+
+import httpx
+from prometheus_client.parser import text_string_to_metric_families
+
+from exporter import config
+from exporter.service import Service, WebSettings
+from exporter.simulator.demo import write_configuration
+from exporter.web.server import ListenAddress
+from support.polling import FAST
+from support.waiting import PATIENCE_SECONDS
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+    from pathlib import Path
+
+    from exporter.config import Config
+    from exporter.simulator import SimulatedExchange
+
+
+Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]
+
+
+def configured(exchange: SimulatedExchange, directory: Path, *, stale_after: str = "60s") -> Config:
+    """Load a configuration for all accounts of an exchange, polled every second."""
+    path = write_configuration(exchange.url, exchange.accounts.values(), directory)
+    with path.open("a") as file:
+        file.write(f"poll: {{interval: 1s, stale_after: {stale_after}}}\n")
+    return config.load(path, {})
+
+
+@contextlib.asynccontextmanager
+async def serving(loaded: Config) -> AsyncIterator[httpx.AsyncClient]:
+    """Run the whole exporter on a free port; yield a client of it."""
+    service = Service(loaded, WebSettings(addresses=(ListenAddress("127.0.0.1", 0),)), FAST)
+    (url,) = service.bind()
+    stop = asyncio.Event()
+    running = asyncio.create_task(service.run(stop))
+    try:
+        async with httpx.AsyncClient(base_url=url) as client:
+            yield client
+    finally:
+        stop.set()
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            await running
+
+
+async def scrape(client: httpx.AsyncClient) -> Samples:
+    """Scrape once; fail on two samples with the same name and labels."""
+    answer = await client.get("/metrics")
+    assert 200 == answer.status_code
+    samples: Samples = {}
+    for family in text_string_to_metric_families(answer.text):
+        for sample in family.samples:
+            key = (sample.name, frozenset(sample.labels.items()))
+            assert key not in samples
+            samples[key] = sample.value
+    return samples
+
+
+def value(samples: Samples, name: str, **labels: str) -> float | None:
+    """Return the value of one series, None where there is none."""
+    return samples.get((f"binance_futures_{name}", frozenset(labels.items())))
+
+
+async def until_sample(client: httpx.AsyncClient, expected: float | None, name: str, **labels: str) -> Samples:
+    """Scrape until a series has a value (None: is gone); return that scrape."""
+    return await until_scraped(client, lambda samples: value(samples, name, **labels) == expected)
+
+
+async def until_counted(client: httpx.AsyncClient, least: float, name: str, **labels: str) -> Samples:
+    """Scrape until a counter has at least a value; return that scrape."""
+    return await until_scraped(client, lambda samples: (value(samples, name, **labels) or 0.0) >= least)
+
+
+async def until_scraped(client: httpx.AsyncClient, condition: Callable[[Samples], bool]) -> Samples:
+    """Scrape until the samples meet a condition; return them."""
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while not condition(samples := await scrape(client)):  # noqa: ASYNC110 - a series has no event
+            await asyncio.sleep(0.2)
+    return samples

@@ -1,0 +1,128 @@
+"""A client of the simulated exchange."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import hashlib
+import hmac
+import itertools
+import json
+from contextlib import asynccontextmanager
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any, cast
+
+import pytest
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ed25519, padding, rsa
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import InvalidStatus
+
+from exporter.simulator import Market, SimulatedAccount, SimulatedExchange
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+
+    from support.clocks import Clock
+
+
+class Client:
+    """One connection, asking one thing at a time."""
+
+    def __init__(self, connection: ClientConnection, clock: Clock) -> None:
+        self.connection = connection
+        self._clock = clock
+        self._ids = itertools.count(1)
+
+    async def ask(self, method: str, params: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Send a request as it is, and tell its answer."""
+        request = {"id": next(self._ids), "method": method, "params": params or {}}
+        return await self.ask_raw(json.dumps(request))
+
+    async def ask_raw(self, frame: str | bytes) -> dict[str, Any]:
+        """Send a frame as it is, and tell the next answer."""
+        await self.connection.send(frame)
+        return cast("dict[str, Any]", json.loads(await self.connection.recv()))
+
+    async def signed(self, account: SimulatedAccount, method: str, **params: Any) -> dict[str, Any]:
+        """Send a signed request, and tell its answer."""
+        return await self.ask(method, sign(account, self._clock, **params))
+
+    async def result(self, account: SimulatedAccount, method: str, **params: Any) -> Any:
+        """Send a signed request that must be granted, and tell its result."""
+        answer = await self.signed(account, method, **params)
+        assert answer["status"] == 200, answer
+        return answer["result"]
+
+
+@asynccontextmanager
+async def client_of(exchange: SimulatedExchange, clock: Clock, query: str = "") -> AsyncIterator[Client]:
+    """Connect to an exchange."""
+    async with connect(exchange.url + query) as connection:
+        yield Client(connection, clock)
+
+
+@asynccontextmanager
+async def exchange_of(
+    *accounts: SimulatedAccount, clock: Clock, **options: Any
+) -> AsyncIterator[tuple[SimulatedExchange, Client]]:
+    """Start an exchange and connect to it."""
+    async with SimulatedExchange(accounts, clock=clock, **options) as exchange, client_of(exchange, clock) as client:
+        yield exchange, client
+
+
+async def refusal_of(exchange: SimulatedExchange, path: str = "") -> InvalidStatus:
+    """Fail to connect."""
+    with pytest.raises(InvalidStatus) as caught:
+        async with connect(exchange.url + path):
+            pass
+    return caught.value
+
+
+async def eventually(condition: Callable[[], object]) -> None:
+    """Wait until something has happened on the other side of the socket."""
+    for _ in range(5000):
+        if condition():
+            return
+        await asyncio.sleep(0.001)
+    raise AssertionError("it never happened")
+
+
+def sign(account: SimulatedAccount, clock: Clock, **params: Any) -> dict[str, Any]:
+    """Add what Binance demands of a signed request; a parameter that is given stays as it is."""
+    params = {"apiKey": account.api_key, "timestamp": clock.now_ms} | params
+    payload = "&".join(
+        f"{name}={json.dumps(value) if isinstance(value, bool) else value}" for name, value in sorted(params.items())
+    ).encode()
+    if account.secret_key is not None:
+        signature = hmac.new(account.secret_key.encode(), payload, hashlib.sha256).hexdigest()
+    else:
+        assert account.private_key_pem is not None
+        key = serialization.load_pem_private_key(account.private_key_pem.encode(), password=None)
+        if isinstance(key, rsa.RSAPrivateKey):
+            raw = key.sign(payload, padding.PKCS1v15(), hashes.SHA256())
+        else:
+            assert isinstance(key, ed25519.Ed25519PrivateKey)
+            raw = key.sign(payload)
+        signature = base64.b64encode(raw).decode()
+    return params | {"signature": signature}
+
+
+def trader(**options: Any) -> SimulatedAccount:
+    """Make an account with money and a market that tests can pin."""
+    account = SimulatedAccount("trader", seed=1, **options)
+    account.market = Market(7)
+    account.move_to(0.0, 1_700_000_000_000)
+    account.deposit("USDT", "100000")
+    account.deposit("USDC", "5000.12345678")
+    return account
+
+
+def money(row: dict[str, str], *names: str) -> str:
+    """Add fields up and spell the sum as the exchange does."""
+    return f"{sum(Decimal(row[name]) for name in names):.8f}"
+
+
+def port_of(exchange: SimulatedExchange) -> int:
+    """Tell where an exchange listens."""
+    return int(exchange.url.split(":")[2].split("/")[0])

@@ -1,0 +1,308 @@
+"""The program as it is called: exit codes, what it says and keeps to itself, and how it ends."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import httpx
+import pytest
+from support.builders import DEADLINE_SECONDS, wait_for
+from support.config_files import API_KEY, SECRET_KEY, key_files, leaks
+from support.program import UP, started
+
+import exporter
+from exporter.cli import run
+from exporter.flags import PROGRAM
+from exporter.simulator.story import demo_accounts
+
+NOBODY = "ws://127.0.0.1:1/ws-fapi/v1"
+
+
+def test_version_of_the_module() -> None:
+    """`python -m exporter` is the program."""
+    done = subprocess.run(
+        [sys.executable, "-m", "exporter", "--version"], capture_output=True, text=True, timeout=60, check=False
+    )
+
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith(f"{PROGRAM}, version {exporter.__version__} (revision: ")
+
+
+@pytest.mark.parametrize("argv", [["--version"], ["--help"], ["demo", "-h"], ["simulate", "--help"]])
+def test_what_is_asked_for_is_standard_output(argv: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    """Help and version are no errors."""
+    code = run(argv)
+    said = capsys.readouterr()
+
+    assert (code, said.err) == (0, "")
+    assert PROGRAM in said.out
+
+
+@pytest.mark.parametrize("command", ["run", "demo", "simulate"])
+def test_wrong_flag(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """An unknown flag is an error that names it, and ends the program with 2."""
+    code = run([command, "--nonsense"])
+    said = capsys.readouterr()
+
+    assert (code, said.out) == (2, "")
+    assert "unrecognized arguments: --nonsense\ntry: " in said.err
+
+
+def test_nothing_configured(capsys: pytest.CaptureFixture[str]) -> None:
+    """Without any configuration the program says which ways there are."""
+    code = run(["run"])
+    said = capsys.readouterr()
+
+    assert (code, said.out) == (2, "")
+    assert said.err.startswith(f"{PROGRAM}: the configuration cannot be used:\n")
+    for way in ("--config.file", "BINANCE_API_KEY", "BINANCE_SECRET_KEY", f"{PROGRAM} demo"):
+        assert way in said.err
+
+
+@pytest.mark.parametrize("check", [[], ["--config.check"]])
+def test_broken_file(check: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """All faults of a file are told at once, and nothing of a key that stands in a wrong place."""
+    path = key_files(tmp_path, secret_key=f"{SECRET_KEY} {SECRET_KEY}")
+    path.write_text(
+        f"poll: {{interval: soon}}\nnonsense: {SECRET_KEY}\n"
+        f"accounts:\n- {{name: main, api_key_file: {API_KEY}, secret_key_file: main.secret}}\n"
+        f"- {{name: main, api_key_file: main.key, secret_key_file: gone.secret, asset_mode: {SECRET_KEY}}}\n"
+    )
+    code = run(["--config.file", str(path), "--log.level", "debug", *check])
+    said = capsys.readouterr()
+    lines = said.err.splitlines()
+
+    assert (code, said.out) == (2, "")
+    assert lines[0] == f"{PROGRAM}: the configuration cannot be used:"
+    assert {
+        "poll.interval",
+        "nonsense",
+        "accounts[0].api_key_file",
+        "accounts[0].secret_key_file",
+        "accounts[1].name",
+        "accounts[1].secret_key_file",
+        "accounts[1].asset_mode",
+    } == {line.removeprefix(f"{path}: ").partition(":")[0] for line in lines[1:]}
+    assert set() == leaks(said.err, (API_KEY, SECRET_KEY))
+
+
+def test_good_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A good file is said to be good, with a warning of what the operator should know, and nothing is dialled."""
+    path = key_files(tmp_path)
+    (tmp_path / "main.key").chmod(0o644)
+    path.write_text("accounts: [{name: main, api_key_file: main.key, secret_key_file: main.secret}]\n")
+    code = run(["--config.file", str(path), "--config.check"])
+    said = capsys.readouterr()
+
+    assert (code, said.out) == (0, f"{PROGRAM}: the configuration is good: 1 account(s)\n")
+    assert ["others may read main.key: chmod 600 main.key"] == re.findall(r"others .*(?=\")", said.err)
+
+
+def test_good_variables(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """Variables alone can configure an account, and a variable can ask for the check."""
+    monkeypatch.setenv("BINANCE_API_KEY", API_KEY)
+    monkeypatch.setenv("BINANCE_SECRET_KEY", SECRET_KEY)
+    monkeypatch.setenv("BINANCE_FUTURES_EXPORTER_CONFIG_CHECK", "true")
+    code = run([])
+    said = capsys.readouterr()
+
+    assert (code, said.err) == (0, "")
+    assert "the configuration is good: 1 account(s)" in said.out
+
+
+@pytest.mark.parametrize("command", ["run", "demo"])
+def test_scrape_port_in_use(command: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """An address that cannot be had ends the program with 1 and is named."""
+    if command == "run":
+        monkeypatch.setenv("BINANCE_API_KEY", API_KEY)
+        monkeypatch.setenv("BINANCE_SECRET_KEY", SECRET_KEY)
+        monkeypatch.setenv("BINANCE_ENDPOINT", NOBODY)
+    with socket.create_server(("127.0.0.1", 0)) as used:
+        address = f"127.0.0.1:{used.getsockname()[1]}"
+        code = run([command, "--web.listen-address", address])
+    said = capsys.readouterr()
+
+    assert (code, said.out) == (1, "")
+    assert said.err.startswith(f"{PROGRAM}: cannot listen on {address}: Address already in use")
+
+
+def test_exchange_port_in_use(capsys: pytest.CaptureFixture[str]) -> None:
+    """The simulated exchange needs its port, too."""
+    with socket.create_server(("127.0.0.1", 0)) as used:
+        code = run(["simulate", "--listen-address", f"127.0.0.1:{used.getsockname()[1]}"])
+    said = capsys.readouterr()
+
+    assert (code, said.out) == (1, "")
+    assert "address already in use" in said.err
+
+
+def test_no_directory_for_the_configuration(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A directory that cannot be written to ends the simulated exchange with 1."""
+    (tmp_path / "file").touch()
+    code = run(["simulate", "--listen-address", "127.0.0.1:0", "--config.dir", str(tmp_path / "file")])
+    said = capsys.readouterr()
+
+    assert (code, said.out) == (1, "")
+    assert "Not a directory" in said.err
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_demo(number: signal.Signals, tmp_path: Path) -> None:
+    """The demo serves four accounts, keeps their keys to itself, and ends with 0 when it is told to."""
+    arguments = ("--web.listen-address", "127.0.0.1:0", "--log.level", "debug", "--seed", "7", "--interval", "500ms")
+    with started(tmp_path, "demo", *arguments) as program:
+        text = program.scrape(accounts=4)
+        code = program.end(number)
+    keys = {key for account in demo_accounts(7) for key in (account.api_key, account.secret_key) if key}
+
+    assert code == 0
+    assert "msg=stopped" in program.said.splitlines()[-1]
+    assert "\nprocess_start_time_seconds " in text
+    assert {'asset_mode="single"', 'asset_mode="multi"'} == set(re.findall(r'asset_mode="\w+"', text))
+    assert set() == leaks(program.said + text, keys)
+
+
+def test_simulate_and_run(tmp_path: Path) -> None:
+    """The simulated exchange writes a configuration that is good and that `run` polls with; no key is ever said."""
+    folder = tmp_path / "simulated"
+    simulation = ("--listen-address", "127.0.0.1:0", "--config.dir", str(folder), "--log.level", "debug")
+    serving = (
+        *("--web.listen-address", "127.0.0.1:0", "--web.telemetry-path", "/other", "--log.format", "json"),
+        *("--log.level", "debug", "--web.disable-exporter-metrics"),
+    )
+    with started(tmp_path, "simulate", *simulation) as exchange:
+        path = exchange.found(r"--config\.file (.+)\n")
+        with Path(path).open("a", encoding="utf-8") as file:
+            file.write("poll: {interval: 1s}\n")  # the default would have the test wait
+        checked = run(["--config.check", "--config.file", path])
+        with started(tmp_path, "run", "--config.file", path, *serving) as program:
+            url = program.found(r'"metrics": "([^"]+)"')
+            with httpx.Client(trust_env=False, timeout=DEADLINE_SECONDS) as client:
+                wait_for(lambda: len(UP.findall(client.get(url).text)) == 4)
+                text = client.get(url).text
+            code = program.end(signal.SIGTERM)
+        ended = exchange.end(signal.SIGINT)
+    keys = [line for file in (folder / "keys").iterdir() for line in file.read_text().split("\n") if "---" not in line]
+
+    assert (checked, code, ended) == (0, 0, 0)
+    assert url.endswith("/other")
+    assert "\nprocess_" not in text
+    assert '"msg": "stopped"' in program.said.splitlines()[-1]
+    assert len(keys) > 8
+    assert set() == leaks(exchange.said + program.said + text, keys)
+
+
+def test_simulate_cleans_up(tmp_path: Path) -> None:
+    """Without a directory the configuration is written to one that is gone when the exchange ends."""
+    with started(tmp_path, "simulate", "--listen-address", "127.0.0.1:0") as exchange:
+        path = Path(exchange.found(r"--config\.file (.+)\n"))
+        existed = path.exists()
+        code = exchange.end(signal.SIGTERM)
+
+    assert (existed, code) == (True, 0)
+    assert not path.parent.exists()
+
+
+def test_simulate_with_faults(tmp_path: Path) -> None:
+    """Faults asked for are said, and on from the start: a client is told of them."""
+    faults = ("--fault", "position-gone", "--fault", "handshake-451")
+    with started(tmp_path, "simulate", "--listen-address", "127.0.0.1:0", *faults) as exchange:
+        url = exchange.found(r"exchange is at (ws://\S+)\n")
+        exchange.found(r"(--config\.file)")
+        with httpx.Client(trust_env=False, timeout=DEADLINE_SECONDS) as client:
+            answer = client.get(url.replace("ws:", "http:"))
+        code = exchange.end(signal.SIGTERM)
+
+    assert (451, 0) == (answer.status_code, code)
+    assert f"{PROGRAM}: fault position-gone: v2/account.position is gone: 404, code -5000\n" in exchange.said
+    assert f"{PROGRAM}: fault handshake-451: new connections are refused with 451\n" in exchange.said
+
+
+def test_unknown_fault(capsys: pytest.CaptureFixture[str]) -> None:
+    """A fault that there is not is a wrong call, which is told what there is."""
+    code = run(["simulate", "--fault", "nonsense"])
+    said = capsys.readouterr()
+
+    assert (2, "") == (code, said.out)
+    assert "'nonsense' is not a fault; there are: handshake-403, " in said.err
+
+
+def test_run_without_an_exchange(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An exchange that cannot be reached ends nothing: the program serves, says that nothing is up, and stops."""
+    monkeypatch.setenv("BINANCE_API_KEY", API_KEY)
+    monkeypatch.setenv("BINANCE_SECRET_KEY", SECRET_KEY)
+    monkeypatch.setenv("BINANCE_ENDPOINT", NOBODY)
+    monkeypatch.setenv("BINANCE_FUTURES_EXPORTER_WEB_LISTEN_ADDRESS", "127.0.0.1:0")
+    with started(tmp_path, "run", "--log.level", "debug") as program:
+        text = program.scrape(accounts=0)
+        program.found(r"msg=\"(poll failed)\"")
+        code = program.end(signal.SIGTERM)
+
+    assert code == 0
+    assert '\nbinance_futures_up{account="main"} 0.0\n' in text
+    assert "binance_futures_account_open_positions{" not in text
+    assert set() == leaks(program.said, (API_KEY, SECRET_KEY))
+
+
+SLOW_RESOLVER = """
+import socket, sys, time
+
+resolve = socket.getaddrinfo
+socket.getaddrinfo = lambda host, *a, **k: time.sleep(300) if host == "slow.invalid" else resolve(host, *a, **k)
+from exporter.cli import run
+
+sys.exit(run(sys.argv[1:]))
+"""
+
+
+def test_hanging_name_lookup_does_not_hold_up_the_end(tmp_path: Path) -> None:
+    """The program ends when told to although the look-up of the exchange's name hangs for minutes."""
+    environ = os.environ | {
+        "BINANCE_API_KEY": "k" * 64,
+        "BINANCE_SECRET_KEY": "s" * 64,
+        "BINANCE_ENDPOINT": "wss://slow.invalid/",
+    }
+    log_file = tmp_path / "log"
+    with log_file.open("w") as written:
+        process = subprocess.Popen(
+            [sys.executable, "-c", SLOW_RESOLVER, "run", "--web.listen-address=127.0.0.1:0"],
+            env=environ,
+            stderr=written,
+        )
+        try:
+            wait_for(lambda: "listening" in log_file.read_text())
+            process.send_signal(signal.SIGTERM)
+            code = process.wait(DEADLINE_SECONDS)
+        finally:
+            process.kill()
+
+    assert 0 == code
+    assert "msg=stopped" in log_file.read_text()
+
+
+def test_reader_that_has_gone_is_no_fault() -> None:
+    """Output that nobody reads any more ends the program quietly, as in `--help | head`."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    done = subprocess.run(
+        [sys.executable, "-m", "exporter", "--help"], stdout=writing, stderr=subprocess.PIPE, check=False
+    )
+    os.close(writing)
+
+    assert (1, b"") == (done.returncode, done.stderr)
+
+
+def test_output_that_knows_no_chinese() -> None:
+    """Characters that the output's encoding lacks are written as escapes, and nothing is lost."""
+    argv = [sys.executable, "-m", "exporter", "nonsense币"]
+    done = subprocess.run(argv, capture_output=True, env=os.environ | {"PYTHONIOENCODING": "ascii"}, check=False)
+
+    assert 2 == done.returncode
+    assert b"unknown command" in done.stderr
+    assert b"Traceback" not in done.stderr

@@ -1,0 +1,70 @@
+"""The examples for those who run it: systemd accepts the service, and its parts fit each other and the program."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from support.config_files import API_KEY, SECRET_KEY
+from support.paths import ROOT
+
+from exporter.cli import run
+from exporter.flags import FLAGS, parse
+
+EXAMPLES = ROOT / "examples"
+UNIT = EXAMPLES / "binance-futures-exporter.service"
+PROGRAM = "/opt/binance-futures-exporter/bin/binance-futures-exporter"
+CREDENTIALS = "/run/credentials/binance-futures-exporter.service/"
+SYSTEMD_ANALYZE = shutil.which("systemd-analyze")
+
+
+def values(key: str) -> list[str]:
+    """Return all values of a key of the unit, those that are commented out included."""
+    return re.findall(rf"^#?{key}=(.*)$", UNIT.read_text(encoding="utf-8"), re.MULTILINE)
+
+
+@pytest.mark.skipif(SYSTEMD_ANALYZE is None, reason="there is no systemd-analyze: it comes with systemd alone")
+def test_systemd_accepts_the_service(tmp_path: Path) -> None:
+    """Systemd knows every setting of the unit, and finds little that it could still be denied."""
+    unit = tmp_path / UNIT.name
+    # Where the program would be, something must be that can be run.
+    unit.write_text(UNIT.read_text(encoding="utf-8").replace(PROGRAM, sys.executable), encoding="utf-8")
+    assert SYSTEMD_ANALYZE is not None
+    for how in (["verify"], ["security", "--offline=true", "--threshold=15"]):
+        done = subprocess.run(
+            [SYSTEMD_ANALYZE, "--no-pager", *how, str(unit)], capture_output=True, text=True, timeout=60, check=False
+        )
+
+        assert (0, "") == (done.returncode, done.stderr), done.stdout
+
+
+def test_service_calls_the_program_as_it_is() -> None:
+    """The flags and variables of the unit are the program's own."""
+    (call,) = values("ExecStart")
+    program, *arguments = call.split()
+    variables = dict(variable.split("=", 1) for variable in values("Environment"))
+    command, flags = parse(arguments, variables)
+
+    assert (PROGRAM, "run") == (program, command)
+    assert Path("/etc/binance-futures-exporter/exporter.yml") == flags.config_file
+    assert set(variables) <= {flag.variable for flag in FLAGS["run"]}
+
+
+def test_configuration_names_the_credentials(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The configuration finds its keys where systemd puts what the unit loads, without a warning."""
+    loaded = [value.partition(":")[0] for value in values("LoadCredential")]
+    for name, key in zip(loaded, (API_KEY, SECRET_KEY), strict=True):
+        (tmp_path / name).write_text(key)
+        (tmp_path / name).chmod(0o400)
+    text = (EXAMPLES / "exporter.yml").read_text(encoding="utf-8")
+    (tmp_path / "exporter.yml").write_text(text.replace(CREDENTIALS, f"{tmp_path}/"))
+    code = run([f"--config.file={tmp_path / 'exporter.yml'}", "--config.check"])
+    said = capsys.readouterr()
+
+    assert set(loaded) == set(re.findall(rf"{re.escape(CREDENTIALS)}(\S+)", text))
+    assert (0, "") == (code, said.err)
+    assert "the configuration is good: 1 account(s)" in said.out

@@ -1,0 +1,47 @@
+"""The demo scraped by a real Prometheus."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from support.prometheus_server import CONFIGURATION, needs, query, scraping, until_all_are_up
+from support.service import configured, serving
+from support.waiting import PATIENCE_SECONDS
+
+from exporter.simulator.demo import demo_exchange
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+async def test_promtool_accepts_the_metrics(tmp_path: Path) -> None:
+    """`promtool check metrics` finds nothing to complain about in what the demo's four accounts expose."""
+    needs("promtool")
+    async with demo_exchange(seed=1) as exchange, serving(configured(exchange, tmp_path)) as client:
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            text = ""
+            while text.count("binance_futures_account_open_positions{") < 4:
+                text = (await client.get("/metrics")).text
+    promtool = await asyncio.create_subprocess_exec(
+        "promtool", "check", "metrics", stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=-2
+    )
+    complaints, _ = await promtool.communicate(text.encode())
+
+    assert b"" == complaints
+    assert 0 == promtool.returncode
+
+
+async def test_prometheus_scrapes_without_a_warning(tmp_path: Path) -> None:
+    """A real Prometheus scrapes every sample, gzipped, and logs no warning."""
+    needs("prometheus")
+    async with demo_exchange(seed=1) as exchange, serving(configured(exchange, tmp_path)) as client:
+        configuration = CONFIGURATION.format(target=client.base_url.netloc.decode())
+        async with scraping(tmp_path, configuration) as (asking, complaints):
+            await until_all_are_up(asking)
+            scraped = await query(asking, "up")
+            balances = await query(asking, "binance_futures_account_margin_balance")
+
+    assert ["1"] == [series["value"][1] for series in scraped]
+    assert {"main", "multi", "hedge", "isolated"} == {series["metric"]["account"] for series in balances}
+    assert [] == complaints

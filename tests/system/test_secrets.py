@@ -1,0 +1,342 @@
+"""Nothing that the program writes, serves or is asked for holds a secret, whatever the exchange and the network do."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import copy
+import io
+import json
+import logging
+import os
+import pickle
+import shutil
+from base64 import b64encode
+from typing import TYPE_CHECKING, Any, Final
+
+import httpx
+import pytest
+import structlog
+from support.builders import DEADLINE_SECONDS
+from support.paths import ROOT
+from support.secrets_echoes import CUT_SIGNATURES, IPV4, MARK
+from support.secrets_objects import parts
+from support.secrets_search import Search
+from support.secrets_seen import UP, Program, Seen, see, until
+from support.secrets_system import PASSPHRASE, PROXY_PASSWORD, PROXY_USER, Recorder, proxy, telltale_proxy, trader
+
+from exporter import cli, config, log, redaction
+from exporter.binance.errors import scrub
+from exporter.simulator import new_key
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+KEY: Final = new_key("HMAC", "key").api_key
+SECRET: Final = new_key("HMAC", "secret").api_key
+PASTED: Final = new_key("HMAC", "pasted").api_key[:30]  # too short to be redacted by its looks
+ADDRESSES: Final = (IPV4, "2001:db8", "8a2e:370", "198.51.100.23", "::d00d", "::beef")
+RUN: Final = ("run", "--web.listen-address", "127.0.0.1:0", "--log.level", "debug")
+KNOWN: Final = Search(
+    {"key": [KEY], "secret": [SECRET], "pasted": [PASTED], "passphrase": [PASSPHRASE], "password": [PROXY_PASSWORD]}
+)
+
+
+@pytest.fixture(autouse=True)
+def _restored(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    for hidden in ("_hidden_pieces", "_hidden_texts"):
+        monkeypatch.setattr(redaction, hidden, set())
+    root = logging.getLogger()
+    level = root.level
+    yield
+    root.handlers[:] = [handler for handler in root.handlers if not isinstance(handler, log._Handler)]
+    root.setLevel(level)
+    structlog.reset_defaults()
+
+
+@pytest.fixture(scope="module")
+def seen(tmp_path_factory: pytest.TempPathFactory) -> Seen:
+    """What is to be seen in the world of all faults."""
+    return asyncio.run(see(tmp_path_factory.mktemp("secrets")))
+
+
+class TestWorld:
+    """The program at debug level in both formats, and `check`, among exchanges that do everything wrong."""
+
+    @pytest.mark.parametrize("place", ["log", "metrics", "page", "report"])
+    def test_no_secret_is_seen(self, seen: Seen, place: str) -> None:
+        """No account's key, secret, signature or passphrase and no proxy's password is in what was to be seen."""
+        assert set() == seen.leaks[place] - set(CUT_SIGNATURES)
+
+    @pytest.mark.parametrize(
+        "place",
+        [
+            "metrics",
+            "log",
+            "page",
+            "report",
+        ],
+    )
+    def test_no_part_of_a_signature_is_seen(self, seen: Seen, place: str) -> None:
+        """A signature that an error's text tells in part, in pieces or encoded is not seen, either."""
+        assert set() == seen.leaks[place] & set(CUT_SIGNATURES)
+
+    @pytest.mark.parametrize("place", ["log", "metrics", "page", "report"])
+    def test_no_address_is_seen(self, seen: Seen, place: str) -> None:
+        """The addresses in an error's text are seen nowhere."""
+        assert [] == [each for each in ADDRESSES for text in seen.texts[place] if each in text]
+
+    @pytest.mark.parametrize("place", ["log", "page", "report"])
+    def test_what_was_told_back_arrived(self, seen: Seen, place: str) -> None:
+        """The texts that hold secrets are shown without them, rather than not at all."""
+        told = [text.count(MARK) for text in seen.texts[place]]
+
+        assert 2 == len(told)
+        assert 10 < min(told)
+
+    @pytest.mark.parametrize("name", UP)
+    def test_secrets_were_used(self, seen: Seen, name: str) -> None:
+        """Keys of every kind signed well, and both kinds of proxies were given their password."""
+        assert any(f'binance_futures_up{{account="{name}"}} 1.0\n' in text for text in seen.texts["metrics"])
+
+    @pytest.mark.parametrize("name", ["wrong 0", "wrong 1", "wrong 2", "revoked"])
+    def test_wrong_keys_were_refused(self, seen: Seen, name: str) -> None:
+        """The accounts of a wrong or revoked key are down."""
+        assert any(f'binance_futures_up{{account="{name}"}} 0.0\n' in text for text in seen.texts["metrics"])
+
+
+async def test_account_and_proxy_of_the_environment(tmp_path: Path) -> None:
+    """A key and a proxy's password that variables tell are seen nowhere, even of a proxy that tells them back."""
+    account = trader("main")
+    account.api_key, secret = KEY, SECRET
+    async with Recorder(account) as exchange, proxy(telltale_proxy) as port:
+        variables = {"BINANCE_API_KEY": KEY, "BINANCE_SECRET_KEY": secret, "BINANCE_ENDPOINT": exchange.url}
+        variables["http_proxy"] = f"http://{PROXY_USER}:{PROXY_PASSWORD}@127.0.0.1:{port}"
+        program = Program(tmp_path, *RUN, **variables)
+        try:
+            url = await program.url()
+            await until(lambda: "poll failed" in program.said)
+            async with httpx.AsyncClient(base_url=url, trust_env=False, timeout=DEADLINE_SECONDS) as client:
+                served = [(await client.get(path)).text for path in ("/", "/metrics", "/-/ready")]
+            code = await program.end()
+        finally:
+            program.kill()
+
+    assert 0 == code
+    assert "(through the environment's proxy 127.0.0.1:" in program.said
+    assert set() == KNOWN.names_in(program.said, *served)
+
+
+@pytest.mark.parametrize(
+    ("fault", "format_"),
+    [
+        ("loop", "logfmt"),
+        ("loop", "json"),
+        *((fault, "json") for fault in ("warning", "thread", "destructor", "supervisor")),
+    ],
+)
+async def test_fault_of_the_program(fault: str, format_: str, tmp_path: Path) -> None:
+    """An exception of the program's own that holds keys, in its text and in local variables, shows none."""
+    shutil.copy(ROOT / "tests" / "support" / "secrets_broken.py", tmp_path / "sitecustomize.py")
+    variables = {"BINANCE_API_KEY": KEY, "BINANCE_SECRET_KEY": SECRET, "BROKEN": fault}
+    variables["PYTHONPATH"] = os.pathsep.join((str(tmp_path), os.environ.get("PYTHONPATH", "")))
+    async with Recorder(trader("main")) as exchange:
+        variables |= {"BINANCE_ENDPOINT": exchange.url, "PYTHONWARNINGS": "default"}
+        program = Program(tmp_path, *RUN, "--log.format", format_, **variables)
+        try:
+            if fault == "supervisor":
+                await until(lambda: "task failed, restarting it" in program.said)
+                await program.end()
+            else:
+                url = await program.url()
+                await until(lambda: "internal error" in program.said)
+                async with httpx.AsyncClient(base_url=url, trust_env=False, timeout=DEADLINE_SECONDS) as client:
+                    page = await client.get("/")
+                await program.end()
+                assert (500, "Internal Server Error") == (page.status_code, page.text)
+            await until(lambda: program.over)
+        finally:
+            program.kill()
+
+    assert "RuntimeError" in program.said
+    assert set() == KNOWN.names_in(program.said)
+
+
+def test_configuration_with_secrets_everywhere(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """Faults of a configuration do not show the keys that were put in the wrong places, nor parts of key files."""
+    pem = new_key("Ed25519").private_key_pem
+    assert pem
+    for name, text in {"key": KEY, "two": f"{KEY} {SECRET}", "pem": pem[:60] + SECRET, "other": SECRET}.items():
+        (tmp_path / name).write_text(text)
+        (tmp_path / name).chmod(0o600)
+    login = f"{PROXY_USER}:{PROXY_PASSWORD}"
+    keys: list[dict[str, Any]] = [
+        {"api_key_file": KEY, "secret_key_file": PASTED},
+        {"api_key_file": PASTED, "secret_key_file": SECRET, "binance": {"endpoint": PASTED, "request_timeout": PASTED}},
+        {"api_key_file": "two", "secret_key_file": "other", "asset_mode": PASTED, SECRET: KEY},
+        {"api_key_file": "key", "private_key_file": "pem", "private_key_passphrase_file": "other"},
+        {"api_key_file": "key", "private_key_file": "other"},
+        {"api_key_file": "key", "secret_key_file": "other", "poll": {"interval": PASTED, KEY: 1}},
+        {"api_key_file": "key", "secret_key_file": "other", "binance": {"endpoint": f"ws://{login}@127.0.0.1:1/"}},
+        {"api_key_file": "key", "secret_key_file": "other", "binance": {"proxy": f"ftp://{login}@127.0.0.1:1"}},
+        {"api_key_file": "key", "secret_key_file": "other", "binance": {"proxy": f"http://{login}@127.0.0.1"}},
+        {"api_key": KEY, "secret_key": SECRET, "binance": {"proxy": f"http://{login}@[x:1"}},
+    ]
+    accounts = [{"name": f"a{number}", **each} for number, each in enumerate(keys)]
+    documents = [
+        json.dumps({"accounts": accounts, "binance": {"weight_share": PASTED}, KEY: SECRET}),
+        f"accounts: [{KEY}, {SECRET}]\nbinance: {SECRET}\n",
+        f"accounts: &{KEY} *{SECRET}\n",
+        f"accounts: *{PASTED}\n",
+        f"accounts: !{PASTED} x\n",
+        f"- {KEY}: {SECRET}: {KEY}\n",
+        f'"{KEY}: {SECRET}',
+    ]
+    path = tmp_path / "exporter.yml"
+    codes = []
+    for document in documents:
+        path.write_text(document)
+        codes += [
+            cli.run([command, "--config.file", str(path), "--log.level", "debug"]) for command in ("run", "check")
+        ]
+    said = capfd.readouterr()
+
+    assert [2] * 2 * len(documents) == codes
+    assert 20 < len(said.err.splitlines())
+    assert set() == KNOWN.names_in(said.err, said.out)
+
+
+@pytest.mark.parametrize("argument", ["--api-key=", "--log.level=", "--web.listen-address=", "--web.telemetry-path="])
+def test_secret_as_a_flag(argument: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """A key that was given as a flag's value is not shown by the fault that is found with it."""
+    cli.run(["run", f"{argument}{SECRET}"])
+
+    assert set() == KNOWN.names_in(capsys.readouterr().err)
+
+
+def test_key_as_the_name(tmp_path: Path) -> None:
+    """An account whose own key was pasted as its name is refused: names are labels."""
+    with pytest.raises(config.ConfigError):
+        config.load(None, {"BINANCE_API_KEY": KEY, "BINANCE_SECRET_KEY": SECRET, "BINANCE_ACCOUNT": KEY})
+
+
+class TestObjects:
+    """Everything that a running exporter is made of, looked at from within."""
+
+    async def test_no_object_shows_a_secret(self, tmp_path: Path) -> None:
+        """No object shows a secret as text, in any format, nor where it stands in a container or a traceback."""
+        objects, search = await parts(tmp_path)
+        shown = [show(one) for one in objects for show in (repr, str, format, ascii, "{0!r:>9}".format)]
+        shown += [repr(objects), f"{[objects]}", f"{dict(enumerate(objects))}"]
+
+        assert {"Config", "Credentials", "Secret", "Endpoint", "Connection", "Poller"} <= {
+            type(one).__name__ for one in objects
+        }
+        assert set() == search.names_in(*shown)
+
+    async def test_no_pickle_holds_a_secret(self, tmp_path: Path) -> None:
+        """What can be pickled holds no secret."""
+        objects, search = await parts(tmp_path)
+        pickles = []
+        for one in objects:
+            with contextlib.suppress(TypeError, AttributeError, pickle.PicklingError):
+                pickles.append(pickle.dumps(one).decode("latin-1"))
+
+        assert pickles
+        assert set() == search.names_in(*pickles)
+
+    @pytest.mark.parametrize("make", [pickle.dumps, copy.deepcopy])
+    async def test_keys_cannot_be_copied(self, make: Callable[[object], object], tmp_path: Path) -> None:
+        """Secrets, credentials and what holds them refuse to be pickled or copied."""
+        objects, _ = await parts(tmp_path)
+        holders = [
+            one
+            for one in objects
+            if type(one).__name__ in {"Secret", "Credentials", "AccountSettings", "Config", "Endpoint"}
+        ]
+
+        assert 10 <= len(holders)
+        for one in holders:
+            with pytest.raises((TypeError, AttributeError, pickle.PicklingError)):
+                make(one)
+
+
+def grouped() -> Exception:
+    """Return an exception with a cause, a note and others in it, which all hold a key."""
+    cause = KeyError(KEY)
+    cause.add_note(f"while asked with {SECRET}")
+    group = ExceptionGroup(KEY, [ValueError(SECRET), OSError(1, KEY, SECRET)])
+    group.__cause__ = cause
+    return group
+
+
+class Terminal(io.StringIO):
+    """A stream that says it is a terminal."""
+
+    def isatty(self) -> bool:
+        """Return True."""
+        return True
+
+
+@pytest.mark.parametrize("format_", [*log.FORMATS, None])
+def test_every_way_to_the_log_is_redacted(format_: str | None) -> None:
+    """Bound and extra fields, arguments, notes, causes, groups, stacks and the loop's own words show no key."""
+    redaction.hide(KEY)
+    stream = Terminal()
+    log.configure("debug", format_, stream)
+    ours = structlog.get_logger("ours").bind(key=KEY, nested={"x": [SECRET.encode()]})
+    ours.debug("key %s", KEY, exc_info=grouped(), stack_info=True)
+    arguments = (KEY.encode(), {"secret": SECRET})
+    logging.getLogger("lib").error("key %r of %s", *arguments, exc_info=grouped(), extra={"api_key": KEY})
+    loop = asyncio.new_event_loop()
+    loop.call_exception_handler({"message": KEY, "exception": grouped(), KEY: [SECRET]})
+    loop.close()
+    lines = stream.getvalue()
+
+    assert 6 <= lines.count("ValueError: [redacted]") + lines.count("KeyError: '[redacted]'")
+    assert set() == KNOWN.names_in(lines)
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("peer [2001:db8::1]:443 left", "peer [[ip]]:443 left"),
+        ("from [::ffff:203.0.113.7]:443", "from [[ip]]:443"),
+        ("from ::ffff:cb00:7107,", "from [ip],"),
+        ("IP(fe80::1%eth0) banned", "IP([ip]%eth0) banned"),
+        ("2001:DB8:0:0:8:800:200C:417A/64", "[ip]/64"),
+        ("203.0.113.7:443 and 203.0.113.8", "[ip]:443 and [ip]"),
+    ],
+)
+def test_spelling_of_an_address(text: str, shown: str) -> None:
+    """An address is scrubbed in brackets, with a port, a zone or a prefix's length, and mapped."""
+    assert shown == scrub(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "at 12:30:45, until 23:59:59.123",
+        "2024-01-01T12:30:45Z",
+        "2024-01-01T12:30:45.678+02:00",
+        "price 67123.45 not above 0.00001234",
+        "version 2.10.3",
+        "Method v2/account.status is invalid",
+        "range 10:00-11:00, ratio 1:2",
+        "IP banned until 1659146400000",
+        "PRICE_FILTER::tickSize",
+    ],
+)
+def test_what_is_no_address_is_kept(text: str) -> None:
+    """Times, versions, prices, ratios and names stay as they are."""
+    assert text == scrub(text)
+
+
+@pytest.mark.parametrize(
+    "encode", [str, lambda text: b64encode(text.encode()).decode(), lambda text: text.encode().hex()]
+)
+def test_search_finds_parts(encode: Any) -> None:
+    """The search that these tests rely on finds 16 characters in a row, encoded or not, and none in 15."""
+    assert {"secret"} == KNOWN.names_in(f'<p title="x{encode(SECRET[20:36])}">')
+    assert set() == KNOWN.names_in(f'<p title="x{encode(SECRET[20:35])}">')

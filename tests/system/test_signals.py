@@ -1,0 +1,250 @@
+"""How the program ends, from its first moment to its last, and what is under way meanwhile."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from contextlib import ExitStack, contextmanager, suppress
+from typing import TYPE_CHECKING
+
+import httpx
+import pytest
+from support.builders import DEADLINE_SECONDS, wait_for
+from support.program import started
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+DEMO = ("demo", "--web.listen-address", "127.0.0.1:0")
+ENVIRONMENT = {
+    "BINANCE_API_KEY": "k" * 64,
+    "BINANCE_SECRET_KEY": "s" * 64,
+    "BINANCE_ENDPOINT": "ws://127.0.0.1:1/",
+    "BINANCE_FUTURES_EXPORTER_WEB_LISTEN_ADDRESS": "127.0.0.1:0",
+}
+
+# Sends a signal to itself when it imports a module, inside a weak reference's callback: no exception gets out of that.
+EARLY = """
+import signal, sys, weakref
+
+number, moment = int(sys.argv.pop(1)), sys.argv.pop(1)
+
+class Thing: pass
+
+class Sender:
+    @staticmethod
+    def find_spec(name, path, target=None):
+        if name == moment:
+            thing = Thing()
+            reference = weakref.ref(thing, lambda _: signal.raise_signal(number))
+            del thing
+
+sys.meta_path.insert(0, Sender)
+from exporter.__main__ import main
+main()
+"""
+
+
+@contextmanager
+def running(arguments: list[str], log_file: Path, **environment: str) -> Iterator[subprocess.Popen[bytes]]:
+    """Run Python with arguments for the time of the block."""
+    with log_file.open("wb") as output:
+        process = subprocess.Popen(
+            [sys.executable, *arguments], env=os.environ | ENVIRONMENT | environment, stderr=output
+        )
+        try:
+            yield process
+        finally:
+            process.kill()
+            process.wait()
+
+
+def url_in(log_file: Path) -> str:
+    """Wait until the program listens, and return the URL of its metrics."""
+    wait_for(lambda: " metrics=" in log_file.read_text())
+    found = re.search(r" metrics=(\S+)\n", log_file.read_text())
+    assert found
+    return found[1]
+
+
+def address_of(url: str) -> tuple[str, int]:
+    """Return host and port of a URL."""
+    parsed = httpx.URL(url)
+    assert parsed.port
+    return parsed.host, parsed.port
+
+
+@pytest.mark.parametrize("moment", ["structlog", "exporter.cli", "uvicorn"])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_signal_while_modules_are_imported(number: signal.Signals, moment: str) -> None:
+    """A signal that comes before there is anything to stop kills the process, without a word."""
+    argv = [sys.executable, "-c", EARLY, str(int(number)), moment, *DEMO]
+    done = subprocess.run(argv, capture_output=True, timeout=DEADLINE_SECONDS, check=False)
+
+    assert (-number, b"", b"") == (done.returncode, done.stdout, done.stderr)
+
+
+def test_ignored_interrupt_stays_ignored() -> None:
+    """A process started with SIGINT ignored, as in the background of a script, is not interrupted."""
+    argv = ["/bin/sh", "-c", 'trap "" INT; exec "$@"', "sh", sys.executable, "-c", EARLY, "2", "structlog", "--version"]
+    done = subprocess.run(argv, capture_output=True, timeout=DEADLINE_SECONDS, check=False)
+
+    assert (0, b"") == (done.returncode, done.stderr)
+
+
+def test_reload_asked_for_while_modules_are_imported(tmp_path: Path) -> None:
+    """A SIGHUP that comes before `run` serves is kept, and reloads once it does."""
+    log_file = tmp_path / "log"
+    with running(["-c", EARLY, str(int(signal.SIGHUP)), "structlog", "run"], log_file) as process:
+        wait_for(lambda: "msg=reloaded" in log_file.read_text() or process.poll() is not None)
+        process.send_signal(signal.SIGTERM)
+        code = process.wait(DEADLINE_SECONDS)
+
+    assert 0 == code
+    assert log_file.read_text().index("msg=started") < log_file.read_text().index("msg=reloaded")
+
+
+@pytest.mark.parametrize("command", ["demo", "simulate", "check", "metrics"])
+def test_hangup_of_a_command_that_does_not_reload(command: str) -> None:
+    """A SIGHUP ends the other commands, as it ends any program."""
+    argv = [sys.executable, "-c", EARLY, str(int(signal.SIGHUP)), "structlog", command]
+    done = subprocess.run(
+        argv, capture_output=True, env=os.environ | ENVIRONMENT, timeout=DEADLINE_SECONDS, check=False
+    )
+
+    assert (-signal.SIGHUP, b"") == (done.returncode, done.stderr)
+
+
+def test_ignored_hangup_stays_ignored() -> None:
+    """Under nohup a SIGHUP does not end a command."""
+    argv = ["/bin/sh", "-c", 'trap "" HUP; exec "$@"', "sh", sys.executable, "-c", EARLY, "1", "structlog", "metrics"]
+    done = subprocess.run(argv, capture_output=True, timeout=DEADLINE_SECONDS, check=False)
+
+    assert (0, b"") == (done.returncode, done.stderr)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_signals_that_keep_coming(number: signal.Signals, tmp_path: Path) -> None:
+    """A signal that is sent again and again until the process is gone does not change the exit code."""
+    with started(tmp_path, *DEMO) as program:
+        program.scrape(accounts=4)
+        deadline = time.monotonic() + DEADLINE_SECONDS
+        while program.process.poll() is None and time.monotonic() < deadline:
+            program.process.send_signal(number)
+            time.sleep(0.001)
+        code = program.process.wait(0)
+
+    assert 0 == code
+    assert "Traceback" not in program.said
+
+
+HANGING_RELOAD = """
+import sys, time
+from exporter import config
+
+load = config.load
+
+def load_once(*arguments):
+    config.load = lambda *_: (print("hanging", file=sys.stderr, flush=True), time.sleep(300))
+    return load(*arguments)
+
+config.load = load_once
+from exporter.__main__ import main
+main()
+"""
+
+
+@pytest.mark.parametrize("way", ["signal", "request"])
+def test_end_during_a_reload_that_hangs(way: str, tmp_path: Path) -> None:
+    """A reload whose files cannot be read, as on a dead network file system, does not hold up the end."""
+    log_file = tmp_path / "log"
+    with ExitStack() as stack:
+        process = stack.enter_context(running(["-c", HANGING_RELOAD, "run", "--web.enable-lifecycle"], log_file))
+        host, port = address_of(url_in(log_file))
+        if way == "signal":
+            process.send_signal(signal.SIGHUP)
+        else:
+            client = stack.enter_context(socket.create_connection((host, port)))
+            client.sendall(b"POST /-/reload HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        wait_for(lambda: "hanging" in log_file.read_text())
+        process.send_signal(signal.SIGTERM)
+        code = process.wait(DEADLINE_SECONDS)
+
+    assert 0 == code
+    assert "msg=stopped" in log_file.read_text()
+    assert "Traceback" not in log_file.read_text()
+
+
+def test_end_while_passwords_are_checked(tmp_path: Path) -> None:
+    """Wrong passwords that would take bcrypt minutes are given up, without a traceback."""
+    web = tmp_path / "web.yml"
+    web.write_text(f"basic_auth_users: {{someone: '$2b$14${'.' * 22}{'a' * 31}'}}\n")
+    log_file = tmp_path / "log"
+    with ExitStack() as stack:
+        process = stack.enter_context(running(["-m", "exporter", "run", f"--web.config.file={web}"], log_file))
+        address = address_of(url_in(log_file))
+        clients = []
+        for number in range(256):
+            source = f"127.0.0.{2 + number // 16}"  # each may have 16 passwords waiting
+            client = stack.enter_context(socket.create_connection(address, source_address=(source, 0)))
+            credentials = httpx.BasicAuth("someone", f"wrong {number}")._auth_header
+            client.sendall(f"GET / HTTP/1.1\r\nHost: localhost\r\nAuthorization: {credentials}\r\n\r\n".encode())
+            clients.append(client)
+        assert 200 == httpx.get(f"http://{address[0]}:{address[1]}/-/healthy", trust_env=False).status_code
+        process.send_signal(signal.SIGTERM)
+        code = process.wait(DEADLINE_SECONDS)
+
+    assert 0 == code
+    assert "msg=stopped" in log_file.read_text()
+    assert "Traceback" not in log_file.read_text()
+
+
+def test_end_while_clients_do_not_read(tmp_path: Path) -> None:
+    """Clients that ask for much and read nothing are disconnected at the end."""
+    with ExitStack() as stack:
+        program = stack.enter_context(started(tmp_path, *DEMO))
+        program.scrape(accounts=4)
+        for _ in range(20):
+            client = stack.enter_context(socket.socket())
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            client.connect(address_of(program.found(r" metrics=(http\S+)\n")))
+            client.sendall(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n" * 8)
+        program.scrape(accounts=4)
+        code = program.end(signal.SIGTERM)
+
+    assert 0 == code
+    assert "Traceback" not in program.said
+
+
+def test_end_while_nobody_reads_the_log() -> None:
+    """With a log pipe that is full the program goes on serving, reloads, and ends when told to."""
+    reading, writing = os.pipe()
+    process = subprocess.Popen([sys.executable, "-m", "exporter", "run"], env=os.environ | ENVIRONMENT, stderr=writing)
+    try:
+        text = b""
+        while not (found := re.search(rb" metrics=(\S+)\n", text)):
+            text += os.read(reading, 65536)
+        url = found[1].decode()
+        # Its own opening of the pipe: being non-blocking is a property of that.
+        filling = os.open(f"/proc/self/fd/{writing}", os.O_WRONLY | os.O_NONBLOCK)
+        with suppress(BlockingIOError):
+            while True:
+                os.write(filling, b".")
+        for _ in range(5):
+            process.send_signal(signal.SIGHUP)
+            assert "binance_futures_up" in httpx.get(url, trust_env=False).text
+        process.send_signal(signal.SIGTERM)
+        code = process.wait(DEADLINE_SECONDS)
+    finally:
+        process.kill()
+        process.wait()
+    for descriptor in (reading, writing, filling):
+        os.close(descriptor)
+
+    assert 0 == code

@@ -1,0 +1,207 @@
+"""The promise of the weight, end to end: real sockets, the exporter's own pieces; the exchange counts."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import pytest
+from support.counting_exchange import (
+    REDIALLING,
+    RESTART_WEIGHT,
+    Exchange,
+    Host,
+    again_and_again,
+    good_polls,
+    hurried,
+    running,
+)
+from support.virtual_time import START, now
+
+from exporter.account.snapshot import AssetMode
+from exporter.simulator.alterations import field, without
+
+if TYPE_CHECKING:
+    from exporter.simulator.alterations import Replacement
+
+
+@pytest.mark.parametrize("limit", [2400, 6000])
+@hurried
+async def test_share_holds_in_every_minute(limit: int) -> None:
+    """With more to poll than fits and connections that die every few seconds no minute gets more than the share."""
+    async with Exchange(20, weight_limit=limit) as exchange:
+        async with (
+            again_and_again([0.5, 3.0, 8.0], lambda: exchange.add_other_traffic(limit // 50)),
+            again_and_again([5.0, 0.3, 9.0, 2.0], exchange.drop_connections),
+            running(exchange, share=0.2, timing=REDIALLING, interval_seconds=1.0),
+        ):
+            await asyncio.sleep(220)
+        weights = exchange.own_weights()
+
+    assert [] == [weight for weight in weights.values() if weight > 0.2 * limit]
+    assert [] == exchange.refused()
+    assert 0.7 * 0.2 * limit < max(weights.values())
+
+
+@pytest.mark.parametrize(
+    "untold",
+    [
+        *(field("rateLimits.*.limit", limit) for limit in (0, -1, 99, 10**12, None, "many")),
+        *(field("rateLimits.*.count", count) for count in (-1, 10**12, None)),
+        field("rateLimits", None),
+        field("rateLimits", "none"),
+        without("rateLimits"),
+    ],
+)
+@hurried
+async def test_share_holds_whatever_is_told_of_the_limit(untold: Replacement) -> None:
+    """With a limit that makes no sense, or rateLimits hidden, the share is that of the lowest limit known."""
+    async with Exchange(5) as exchange:
+        with exchange.replace_answer(None, None, untold):
+            async with running(exchange, share=0.05, interval_seconds=2.0) as wired:
+                await asyncio.sleep(100)
+        weights = exchange.own_weights()
+
+    assert [] == [weight for weight in weights.values() if weight > 0.05 * 2400]
+    assert good_polls(wired)
+
+
+@hurried
+async def test_dials_alone_keep_within_the_share() -> None:
+    """An exchange that closes every connection at its opening is dialled no more often than the share allows."""
+    async with Exchange() as exchange:
+        with exchange.close_after(0):
+            async with running(exchange, share=0.05, timing=REDIALLING):
+                await asyncio.sleep(160)
+        weights = exchange.own_weights()
+
+    assert [] == [weight for weight in weights.values() if weight > 0.05 * 2400]
+    assert 0.7 * 0.05 * 2400 < max(weights.values())  # the rest was kept for questions that were never heard
+
+
+@pytest.mark.parametrize(("others", "most"), [(1900, 2160), (2150, 2160), (2300, 2310)])
+@hurried
+async def test_other_programs_go_first(others: int, most: int) -> None:
+    """No request brings a minute above nine tenths, but for the one poll that finds how full others have made it."""
+    async with Exchange(20) as exchange:
+        async with running(exchange, interval_seconds=5.0):
+            await asyncio.sleep(5)
+            with exchange.share_weight(others):
+                await asyncio.sleep(175)
+        spent = [arrival.spent for arrival in exchange.arrivals if arrival.at > START + 40]
+
+    assert others < max(spent) <= most
+    assert [] == exchange.refused()
+
+
+@pytest.mark.parametrize("wrong", [0.0, 30.0, -30.0, 3600.0])
+@hurried
+async def test_restarts_in_a_loop_share_one_share(wrong: float) -> None:
+    """However often it is restarted within a minute, it spends the share once, and 7 more for each restart.
+
+    A new run knows nothing until its first answer: the dial (5) and the question for the time (2) come before it. What
+    that answer tells of the IP's count is taken for its own. So the bound of a minute is share + 7 x restarts.
+    """
+    restarts = 0
+    async with Exchange(30) as exchange:
+        await asyncio.sleep(41)
+        for seconds in (2.0, 9.0, 0.1, 6.0, 4.0, 10.0, 1.0, 7.0, 0.5, 8.0, 5.0):
+            async with running(exchange, Host(wrong), share=0.2, interval_seconds=1.0, asset_mode=AssetMode.SINGLE):
+                restarts += 1
+                await asyncio.sleep(seconds)
+        weights = exchange.own_weights()
+
+    assert [1] == list(weights)
+    assert 480 < weights[1] <= 480 + RESTART_WEIGHT * restarts
+
+
+@pytest.mark.parametrize("lost_after", [None, 0.0, 7.0])
+@pytest.mark.parametrize(("data", "text"), [(True, True), (True, False), (False, True)])
+@hurried
+async def test_nothing_is_sent_during_a_ban_that_tells_its_end(
+    lost_after: float | None, *, data: bool, text: bool
+) -> None:
+    """After what finds the ban neither request nor handshake comes before its end, also when the link is lost."""
+    async with Exchange(5, ban_data=data, ban_text=text) as exchange, running(exchange):
+        await asyncio.sleep(20.1234567)
+        began = now()
+        exchange.ban(100)
+        if lost_after is not None:
+            await asyncio.sleep(lost_after)
+            exchange.drop_connections()
+        await asyncio.sleep(120)
+        after = [arrival for arrival in exchange.arrivals if arrival.at >= began]
+
+    assert [418] == [arrival.status for arrival in after if arrival.at < began + 100]
+    assert {200} == {arrival.status for arrival in after[1:]}
+
+
+@hurried
+async def test_end_of_a_ban_that_a_handshake_is_told() -> None:
+    """A Retry-After in whole seconds may be up to one too short: no handshake comes before the ban's true end."""
+    async with Exchange() as exchange, running(exchange, timing=REDIALLING):
+        await asyncio.sleep(20)
+        exchange.ban(100.4)
+        exchange.drop_connections()
+        await asyncio.sleep(120)
+
+    assert 1 == len(exchange.refused())
+
+
+@pytest.mark.parametrize("lost", [False, True])
+@hurried
+async def test_repeated_bans_double_the_wait(*, lost: bool) -> None:
+    """While nothing tells its end a ban is tried after two, four and eight minutes, and nothing is sent between."""
+    async with Exchange(3) as exchange, running(exchange):
+        await asyncio.sleep(20)
+        exchange.ban(3 * 86400, data=False, text=False)
+        if lost:
+            exchange.drop_connections()
+        await asyncio.sleep(15 * 60)
+        tries = exchange.arrivals.index(exchange.refused()[0])
+
+    assert {418} == {arrival.status for arrival in exchange.arrivals[tries:]}
+    assert [120, 240, 480] == pytest.approx(exchange.waits(), abs=6)  # the next poll on the grid
+    assert [] == [wait for least, wait in zip((120, 240, 480), exchange.waits(), strict=True) if wait < least]
+
+
+@hurried
+async def test_limit_that_others_exceed() -> None:
+    """While other programs exceed the limit the wait for the next minute doubles, and the IP is never banned."""
+    async with Exchange(3) as exchange, running(exchange):
+        await asyncio.sleep(20)
+        with exchange.share_weight(2500):
+            await asyncio.sleep(15 * 60)
+
+    assert {429} == {arrival.status for arrival in exchange.refused()}
+    assert [20, 120, 240, 480] == pytest.approx(exchange.waits(), abs=6)
+
+
+@hurried
+async def test_polls_after_a_ban_are_spread() -> None:
+    """After a ban polls are as far apart as ever: none of 30 accounts makes up for what it has missed."""
+    async with Exchange(30) as exchange, running(exchange, asset_mode=AssetMode.SINGLE) as wired:
+        await asyncio.sleep(40)
+        exchange.ban(60)
+        await asyncio.sleep(60)
+        before, began = good_polls(wired), now()
+        await asyncio.sleep(20)
+        polls = good_polls(wired) - before
+
+    assert 30 < polls
+    assert 2 * 4 >= exchange.most_in_a_second(began)  # 60 requests in 16 seconds are 4 a second
+
+
+@hurried
+async def test_polls_after_a_full_minute_are_spread() -> None:
+    """Polls that wait for the next minute together are spread over its first seconds."""
+    async with Exchange(30) as exchange, running(exchange, asset_mode=AssetMode.SINGLE) as wired:
+        await asyncio.sleep(60)
+        exchange.add_other_traffic(2000)
+        await asyncio.sleep(40)
+        before, began = good_polls(wired), now()
+        await asyncio.sleep(10)
+        polls = good_polls(wired) - before
+
+    assert 10 < polls
+    assert 30 >= exchange.most_in_a_second(began)  # half of the 60 requests that waited

@@ -1,0 +1,316 @@
+"""`check`: one poll of every account, and what to do, in words."""
+
+from __future__ import annotations
+
+import io
+import json
+import math
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import pytest
+from support.polling import FAST
+
+from exporter import cli, config
+from exporter.check import AccountReport, check
+from exporter.report import as_json, as_text
+from exporter.simulator import SimulatedAccount, SimulatedExchange
+from exporter.simulator.demo import demo_exchange, write_configuration
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+async def report_on(exchange: SimulatedExchange, directory: Path, **secrets: str) -> list[AccountReport]:
+    """Check all accounts of an exchange, some with another secret than theirs."""
+    path = write_configuration(exchange.url, exchange.accounts.values(), directory / "sim")
+    for name, secret in secrets.items():
+        (path.parent / "keys" / f"{name}.secret").write_text(secret)
+    return await check(config.load(path, {}), FAST)
+
+
+async def test_good_accounts(tmp_path: Path) -> None:
+    """Good accounts are accepted with all that one answer told, in the order of the file."""
+    async with demo_exchange(seed=1) as exchange:
+        reports = await report_on(exchange, tmp_path)
+
+    assert ["main", "multi", "hedge", "isolated"] == [report.account for report in reports]
+    assert ["hmac", "ed25519", "rsa", "hmac"] == [report.key_type for report in reports]
+    assert ["single", "multi", "single", "single"] == [report.asset_mode for report in reports]
+    assert all(report.good for report in reports)
+    assert [None] * 4 == [report.problem for report in reports]
+    assert all(len(report.totals) == 11 and report.assets and report.positions for report in reports)
+    assert 2400 == reports[0].request_weight_limit
+
+
+async def test_wrong_secret(exchange: SimulatedExchange, tmp_path: Path) -> None:
+    """A wrong secret is one account's problem, told with what to check; the other is well."""
+    reports = await report_on(exchange, tmp_path, alice="not-alices-secret")
+
+    assert [(False, "refused"), (True, None)] == [(report.accepted, report.reason) for report in reports]
+    assert "check that the secret or private key belongs to this API key" == reports[0].advice
+    assert not reports[0].good
+
+
+async def test_key_of_the_other_environment(exchange: SimulatedExchange, tmp_path: Path) -> None:
+    """A key that the exchange does not know is told with the three usual causes."""
+    exchange.revoke("alice")
+    reports = await report_on(exchange, tmp_path)
+
+    assert "refused" == reports[0].reason
+    assert "-2015" in (reports[0].problem or "")
+    for cause in ("futures are enabled", "IP is on the key's list", "mainnet and testnet have keys of their own"):
+        assert cause in (reports[0].advice or "")
+
+
+@pytest.mark.parametrize(("skew", "words"), [(10.0, "10.0"), (-10.0, "10.0")])
+async def test_wrong_clock(exchange: SimulatedExchange, tmp_path: Path, skew: float, words: str) -> None:
+    """A clock that is seconds wrong does not keep accounts from being accepted, but is told as something to mend."""
+    with exchange.skew_clock(skew):
+        reports = await report_on(exchange, tmp_path)
+    text = as_text(reports, colour=False)
+
+    assert skew == pytest.approx(reports[0].clock_offset_seconds, abs=0.5)
+    assert all(report.accepted and report.clock_is_wrong and not report.good for report in reports)
+    assert f"s {'behind' if skew > 0 else 'ahead of'} the exchange" in text
+    assert "set this host's clock (NTP)" in text
+    assert "2 of 2 accounts to be looked after: alice, bob" in text
+    assert words[:2] in {text.partition("this host is ")[2][:2], "10"}
+
+
+async def test_no_network(exchange: SimulatedExchange, tmp_path: Path) -> None:
+    """An exchange that cannot be reached is told with the reason of the dial and what to look at."""
+    with exchange.reject_handshake(503):
+        reports = await report_on(exchange, tmp_path)
+
+    assert ["connection", "connection"] == [report.reason for report in reports]
+    assert "the handshake was answered with HTTP 503" in (reports[0].problem or "")
+    assert "the exchange reports trouble of its own: try again later" == reports[0].advice
+    assert None is reports[0].clock_offset_seconds is reports[0].request_weight_used
+
+
+def test_text_is_aligned_and_tells_what_was_not_sent() -> None:
+    """Columns line up although symbols may be Chinese; a figure that was not sent is a dash, not 0."""
+    positions: list[dict[str, Any]] = [
+        {"symbol": "BTCUSDT", "position_side": "BOTH", "amount": 1.5, "notional": -1234567.25},
+        {"symbol": "币安人生USDT", "position_side": "BOTH", "amount": -20.0},
+    ]
+    assets = [{"asset": "USDT", "wallet_balance": 12.5}, {"asset": "BNB", "wallet_balance": 0.0}]
+    report = replace(GOOD, totals={"wallet_balance": 12.5}, assets=assets, positions=positions)
+    lines = as_text([report], colour=False).splitlines()
+    heading = lines.index("  positions") + 1
+
+    assert [
+        "    symbol        position side  amount       notional  unrealized pnl",
+        "    BTCUSDT       BOTH             1.50  -1,234,567.25               -",
+        "    币安人生USDT  BOTH           -20.00              -               -",
+    ] == [line[: len(line) - len("  initial margin  maintenance margin")] for line in lines[heading : heading + 3]]
+    assert "  assets      (1 without a balance left out)" in lines
+    assert "    wallet balance             12.50" in lines
+
+
+RISK: dict[str, Any] = {
+    "margin_asset": "USDT",
+    "margin_type": "cross",
+    "entry_price": 104_000.5,
+    "break_even_price": 104_010.0,
+    "mark_price": 100_000.0,
+    "liquidation_price": 99_000.0,
+    "adl_quantile": 1,
+    "distance_to_liquidation": 0.01,
+}
+
+
+def test_pools_are_told_from_the_worst_on() -> None:
+    """Pools stand with the highest ratio first, each with what it means; those with nothing at stake are counted."""
+    isolated: list[dict[str, Any]] = [
+        {"symbol": "BTCUSDT", "position_side": "LONG", "ratio": 1.25},
+        {"symbol": "币安人生USDT", "position_side": "BOTH", "ratio": 0.8},
+        {"symbol": "ETHUSDT", "position_side": "BOTH", "ratio": None},
+    ]
+    cross: dict[str, float | None] = {"BNB": 0.0, "USDT": 0.29, "USDC": math.inf, "BTC": 0.0, "BFUSD": 0.7999}
+    report = replace(GOOD, cross_margin_ratios=cross, isolated_margin_ratios=isolated)
+    lines = as_text([report], colour=False).splitlines()
+    heading = lines.index("  pools       (2 with nothing at stake left out)")
+
+    assert [
+        "    margin    pool                  ratio",
+        "    cross     USDC               infinite  liquidation",
+        "    isolated  BTCUSDT LONG        125.0 %  liquidation",
+        "    isolated  币安人生USDT BOTH    80.0 %  critical",
+        "    cross     BFUSD                79.9 %  high",
+        "    cross     USDT                 29.0 %  normal",
+        "    isolated  ETHUSDT BOTH        unknown  unknown",
+    ] == lines[heading + 1 : heading + 8]
+
+
+def test_pools_with_nothing_at_stake() -> None:
+    """Where nothing is at stake anywhere one pool says so for all."""
+    lines = as_text([replace(GOOD, cross_margin_ratios={"USDT": 0.0, "BNB": 0.0})], colour=False).splitlines()
+    heading = lines.index("  pools       (1 with nothing at stake left out)")
+
+    assert "    cross   USDT  0.0 %  nothing at stake" == lines[heading + 2]
+
+
+def test_liquidation_is_told_of_held_positions() -> None:
+    """Each held position has its prices in digits of its own and its distance; a price that there is not is a dash."""
+    nothing = dict.fromkeys(RISK)
+    tiny = RISK | {"entry_price": 0.0070935, "mark_price": 0.0065, "liquidation_price": None, "margin_asset": None}
+    positions = [
+        {"symbol": "BTCUSDT", "position_side": "BOTH", "amount": 1.5} | RISK,
+        {"symbol": "1000PEPEUSDT", "position_side": "LONG", "amount": 20.0}
+        | tiny
+        | {"margin_type": "isolated", "distance_to_liquidation": None},
+        {"symbol": "ETHUSDT", "position_side": "BOTH", "amount": 0.0} | nothing,
+    ]
+    lines = as_text([replace(GOOD, positions=positions)], colour=False).splitlines()
+    heading = lines.index("  liquidation (nearest first)")
+
+    assert [
+        "symbol        position side  margin type  margin asset  entry price  mark price  liquidation price  distance",
+        "BTCUSDT       BOTH           cross        USDT           104,000.50  100,000.00          99,000.00    1.00 %",
+        "1000PEPEUSDT  LONG           isolated     -               0.0070935      0.0065                  -         -",
+        "",
+    ] == [line.strip() for line in lines[heading + 1 : heading + 5]]
+
+
+async def test_margin_and_liquidation(tmp_path: Path) -> None:
+    """Polled accounts have ratios of their pools, and held positions come nearest to liquidation first."""
+    async with demo_exchange(seed=1) as exchange:
+        main, multi, _, isolated = await report_on(exchange, tmp_path)
+    held = [row for row in main.positions if row["amount"]]
+    distances = [row["distance_to_liquidation"] or math.inf for row in held]
+
+    assert held == main.positions[: len(held)]
+    assert sorted(distances) == distances
+    assert {"USDT", "USDC"} == {asset for asset, ratio in main.cross_margin_ratios.items() if ratio}
+    assert ["USD"] == list(multi.cross_margin_ratios)
+    assert {"SOLUSDT", "币安人生USDT", "BTCUSDT"} == {pool["symbol"] for pool in isolated.isolated_margin_ratios}
+    assert {"isolated"} == {row["margin_type"] for row in isolated.positions}
+    assert [dict.fromkeys(RISK)] == [{name: row[name] for name in RISK} for row in main.positions if not row["amount"]]
+
+
+def test_json_is_strict() -> None:
+    """An infinite ratio is a text, an unknown one null: no reader of JSON stumbles over either."""
+    isolated = [{"symbol": "BTCUSDT", "position_side": "BOTH", "ratio": math.inf}]
+    report = replace(
+        GOOD, cross_margin_ratios={"USDT": math.inf, "BNB": None, "BTC": 0.5}, isolated_margin_ratios=isolated
+    )
+    text = as_json([report])
+    (account,) = msgspec.json.decode(text)["accounts"]
+
+    assert json.loads(text)["accounts"] == [account]
+    assert {"USDT": "Infinity", "BNB": None, "BTC": 0.5} == account["cross_margin_ratios"]
+    assert "Infinity" == account["isolated_margin_ratios"][0]["ratio"]
+
+
+def test_empty_account() -> None:
+    """An account that holds nothing says so."""
+    lines = as_text([GOOD], colour=False).splitlines()
+
+    assert {"  pools       none", "  positions   none"} <= {*lines}
+    assert "nothing to mend in 1 account" == lines[-1]
+
+
+def test_colour_is_decoration_only() -> None:
+    """Without its colours the coloured text is the plain one."""
+    reports = [GOOD, replace(GOOD, account="b", accepted=False, reason="timeout", problem="p", advice="a")]
+    plain = as_text(reports, colour=False)
+    coloured = as_text(reports, colour=True)
+    for code in ("1", "31", "32", "33", "0"):
+        coloured = coloured.replace(f"\x1b[{code}m", "")
+
+    assert plain == coloured
+    assert "\x1b" not in plain
+
+
+def test_json_is_for_scripts() -> None:
+    """JSON says whether all is well, and for each account what the report holds."""
+    bad = replace(GOOD, account="b", accepted=False, reason="timeout", problem="p", advice="a")
+    document = json.loads(as_json([GOOD, bad]))
+
+    assert not document["ok"]
+    assert [("a", True), ("b", False)] == [(one["account"], one["ok"]) for one in document["accounts"]]
+    assert "timeout" == document["accounts"][1]["reason"]
+
+
+GOOD = AccountReport(
+    account="a", endpoint="mainnet", key_type="hmac", accepted=True, asset_mode="single", currency="USDT"
+)
+
+
+@pytest.mark.parametrize("output", ["text", "json"])
+@pytest.mark.parametrize("wrong", [False, True])
+async def test_command(  # the command runs a loop of its own, so in a thread of its own
+    exchange: SimulatedExchange, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, output: str, wrong: bool
+) -> None:
+    """The command ends with 0 only if all is well, writes its report to standard output, and shows no secret."""
+    import asyncio  # noqa: PLC0415 - beside its one use
+
+    path = write_configuration(exchange.url, exchange.accounts.values(), tmp_path / "sim")
+    secret = exchange.accounts["alice"].secret_key
+    assert secret
+    if wrong:
+        (path.parent / "keys" / "alice.secret").write_text(secret[::-1])
+    out = io.StringIO()
+    monkeypatch.setattr("sys.stdout", out)
+    code = await asyncio.to_thread(
+        cli.run, ["check", "--config.file", str(path), f"--output={output}", "--log.level=debug"]
+    )
+
+    assert (1 if wrong else 0) == code
+    assert ("refused" in out.getvalue()) is wrong
+    for hidden in (secret, secret[::-1], exchange.accounts["alice"].api_key):
+        assert hidden[:16] not in out.getvalue()
+    if output == "json":
+        assert json.loads(out.getvalue())["ok"] is not wrong
+
+
+async def test_many_accounts_on_an_endpoint_that_is_down(tmp_path: Path) -> None:
+    """Accounts are polled side by side: all of them are told of what hangs, each by its own timeout."""
+    accounts = [SimulatedAccount(f"account-{number}", "HMAC", seed=number) for number in range(30)]
+    async with SimulatedExchange(accounts) as exchange:
+        with exchange.lose_answers():
+            rejection = exchange.reject_handshake(502)
+            reports = await report_on(exchange, tmp_path)
+            rejection.close()
+
+    assert ["connection"] * 30 == [report.reason for report in reports]
+
+
+@pytest.mark.parametrize(
+    ("offset", "uncertainty", "wrong"),
+    [(0.9, 0.0, False), (2.0, 0.0, False), (6.0, 0.0, True), (-0.9, 0.0, False), (-1.5, 0.0, True), (-1.5, 1.5, False)],
+)
+def test_clock_is_judged_as_the_exchange_does(offset: float, uncertainty: float, *, wrong: bool) -> None:
+    """A second ahead is refused, five behind are; what half a round trip may explain proves nothing."""
+    report = replace(GOOD, clock_offset_seconds=offset, clock_uncertainty_seconds=uncertainty)
+
+    assert wrong is report.clock_is_wrong
+    assert wrong is ("other programs are refused" in as_text([report], colour=False))
+
+
+def test_hostile_texts_cannot_reach_the_terminal() -> None:
+    """Control characters in names from the exchange or the configuration become escapes."""
+    hostile = "A\x1b]0;pwn\x07\u202e\n"
+    assets = [{"asset": hostile, "wallet_balance": 1.0}]
+    text = as_text([replace(GOOD, account=hostile, assets=assets)], [hostile], colour=False)
+
+    assert all(character.isprintable() or character == "\n" for character in text)
+    assert text.count("A\\x1b]0;pwn\\x07\\u202e\\n") == 3
+
+
+def test_odd_numbers_stay_readable() -> None:
+    """What rounds to zero has no sign, and what is astronomical does not widen the table."""
+    text = as_text([replace(GOOD, totals={"wallet_balance": -1e-10, "margin_balance": -1e300})], colour=False)
+
+    assert "-0.00" not in text
+    assert "-1.000000e+300" in text
+    assert max(map(len, text.splitlines())) < 80
+
+
+def test_warnings_of_the_configuration_are_told() -> None:
+    """What the configuration warns of stands in the text and in the JSON."""
+    assert as_text([GOOD], ["others may read keys/a.key"], colour=False).startswith("warning  others may read")
+    assert ["others may read keys/a.key"] == json.loads(as_json([GOOD], ["others may read keys/a.key"]))["warnings"]

@@ -1,0 +1,485 @@
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import httpx
+import pytest
+import yaml
+from support.config_files import key_files
+from support.polling import FAST
+from support.program import started
+from support.service import scrape, serving, until_counted, until_sample, value
+from support.waiting import PATIENCE_SECONDS, until
+
+from exporter import config
+from exporter.binance.errors import Reason
+from exporter.cli import run
+from exporter.service import Service, WebSettings
+from exporter.simulator.demo import write_configuration
+from exporter.web import config as web_configuration
+from exporter.web.config import WebConfig
+from exporter.web.server import ListenAddress
+from exporter.wiring import _free_phases
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+
+    from exporter.simulator import SimulatedExchange
+
+RELOAD_FAILED = "configuration reload failed, keeping the previous configuration"
+
+
+class Desk:
+    """A running exporter, its configuration file, and the exchange that it asks."""
+
+    def __init__(self, exchange: SimulatedExchange, directory: Path) -> None:
+        self.path = write_configuration(exchange.url, exchange.accounts.values(), directory)
+        self.edit(lambda document: document.update(poll={"interval": "1s"}))
+        # Both accounts of the file exist; what a test does not want at first it leaves out here.
+        self.client: httpx.AsyncClient
+        self.service: Service
+
+    def edit(self, change: Callable[[dict[str, Any]], object]) -> None:
+        """Change the configuration file."""
+        document = yaml.safe_load(self.path.read_text())
+        change(document)
+        self.path.write_text(yaml.safe_dump(document))
+
+    def load(self) -> config.Config:
+        """Load the configuration file."""
+        return config.load(self.path, {})
+
+    @contextlib.asynccontextmanager
+    async def open(self, *, lifecycle: bool = False, web: WebConfig | None = None) -> AsyncIterator[Desk]:
+        """Run the exporter while the block runs."""
+        addresses = (ListenAddress("127.0.0.1", 0),)
+        settings = WebSettings(addresses=addresses, lifecycle=lifecycle, config=web or WebConfig())
+        self.service = Service(self.load(), settings, FAST, self.load)
+        (url,) = self.service.bind()
+        stop = asyncio.Event()
+        running = asyncio.create_task(self.service.run(stop))
+        try:
+            async with httpx.AsyncClient(base_url=url) as self.client:
+                yield self
+        finally:
+            stop.set()
+            async with asyncio.timeout(PATIENCE_SECONDS):
+                await running
+
+    async def shows(self, expected: float | None, name: str, account: str) -> None:
+        """Wait until a series of an account has a value, or None: is gone."""
+        await until_sample(self.client, expected, name, account=account)
+
+
+@pytest.fixture
+def desk(virtual_time: None, exchange: SimulatedExchange, tmp_path: Path) -> Desk:
+    """An exporter for alice and bob, not running yet."""
+    return Desk(exchange, tmp_path)
+
+
+@pytest.fixture
+def real_desk(exchange: SimulatedExchange, tmp_path: Path) -> Desk:
+    """The same in real time: virtual time stands still while a thread hangs."""
+    return Desk(exchange, tmp_path)
+
+
+def only(name: str) -> Callable[[dict[str, Any]], None]:
+    """Return a change that leaves one account in the document."""
+
+    def change(document: dict[str, Any]) -> None:
+        document["accounts"] = [account for account in document["accounts"] if account["name"] == name]
+
+    return change
+
+
+async def test_added_account_is_polled(desk: Desk) -> None:
+    """An account that a reload adds is polled; the others keep their connection, their counts and their readiness."""
+    both = desk.path.read_text()
+    desk.edit(only("alice"))
+    async with desk.open():
+        await desk.shows(1, "up", "alice")
+        before = await scrape(desk.client)
+        desk.path.write_text(both)
+        assert "" == await desk.service.reload()
+        ready = (await desk.client.get("/-/ready")).status_code
+        await desk.shows(1, "up", "bob")
+        after = await scrape(desk.client)
+
+    assert 200 == ready
+    assert value(before, "polls_total", account="alice") <= value(after, "polls_total", account="alice")  # type: ignore[operator]
+    assert 0 == sum(
+        count for (name, labels), count in after.items() if "failures" in name and ("account", "alice") in labels
+    )
+    assert [1] == [count for (name, _), count in after.items() if name == "binance_futures_connections_total"]
+
+
+async def test_removed_account_is_gone_at_once(desk: Desk, exchange: SimulatedExchange) -> None:
+    """Of an account that a reload removes nothing is shown or asked any more."""
+    async with desk.open():
+        await desk.shows(1, "up", "alice")
+        await desk.shows(1, "up", "bob")
+        desk.edit(only("alice"))
+        await desk.service.reload()
+        shown = (await desk.client.get("/metrics")).text
+        page = (await desk.client.get("/")).text
+        asked = len(exchange.received)
+        await until(lambda: len(exchange.received) >= asked + 5)
+
+    assert 'account="bob"' not in shown
+    assert "bob" not in page
+    keys = {received.params.get("apiKey") for received in list(exchange.received)[asked + 2 :]}
+    assert exchange.accounts["bob"].api_key not in keys
+
+
+async def test_changed_account_starts_anew(desk: Desk, exchange: SimulatedExchange) -> None:
+    """An account whose key was changed shows nothing of what it was before, and is polled with the new key."""
+    async with desk.open():
+        await desk.shows(1, "up", "alice")
+        await desk.shows(1, "up", "bob")
+        alice, _ = yaml.safe_load(desk.path.read_text())["accounts"]
+        desk.edit(lambda document: document.update(accounts=[alice, alice | {"name": "bob"}]))
+        with exchange.replace_answer("v2/account.status", "alice", lambda _: "unanswered"):  # to either of them
+            await desk.service.reload()
+            shown = await scrape(desk.client)
+        await desk.shows(1, "up", "bob")
+        after = await scrape(desk.client)
+
+    assert value(shown, "account_wallet_balance", account="bob", currency="USDT") is None
+    assert value(after, "account_wallet_balance", account="alice", currency="USDT") == value(
+        after, "account_wallet_balance", account="bob", currency="USDT"
+    )
+
+
+async def test_bad_file_changes_nothing(desk: Desk, logged: list[Any]) -> None:
+    """A file with faults leaves everything as it was, and shows in log and metrics until a good one comes."""
+    good = desk.path.read_text()
+    async with desk.open():
+        await desk.shows(1, "up", "alice")
+        desk.path.write_text("accounts: [{name: alice, api_key_file: nowhere.key}]\nsurprise: 1\n")
+        told = await desk.service.reload()
+        failed = await scrape(desk.client)
+        polls = value(failed, "polls_total", account="bob") or 0
+        await until_counted(desk.client, polls + 2, "polls_total", account="bob")
+        desk.path.write_text(good)
+        assert "" == await desk.service.reload()
+        mended = await scrape(desk.client)
+
+    assert "surprise" in told
+    assert "nowhere.key" in told
+    reload = "exporter_config_last_reload_success"
+    assert (0, 1) == (value(failed, f"{reload}ful"), value(mended, f"{reload}ful"))
+    times = [value(samples, f"{reload}_timestamp_seconds") or 0 for samples in (failed, mended)]
+    assert times[0] < times[1]
+    assert told in {event["error"] for event in logged if event["event"] == RELOAD_FAILED}
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT"])
+async def test_request_reloads(desk: Desk, method: str) -> None:
+    """With the lifecycle enabled a POST or PUT reloads, and tells the faults of a file that cannot be used."""
+    async with desk.open(lifecycle=True):
+        good = await desk.client.request(method, "/-/reload")
+        desk.path.write_text("surprise: 1\n")
+        bad = await desk.client.request(method, "/-/reload")
+        read = await desk.client.get("/-/reload")
+
+    assert (200, "OK\n") == (good.status_code, good.text)
+    assert 500 == bad.status_code
+    assert "surprise: unknown key" in bad.text
+    assert 405 == read.status_code
+
+
+async def test_request_does_not_reload_unless_enabled(desk: Desk) -> None:
+    """Without the lifecycle nobody who can reach the port can have the configuration reloaded."""
+    async with desk.open():
+        desk.path.write_text("surprise: 1\n")
+        answer = await desk.client.post("/-/reload")
+        samples = await scrape(desk.client)
+
+    assert 403 == answer.status_code
+    assert "--web.enable-lifecycle" in answer.text
+    assert 1 == value(samples, "exporter_config_last_reload_successful")
+
+
+async def test_endpoint_that_nobody_uses_any_more_is_left(desk: Desk, exchange: SimulatedExchange) -> None:
+    """A connection whose last account is removed is closed, and its series are gone."""
+    async with desk.open():
+        await desk.shows(1, "up", "bob")
+        desk.edit(lambda document: document["binance"].update(request_timeout="9s", endpoint=exchange.url + "?second"))
+        await desk.service.reload()
+        await until_sample(desk.client, 1, "up", account="bob")
+        await until(lambda: len(exchange.connections) == 1)
+        samples = await scrape(desk.client)
+
+    assert 1 == len([name for name, _ in samples if name == "binance_futures_connected"])
+
+
+async def test_ban_outlasts_its_endpoint(desk: Desk, exchange: SimulatedExchange) -> None:
+    """An endpoint that is removed while it is banned, and added again, is not asked before the ban is over."""
+    good = desk.path.read_text()
+    async with desk.open():
+        await desk.shows(1, "up", "bob")
+        with exchange.ban(600):
+            (before,) = desk.service._fleet.connections
+            await until(lambda: before.budget.paused)
+            desk.edit(lambda document: document["binance"].update(endpoint=exchange.url + "?other"))
+            await desk.service.reload()
+            desk.path.write_text(good)
+            await desk.service.reload()
+            (after,) = desk.service._fleet.connections
+
+            assert before is not after
+            assert 300 < after.budget.pause_seconds
+
+
+async def test_order_of_endpoints_changes_nothing(desk: Desk, exchange: SimulatedExchange) -> None:
+    """Accounts that reach one exchange in two ways go on undisturbed, labels and all, when the file is reordered."""
+    other = {"endpoint": exchange.url + "?second"}
+    desk.edit(lambda document: document["accounts"][1].update(binance=other))
+    async with desk.open():
+        connections = {connection.endpoint.label: connection for connection in desk.service._fleet.connections}
+        desk.edit(lambda document: document["accounts"].reverse())
+        await desk.service.reload()
+        third = {"endpoint": exchange.url + "?third"}
+        desk.edit(lambda document: document["accounts"][1].update(binance=third))
+        await desk.service.reload()
+        after = {connection.endpoint.label: connection for connection in desk.service._fleet.connections}
+        states = {state.settings.name: state.settings.endpoint.label for state in desk.service._fleet.states}
+
+    first, second = connections
+    assert f"{first} #2" == second
+    assert {first, second} == set(after)
+    assert connections[second] is after[second]
+    assert {"alice": first, "bob": second} == states
+
+
+async def test_kept_account_watches_the_files_it_now_names(desk: Desk) -> None:
+    """After its key files have moved an unchanged account goes on, and is read anew from where they are."""
+    keys = desk.path.parent / "keys"
+    async with desk.open():
+        (alice, _) = desk.service._fleet.states
+        (keys / "moved.secret").write_text((keys / "alice.secret").read_text())
+        desk.edit(lambda document: document["accounts"][0].update(secret_key_file="keys/moved.secret"))
+        await desk.service.reload()
+        (keys / "moved.secret").write_text("Z" * 64)
+        reread = alice.settings.reread
+        assert reread is not None
+        found = reread()
+
+        assert (alice,) == desk.service._fleet.states[:1]
+    assert found not in {None, alice.settings.credentials}
+
+
+async def test_fault_of_a_reload_is_told(desk: Desk, logged: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    """A reload that dies of a fault nobody thought of shows like a broken file, and the next one goes on."""
+    async with desk.open():
+        with monkeypatch.context() as patch:
+            patch.setattr(desk.service, "_load", None)
+            told = await desk.service.reload()
+        failed = await scrape(desk.client)
+        mended = await desk.service.reload()
+
+    assert "" == mended != told
+    assert 0 == value(failed, "exporter_config_last_reload_successful")
+    assert "configuration reload failed, internal error" in {event["event"] for event in logged}
+
+
+class GatedLoad:
+    """Holds every load of a configuration up until it is let through."""
+
+    def __init__(self, desk: Desk) -> None:
+        self.load = desk.load
+        self.begun = 0
+        self.permits = threading.Semaphore(0)
+
+    def __call__(self) -> config.Config:
+        """Load the file as it is when let through."""
+        self.begun += 1
+        assert self.permits.acquire(timeout=30)
+        return self.load()
+
+
+async def test_storm_of_reloads_is_two(real_desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Reloads that are asked for while one is under way share the next, which begins after all of them."""
+    async with real_desk.open():
+        load = GatedLoad(real_desk)
+        monkeypatch.setattr(real_desk.service, "_load", load)
+        first = asyncio.create_task(real_desk.service.reload())
+        await until(lambda: load.begun)
+        others = [asyncio.create_task(real_desk.service.reload()) for _ in range(50)]
+        impatient = asyncio.create_task(real_desk.service.reload())
+        await asyncio.sleep(0)
+        impatient.cancel()
+        load.permits.release()
+        good = await first
+        real_desk.path.write_text("surprise: 1\n")
+        load.permits.release()
+        results = set(await asyncio.gather(*others))
+
+    assert "" == good
+    assert 2 == load.begun
+    (result,) = results
+    assert "surprise" in result
+
+
+async def test_reload_that_hangs_is_never_applied(real_desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A reload that has been given up is not applied when it ends after all; until then no other one begins."""
+    monkeypatch.setattr("exporter.service._LOAD_SECONDS", 0.05)
+    async with real_desk.open():
+        load = GatedLoad(real_desk)
+        monkeypatch.setattr(real_desk.service, "_load", load)
+        errors = [await real_desk.service.reload() for _ in range(2)]
+        failed = await scrape(real_desk.client)
+        real_desk.edit(only("alice"))
+        hanging = real_desk.service._loading
+        assert hanging is not None
+        load.permits.release()
+        await until(hanging.done)
+        accounts = len(real_desk.service._fleet.states)
+        monkeypatch.setattr("exporter.service._LOAD_SECONDS", 30)
+        load.permits.release()
+        assert "" == await real_desk.service.reload()
+
+        assert 1 == len(real_desk.service._fleet.states)
+    assert ["cannot read the configuration: reading it has not ended in time"] * 2 == errors
+    assert 0 == value(failed, "exporter_config_last_reload_successful")
+    assert (2, 2) == (accounts, load.begun)
+
+
+async def test_file_that_hangs_fails_the_reload(
+    real_desk: Desk, logged: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A configuration file that hangs fails the reload with its name; once it is good again, so is the reload."""
+    monkeypatch.setattr("exporter.config.files._FILE_SECONDS", 0.3)
+    good = real_desk.path.read_text()
+    async with real_desk.open():
+        real_desk.path.unlink()
+        os.mkfifo(real_desk.path)
+        error = await real_desk.service.reload()
+        failed = await scrape(real_desk.client)
+        real_desk.path.unlink()
+        real_desk.path.write_text(good)
+        assert "" == await real_desk.service.reload()
+        after = await scrape(real_desk.client)
+
+    assert f"{real_desk.path}: cannot be read: no response in time" == error
+    name = "exporter_config_last_reload_successful"
+    assert (0, 1) == (value(failed, name), value(after, name))
+    assert [error] == [event["error"] for event in logged if event["event"] == RELOAD_FAILED]
+
+
+async def test_web_configuration_counts_as_well(exchange: SimulatedExchange, tmp_path: Path) -> None:
+    """A web configuration that cannot be used shows like a failed reload, until both files are good."""
+    web, name = tmp_path / "web.yml", "exporter_config_last_reload_successful"
+    good = "http_server_config: {headers: {X-Frame-Options: deny}}"
+    web.write_text(good)
+    desk = Desk(exchange, tmp_path)
+    async with desk.open(web=web_configuration.load(web)):
+        web.write_text("surprise: 1")
+        await until_sample(desk.client, 0, name)
+        assert "" == await desk.service.reload()
+        reloaded = await scrape(desk.client)
+        web.write_text(good)
+        after = await until_sample(desk.client, 1, name)
+        desk.path.write_text("surprise: 1")
+        await desk.service.reload()
+        web.write_text(good.replace("deny", "sameorigin"))
+        live = desk.service._live
+        assert live is not None
+        await until(lambda: b"sameorigin" in dict(live.current.headers).values())
+        last = await scrape(desk.client)
+
+    assert (0, 1, 0) == tuple(value(samples, name) for samples in (reloaded, after, last))
+
+
+async def test_new_share_stretches_the_plan(desk: Desk) -> None:
+    """A weight share that a reload changes decides the intervals from then on."""
+    async with desk.open():
+        await desk.shows(1, "poll_interval_seconds", "alice")
+        desk.edit(lambda document: document["binance"].update(weight_share=0.01))
+        await desk.service.reload()
+        (alice, _) = desk.service._fleet.states
+        await until(lambda: alice.interval_seconds > 50)
+
+
+async def test_rotated_key_files_are_noticed(desk: Desk, logged: list[Any]) -> None:
+    """Key files that change while their account is refused are tried with the next poll, without a reload."""
+    good = desk.path.parent / "keys" / "alice.secret"
+    right = good.read_text()
+    good.write_text("0" * 64)
+    async with desk.open():
+        await desk.shows(1, "up", "bob")
+        (alice, _) = desk.service._fleet.states
+        await until(lambda: alice.failures[Reason.REFUSED] >= 1)
+        good.write_text(" ")  # half written
+        await until(lambda: "changed key files cannot be used" in {event["event"] for event in logged})
+        good.write_text(right)
+        await desk.shows(1, "up", "alice")
+
+    assert {Reason.REFUSED} == set(alice.failures)
+
+
+def test_newcomers_fill_the_gaps() -> None:
+    """Accounts that are added to a running endpoint are polled as far from the others as can be."""
+    assert [0.0, 0.25, 0.5, 0.75] == _free_phases([], 4)
+    assert [0.5] == _free_phases([0.0], 1)
+    assert [0.75, 0.25] == _free_phases([0.0, 0.5], 2)
+    assert [0.85] == pytest.approx(_free_phases([0.1, 0.3, 0.6], 1))
+    assert [] == _free_phases([0.1], 0)
+
+
+def test_hangup_reloads_the_program(tmp_path: Path) -> None:
+    """SIGHUP has the running program read its file and its shard of it anew; a broken file does not end it."""
+    simulation = ("--listen-address", "127.0.0.1:0", "--config.dir", str(tmp_path / "simulated"))
+    with started(tmp_path, "simulate", *simulation) as exchange:
+        path = Path(exchange.found(r"--config\.file (.+)\n"))
+        document = yaml.safe_load(path.read_text(encoding="utf-8"))
+        document["poll"] = {"interval": "1s"}
+        two, document["accounts"] = document["accounts"][2:], document["accounts"][:2]
+        path.write_text(yaml.safe_dump(document), encoding="utf-8")
+        flags = ("--config.file", str(path), "--web.listen-address", "127.0.0.1:0", "--shard", "pod-0")
+        with started(tmp_path, "run", *flags) as program:
+            program.scrape(accounts=2)
+            path.write_text("accounts: 7\n", encoding="utf-8")
+            program.process.send_signal(signal.SIGHUP)
+            program.found("(reload failed)")
+            document["accounts"] += two
+            path.write_text(yaml.safe_dump(document), encoding="utf-8")
+            program.process.send_signal(signal.SIGHUP)
+            program.scrape(accounts=4)
+            code = program.end(signal.SIGTERM)
+
+    assert 0 == code
+
+
+@pytest.mark.parametrize(
+    ("shard", "total", "said"),
+    [("0", "1", "1 account"), ("0", "2", "0 account"), ("1", "2", "1 account"), ("2", "2", "2 is not below")],
+)
+def test_shard_of_the_configuration(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], shard: str, total: str, said: str
+) -> None:
+    """A shard checks the accounts that it owns, perhaps none; one beyond the last is refused."""
+    path = key_files(tmp_path)
+    path.write_text("accounts: [{name: main, api_key_file: main.key, secret_key_file: main.secret}]\n")
+    flags = ["--config.check", "--config.file", str(path), "--shard", shard, "--total-shards", total]
+    code = run(flags)
+    told = capsys.readouterr()
+
+    assert (2 if "not" in said else 0) == code
+    assert said in told.out + told.err
+
+
+async def test_empty_shard_is_healthy_and_ready(exchange: SimulatedExchange) -> None:
+    """A shard that owns no account serves its own metrics, and is healthy and ready at once."""
+    nothing = config.Config(accounts=(), weight_share=0.5, warnings=())
+    async with serving(nothing) as client:
+        answers = [await client.get(path) for path in ("/-/healthy", "/-/ready", "/metrics", "/")]
+
+    assert [200] * 4 == [answer.status_code for answer in answers]
+    assert "binance_futures_exporter_build_info" in answers[2].text

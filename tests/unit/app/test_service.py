@@ -1,0 +1,163 @@
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from support.polling import FAST
+from support.service import configured, scrape, serving, until_counted, until_sample, value
+from support.waiting import until
+
+from exporter import config
+from exporter.account.poller import Poller
+from exporter.binance.connection import Connection
+from exporter.service import Service, WebSettings
+from exporter.simulator.alterations import error
+from exporter.web.server import ListenAddress
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from exporter.simulator import SimulatedExchange
+
+pytestmark = pytest.mark.usefixtures("virtual_time")
+
+
+async def test_serves_every_account(exchange: SimulatedExchange, tmp_path: Path) -> None:
+    """Each account's figures are served as the exchange has them, and the service is ready."""
+    async with serving(configured(exchange, tmp_path)) as client:
+        for name in ("alice", "bob"):
+            samples = await until_sample(client, 1.0, "up", account=name)
+        ready = await client.get("/-/ready")
+        exchange.account("alice")
+        status = {"account": "alice", "currency": "USDT"}
+
+    assert 200 == ready.status_code
+    assert 0.1 == value(samples, "position_amount", account="bob", symbol="BTCUSDT", position_side="BOTH")
+    assert 1.0 == value(samples, "account_open_positions", account="alice")
+    wallet, pnl = value(samples, "account_wallet_balance", **status), value(samples, "account_unrealized_pnl", **status)
+    assert wallet is not None
+    assert pnl is not None
+    assert wallet + pnl == pytest.approx(value(samples, "account_margin_balance", **status))
+
+
+async def test_before_the_first_answer(exchange: SimulatedExchange, tmp_path: Path) -> None:
+    """Before the first good answer an account is only known to be down; the service waits to be ready."""
+    with exchange.lose_answers():
+        async with serving(configured(exchange, tmp_path)) as client:
+            samples = await scrape(client)
+            ready = await client.get("/-/ready")
+            healthy = await client.get("/-/healthy")
+
+    assert (503, "not ready: no poll has ended yet of: alice, bob\n") == (ready.status_code, ready.text)
+    assert 200 == healthy.status_code
+    assert 0.0 == value(samples, "up", account="alice") == value(samples, "up", account="bob")
+    shown = {name for name, labels in samples if ("account", "alice") in labels}
+    assert not {name for name in shown if name.startswith(("binance_futures_asset", "binance_futures_position"))}
+    assert "binance_futures_account_open_positions" not in shown
+    assert "binance_futures_last_success_timestamp_seconds" not in shown
+
+
+async def test_ready_although_the_exchange_is_down(exchange: SimulatedExchange, tmp_path: Path) -> None:
+    """An exchange that cannot be reached does not keep the service from being ready."""
+    with exchange.reject_handshake(503):
+        async with serving(configured(exchange, tmp_path)) as client:
+            await until_counted(client, 1.0, "poll_failures_total", account="bob", reason="connection")
+            ready = await client.get("/-/ready")
+
+    assert 200 == ready.status_code
+
+
+async def test_closed_position_vanishes(exchange: SimulatedExchange, tmp_path: Path) -> None:
+    """All series of a position are gone at the poll after it was closed; the account's go on."""
+    position = {"account": "alice", "symbol": "BTCUSDT", "position_side": "BOTH"}
+    async with serving(configured(exchange, tmp_path)) as client:
+        await until_sample(client, 0.1, "position_amount", **position)
+        exchange.account("alice").close("BTCUSDT")
+        samples = await until_sample(client, 0.0, "account_open_positions", account="alice")
+
+    assert not [name for name, labels in samples if frozenset(position.items()) <= labels]
+
+
+async def test_stale_figures_vanish_and_come_back(exchange: SimulatedExchange, tmp_path: Path) -> None:
+    """One account's figures vanish when its last good answer is too old, another's stay; they return with it."""
+    async with serving(configured(exchange, tmp_path, stale_after="3s")) as client:
+        await until_sample(client, 1.0, "account_open_positions", account="alice")
+        failing = exchange.replace_answer("v2/account.status", "alice", error(500, code=-1000, msg="no"))
+        down = await until_sample(client, 0.0, "up", account="alice")
+        gone = await until_sample(client, None, "account_open_positions", account="alice")
+        failing.close()
+        await until_sample(client, 1.0, "account_open_positions", account="alice")
+
+    assert 1.0 == value(down, "account_open_positions", account="alice")  # not stale yet
+    assert not [name for name, labels in gone if ("account", "alice") in labels and name.endswith("wallet_balance")]
+    assert 1.0 == value(gone, "up", account="bob")
+    assert 1.0 == value(gone, "account_open_positions", account="bob")
+    assert 0 < (value(gone, "poll_failures_total", account="alice", reason="exchange") or 0)
+
+
+async def test_endpoints_have_connections_of_their_own(exchange: SimulatedExchange, tmp_path: Path) -> None:
+    """Accounts on another endpoint get another connection, so one that is down leaves the other alone."""
+    loaded = configured(exchange, tmp_path)
+    key = tmp_path / "keys" / "alice.key"
+    (tmp_path / "two.yml").write_text(
+        f"poll: {{interval: 1s}}\nbinance: {{endpoint: '{exchange.url}'}}\naccounts:\n"
+        f"  - {{name: up, api_key_file: {key}, secret_key_file: keys/alice.secret}}\n"
+        f"  - {{name: down, api_key_file: {key}, secret_key_file: keys/alice.secret,"
+        f" binance: {{endpoint: 'ws://127.0.0.1:1/'}}}}\n"
+    )
+    assert 2 == len(loaded.accounts)
+    async with serving(config.load(tmp_path / "two.yml", {})) as client:
+        await until_sample(client, 1.0, "up", account="up")
+        samples = await until_counted(client, 1.0, "poll_failures_total", account="down", reason="connection")
+
+    assert 0.0 == value(samples, "connected", endpoint="127.0.0.1:1")
+    assert 1.0 == value(samples, "connected", endpoint=exchange.url.split("/")[2])
+
+
+async def test_stops_while_a_poll_hangs(exchange: SimulatedExchange, tmp_path: Path) -> None:
+    """The service ends when told to, although no answer comes and a client holds its connection."""
+    with exchange.lose_answers():
+        async with serving(configured(exchange, tmp_path)) as client:
+            await client.get("/-/healthy")
+            await until(lambda: exchange.received)
+
+
+async def test_failed_task_is_started_again(
+    exchange: SimulatedExchange, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, logged: list[Any]
+) -> None:
+    """A poller and a connection that fail unforeseen are logged and started again, while scrapes are answered."""
+    run: dict[type, Any] = {Poller: Poller.run, Connection: Connection.run}
+
+    async def fail_once(worker: Any) -> None:
+        if failing.pop(type(worker), None):
+            raise ZeroDivisionError
+        await run[type(worker)](worker)
+
+    failing = dict.fromkeys(run, True)
+    for kind in run:
+        monkeypatch.setattr(kind, "run", fail_once)
+    async with serving(configured(exchange, tmp_path)) as client:
+        await scrape(client)
+        for name in ("alice", "bob"):
+            await until_sample(client, 1.0, "up", account=name)
+
+    failures = [event for event in logged if event["event"] == "task failed, restarting it"]
+    assert 2 == len(failures)
+    assert all(isinstance(event["exc_info"], ZeroDivisionError) for event in failures)
+
+
+async def test_web_server_that_fails_ends_the_service(
+    exchange: SimulatedExchange, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without its web server the service is of no use: it ends and passes the error on."""
+
+    async def fail(_server: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr("exporter.web.server.WebServer.run", fail)
+    service = Service(configured(exchange, tmp_path), WebSettings(addresses=(ListenAddress("127.0.0.1", 0),)), FAST)
+    service.bind()
+    with pytest.raises(ZeroDivisionError):
+        await service.run(asyncio.Event())
+    service._web.close()

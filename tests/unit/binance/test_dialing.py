@@ -1,0 +1,498 @@
+"""Sockets: how they are opened against real servers and through proxies, and what their ends mean."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from support.ports import free_port
+from support.proxies import PROXY_USER, Proxy, certificate, listen
+from websockets.asyncio.client import ClientConnection
+from websockets.asyncio.server import ServerConnection, serve
+from websockets.client import ClientProtocol
+from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidProxy, InvalidURI
+from websockets.uri import parse_uri
+
+from exporter.binance import dialing
+from exporter.binance.dialing import (
+    Backoff,
+    Endpoint,
+    Refusal,
+    Timing,
+    advise_on,
+    explain_loss,
+    explain_refusal,
+    handshake_date_ms,
+    name_environment_proxy,
+    open_socket,
+)
+from exporter.binance.errors import Loss
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import AsyncIterator, Awaitable, Callable
+    from pathlib import Path
+
+    from websockets.http11 import Request, Response
+
+    Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+    Behaviour = Callable[[ServerConnection], Awaitable[None]]
+
+PATH = "/ws-fapi/v1"
+
+
+@contextlib.asynccontextmanager
+async def answering(answer: bytes) -> AsyncIterator[int]:
+    """Serve a fixed answer to every HTTP request."""
+
+    async def answer_once(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(answer)
+
+    async with listen(answer_once) as port:
+        yield port
+
+
+@contextlib.asynccontextmanager
+async def exchange(behaviour: Behaviour | None = None, **options: Any) -> AsyncIterator[int]:
+    """Serve WebSockets; without a behaviour every message is sent back."""
+
+    async def echo(connection: ServerConnection) -> None:
+        async for message in connection:
+            await connection.send(message)
+
+    async with serve(behaviour or echo, "127.0.0.1", 0, close_timeout=0.1, **options) as server:
+        yield next(iter(server.sockets)).getsockname()[1]
+
+
+def at(port: int, scheme: str = "ws", host: str = "127.0.0.1", proxy: str | None = "none") -> Endpoint:
+    """Return the endpoint on a port of this machine."""
+    return Endpoint("test", f"{scheme}://{host}:{port}{PATH}", proxy)
+
+
+async def refusal_of(endpoint: Endpoint) -> Refusal:
+    """Return why a dial failed."""
+    with pytest.raises((OSError, InvalidHandshake)) as caught:
+        await open_socket(endpoint)
+    return explain_refusal(caught.value)
+
+
+async def loss_of(port: int) -> tuple[Loss, str]:
+    """Return why an open socket ended."""
+    connection = await open_socket(at(port))
+    with pytest.raises(ConnectionClosed) as caught:
+        await connection.recv()
+    return explain_loss(caught.value)
+
+
+async def first_answer(endpoint: Endpoint) -> str | bytes:
+    """Open a socket, say something and return what is said."""
+    async with await open_socket(endpoint) as connection:
+        await connection.send("币安")
+        return await connection.recv()
+
+
+class TestOpening:
+    """Dials that succeed."""
+
+    async def test_open_socket_carries_messages_without_compression_or_limit_of_a_mebibyte(self) -> None:
+        """A socket carries frames both ways, offers no compression and takes frames of more than 1 MiB."""
+        heads: list[Request] = []
+
+        def note(_: ServerConnection, request: Request) -> None:
+            heads.append(request)
+
+        async with exchange(process_request=note, max_size=None) as port, await open_socket(at(port)) as connection:
+            await connection.send("x" * (2**20 + 1))
+            length = len(await connection.recv())
+
+        assert (2**20 + 1, [PATH]) == (length, [head.path for head in heads])
+        assert "Sec-WebSocket-Extensions" not in heads[0].headers
+
+    async def test_nothing_is_logged_of_handshake_and_frames(self, caplog: pytest.LogCaptureFixture) -> None:
+        """Even at debug level the client logs neither headers nor frames."""
+        caplog.set_level(logging.DEBUG)
+        async with exchange() as port, answering(b"HTTP/1.1 403 Forbidden\r\n\r\n") as forbidden:
+            await first_answer(at(port))
+            await refusal_of(at(forbidden))
+        loggers = {record.name for record in caplog.records}
+
+        assert set() == loggers - {"websockets.server", "asyncio"}
+
+    @pytest.mark.parametrize(
+        ("date", "milliseconds"),
+        [("Wed, 21 Oct 2015 07:28:00 GMT", 1445412480500), ("", None), ("soon", None), (None, None)],
+    )
+    async def test_date_of_the_handshake_is_the_middle_of_its_second(
+        self, date: str | None, milliseconds: int | None
+    ) -> None:
+        """The date of the handshake's answer is told to half a second, None where it is missing or no date."""
+
+        def redate(_: ServerConnection, __: Request, response: Response) -> Response:
+            del response.headers["Date"]
+            if date is not None:
+                response.headers["Date"] = date
+            return response
+
+        async with exchange(process_response=redate) as port, await open_socket(at(port)) as connection:
+            told = handshake_date_ms(connection)
+
+        assert milliseconds == told
+
+    async def test_socket_without_an_answer_has_no_date(self) -> None:
+        """Before the handshake there is no date."""
+        assert None is handshake_date_ms(ClientConnection(ClientProtocol(parse_uri("ws://localhost"))))
+
+
+class TestRefusals:
+    """Dials that fail."""
+
+    @pytest.mark.parametrize(
+        ("status", "header", "retry_after"),
+        [
+            *((status, "", None) for status in (200, 401, 403, 404, 451, 500)),
+            (418, "Retry-After: 120", 120.0),
+            (429, "retry-after: 7.5", 7.5),
+            (503, "Retry-After: 0", 0.0),
+            (503, "Retry-After: -5", 0.0),
+            (429, "Retry-After: Wed, 21 Oct 2015 07:28:00 GMT", 0.0),
+            (429, "Date: Wed, 21 Oct 2015 07:28:00 GMT\r\nRetry-After: Wed, 21 Oct 2015 07:30:00 GMT", 120.0),
+            (429, "Retry-After: Wed, 99 Oct 2015 07:28:00 GMT", None),
+            (429, f"Retry-After: {'9' * 5000}", 1e9),
+            (418, "Retry-After:", None),
+            (418, "Retry-After: soon", None),
+            (418, "Retry-After: nan", None),
+            (418, "Retry-After: inf", 1e9),
+            (418, "Retry-After: 1e308", 1e9),
+            (418, "Retry-After: 1e400", 1e9),
+            (418, "Retry-After: 120\r\nRetry-After: 240", 120.0),
+        ],
+    )
+    async def test_refused_handshake_tells_status_and_retry_after(
+        self, status: int, header: str, retry_after: float | None
+    ) -> None:
+        """A handshake answered with HTTP is a refusal with its status and, in seconds, when to come back."""
+        head = "\r\n".join([f"HTTP/1.1 {status} No", *([header] if header else []), "Content-Length: 0"])
+        async with answering(f"{head}\r\n\r\n".encode()) as port:
+            told = await refusal_of(at(port))
+
+        assert Refusal(Loss.REFUSED, f"the handshake was answered with HTTP {status}", status, retry_after) == told
+
+    @pytest.mark.parametrize("status", [300, 301, 302, 303, 307, 308])
+    async def test_redirect_is_not_followed(self, status: int) -> None:
+        """A redirect is a refusal, and nobody asks where it points to."""
+        asked: list[ServerConnection] = []
+
+        async def note(connection: ServerConnection) -> None:
+            asked.append(connection)
+
+        async with exchange(note) as other:
+            head = f"HTTP/1.1 {status} Moved\r\nLocation: ws://127.0.0.1:{other}/\r\nContent-Length: 0\r\n\r\n"
+            async with answering(head.encode()) as port:
+                told = await refusal_of(at(port))
+
+        assert (Refusal(Loss.REFUSED, f"the handshake was answered with HTTP {status}", status), []) == (told, asked)
+
+    @pytest.mark.parametrize("scheme", ["ws", "wss"])
+    async def test_server_that_closes_is_a_reset(self, scheme: str) -> None:
+        """A server that closes during the handshake has reset the connection."""
+
+        async def close(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            writer.close()
+
+        async with listen(close) as port:
+            told = await refusal_of(at(port, scheme))
+
+        assert Refusal(Loss.RESET, "the connection ended during the handshake") == told
+
+    async def test_answer_that_is_no_websocket_is_named(self) -> None:
+        """An answer that agrees to no WebSocket is a refusal that names what is wrong."""
+        async with answering(b"HTTP/1.1 101 Switching Protocols\r\n\r\n") as port:
+            told = await refusal_of(at(port))
+
+        assert Refusal(Loss.REFUSED, "InvalidUpgrade: missing Connection header") == told
+
+    async def test_closed_port_refuses(self) -> None:
+        """Where nobody listens the connection is refused."""
+        assert Refusal(Loss.REFUSED, "the connection was refused") == await refusal_of(at(free_port()))
+
+    @pytest.mark.parametrize("proxy", ["none", "http://proxy.invalid:8080"])
+    async def test_unknown_name_is_of_dns(self, proxy: str) -> None:
+        """A host name, or a proxy's, that cannot be resolved is told as such."""
+        told = await refusal_of(at(443, "wss", "exchange.invalid", proxy))
+
+        assert (Loss.DNS, True) == (told.loss, told.words.startswith("the host name cannot be resolved: "))
+
+    async def test_server_that_says_nothing_is_silent(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A server that takes the connection and never answers is given up."""
+        monkeypatch.setattr(dialing, "_OPEN_TIMEOUT_SECONDS", 0.05)
+
+        async def say_nothing(reader: asyncio.StreamReader, _: asyncio.StreamWriter) -> None:
+            await reader.read()
+
+        async with listen(say_nothing) as port:
+            told = await refusal_of(at(port))
+
+        assert Refusal(Loss.SILENT, "no connection within 0.05 s") == told
+
+    @pytest.mark.parametrize(
+        ("error", "refusal"),
+        [
+            (OSError(113, "No route to host 203.0.113.7"), "No route to host [ip]"),
+            (OSError(), "OSError"),
+            (OSError("Multiple exceptions: [Errno 111] 203.0.113.7"), "Multiple exceptions: [Errno 111] [ip]"),
+            (
+                InvalidProxy("ftp://user:hunter22@proxy:1", "no such scheme"),
+                "an address cannot be used: no such scheme",
+            ),
+            (InvalidURI("wss://user:hunter22@host", "odd"), "an address cannot be used: odd"),
+            (ValueError("bad 203.0.113.7\n"), "ValueError: bad [ip]"),
+            (EOFError(), "the connection ended during the handshake"),
+            (ConnectionResetError(104, "reset"), "the connection ended during the handshake"),
+        ],
+        ids=lambda each: type(each).__name__,
+    )
+    def test_any_error_has_words_without_an_address(self, error: Exception, refusal: str) -> None:
+        """Whatever a dial raises is told in words without an IP address."""
+        assert refusal == explain_refusal(error).words
+
+
+class TestTls:
+    """Certificates and host names are checked."""
+
+    async def test_trusted_certificate_is_taken(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A certificate that the system trusts, for the host that was asked for, is taken."""
+        tls = certificate(tmp_path, "127.0.0.1")
+        monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "server.pem"))
+        async with exchange(ssl=tls) as port:
+            answer = await first_answer(at(port, "wss"))
+
+        assert "币安" == answer
+
+    @pytest.mark.parametrize(
+        ("name", "days", "trusted", "words"),
+        [
+            ("127.0.0.1", 1, False, "self-signed certificate"),
+            ("127.0.0.1", -1, True, "certificate has expired"),
+            ("203.0.113.7", 1, True, "IP address mismatch, certificate is not valid for '[ip]'."),
+            ("exchange.test", 1, True, "IP address mismatch, certificate is not valid for '[ip]'."),
+        ],
+    )
+    async def test_bad_certificate_is_refused(
+        self, name: str, days: int, words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, trusted: bool
+    ) -> None:
+        """A certificate that is not trusted, expired or of another host is refused in words without an address."""
+        tls = certificate(tmp_path, name, days)
+        if trusted:
+            monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "server.pem"))
+        async with exchange(ssl=tls) as port:
+            told = await refusal_of(at(port, "wss"))
+
+        assert Refusal(Loss.TLS, f"the certificate is not trusted: {words}") == told
+
+    async def test_wrong_host_name_is_refused(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A trusted certificate of another host name is refused."""
+        tls = certificate(tmp_path, "exchange.test")
+        monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "server.pem"))
+        async with exchange(ssl=tls) as port:
+            told = await refusal_of(at(port, "wss", "localhost"))
+
+        assert (Loss.TLS, True) == (told.loss, "not valid for 'localhost'" in told.words)
+
+    async def test_server_without_tls_is_told(self) -> None:
+        """A server that speaks no TLS is told apart from one whose certificate is bad."""
+
+        async def speak_plainly(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+            await reader.read()
+
+        async with listen(speak_plainly) as port:
+            told = await refusal_of(at(port, "wss"))
+
+        assert (Loss.TLS, True) == (told.loss, told.words.startswith("no TLS connection: "))
+
+
+class TestProxies:
+    """Sockets that leave through a proxy."""
+
+    @pytest.mark.parametrize("named_by", ["configuration", "environment"])
+    @pytest.mark.parametrize("kind", ["http", "socks5"])
+    async def test_socket_goes_through_the_proxy(
+        self, kind: str, named_by: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A proxy named by the configuration or the environment, with its password, is what the socket goes through."""
+        proxy = Proxy()
+        async with exchange() as port, listen(proxy.http if kind == "http" else proxy.socks) as proxy_port:
+            url = f"{kind}://{PROXY_USER}@127.0.0.1:{proxy_port}"
+            monkeypatch.setenv("http_proxy" if kind == "http" else "socks_proxy", url)
+            answer = await first_answer(at(port, proxy=None if named_by == "environment" else url))
+
+        assert ("币安", [("127.0.0.1", port)]) == (answer, proxy.asked)
+
+    async def test_no_proxy_overrides_the_environment(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Where the configuration wants no proxy the environment's is not used."""
+        proxy = Proxy()
+        async with exchange() as port, listen(proxy.http) as proxy_port:
+            monkeypatch.setenv("http_proxy", f"http://{PROXY_USER}@127.0.0.1:{proxy_port}")
+            answer = await first_answer(at(port))
+
+        assert ("币安", []) == (answer, proxy.asked)
+
+    async def test_proxy_that_refuses_is_told_without_its_password(self) -> None:
+        """A proxy's refusal is told as the proxy's, without its password and without the exchange's status."""
+        async with listen(Proxy(b"HTTP/1.1 407 Who are you?\r\n\r\n").http) as proxy_port:
+            told = await refusal_of(at(443, proxy=f"http://{PROXY_USER}@127.0.0.1:{proxy_port}"))
+
+        assert Refusal(Loss.REFUSED, "InvalidProxyStatus: proxy rejected connection: HTTP 407") == told
+
+    @pytest.mark.parametrize("kind", ["http", "socks5"])
+    async def test_proxy_that_is_not_there_is_told_without_its_password(self, kind: str) -> None:
+        """A proxy that does not listen is a refusal in words without its password and address."""
+        told = await refusal_of(at(443, proxy=f"{kind}://{PROXY_USER}@127.0.0.1:{free_port()}"))
+
+        assert Loss.REFUSED is told.loss
+        assert [] == [part for part in ("hunter2", "desk", "127.0.0.1") if part in told.words]
+
+
+class TestLosses:
+    """Open sockets that end."""
+
+    @pytest.mark.parametrize(
+        ("code", "reason", "words"),
+        [
+            (1000, "", "closed by the exchange with code 1000"),
+            (1001, "24 hours are over", "closed by the exchange with code 1001 24 hours are over"),
+            (1008, "too many from 203.0.113.7", "closed by the exchange with code 1008 too many from [ip]"),
+        ],
+    )
+    async def test_closing_exchange_is_told_with_code_and_reason(self, code: int, reason: str, words: str) -> None:
+        """A close frame is told with its code and its scrubbed reason."""
+        async with exchange(lambda connection: connection.close(code, reason)) as port:
+            assert (Loss.CLOSED, words) == await loss_of(port)
+
+    async def test_broken_socket_is_a_reset(self) -> None:
+        """A socket that ends without a close frame is a reset."""
+
+        async def abort(connection: ServerConnection) -> None:
+            connection.transport.abort()
+
+        async with exchange(abort) as port:
+            assert (Loss.RESET, "the connection broke off") == await loss_of(port)
+
+    async def test_oversized_frame_ends_the_socket(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A frame above the limit ends the socket and is told with the limit."""
+        monkeypatch.setattr(dialing, "_LARGEST_FRAME_BYTES", 1000)
+        async with exchange(lambda connection: connection.send("x" * 1001)) as port:
+            assert (Loss.CLOSED, "a frame of more than 1000 bytes came") == await loss_of(port)
+
+    async def test_missing_pong_is_silence(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A peer that answers no ping is silent."""
+        monkeypatch.setattr(dialing, "_PING_SECONDS", 0.02)
+        monkeypatch.setattr(dialing, "_CLOSE_TIMEOUT_SECONDS", 0.02)
+
+        async def sulk(connection: ServerConnection) -> None:
+            connection.transport.pause_reading()
+            await connection.wait_closed()
+
+        async with exchange(sulk, ping_interval=None) as port:
+            told = await loss_of(port)
+
+        assert (Loss.SILENT, "no pong within 0.02 s") == told
+
+    async def test_socket_closed_here_is_told_as_such(self) -> None:
+        """A socket that this program closes is told with its own code."""
+        async with exchange() as port:
+            connection = await open_socket(at(port))
+            await connection.close()
+            with pytest.raises(ConnectionClosed) as caught:
+                await connection.recv()
+
+        assert (Loss.CLOSED, "closed here with code 1000") == explain_loss(caught.value)
+
+
+class TestBackoff:
+    """How long to wait before the next dial."""
+
+    def test_delay_doubles_up_to_the_cap_and_begins_again(self) -> None:
+        """The longest delay doubles from half a second to a minute, for ever, until it is reset."""
+        backoff = Backoff(part=lambda: 1.0)
+        delays = [backoff.next_seconds() for _ in range(5000)]
+        backoff.reset()
+
+        assert [0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0, *[60.0] * 4993] == delays
+        assert 0.5 == backoff.next_seconds()
+
+    @given(st.floats(0, 1), st.floats(0.001, 10), st.floats(10, 1000), st.integers(0, 40))
+    def test_delay_is_any_part_of_the_longest(self, part: float, first: float, cap: float, tries: int) -> None:
+        """A delay is the drawn part of the longest one."""
+        backoff = Backoff(first, cap, lambda: part)
+        delays = [backoff.next_seconds() for _ in range(tries + 1)]
+
+        assert pytest.approx(part * min(cap, first * 2**tries)) == delays[-1]
+
+    def test_jitter_is_random_by_default(self) -> None:
+        """Without a source of its own the delay is random, within the longest."""
+        delays = {Backoff().next_seconds() for _ in range(20)}
+
+        assert len(delays) > 1
+        assert 0.0 <= min(delays) <= max(delays) <= Timing().backoff_first
+
+
+def test_endpoint_shows_its_label_alone() -> None:
+    """An endpoint's repr holds neither URL nor proxy, and equal ones are one."""
+    endpoints = [Endpoint("mainnet", "wss://x/?k=1", f"http://{PROXY_USER}@proxy:1") for _ in range(2)]
+
+    assert "Endpoint(mainnet)" == f"{endpoints[0]}" == repr(endpoints[0])
+    assert 1 == len(set(endpoints))
+
+
+@pytest.mark.parametrize(
+    ("proxy", "environment", "words"),
+    [
+        (None, {}, ""),
+        (None, {"https_proxy": "http://proxy.example:8080"}, " (through the environment's proxy proxy.example:8080)"),
+        (
+            None,
+            {"https_proxy": "http://me:pass@proxy.example:8080"},
+            " (through the environment's proxy proxy.example:8080)",
+        ),
+        ("none", {"https_proxy": "http://proxy.example:8080"}, ""),
+        ("http://own.example:1", {"https_proxy": "http://proxy.example:8080"}, ""),
+    ],
+)
+def test_proxy_of_the_environment_is_named(
+    monkeypatch: pytest.MonkeyPatch, proxy: str | None, environment: dict[str, str], words: str
+) -> None:
+    """A failed dial says when it went through the environment's proxy, without the proxy's password."""
+    for name in ("http_proxy", "https_proxy", "socks_proxy", "all_proxy", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.upper(), raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+
+    assert words == name_environment_proxy(Endpoint("x", "wss://exchange.example/", proxy))
+
+
+@pytest.mark.parametrize(
+    ("refusal", "words"),
+    [
+        (Refusal(Loss.REFUSED, "x", 451), "this IP or region"),
+        (Refusal(Loss.REFUSED, "x", 403), "this IP or region"),
+        (Refusal(Loss.REFUSED, "x", 404), "the endpoint's URL"),
+        (Refusal(Loss.REFUSED, "x", 502), "trouble of its own"),
+        (Refusal(Loss.DNS, "x"), "name servers"),
+        (Refusal(Loss.TLS, "x"), "certificates"),
+        (Refusal(Loss.RESET, "x"), ""),
+        (Refusal(Loss.REFUSED, "x", 400), ""),
+    ],
+)
+def test_advice_fits_the_refusal(refusal: Refusal, words: str) -> None:
+    """What to do about a refused dial depends on who refused it, and how."""
+    told = advise_on(refusal)
+
+    assert words in told
+    assert bool(words) is bool(told)

@@ -1,0 +1,363 @@
+"""Failures: what each means, what an operator can do, and that no text shows an IP address."""
+
+from __future__ import annotations
+
+import re
+import time
+from typing import TYPE_CHECKING
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from exporter.binance.errors import (
+    Action,
+    BinanceError,
+    ConnectionLost,
+    Crowded,
+    DecodeError,
+    ExchangeError,
+    NoAnswer,
+    NotConnected,
+    NotSent,
+    Paused,
+    ProtocolError,
+    Reason,
+    Verdict,
+    advise,
+    classify,
+    scrub,
+)
+from exporter.binance.messages import decode_envelope, decode_error
+from exporter.redaction import hide, hide_for_now, redact
+
+if TYPE_CHECKING:
+    import ipaddress
+    from collections.abc import Callable
+
+RETRY = Verdict(Action.RETRY, Reason.EXCHANGE)
+RESYNC = Verdict(Action.RESYNC, Reason.CLOCK)
+RATE_LIMITED = Verdict(Action.WAIT, Reason.RATE_LIMITED)
+BANNED = Verdict(Action.WAIT, Reason.BANNED)
+REFUSED = Verdict(Action.REFUSED, Reason.REFUSED)
+BUG = Verdict(Action.BUG, Reason.REFUSED)
+
+LISTED = (
+    dict.fromkeys((-1000, -1001, -1006, -1007, -1008, -1016, -2023), RETRY)
+    | {-1021: RESYNC, -1003: RATE_LIMITED, -5000: BUG}
+    | dict.fromkeys(
+        (-1002, -1011, -1022, -1099, -1109, -2008, -2014, -2015, -2017, -4056, -4057, -4084, -4109, -4402), REFUSED
+    )
+)
+RANGE = [code for code in range(-1199, -1099) if code != -1109]
+BY_STATUS = {
+    None: RETRY,
+    0: RETRY,
+    200: RETRY,
+    400: RETRY,
+    408: RETRY,
+    500: RETRY,
+    502: RETRY,
+    503: RETRY,
+    504: RETRY,
+    429: RATE_LIMITED,
+    418: BANNED,
+    401: REFUSED,
+    403: REFUSED,
+    404: BUG,
+}
+STATUSES = [status for status in BY_STATUS if status != 418]
+OTHERS = {
+    Paused(Reason.BANNED, 12.4): BANNED,
+    Paused(Reason.RATE_LIMITED, 12.4): RATE_LIMITED,
+    Crowded("no room"): RATE_LIMITED,
+    NotConnected("dns"): Verdict(Action.RETRY, Reason.CONNECTION),
+    ConnectionLost("reset"): Verdict(Action.RETRY, Reason.CONNECTION),
+    NoAnswer("late"): Verdict(Action.RETRY, Reason.TIMEOUT),
+    DecodeError("result.assets", "is missing"): Verdict(Action.RETRY, Reason.DECODE),
+    ProtocolError("neither"): Verdict(Action.RETRY, Reason.PROTOCOL),
+}
+
+
+class TestClassify:
+    """The table of error codes."""
+
+    @pytest.mark.parametrize("status", STATUSES)
+    @pytest.mark.parametrize(("code", "verdict"), LISTED.items())
+    def test_listed_code_beats_every_status(self, code: int, status: int | None, verdict: Verdict) -> None:
+        """A listed code decides, whatever the status says."""
+        assert verdict == classify(ExchangeError(status, code, "words"))
+
+    @pytest.mark.parametrize("status", STATUSES)
+    def test_code_of_a_bad_request_is_a_bug(self, status: int | None) -> None:
+        """Every -11xx that is not listed is this program's mistake, whatever the status says."""
+        verdicts = {classify(ExchangeError(status, code, "Illegal characters.")) for code in RANGE}
+
+        assert {BUG} == verdicts
+
+    @pytest.mark.parametrize("code", [None, 0, 7, 429, -1, -999, -1098, -1200, -4000, -999999])
+    @pytest.mark.parametrize(("status", "verdict"), BY_STATUS.items())
+    def test_status_decides_without_a_known_code(self, status: int | None, code: int | None, verdict: Verdict) -> None:
+        """Where the code is missing or unknown the status decides."""
+        assert verdict == classify(ExchangeError(status, code, "words"))
+
+    @pytest.mark.parametrize(
+        ("status", "code", "text", "verdict"),
+        [
+            (418, -1003, "Way too many requests", BANNED),
+            (429, -1003, "Too many requests", RATE_LIMITED),
+            (429, -1003, "Way too many requests; IP(203.0.113.7) banned until 1659146400000.", BANNED),
+            (400, -1003, "banned until 1659146400000", BANNED),
+            (401, -2015, "banned", REFUSED),
+            (503, None, "banned", RETRY),
+        ],
+    )
+    def test_ban_is_told_from_a_rate_limit(self, status: int, code: int | None, text: str, verdict: Verdict) -> None:
+        """A rate limit is a ban where the status is 418 or the text says so, and only a rate limit can be one."""
+        assert verdict == classify(ExchangeError(status, code, text))
+
+    @pytest.mark.parametrize(("error", "verdict"), OTHERS.items(), ids=lambda each: type(each).__name__)
+    def test_failures_that_are_no_answer(self, error: BinanceError, verdict: Verdict) -> None:
+        """Each failure that is not Binance's own has its reason."""
+        assert verdict == classify(error)
+
+    def test_what_never_left_is_not_sent(self) -> None:
+        """Exactly the failures of what never left this machine are of the kind that says so."""
+        kinds = {type(error) for error in OTHERS if isinstance(error, NotSent)}
+
+        assert {NotConnected, Paused, Crowded} == kinds
+
+
+class TestAdvice:
+    """What an operator can do."""
+
+    ERRORS = (
+        *OTHERS,
+        *(ExchangeError(400, code, "") for code in LISTED),
+        *(ExchangeError(s, None, "") for s in STATUSES),
+    )
+
+    def test_every_reason_has_advice(self) -> None:
+        """Every reason can come about and has advice of one phrase, on one line, without a full stop."""
+        advice = {classify(error).reason: advise(error) for error in self.ERRORS}
+
+        assert set(Reason) == set(advice)
+        assert [] == [text for text in map(advise, self.ERRORS) if not re.fullmatch(r"\S[^\n]{9,}[^.\s]", text)]
+
+    def test_minus_2015_names_its_usual_causes(self) -> None:
+        """The most common refusal is explained by futures, the IP list and the environment."""
+        text = advise(ExchangeError(401, -2015, "Invalid API-key, IP, or permissions for action."))
+
+        assert [] == [word for word in ("futures", "IP", "list", "mainnet", "testnet") if word not in text]
+
+    def test_advice_for_an_unknown_code_is_its_reasons(self) -> None:
+        """An unknown code is advised on by its reason."""
+        assert advise(ExchangeError(500, None, "")) == advise(ExchangeError(400, -987654, ""))
+
+
+class TestTexts:
+    """What the errors say of themselves."""
+
+    @pytest.mark.parametrize(
+        ("error", "text"),
+        [
+            (ExchangeError(400, -1000, "An unknown error"), "An unknown error (code -1000, status 400)"),
+            (ExchangeError(None, None, ""), "no message (code None, status None)"),
+            (
+                ExchangeError(401, -2015, "Invalid API-key, request ip: 203.0.113.7"),
+                "Invalid API-key, request ip: [ip] (code -2015, status 401)",
+            ),
+            (DecodeError("result.assets[0].asset", "is null"), "result.assets[0].asset: is null"),
+            (
+                Paused(Reason.BANNED, 12.6),
+                "the exchange has banned this IP: nothing is sent until its pause is over",
+            ),
+            (
+                Paused(Reason.RATE_LIMITED, 0.2),
+                "the rate limit is reached: nothing is sent until its pause is over",
+            ),
+        ],
+    )
+    def test_text_says_what_happened(self, error: BinanceError, text: str) -> None:
+        """An error's text says what happened in one line."""
+        assert text == str(error)
+
+    @pytest.mark.parametrize(
+        ("text", "told", "retry_at_ms"),
+        [
+            ("IP(203.0.113.7) banned until 1659146400000. Please use the websocket.", None, 1659146400000),
+            ("IP banned until 1659146400000", 1700000000000, 1700000000000),
+            ("IP banned until 1659146400000", 0, 1659146400000),
+            ("banned until 165914640", None, None),
+            ("banned until 16591464000001", None, None),
+            ("banned until tomorrow", None, None),
+            ("", 1700000000000, 1700000000000),
+            ("", None, None),
+        ],
+    )
+    def test_end_of_a_ban_is_read_from_the_text(self, text: str, told: int | None, retry_at_ms: int | None) -> None:
+        """The end of a ban is what the data tell, else what the text tells, else unknown."""
+        assert retry_at_ms == ExchangeError(418, -1003, text, retry_at_ms=told).retry_at_ms
+
+
+TEXTS = st.sampled_from(
+    [
+        "Way too many requests; IP({}) banned until 1659146400000. Please use the websocket.",
+        "Invalid API-key, IP, or permissions for action, request ip: {}",
+        "request ip: {}, key unknown",
+        "{}",
+        "[{}]",
+        "from {} to {}",
+        "'{}'",
+        "ip={};",
+        "your address is {}.",
+        "/{}",
+        "({},{})",
+        "IP“{}”",
+    ]
+)
+
+
+class TestScrub:
+    """Texts made fit to be shown."""
+
+    @given(TEXTS, st.ip_addresses(v=4))
+    def test_no_ipv4_address_survives(self, text: str, address: ipaddress.IPv4Address) -> None:
+        """Nothing is left of an IPv4 address in a text, and the rest of the text is."""
+        assert text.replace("{}", "[ip]") == scrub(text.replace("{}", str(address)))
+
+    @given(TEXTS, st.ip_addresses(v=4), st.sampled_from(["IP{}", "ip:{}", "的{}已", "{}:443", "tcp://{}:443/x"]))
+    def test_no_ipv4_address_survives_beside_letters_and_ports(
+        self, text: str, address: ipaddress.IPv4Address, beside: str
+    ) -> None:
+        """Letters before an IPv4 address and a port after it do not keep it."""
+        assert str(address) not in scrub(text.replace("{}", beside).replace("{}", str(address)))
+
+    @given(TEXTS, st.ip_addresses(v=6), st.sampled_from([str, lambda ip: ip.exploded, lambda ip: str(ip).upper()]))
+    def test_no_ipv6_address_survives(
+        self, text: str, address: ipaddress.IPv6Address, spell: Callable[[object], str]
+    ) -> None:
+        """Nothing is left of an IPv6 address in a text, however it is spelt."""
+        shown = scrub(text.replace("{}", spell(address)))
+
+        assert text.replace("{}", "[ip]").rstrip(".") == shown.rstrip(".")
+
+    @pytest.mark.parametrize(
+        "text",
+        [
+            "ip:2001:db8::1",
+            "IP 2001:db8:1:2:3:4:5:6: banned",
+            "/2001:db8:0:0:0:0:0:1:443",
+            "IP地址2001:db8::1已",
+            "1:2:3:4:5:6:7::",
+            "::2:3:4:5:6:7:8",
+            "x.203.0.113.7",
+            "0203.0.113.7",
+        ],
+    )
+    def test_no_address_survives_in_an_odd_place(self, text: str) -> None:
+        """Nothing is left of an address, whatever stands directly beside it."""
+        shown = scrub(text)
+
+        assert "[ip]" in shown
+        assert not re.search(r"[0-9]", shown)
+
+    @given(TEXTS, st.ip_addresses(v=4), st.sampled_from(["::ffff:{}", "64:ff9b::{}", "0:0:0:0:0:ffff:{}"]))
+    def test_no_mapped_address_survives(self, text: str, address: ipaddress.IPv4Address, mapped: str) -> None:
+        """Nothing is left of an IPv4 address inside an IPv6 address."""
+        shown = scrub(text.replace("{}", mapped.format(address)))
+
+        assert text.replace("{}", "[ip]").rstrip(".") == shown.rstrip(".")
+
+    @given(st.text())
+    def test_any_text_is_one_short_line(self, text: str) -> None:
+        """Any text becomes at most 300 characters on one line without control characters."""
+        shown = scrub(text)
+
+        assert 300 >= len(shown)
+        assert not re.search(r"[\x00-\x1f\x7f-\x9f]", shown)
+
+    @pytest.mark.parametrize(
+        ("text", "shown"),
+        [
+            ("  An unknown\r\n\terror\x1b[31m\x00 ", "An unknown error [31m"),
+            ("币安人生USDT é", "币安人生USDT é"),
+            ("version 1.2.3 of 2024, 1.5.", "version 1.2.3 of 2024, 1.5."),
+            ("std::vector of 12:30, a: b", "std::vector of 12:30, a: b"),
+            ("x" * 300, "x" * 300),
+            ("x" * 301, "x" * 299 + "…"),
+            ("x" * 290 + " 203.0.113.7", "x" * 290 + " [ip]"),
+        ],
+    )
+    def test_the_rest_of_a_text_stays(self, text: str, shown: str) -> None:
+        """What is neither an address nor unprintable nor too long stays as it is."""
+        assert shown == scrub(text)
+
+
+def test_advice_on_what_cannot_be_mended_here() -> None:
+    """A request that the exchange does not take is not blamed on the key."""
+    assert "look for a newer release, or report it" in advise(ExchangeError(400, -1102, "malformed"))
+
+
+def test_advice_of_the_last_dial() -> None:
+    """Without a connection the advice is that of the last dial, where it has one."""
+    assert "leave by another IP" == advise(NotConnected("refused", "leave by another IP"))
+    assert "check the network" in advise(NotConnected("refused"))
+
+
+@pytest.mark.parametrize(
+    "characters",
+    [
+        "1",
+        "0a1b",
+        "abcXYZ",
+        "aB3/+",
+        ".",
+        ":",
+        "\\",
+        "%",
+        "%25",
+        "\\u0031",
+        "1.",
+        "1:",
+        "a:",
+        " ",
+        "-",
+        "\N{FULLWIDTH DIGIT ONE}",
+    ],
+)
+def test_long_text_costs_no_more_than_reading_it(characters: str) -> None:
+    """Cleaning 8 MiB of any characters takes no longer than a few scans of the text, whatever secrets are hidden."""
+    for number in range(1000):
+        hide_for_now(f"{number:064x}")
+    text = (characters * (8 * 2**20 // len(characters) + 1))[: 8 * 2**20]
+    frame = msgspec.json.encode({"id": None, "status": 418, "error": {"code": -1003, "msg": text}}).decode()
+
+    scan = _seconds(lambda: re.search("[~^]", text))
+    assert 8 * scan > _seconds(lambda: scrub(text))
+    assert 8 * scan > _seconds(lambda: redact(text))
+    assert 8 * scan > _seconds(lambda: decode_error(decode_envelope(frame)))
+
+
+def _seconds(work: Callable[[], object]) -> float:
+    """Return the shortest processor time of three runs."""
+
+    def once() -> float:
+        began = time.thread_time()
+        work()
+        return time.thread_time() - began
+
+    return min(once() for _ in range(3))
+
+
+@pytest.mark.parametrize("before", [" ", "1", ".", "x ", "%20", "-"])
+def test_cut_leaves_no_half_of_an_address_or_secret(before: str) -> None:
+    """Wherever a long text is cut, neither part of an address nor of a hidden passphrase is shown."""
+    passphrase = "correct horse battery staple"
+    hide(passphrase)
+    for length in range(9_100, 9_300, 11):
+        text = before * (length // len(before)) + f" 203.0.113.7 {passphrase} " * 400
+
+        assert not re.search(r"203|113|horse|batter|staple", scrub(text))
+        assert not re.search(r"horse|batter|staple", redact(text))

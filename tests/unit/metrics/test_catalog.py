@@ -1,0 +1,218 @@
+"""The table of metrics keeps its own rules: names, help, labels, and one family for every field of an answer."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import pytest
+from support.builders import make_asset, make_figures, make_position, make_risk, make_status
+
+from exporter.metrics.catalog import GROUPS
+from exporter.metrics.own import OF_ACCOUNT, OF_ENDPOINT, OF_PROGRAM
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from exporter.metrics.family import Family, Group, OwnFamily
+
+VALUE_FAMILIES: list[Family] = [family for group in GROUPS for family in group.families]
+OWN_FAMILIES: list[OwnFamily] = [*OF_ACCOUNT, *OF_ENDPOINT, *OF_PROGRAM]
+ALL_FAMILIES: list[Family | OwnFamily] = [*VALUE_FAMILIES, *OWN_FAMILIES]
+STATUS = make_status(**make_figures())
+ASSET = make_asset(**make_figures(), margin_available=True, update_time_ms=1000)
+POSITION = make_position(
+    unrealized_pnl=2.0,
+    isolated_margin=3.0,
+    notional=4.0,
+    isolated_wallet_balance=5.0,
+    initial_margin=6.0,
+    maintenance_margin=7.0,
+    update_time_ms=8000,
+)
+RISK = make_risk(
+    margin_asset="USDT",
+    entry_price=2.0,
+    break_even_price=3.0,
+    mark_price=4.0,
+    liquidation_price=5.0,
+    adl_quantile=1,
+    open_order_initial_margin=6.0,
+    bid_notional=7.0,
+    ask_notional=8.0,
+)
+# What is read off more than one field of one row.
+OPEN_POSITIONS = "binance_futures_account_open_positions"
+POSITION_INFO = "binance_futures_position_info"
+RATIOS = ("binance_futures_cross_margin_ratio", "binance_futures_isolated_margin_ratio")
+# The status tells an amount, and the margin asset is a label of position_info.
+RISK_IDENTITY = {"symbol", "position_side", "amount", "margin_asset"}
+ROWS = {
+    "account": (STATUS, "v2/account.status", {"assets", "positions"}),
+    "asset": (ASSET, "assets[] of v2/account.status", {"asset"}),
+    "position": (POSITION, "positions[] of v2/account.status", {"symbol", "position_side"}),
+    "risk": (RISK, "v2/account.position", RISK_IDENTITY),
+}
+
+
+def _named(families: Sequence[Family | OwnFamily]) -> list[Any]:
+    return [pytest.param(family, id=family.name) for family in families]
+
+
+def _families_of(kind: str) -> list[Family]:
+    """Return the families of one kind of row, told apart by the source that each names."""
+    where = ROWS[kind][1]
+    return [
+        family
+        for family in VALUE_FAMILIES
+        if re.fullmatch(rf"\w+ of {re.escape(where)}", family.source)
+        and family.name not in {OPEN_POSITIONS, POSITION_INFO, *RATIOS}
+    ]
+
+
+def _fields() -> Iterator[Any]:
+    for kind, (row, _, identity) in ROWS.items():
+        for field in msgspec.structs.fields(row):
+            if field.name not in identity:
+                yield pytest.param(kind, field, id=f"{type(row).__name__}.{field.name}")
+
+
+def test_names_are_unique() -> None:
+    """No metric is declared twice."""
+    names = [family.name for family in ALL_FAMILIES]
+
+    assert sorted(set(names)) == sorted(names)
+
+
+@pytest.mark.parametrize("family", _named(ALL_FAMILIES))
+def test_names_follow_the_rules(family: Family | OwnFamily) -> None:
+    """A name is prefixed, in snake case, without a money unit, and ends as its type demands."""
+    assert re.fullmatch(r"binance_futures(_[a-z]+)+", family.name)
+    assert not re.search(r"_(usdt?|usdc|btc|bnb|dollars?|eur|ms|milliseconds)(_|$)", family.name)
+    assert (family.kind == "counter") is family.name.endswith("_total")
+    assert not family.name.endswith(("_count", "_sum", "_bucket", "_created"))
+
+
+@pytest.mark.parametrize("family", _named(ALL_FAMILIES))
+def test_help_is_one_sentence(family: Family | OwnFamily) -> None:
+    """A help text is one sentence in one line that needs no escaping."""
+    assert re.fullmatch(r"[A-Z][^\\\n]*\.", family.help)
+    assert not re.search(r"[.!?]\s", family.help)
+
+
+@pytest.mark.parametrize("family", _named(VALUE_FAMILIES))
+def test_help_of_values_names_the_source(family: Family) -> None:
+    """A figure's help ends with the field and the method that it comes from, a ratio's with its formula and method."""
+    field = r"[\w -]+ (of|in) (((assets|positions)\[\] of )?v2/account\.status|v2/account\.position)"
+    if family.name in RATIOS:
+        assert re.search(r"\w / .*\w.* \(v2/account\.status\)\.$", family.help)
+    elif family.name == POSITION_INFO:
+        assert re.search(rf" \({field}, [\w ]+; {field}\)\.$", family.help)
+    else:
+        assert re.search(rf" \({field}\)\.$", family.help)
+    assert f"{family.what} ({family.source})." == family.help
+
+
+@pytest.mark.parametrize(
+    ("name", "formulas"),
+    [
+        (RATIOS[0], ["(crossWalletBalance + crossUnPnl)", "totalMaintMargin / totalMarginBalance"]),
+        (RATIOS[1], ["maintMargin / (isolatedWallet + unrealizedProfit)"]),
+    ],
+)
+def test_help_of_ratios_tells_the_formula(name: str, formulas: list[str]) -> None:
+    """A ratio's help tells its formula in Binance's names, and which way is bad, since others show the inverse."""
+    (family,) = [family for family in VALUE_FAMILIES if family.name == name]
+
+    assert [] == [formula for formula in formulas if formula not in family.help]
+    assert "high is bad, 1 is liquidation, 0 is nothing at stake" in family.help
+
+
+def test_every_family_has_its_kind() -> None:
+    """Every value family is read off one field of one row, but for the four that are tested by themselves."""
+    of_rows = [family.name for kind in ROWS for family in _families_of(kind)]
+
+    assert sorted([*of_rows, OPEN_POSITIONS, POSITION_INFO, *RATIOS]) == sorted(
+        family.name for family in VALUE_FAMILIES
+    )
+
+
+@pytest.mark.parametrize(("kind", "field"), [*_fields()])
+def test_every_field_is_read_by_one_family(kind: str, field: msgspec.structs.FieldInfo) -> None:
+    """A field of an answer that is no identity changes exactly one family, whose help names it."""
+    row, where, _ = ROWS[kind]
+    value = getattr(row, field.name)
+    changed = msgspec.structs.replace(row, **{field.name: not value if value is True else value + 1000})
+
+    (family,) = [family for family in _families_of(kind) if family.read(row) != family.read(changed)]
+
+    assert f"{field.encode_name} of {where}" == family.source
+
+
+@pytest.mark.parametrize("kind", ROWS)
+def test_every_family_reads_one_field(kind: str) -> None:
+    """There are as many families of a row as fields that are no identity."""
+    row, _, identity = ROWS[kind]
+
+    assert len(msgspec.structs.fields(row)) - len(identity) == len(_families_of(kind))
+
+
+@pytest.mark.parametrize(
+    ("kind", "row"),
+    [
+        ("account", make_status()),
+        ("asset", make_asset()),
+        ("position", make_position()),
+        ("risk", make_risk()),
+    ],
+)
+def test_missing_figures_are_no_samples(kind: str, row: msgspec.Struct) -> None:
+    """Of a row with nothing but its identity, no family has a value, but for a position's amount."""
+    values = {family.name: family.read(row) for family in _families_of(kind)}
+
+    assert {"binance_futures_position_amount": 1.0}.items() >= {
+        (name, value) for name, value in values.items() if value is not None
+    }
+
+
+@pytest.mark.parametrize(
+    ("name", "row", "value"),
+    [
+        ("asset_update_timestamp_seconds", make_asset(update_time_ms=1_700_000_000_123), 1_700_000_000.123),
+        ("asset_update_timestamp_seconds", make_asset(update_time_ms=0), None),
+        ("position_update_timestamp_seconds", make_position(update_time_ms=1500), 1.5),
+        ("position_update_timestamp_seconds", make_position(update_time_ms=0), None),
+        ("asset_margin_available", make_asset(margin_available=False), 0.0),
+        ("asset_margin_available", make_asset(margin_available=True), 1.0),
+        ("asset_wallet_balance", make_asset(wallet_balance=0.0), 0.0),
+        ("position_liquidation_price", make_risk(liquidation_price=0.0), None),
+        ("position_liquidation_price", make_risk(liquidation_price=0.5), 0.5),
+        ("position_adl_quantile", make_risk(adl_quantile=0), 0.0),
+        ("position_adl_quantile", make_risk(adl_quantile=4), 4.0),
+        ("position_adl_quantile", make_risk(), None),
+        ("position_entry_price", make_risk(entry_price=0.0), 0.0),
+    ],
+)
+def test_special_values(name: str, row: msgspec.Struct, value: float | None) -> None:
+    """Times are in seconds, absent where 0 like a liquidation price; truth is 0 or 1; other zeros sent are zeros."""
+    (family,) = [family for family in VALUE_FAMILIES if family.name == f"binance_futures_{name}"]
+
+    assert value == family.read(row)
+
+
+@pytest.mark.parametrize("group", GROUPS)
+def test_labels_are_sorted(group: Group) -> None:
+    """Labels stand in the order in which prometheus_client writes them, `account` first."""
+    labels = ["account", *group.labels]
+
+    assert sorted(set(labels)) == labels
+
+
+@pytest.mark.parametrize("family", _named(OWN_FAMILIES))
+def test_own_labels_do_not_repeat_the_subject(family: OwnFamily) -> None:
+    """An own family's labels are sorted and leave out the one that its subject brings."""
+    identity = {"account"} if family in OF_ACCOUNT else {"endpoint"} if family in OF_ENDPOINT else set()
+
+    assert sorted(set(family.labels)) == list(family.labels)
+    assert set() == identity & set(family.labels)

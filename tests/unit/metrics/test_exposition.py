@@ -1,0 +1,316 @@
+"""The text of /metrics: byte for byte prometheus_client's, replaced whole, gone when stale, and a golden scrape."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import example, given
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.parser import text_string_to_metric_families
+from support.builders import (
+    make_asset,
+    make_connection,
+    make_figures,
+    make_position,
+    make_risk,
+    make_snapshot,
+    make_state,
+    samples,
+    snapshots_by_name,
+    words,
+)
+from support.clocks import Clock
+from support.paths import DATA
+
+from exporter.account.snapshot import AccountSnapshot, AssetMode
+from exporter.binance.messages import Method
+from exporter.metrics.catalog import GROUPS
+from exporter.metrics.collector import SnapshotCollector
+from exporter.metrics.exposition import CONTENT_TYPE, Exposition, render
+from exporter.metrics.family import Program
+from exporter.metrics.health import Health
+from exporter.metrics.text import format_value, render_labels
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from exporter.binance.rows import Position
+
+GOLDEN = DATA / "golden" / "first_scrape.txt"
+BALANCE = 'binance_futures_account_wallet_balance{account="main",currency="USDT"}'
+AMOUNT = 'binance_futures_position_amount{account="main",position_side="BOTH",symbol="%s"}'
+
+
+def by_prometheus_client(snapshots: dict[str, AccountSnapshot]) -> bytes:
+    """Return the same figures by way of prometheus_client's own classes."""
+    registry = CollectorRegistry()
+    registry.register(SnapshotCollector(lambda: snapshots))
+    return generate_latest(registry)
+
+
+def exposition_of(
+    snapshots: dict[str, AccountSnapshot], own: Callable[[], bytes] = lambda: b"", clock: Clock | None = None
+) -> Exposition:
+    """Publish snapshots that were answered at the second 1000."""
+    exposition = Exposition(own, clock or Clock())
+    for account, snapshot in snapshots.items():
+        exposition.publish(make_state(account, answered_at=1000.0, stale_after_seconds=60.0), snapshot)
+    return exposition
+
+
+@given(snapshots_by_name)
+@example({'a"b\\c\nd é币': make_snapshot([make_asset("\\n")], [make_position('"')], wallet_balance=1e21)})
+@example({"main": make_snapshot(wallet_balance=-0.0, margin_balance=5e-324, available_balance=1e6)})
+def test_text_is_prometheus_clients(snapshots: dict[str, AccountSnapshot]) -> None:
+    """Joined fragments are byte for byte what prometheus_client would write, and no series stands there twice."""
+    body = bytes(exposition_of(snapshots).body())
+    found = samples(body)
+
+    assert by_prometheus_client(snapshots) == body
+    assert all(sorted(names) == names for names in map(label_names, found))
+
+
+BTC, ETH = (make_position(symbol, notional=2.0, unrealized_pnl=None) for symbol in ("BTCUSDT", "ETHUSDT"))
+MOVED = make_position("BTCUSDT", notional=3.0, unrealized_pnl=0.0)
+SHOWN = [[BTC], [BTC], [MOVED], [BTC, ETH], [ETH, MOVED], [ETH], []]
+
+
+@pytest.mark.parametrize("after", SHOWN)
+@pytest.mark.parametrize("before", SHOWN)
+def test_text_does_not_depend_on_what_was_shown_before(before: list[Position], after: list[Position]) -> None:
+    """Whatever an account showed before, its text is that of its last snapshot alone."""
+    shown = render("main", make_snapshot([make_asset("USDT")], before))
+    assets = [make_asset("USDT", wallet_balance=1.0)]
+
+    assert render("main", make_snapshot(assets, after)) == render("main", make_snapshot(assets, after), shown)
+
+
+def label_names(series: str) -> list[str]:
+    """Return the names of a series' labels in their order."""
+    return re.findall(r'(\w+)="(?:\\.|[^"\\])*"', series.partition("{")[2])
+
+
+@given(words)
+def test_label_values_come_back_whole(text: str) -> None:
+    """What a parser reads back from a label is what was put in, whatever its characters."""
+    line = f"name{render_labels(('account',), (text,))} 1.0\n"
+
+    ((sample,),) = (family.samples for family in text_string_to_metric_families(line))
+
+    assert {"account": text} == sample.labels
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (0, "0.0"),
+        (3, "3.0"),
+        (-0.0, "-0.0"),
+        (999_999.0, "999999.0"),
+        (1e6, "1e+06"),
+        (1_234_567.5, "1.2345675e+06"),
+        (-1_234_567.5, "-1234567.5"),
+        (1e21, "1e+21"),
+        (5e-324, "5e-324"),
+        (float("inf"), "+Inf"),
+        (float("-inf"), "-Inf"),
+        (float("nan"), "NaN"),
+    ],
+)
+def test_numbers_are_written_as_go_does(value: float, text: str) -> None:
+    """Numbers have Go's form, also those that ratios may become."""
+    assert text == format_value(value)
+
+
+def test_label_sets_must_be_complete() -> None:
+    """A label without its value is refused, not dropped."""
+    with pytest.raises(ValueError, match="zip"):
+        render_labels(("account", "asset"), ("main",))
+
+
+def test_nothing_but_headers_and_own_families_before_the_first_answer() -> None:
+    """Before anything was published each family has its header and no sample, and own families follow."""
+    body = bytes(exposition_of({}, lambda: b"own 1.0\n").body())
+
+    assert {"own": 1.0} == samples(body)
+    assert body.endswith(b"own 1.0\n")
+    assert [family.name for group in GROUPS for family in group.families] == re.findall(r"# TYPE (\w+)", body.decode())
+    assert CONTENT_TYPE == "text/plain; version=0.0.4; charset=utf-8"
+
+
+def test_fragments_follow_the_catalog() -> None:
+    """Each family has a fragment at its place, empty without samples."""
+    fragments = dict(
+        zip(
+            (family.name for group in GROUPS for family in group.families),
+            render("main", make_snapshot([make_asset(wallet_balance=2.5)])).fragments,
+            strict=True,
+        )
+    )
+
+    assert {
+        "binance_futures_account_open_positions": b'binance_futures_account_open_positions{account="main"} 0.0\n',
+        "binance_futures_asset_wallet_balance": (
+            b'binance_futures_asset_wallet_balance{account="main",asset="USDT"} 2.5\n'
+        ),
+        "binance_futures_cross_margin_ratio": (
+            b'binance_futures_cross_margin_ratio{account="main",margin_asset="USDT"} 0.0\n'
+        ),
+    } == {name: fragment for name, fragment in fragments.items() if fragment}
+
+
+def test_snapshot_replaces_the_last_one_whole() -> None:
+    """The series of a position that was closed, and of a total that was not sent again, are gone."""
+    usdt = make_asset(wallet_balance=5.0)
+    exposition = exposition_of(
+        {"main": make_snapshot([usdt], [make_position("BTCUSDT"), make_position("ETHUSDT")], wallet_balance=5.0)}
+    )
+    before = samples(bytes(exposition.body()))
+
+    exposition.publish(make_state(answered_at=1000.0), make_snapshot([usdt], [make_position("ETHUSDT", amount=2.0)]))
+    after = samples(bytes(exposition.body()))
+
+    assert {BALANCE, AMOUNT % "BTCUSDT", AMOUNT % "ETHUSDT"} <= before.keys()
+    assert after.keys().isdisjoint({BALANCE, AMOUNT % "BTCUSDT"})
+    assert after[AMOUNT % "ETHUSDT"] == 2.0
+
+
+def test_mode_change_leaves_one_currency() -> None:
+    """An account whose mode changed has its totals in the new currency only."""
+    exposition = exposition_of({"main": make_snapshot([make_asset(wallet_balance=1.0)], wallet_balance=1.0)})
+    exposition.publish(
+        make_state(answered_at=1000.0), make_snapshot([make_asset(wallet_balance=1.0)], wallet_balance=2.0)
+    )
+
+    found = samples(bytes(exposition.body()))
+
+    assert {BALANCE.replace("USDT", "USD"): 2.0} == {
+        series: value for series, value in found.items() if "account_wallet_balance" in series
+    }
+
+
+def test_stale_figures_vanish_by_themselves() -> None:
+    """Figures go when they are stale_after old, though nobody publishes, at the moment itself and of that account."""
+    clock = Clock(1059.5)
+    exposition = exposition_of({"main": make_snapshot(wallet_balance=1.0)}, clock=clock)
+    exposition.publish(make_state("late", answered_at=1059.0), make_snapshot(wallet_balance=2.0))
+    fresh = samples(bytes(exposition.body()))
+    clock.now = 1059.999
+    still = samples(bytes(exposition.body()))
+    clock.now = 1060.0
+    stale = samples(bytes(exposition.body()))
+
+    assert fresh.keys() == still.keys()
+    assert {series for series in fresh if 'account="late"' in series} == stale.keys()
+    assert fresh.keys() > stale.keys()
+
+
+def test_failed_poll_keeps_fresh_figures() -> None:
+    """A poll that fails takes nothing away before the figures are stale."""
+    exposition = Exposition(lambda: b"", Clock(1010.0))
+    state = make_state(answered_at=1000.0)
+    exposition.publish(state, make_snapshot(wallet_balance=1.0))
+    state.last_poll_succeeded = False
+    exposition.invalidate()
+
+    assert BALANCE.replace("USDT", "USD") in samples(bytes(exposition.body()))
+
+
+def test_body_is_shared_within_a_second() -> None:
+    """Scrapes within a second get one object; after a second, or when something has changed, a new one."""
+    clock = Clock(1000.0)
+
+    def own() -> bytes:
+        return f"own {clock.now}\n".encode()
+
+    exposition = exposition_of({"main": make_snapshot()}, own, clock)
+    first = exposition.body()
+    clock.now = 1000.999
+    second = exposition.body()
+    exposition.invalidate()
+    third = exposition.body()
+    clock.now = 1001.999
+    fourth = exposition.body()
+
+    assert first is second
+    assert samples(bytes(first))["own"] == 1000.0
+    assert samples(bytes(third))["own"] == 1000.999
+    assert samples(bytes(fourth))["own"] == 1001.999
+
+
+def first_scrape() -> str:
+    """Return the text of a service with one account in single mode, one in multi mode and one never answered."""
+    clock = Clock(1000.0)
+    connection = make_connection(monotonic=clock)
+    connection.clock.learn(1_000_250, 1000.0, 1000.0)
+    connection.connections = 1
+    for seconds in (0.004, 0.02, 30.0):
+        connection.durations[Method.ACCOUNT_STATUS].observe(seconds)
+    states = [make_state("main", answered_at=999.0), make_state("币 desk", answered_at=999.0), make_state("waiting")]
+    states[0].asset_mode, states[1].asset_mode = AssetMode.SINGLE, AssetMode.MULTI
+    program = Program([connection], last_reload_success_unix=1_700_000_000.0)
+    health = Health(program, lambda: states, clock, process_metrics=False)
+    exposition = Exposition(health.render, clock)
+    usdt = make_asset("USDT", **make_figures(1000.5), margin_available=True, update_time_ms=1_700_000_000_123)
+    bnb = make_asset("BNB", wallet_balance=1.25, update_time_ms=0)
+    long: dict[str, Any] = {"notional": 50_000.0, "unrealized_pnl": -12.5, "maintenance_margin": 200.0}
+    cross = {"isolated_margin": 0.0, "isolated_wallet_balance": 0.0}
+    own_pool: dict[str, Any] = {"unrealized_pnl": -40.0, "maintenance_margin": 8.0}
+    prices: dict[str, Any] = {
+        "entry_price": 100_025.0,
+        "break_even_price": 100_075.5,
+        "mark_price": 100_000.0,
+        "adl_quantile": 2,
+    }
+    exposition.publish(
+        states[0],
+        make_snapshot(
+            [usdt, bnb],
+            [
+                make_position("BTCUSDT", "LONG", 0.5, **long, update_time_ms=1_700_000_000_456),
+                make_position("BTCUSDT", "SHORT", -0.25, **cross, maintenance_margin=100.0),
+                make_position("ETHUSDT", "LONG", 0.0, initial_margin=7.5),
+                make_position("SOLUSDT", "LONG", 9.0, isolated_wallet_balance=50.0, **own_pool),
+            ],
+            [
+                make_risk("BTCUSDT", "LONG", 0.5, margin_asset="USDT", liquidation_price=81_000.5, **prices),
+                make_risk("ETHUSDT", "LONG", 0.0, adl_quantile=0, bid_notional=3_600.0, mark_price=3_900.0),
+            ],
+            **make_figures(1000.5),
+        ),
+    )
+    exposition.publish(
+        states[1], make_snapshot([usdt, bnb], [make_position("币安人生USDT", amount=1e6)], **make_figures(2_000_000.0))
+    )
+    return re.sub(r'(python_version|revision|version)="[^"]*"', r'\1="…"', bytes(exposition.body()).decode())
+
+
+def test_golden_scrape() -> None:
+    """The text of a whole scrape is as it was; UPDATE_GOLDEN=1 writes it anew, to be read before it is kept."""
+    text = first_scrape()
+    if os.environ.get("UPDATE_GOLDEN") == "1":
+        GOLDEN.parent.mkdir(exist_ok=True)
+        GOLDEN.write_text(text, encoding="utf-8")
+
+    assert GOLDEN.read_text(encoding="utf-8") == text
+    assert samples(text.encode())
+
+
+def test_promtool_accepts_the_golden_scrape() -> None:
+    """Prometheus' own linter finds nothing to say."""
+    promtool = shutil.which("promtool")
+    if promtool is None:
+        if os.environ.get("CI") == "true":
+            pytest.fail("promtool is not on PATH")
+        pytest.skip("promtool is not on PATH")
+
+    checked = subprocess.run(
+        [promtool, "check", "metrics"], input=GOLDEN.read_bytes(), capture_output=True, timeout=30, check=False
+    )
+
+    assert (b"", b"", 0) == (checked.stdout, checked.stderr, checked.returncode)

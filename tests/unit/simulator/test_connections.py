@@ -1,0 +1,148 @@
+"""How connections to the simulated exchange fail to open, break off, close and fall silent."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+
+import pytest
+from support.clocks import Clock
+from support.simulator_client import client_of, eventually, exchange_of, port_of
+from websockets.asyncio.client import connect
+from websockets.exceptions import ConnectionClosed
+
+from exporter.simulator import SimulatedAccount, SimulatedExchange
+
+STATUS = "v2/account.status"
+
+
+@pytest.fixture
+def clock() -> Clock:
+    """Stop the time."""
+    return Clock(1_700_000_010.0)
+
+
+@pytest.fixture
+def account() -> SimulatedAccount:
+    """Make an account whose key signs fast."""
+    return SimulatedAccount("main")
+
+
+async def http_answer(exchange: SimulatedExchange) -> str:
+    """Ask for a WebSocket, and tell the whole answer."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port_of(exchange))
+    writer.write(b"GET /ws-fapi/v1 HTTP/1.1\r\n\r\n")
+    answer = await reader.read()
+    writer.close()
+    return answer.decode()
+
+
+@pytest.mark.parametrize(("status", "headers"), [(599, {}), (429, {"Retry-After": "soon"}), (307, {"Location": ""})])
+async def test_handshake_is_rejected_with_anything(
+    account: SimulatedAccount, clock: Clock, status: int, headers: dict[str, str]
+) -> None:
+    """A handshake can be refused with any status and any header."""
+    async with SimulatedExchange([account], clock=clock) as exchange:
+        with exchange.reject_handshake(status, headers):
+            response = await http_answer(exchange)
+
+    assert response.startswith(f"HTTP/1.1 {status} Refused\r\n")
+    assert all(f"\r\n{name}: {value}\r\n" in response for name, value in headers.items())
+
+
+async def test_door_is_closed_at_once(account: SimulatedAccount, clock: Clock) -> None:
+    """A client is closed without having said anything."""
+    async with SimulatedExchange([account], clock=clock) as exchange:
+        with exchange.close_at_accept():
+            reader, writer = await asyncio.open_connection("127.0.0.1", port_of(exchange))
+            heard = await reader.read()
+            writer.close()
+
+    assert heard == b""
+
+
+async def test_connections_are_closed_with_a_code(account: SimulatedAccount, clock: Clock) -> None:
+    """Every client is told the code and the reason."""
+    async with exchange_of(account, clock=clock) as (exchange, client), client_of(exchange, clock) as other:
+        await exchange.close_connections(4001, "because")
+        told = []
+        for each in (client, other):
+            await each.connection.wait_closed()
+            told.append((each.connection.close_code, each.connection.close_reason))
+
+    assert told == [(4001, "because")] * 2
+
+
+@pytest.mark.parametrize("code", [1012, None])
+async def test_connections_end_after_requests(account: SimulatedAccount, clock: Clock, code: int | None) -> None:
+    """A connection ends after its requests, an older one at its next, by a close or without a word."""
+    async with exchange_of(account, clock=clock) as (exchange, old):
+        for _ in range(3):
+            await old.ask("session.status")
+        with exchange.close_after(2, code, "enough"):
+            async with client_of(exchange, clock) as new:
+                answers = [await new.ask("session.status"), await new.ask("session.status")]
+                await old.ask("session.status")
+                for each in (old, new):
+                    await each.connection.wait_closed()
+
+        assert [answer["status"] for answer in answers] == [200, 200]
+        assert (old.connection.close_code, new.connection.close_code) == ((code or 1006),) * 2
+
+
+async def test_connections_fall_silent(account: SimulatedAccount, clock: Clock) -> None:
+    """Those that are there hear nothing, new ones are served, and all is said when it is over, unless somebody left."""
+    async with exchange_of(account, clock=clock) as (exchange, old), connect(exchange.url, close_timeout=0.01) as left:
+        silence = exchange.silence_connections()
+        with exchange.silence_connections():
+            await left.close()
+            asked = asyncio.create_task(old.ask("session.status"))
+            await eventually(lambda: any(each.unheard for each in exchange.connections))
+            async with client_of(exchange, clock) as new:
+                answer = await new.ask("session.status")
+        early = asked.done()
+        silence.close()
+        late = await asked
+
+    assert (early, answer["status"], late["status"]) == (False, 200, 200)
+
+
+async def test_cut_answers_by_method(account: SimulatedAccount, clock: Clock) -> None:
+    """An answer breaks off within its frame, those to other methods do not."""
+    async with exchange_of(account, clock=clock) as (exchange, client):
+        with exchange.cut_answers(STATUS):
+            spared = await client.ask("session.status")
+            with pytest.raises(ConnectionClosed) as caught:
+                await client.signed(account, STATUS)
+
+    assert spared["status"] == 200
+    assert "stream ends after" in str(caught.value.__cause__)
+
+
+async def test_shutdown_is_announced(account: SimulatedAccount, clock: Clock) -> None:
+    """Every client is told before its connection closes; those who came later stay."""
+    async with exchange_of(account, clock=clock) as (exchange, client):
+        announcing = asyncio.create_task(exchange.announce_shutdown(0.2))
+        event = json.loads(await client.connection.recv())
+        async with client_of(exchange, clock) as later:
+            await client.connection.wait_closed()
+            await announcing
+            stays = await later.ask("session.status")
+
+    assert event["event"] == {"e": "serverShutdown", "E": clock.now_ms}
+    assert (client.connection.close_code, client.connection.close_reason) == (1001, "server shutdown")
+    assert stays["status"] == 200
+
+
+async def test_silence_holds_back_what_is_said(account: SimulatedAccount, clock: Clock) -> None:
+    """A frame that is sent meanwhile arrives when it is over, and no earlier."""
+    async with exchange_of(account, clock=clock) as (exchange, old):
+        hearing = asyncio.create_task(old.connection.recv())
+        with exchange.silence_connections():
+            await exchange.send_raw("held back")
+            async with client_of(exchange, clock) as new:
+                await new.ask("session.status")
+            early = hearing.done()
+        late = await hearing
+
+    assert (early, late) == (False, "held back")

@@ -1,0 +1,163 @@
+"""The demo's story frightens without killing, repeats itself, and its configuration is ready to use."""
+
+from __future__ import annotations
+
+import stat
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import yaml
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ed25519, rsa
+from support.clocks import Clock
+from support.simulator_client import client_of
+
+from exporter.simulator import SimulatedExchange, demo_accounts, demo_exchange, write_configuration
+from exporter.simulator.answers import account_position, account_status
+from exporter.simulator.figures import statement_of
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+ACCOUNTS = ("main", "multi", "hedge", "isolated")
+
+
+@pytest.fixture
+def clock() -> Clock:
+    """Stop the time."""
+    return Clock(1_700_000_010.0)
+
+
+def ratios(exchange: SimulatedExchange) -> dict[tuple[str, ...], Decimal]:
+    """Tell the ratio of every margin pool with something at stake."""
+    found: dict[tuple[str, ...], Decimal] = {}
+    exchange.account("main")
+    for name, account in exchange.accounts.items():
+        statement = statement_of(account)
+        found |= {(name, asset): pool.ratio for asset, pool in statement.pools.items() if pool.maintenance_margin}
+        for row in statement.rows:
+            if row.isolated:
+                found[name, "isolated", row.symbol.name] = statement.pool_of(row).ratio
+    return found
+
+
+def without_times(rows: Any) -> Any:
+    """Leave out when something happened."""
+    if isinstance(rows, dict):
+        return {name: without_times(value) for name, value in rows.items() if name != "updateTime"}
+    return [without_times(row) for row in rows] if isinstance(rows, list) else rows
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2026])
+def test_draw_down_trips_alerts_and_liquidates_nobody(seed: int, clock: Clock) -> None:
+    """In the draw-down an isolated ratio stays above 0.8 for long, the cross ones rise, and none reaches 1."""
+    exchange = demo_exchange(seed, clock=clock)
+    begin, calm = clock.now, ratios(exchange)
+    worst, alarmed = dict(calm), 0
+    for second in range(0, 600, 3):
+        clock.now = begin + second
+        for pool, ratio in ratios(exchange).items():
+            worst[pool] = max(ratio, worst.get(pool, ratio))
+            alarmed += 3 * (pool == ("isolated", "isolated", "SOLUSDT") and ratio > Decimal("0.8"))
+
+    assert max(calm.values()) < Decimal("0.25")
+    assert max(worst.values()) < Decimal("0.96")
+    assert alarmed > 90
+    for pool in (("main", "USDT"), ("main", "USDC"), ("multi", "USD"), ("hedge", "USDT")):
+        assert worst[pool] > 2 * calm[pool]
+
+
+def test_story_repeats_itself(clock: Clock) -> None:
+    """Rounds later the books are the same but for their times, however rarely anybody looked."""
+    exchange = demo_exchange(5, clock=clock, speed=10)
+    begin = clock.now
+    for at in (0, 33, 41, 59):
+        clock.now = begin + at
+        once = {name: account_status(exchange.account(name)) for name in ACCOUNTS}
+        clock.now += 180
+        again = {name: account_status(exchange.account(name)) for name in ACCOUNTS}
+
+        assert without_times(again) == without_times(once)
+        assert again != once
+
+
+def test_positions_come_and_go(clock: Clock) -> None:
+    """Positions and orders appear and vanish on the way, and a hedge's sides stand side by side."""
+    exchange = demo_exchange(5, clock=clock)
+    begin, seen = clock.now, []
+    for at in (0, 50, 120, 230, 300, 480, 500, 590):
+        clock.now = begin + at
+        rows = {
+            (name, row["symbol"], row["positionSide"]): row["positionAmt"]
+            for name in ACCOUNTS
+            for row in account_position(exchange.account(name), None)
+        }
+        seen.append(rows)
+
+    assert ("main", "ETHUSDT", "BOTH") not in seen[0].keys() | seen[2].keys()
+    assert seen[1]["main", "ETHUSDT", "BOTH"] == "-2.000"
+    assert [rows["hedge", "BTCUSDT", "LONG"] for rows in (seen[0], seen[3], seen[5])] == ["1.500", "1.200", "1.500"]
+    assert seen[0]["hedge", "BTCUSDT", "SHORT"] == "-0.500"
+    assert ("multi", "ETHUSDT", "BOTH") in seen[4]
+    assert ("isolated", "DOGEUSDT", "BOTH") in seen[6]
+    assert seen[-1] == seen[0]
+
+
+async def test_configuration_opens_every_account(clock: Clock, tmp_path: Path) -> None:
+    """The configuration names an endpoint and, for every account, key files that only their owner may read."""
+    async with demo_exchange(clock=clock) as exchange:
+        accounts = [exchange.account(name) for name in ACCOUNTS]
+        for _ in range(2):
+            path = write_configuration(exchange.url, accounts, tmp_path / "demo")
+        async with client_of(exchange, clock) as client:
+            for account in accounts:
+                assert (await client.signed(account, "v2/account.status"))["status"] == 200
+
+    document = yaml.safe_load(path.read_text(encoding="utf-8"))
+    assert path == tmp_path / "demo" / "exporter.yml"
+    assert document["binance"] == {"endpoint": exchange.url, "proxy": "none"}
+    assert [entry["name"] for entry in document["accounts"]] == list(ACCOUNTS)
+    for entry, account in zip(document["accounts"], accounts, strict=True):
+        files = {field: path.parent / name for field, name in entry.items() if field != "name"}
+        assert all(stat.S_IMODE(file.stat().st_mode) == 0o600 for file in files.values())
+        assert files["api_key_file"].read_text(encoding="utf-8").strip() == account.api_key
+        if account.key_type == "HMAC":
+            assert files["secret_key_file"].read_text(encoding="utf-8").strip() == account.secret_key
+        else:
+            key = serialization.load_pem_private_key(files["private_key_file"].read_bytes(), password=None)
+            assert isinstance(key, rsa.RSAPrivateKey if account.key_type == "RSA" else ed25519.Ed25519PrivateKey)
+
+
+@pytest.mark.parametrize("existing", ["exporter.yml", "keys/main.secret"])
+def test_configuration_spares_what_is_not_its_own(tmp_path: Path, existing: str) -> None:
+    """A directory with a configuration or keys of somebody else's is refused and left as it was."""
+    theirs = tmp_path / existing
+    theirs.parent.mkdir(exist_ok=True)
+    theirs.write_text("theirs")
+    with pytest.raises(FileExistsError, match="name another directory"):
+        write_configuration("ws://127.0.0.1:1/", demo_accounts(1), tmp_path)
+
+    assert theirs.read_text() == "theirs"
+    assert [theirs] == [path for path in tmp_path.rglob("*") if path.is_file()]
+
+
+@pytest.mark.parametrize(("host", "shown"), [("0.0.0.0", "127.0.0.1"), ("::1", "[::1]")])  # noqa: S104
+async def test_url_can_be_dialled(host: str, shown: str) -> None:
+    """The exchange's URL names an address to dial, whatever it listens on."""
+    exchange = SimulatedExchange([])
+    await exchange.start(host)
+    url = exchange.url
+    await exchange.stop()
+
+    assert url.startswith(f"ws://{shown}:")
+
+
+def test_secrets_follow_a_seed_or_nothing() -> None:
+    """With a seed API keys and HMAC secrets are the same again; without one they never are."""
+    seeded = [[(account.api_key, account.secret_key) for account in demo_accounts(3)] for _ in range(2)]
+    unseeded = [[(account.api_key, account.secret_key) for account in demo_accounts()] for _ in range(2)]
+
+    assert seeded[0] == seeded[1]
+    assert not set(unseeded[0]) & set(unseeded[1])
+    assert len({api_key for api_key, _ in seeded[0]}) == 4

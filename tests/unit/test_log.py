@@ -1,0 +1,398 @@
+"""Log lines as data: every format, every redaction, and nothing that can make logging raise."""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+import os
+import re
+import secrets
+import string
+from typing import Any
+
+import pytest
+import structlog
+from support.logs import alone
+
+from exporter import log, redaction
+
+API_KEY = "vmPUZE6mv9SD5VNHk4HlWFsOr6aKE2zvsw0MuIgwCIPy6utIco14y7Ju91duEh8A"
+MANY_SLASHES = "9FUXr4RHJyrWvr//n3yGJ4dmXvAOxxD/UhiTJ5c0rswfj/GM1BZ2jsZ4qIo1/ThqZFCRecAEsuXgJfksWQrdXE=="
+SIGNATURE = "2Mu8YP1UgYNWRKYAhuTJXuWEOYMN9CNsQgnLd9sEItbSJzmYct74epOgRFUK+48UkZT72SazvQ1091khexmBDw=="
+PEM = f"-----BEGIN PRIVATE KEY-----\n{API_KEY}\nshort\n-----END PRIVATE KEY-----\n"
+
+
+class Terminal(io.StringIO):
+    """A stream that says it is a terminal."""
+
+    def isatty(self) -> bool:
+        """Return True."""
+        return True
+
+
+class Unprintable:
+    """A value whose repr raises."""
+
+    def __repr__(self) -> str:
+        raise RuntimeError("no repr")
+
+
+def fail(text: str) -> None:
+    """Raise from a frame that has a local variable."""
+    local = f"local value of {len(text)}"
+    raise ValueError(text if local else "")
+
+
+def only_event(stream: io.StringIO) -> dict[str, Any]:
+    """Return the one line of JSON in `stream`."""
+    (line,) = stream.getvalue().splitlines()
+    event: dict[str, Any] = json.loads(line)
+    return event
+
+
+def only_logfmt(stream: io.StringIO) -> dict[str, str]:
+    """Return the fields of the one line of logfmt in `stream`."""
+    (line,) = stream.getvalue().splitlines()
+    fields: dict[str, str] = {}
+    while line:
+        match = re.match(r'([\w.-]+)=("(?:[^"\\]|\\.)*"|[^\s"=\\]*)(?: |$)', line)
+        assert match, line
+        fields[match[1]] = json.loads(match[2]) if match[2].startswith('"') else match[2]
+        line = line[match.end() :]
+    return fields
+
+
+def logged(format_: str = "json", /, **values: object) -> dict[str, Any]:
+    """Return the event that logging `values` gives."""
+    stream = io.StringIO()
+    log.configure("info", format_, stream)
+    with alone():
+        structlog.get_logger("test").info("poll failed", **values)
+    return only_event(stream) if format_ == "json" else only_logfmt(stream)
+
+
+@pytest.mark.parametrize("format_", log.FORMATS)
+def test_event_has_time_level_and_phrase(format_: str) -> None:
+    """An event of structlog is one line with ts in UTC, level, msg and its fields."""
+    event = logged(format_, account="main", code="-1021")
+
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", event.pop("ts"))
+    assert event == {"level": "info", "msg": "poll failed", "account": "main", "code": "-1021"}
+
+
+def test_library_record_has_the_same_shape() -> None:
+    """A record of the standard library goes the same way and tells its logger."""
+    stream = io.StringIO()
+    log.configure("info", "json", stream)
+
+    logging.getLogger("asyncio").warning("took %.3f seconds", 0.25)
+
+    event = only_event(stream)
+    del event["ts"]
+    assert event == {"level": "warning", "msg": "took 0.250 seconds", "logger": "asyncio"}
+
+
+def test_scalars_stay_what_they_are_and_the_rest_becomes_text() -> None:
+    """JSON keeps numbers, booleans and null; an infinity, a list or bytes become their repr."""
+    event = logged(a=1, b=1.5, c=True, d=None, e=float("inf"), f=["x"], g=b"\xff", h=Unprintable())
+
+    assert {key: event[key] for key in "abcdefgh"} == {
+        "a": 1,
+        "b": 1.5,
+        "c": True,
+        "d": None,
+        "e": "inf",
+        "f": "['x']",
+        "g": "b'\\xff'",
+        "h": "<Unprintable without repr>",
+    }
+
+
+@pytest.mark.parametrize(
+    "text", ["a\nb", "a\r\nb", "a\x85b", "a\u2028b", 'say "x=1"', "back\\slash", "", "tab\there", "größe", "\ud800"]
+)
+def test_any_text_is_one_value_of_one_logfmt_line(text: str) -> None:
+    """Newlines, quotes, backslashes and lone surrogates come back from logfmt as they went in."""
+    assert text == logged("logfmt", text=text)["text"]
+
+
+def test_logfmt_spells_other_types_as_json_does() -> None:
+    """Booleans and null are true, false and null in logfmt."""
+    event = logged("logfmt", a=True, b=None, c=2)
+
+    assert (event["a"], event["b"], event["c"]) == ("true", "null", "2")
+
+
+def test_key_that_would_break_a_line_is_changed() -> None:
+    """A field's name with spaces, and one that is taken, are renamed and not lost."""
+    event = logged("logfmt", **{"a b=": "1", "level": "2"})
+
+    assert (event["a_b_"], event["level_"], event["level"]) == ("1", "2", "info")
+
+
+def test_stream_that_cannot_encode_gets_escapes() -> None:
+    """A character the stream has no code for is escaped, not an error."""
+    raw = io.BytesIO()
+    stream = io.TextIOWrapper(raw, encoding="ascii", write_through=True)
+    log.configure("info", "logfmt", stream)
+
+    structlog.get_logger().info("größe")
+
+    assert b"msg=gr\\xf6\\xdfe\n" in raw.getvalue()
+
+
+def test_record_that_cannot_be_formatted_is_reported_without_its_arguments() -> None:
+    """A library's record whose arguments do not fit gives a line that says so and shows none of them."""
+    stream = io.StringIO()
+    log.configure("info", "json", stream)
+
+    with alone():
+        logging.getLogger("library").error("%d frames", "not a number")
+
+    event = only_event(stream)
+    assert (event["msg"], event["logger"]) == ("log record cannot be formatted: TypeError", "library")
+    assert "not a number" not in stream.getvalue()
+
+
+def test_closed_stream_loses_the_line_silently(capsys: pytest.CaptureFixture[str]) -> None:
+    """Logging to a closed stream neither raises nor prints."""
+    stream = io.StringIO()
+    log.configure("info", "json", stream)
+    stream.close()
+
+    structlog.get_logger().error("poll failed")
+
+    assert capsys.readouterr() == ("", "")
+
+
+def test_configured_again_writes_only_to_the_new_stream() -> None:
+    """A second configure replaces the first: one line, in the second stream."""
+    first, second = io.StringIO(), io.StringIO()
+    log.configure("info", "json", first)
+    first.close()
+    log.configure("info", "json", second)
+
+    structlog.get_logger().info("ready")
+
+    assert only_event(second)["msg"] == "ready"
+
+
+def test_standard_error_is_the_default(capsys: pytest.CaptureFixture[str]) -> None:
+    """Without a stream the lines go to what is standard error at that time."""
+    log.configure("info", "json")
+
+    structlog.get_logger().info("ready")
+
+    assert json.loads(capsys.readouterr().err)["msg"] == "ready"
+
+
+@pytest.mark.parametrize(
+    ("level", "shown"),
+    [
+        ("debug", ["debug", "info", "warning", "error"]),
+        ("info", ["info", "warning", "error"]),
+        ("warning", ["warning", "error"]),
+        ("error", ["error"]),
+    ],
+)
+def test_level_is_the_least_that_is_shown(level: str, shown: list[str]) -> None:
+    """Events below the level are not written, whichever way they come."""
+    ours, theirs = io.StringIO(), io.StringIO()
+    for stream, logger in ((ours, structlog.get_logger("test")), (theirs, logging.getLogger("test"))):
+        log.configure(level, "json", stream)
+        for each in log.LEVELS:
+            getattr(logger, each)("event")
+
+    assert shown == [json.loads(line)["level"] for line in ours.getvalue().splitlines()]
+    assert shown == [json.loads(line)["level"] for line in theirs.getvalue().splitlines()]
+
+
+@pytest.mark.parametrize("name", ["websockets.client", "websockets.server", "uvicorn.error"])
+def test_chatty_libraries_start_at_warning(name: str) -> None:
+    """At debug the libraries that print headers and frames still only warn."""
+    stream = io.StringIO()
+    log.configure("debug", "json", stream)
+
+    logging.getLogger(name).info("GET / HTTP/1.1")
+    logging.getLogger(name).warning("trouble")
+
+    assert only_event(stream)["msg"] == "trouble"
+    assert not logging.getLogger(name).isEnabledFor(logging.DEBUG)
+
+
+def test_access_log_is_off() -> None:
+    """Uvicorn's access log writes nothing at any level."""
+    stream = io.StringIO()
+    log.configure("debug", "json", stream)
+
+    logging.getLogger("uvicorn.access").error("GET /metrics")
+
+    assert stream.getvalue() == ""
+
+
+@pytest.mark.parametrize("length", [16, 17, 23, 40, 64])
+@pytest.mark.parametrize("start", [0, 1, 7, 8, 20])
+def test_fragment_of_a_hidden_secret_is_redacted(start: int, length: int) -> None:
+    """Any 16 or more characters in a row of a hidden secret are redacted, wherever they begin."""
+    redaction.hide(API_KEY)
+    fragment = API_KEY[start : start + length]
+
+    assert redaction.redact(f"key={fragment}, told") == "key=[redacted], told"
+
+
+@pytest.mark.parametrize("secret", ["8letters", "correct horse battery", "p@ss'wörd!"])
+def test_short_or_spaced_secret_is_redacted_whole(secret: str) -> None:
+    """A secret of eight characters or with spaces is redacted wherever it stands, also inside a repr."""
+    redaction.hide(f" {secret}\n")
+
+    assert redaction.redact(f"is x{secret}x") == "is x[redacted]x"
+    assert "[redacted]" in redaction.redact(repr([secret, '"']))
+
+
+def test_word_of_a_hidden_secret_is_kept() -> None:
+    """Fewer than 16 characters in a row of a hidden secret are no reason to redact a longer word."""
+    redaction.hide("demo-hmac-account-0001")
+
+    assert redaction.redact("demo-hmac-trading-desk") == "demo-hmac-trading-desk"
+    assert redaction.redact("my-demo-hmac-account-0") == "[redacted]"
+
+
+def test_too_short_secret_is_not_hidden() -> None:
+    """Hiding a text under eight characters does nothing: it would blank out ordinary words."""
+    redaction.hide("poll")
+
+    assert redaction.redact("poll failed") == "poll failed"
+
+
+def test_pem_is_redacted_line_by_line() -> None:
+    """A line of a hidden PEM is redacted; its first line is no secret."""
+    redaction.hide(PEM)
+
+    assert redaction.redact(PEM.strip()) == "[redacted]"
+    assert redaction.redact(f"-----BEGIN PRIVATE KEY----- {API_KEY[5:30]}") == "-----BEGIN PRIVATE KEY----- [redacted]"
+
+
+@pytest.mark.parametrize("text", [API_KEY, SIGNATURE, MANY_SLASHES, "a1" * 32, f"x-{API_KEY}"])
+def test_what_looks_like_a_key_is_redacted(text: str) -> None:
+    """Keys and signatures that nobody hid are redacted, and the name before them stays."""
+    assert redaction.redact(f"/ws?signature={text}&x=1") == "/ws?signature=[redacted]&x=1"
+
+
+def test_random_signatures_are_redacted() -> None:
+    """Of many random base64 signatures, slashes included, none is shown."""
+    alphabet = string.ascii_letters + string.digits + "+/"
+    texts = ["".join(secrets.choice(alphabet) for _ in range(86)) + "==" for _ in range(500)]
+
+    assert {"[redacted]"} == {redaction.redact(text) for text in texts}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "/usr/lib/python3/dist-packages/exporter/binance/connection2",
+        "/var/lib/kubelet/pods/3f2a8c1e-5b7d-4c9e-8f1a-2b3c4d5e6f70/volumes/keys",
+        "wss://ws-fapi.binance.com/ws-fapi/v1/and/a/very/long/path/that/goes/on",
+        "binance_futures_exporter_config_last_reload_success_timestamp_seconds",
+        "binance-futures-exporter-7d9f8c6b5d-x2k4j",
+        "a" * 100,
+        "1" * 100,
+    ],
+)
+def test_paths_and_names_are_kept(text: str) -> None:
+    """File paths, URLs, pod and metric names survive redaction, however long."""
+    assert text == redaction.redact(text)
+
+
+@pytest.mark.parametrize("format_", log.FORMATS)
+def test_every_part_of_an_event_is_redacted(format_: str) -> None:
+    """Message, fields, nested values, names and exceptions are redacted in every format."""
+    redaction.hide(API_KEY)
+    stream = io.StringIO()
+    log.configure("info", format_, stream)
+    try:
+        fail(f"refused {API_KEY}")
+    except ValueError:
+        structlog.get_logger().exception(
+            f"key {API_KEY}", nested={"api": [f"\n{API_KEY}"]}, raw=API_KEY.encode(), **{API_KEY: 1}
+        )
+        logging.getLogger("library").exception("sent %s", {"apiKey": API_KEY})
+
+    assert API_KEY[:16] not in stream.getvalue()
+    assert stream.getvalue().count("[redacted]") >= 5
+    assert len(stream.getvalue().splitlines()) == 2
+
+
+def test_text_is_redacted_before_it_is_shortened() -> None:
+    """A secret across the place where a long text is cut leaves no half of itself."""
+    padding = "- " * 4090
+    event = logged(text=f"{padding}{API_KEY} tail" + " more" * 2000)
+
+    assert "vmPU" not in event["text"]
+    assert len(event["text"]) < 8300
+    assert event["text"].endswith("…")
+
+
+@pytest.mark.parametrize("format_", log.FORMATS)
+def test_exception_is_one_field_without_local_variables(format_: str) -> None:
+    """A traceback is the value of exc, on the event's own line, and shows no local variable's value."""
+    stream = io.StringIO()
+    log.configure("info", format_, stream)
+    try:
+        fail("refused")
+    except ValueError:
+        structlog.get_logger().exception("poll failed")
+
+    event = only_event(stream) if format_ == "json" else only_logfmt(stream)
+    assert event["exc"].startswith("Traceback (most recent call last):\n")
+    assert event["exc"].endswith("\nValueError: refused")
+    assert "local value of 7" not in event["exc"]
+
+
+@pytest.mark.parametrize(
+    ("exc_info", "shown"),
+    [(ValueError("x"), "ValueError: x"), ((ValueError, ValueError("x"), None), "ValueError: x"), (True, None)],
+)
+def test_exception_may_be_given_in_any_form(exc_info: object, shown: str | None) -> None:
+    """exc_info is an exception, a tuple, or True with no exception at all."""
+    assert shown == logged(exc_info=exc_info).get("exc")
+
+
+@pytest.mark.parametrize(("no_color", "colored"), [("", True), ("1", False)])
+def test_terminal_gets_a_console_layout(monkeypatch: pytest.MonkeyPatch, no_color: str, *, colored: bool) -> None:
+    """On a terminal the line is for people, coloured unless NO_COLOR is set."""
+    monkeypatch.setitem(os.environ, "NO_COLOR", no_color)
+    stream = Terminal()
+    log.configure("info", None, stream)
+
+    structlog.get_logger().info("poll failed", account="main", n=1)
+
+    assert colored is ("\x1b[" in stream.getvalue())
+    assert re.search("poll failed", stream.getvalue())
+    assert not stream.getvalue().startswith("ts=")
+
+
+def test_terminal_is_not_commanded_by_a_logged_text(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Control characters in a message, a field or an exception reach a terminal escaped; tracebacks keep lines."""
+    monkeypatch.setenv("NO_COLOR", "1")
+    stream = Terminal()
+    log.configure("info", None, stream)
+    try:
+        fail("\x1b[2J gone")
+    except ValueError:
+        structlog.get_logger().exception("a\x1b[2Jb\nc", field="\x07")
+
+    assert "\x1b" not in stream.getvalue()
+    assert "\x07" not in stream.getvalue()
+    assert r"a\x1b[2Jb\nc" in stream.getvalue()
+    assert stream.getvalue().endswith("\nValueError: \\x1b[2J gone\n")
+
+
+def test_pipe_gets_logfmt() -> None:
+    """Without a format, what is no terminal gets logfmt."""
+    stream = io.StringIO()
+    log.configure("info", None, stream)
+
+    structlog.get_logger().info("ready")
+
+    assert only_logfmt(stream)["msg"] == "ready"

@@ -1,0 +1,308 @@
+"""Passwords and headers of the scrape server: who is let in, what is told to the others, and what a flood costs."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import contextlib
+import threading
+from typing import TYPE_CHECKING
+
+import bcrypt
+import httpx
+import pytest
+from support.builders import DEADLINE_SECONDS
+from support.tls import BODY, curl, guarded
+from support.waiting import until
+
+from exporter.web import passwords
+from exporter.web.passwords import Busy, Passwords
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator
+    from pathlib import Path
+
+LONGEST = "x" * 72
+
+
+def hash_of(password: str, cost: int = 4) -> str:
+    """Hash a password."""
+    return bcrypt.hashpw(password.encode(), bcrypt.gensalt(cost)).decode()
+
+
+USERS = {"prometheus": hash_of("right"), "币 desk": hash_of("pässword"), "long": hash_of(LONGEST)}
+DOCUMENT = "basic_auth_users: {" + ", ".join(f"'{name}': '{hashed}'" for name, hashed in USERS.items()) + "}\n"
+HASHES = {name.encode(): hashed.encode() for name, hashed in USERS.items()}
+
+
+class Gate:
+    """Holds every bcrypt up until it is opened, and counts."""
+
+    def __init__(self) -> None:
+        self.open = threading.Event()
+        self.seen: list[bytes] = []  # the hash of each check
+        self.at_once = self.most_at_once = 0
+        self._matches = bcrypt.checkpw
+
+    def __call__(self, password: bytes, hashed: bytes) -> bool:
+        """Check once the gate is open."""
+        self.seen.append(hashed)
+        self.at_once += 1
+        self.most_at_once = max(self.most_at_once, self.at_once)
+        self.open.wait(DEADLINE_SECONDS)
+        self.at_once -= 1
+        return self._matches(password, hashed)
+
+
+@pytest.fixture
+def gate(monkeypatch: pytest.MonkeyPatch) -> Iterator[Gate]:
+    """Bcrypt behind a gate, which is open at the end."""
+    made = Gate()
+    monkeypatch.setattr(bcrypt, "checkpw", made)
+    yield made
+    made.open.set()
+
+
+@contextlib.asynccontextmanager
+async def asking(folder: Path, document: str = DOCUMENT) -> AsyncIterator[httpx.AsyncClient]:
+    """Serve with a web configuration; a client that sends no password by itself."""
+    limits = httpx.Limits(max_connections=None)
+    async with (
+        guarded(folder, document) as (url, _),
+        httpx.AsyncClient(base_url=url, trust_env=False, timeout=DEADLINE_SECONDS, limits=limits) as client,
+    ):
+        yield client
+
+
+def basic(text: str | bytes) -> str:
+    """Write an Authorization header."""
+    return "Basic " + base64.b64encode(text.encode() if isinstance(text, str) else text).decode()
+
+
+@pytest.mark.parametrize(
+    ("authorization", "status"),
+    [
+        (basic("prometheus:right"), 200),
+        (basic("prometheus:right").replace("Basic", "bAsIc"), 200),
+        (basic("prometheus:right").replace(" ", "  "), 200),
+        (basic("币 desk:pässword"), 200),
+        (basic(f"long:{LONGEST}"), 200),
+        (basic(f"long:{LONGEST}x"), 401),
+        (basic("prometheus:wrong"), 401),
+        (basic("prometheus:"), 401),
+        (basic("prometheus:right\0"), 401),
+        (basic("prometheus"), 401),
+        (basic("Prometheus:right"), 401),
+        (basic("nobody:right"), 401),
+        (basic(":right"), 401),
+        (basic("币 desk:pässword".encode("gb18030")), 401),
+        (basic(":"), 401),
+        ("Basic", 401),
+        ("Basic !!!!", 401),
+        (basic("prometheus:right") + "=", 401),
+        ("Bearer right", 401),
+        (basic("prometheus:right").replace("Basic ", ""), 401),
+    ],
+)
+async def test_who_is_let_in(tmp_path: Path, authorization: str, status: int) -> None:
+    """The right name and password are let in; whatever else stands in the header is answered 401."""
+    async with asking(tmp_path) as client:
+        answers = [await client.get("/metrics", headers={"Authorization": authorization}) for _ in range(2)]
+
+    assert [status] * 2 == [answer.status_code for answer in answers]
+    assert {BODY if status == 200 else b"Unauthorized\n"} == {answer.content for answer in answers}
+    assert {None if status == 200 else "Basic"} == {answer.headers.get("WWW-Authenticate") for answer in answers}
+
+
+async def test_curl_with_a_password(tmp_path: Path) -> None:
+    """Curl gets the metrics with the password, and 401 without."""
+    async with guarded(tmp_path, DOCUMENT) as (url, _):
+        right = await curl("-f", "-u", "prometheus:right", f"{url}/metrics")
+        without = await curl("-f", f"{url}/metrics")
+
+    assert (0, BODY.decode()) == right
+    assert 22 == without[0]
+    assert "401" in without[1]
+
+
+async def test_two_headers(tmp_path: Path) -> None:
+    """Of two passwords none counts."""
+    headers = [("Authorization", basic("prometheus:right")), ("Authorization", basic("prometheus:wrong"))]
+    async with asking(tmp_path) as client:
+        answers = [await client.get("/metrics", headers=order) for order in (headers, headers[::-1])]
+
+    assert [401, 401] == [answer.status_code for answer in answers]
+
+
+async def test_strangers_learn_nothing(tmp_path: Path) -> None:
+    """An unknown name, a wrong password and no password get the same answer, on every path but the health probes."""
+    strangers = [basic("prometheus:wrong"), basic("nobody:wrong"), ""]
+    found = {}
+    async with asking(tmp_path) as client:
+        for path in (
+            "/",
+            "/metrics",
+            "/nothing",
+            "/-/healthy/",
+            "//-/healthy",
+            "/-/healthy%2f..",
+            "/-/ready/../metrics",
+        ):
+            headers = [{"Authorization": stranger} if stranger else {} for stranger in strangers]
+            answers = [await client.get(f"{client.base_url}{path}", headers=header) for header in headers]
+            found[path] = {(answer.status_code, answer.text, *answer.headers.keys()) for answer in answers}
+        probes = [(await client.get(path)).status_code for path in ("/-/healthy", "/-/ready")]
+
+    assert {401} == {status for answers in found.values() for status, *_ in answers}
+    assert {1} == {len(answers) for answers in found.values()}
+    assert [200, 503] == probes
+
+
+async def test_unknown_name_costs_as_much(gate: Gate) -> None:
+    """An unknown name is checked against a hash as costly as some user's, the same at each try."""
+    gate.open.set()
+    users = {b"cheap": hash_of("a", 4).encode(), b"dear": hash_of("b", 5).encode()}
+    names = [b"nobody%d" % i for i in range(40)]
+    checks = Passwords()
+    for word in (b"one", b"two"):
+        for name in names:
+            assert not await checks.are_right(users, name, word, name.decode())
+
+    first, second = gate.seen[:40], gate.seen[40:]
+    assert {users[b"cheap"][:7], users[b"dear"][:7]} == {hashed[:7] for hashed in first}
+    assert first == second
+
+
+async def test_unknown_name_is_never_right(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An unknown name is not let in, even by a password that fits the hash it is checked against."""
+    monkeypatch.setattr(bcrypt, "checkpw", lambda _password, _hashed: True)
+    checks = Passwords()
+
+    assert not await checks.are_right(HASHES, b"nobody", b"right", "")
+    assert await checks.are_right(HASHES, b"prometheus", b"right", "")
+
+
+async def test_same_question_is_answered_once(tmp_path: Path, gate: Gate) -> None:
+    """Scrapes with the same credentials share one check while it is under way, and its verdict afterwards."""
+    async with asking(tmp_path) as client:
+        for credentials, status in (("prometheus:right", 200), ("prometheus:wrong", 401), ("nobody:wrong", 401)):
+            gate.open.clear()
+            before = len(gate.seen)
+            headers = {"Authorization": basic(credentials)}
+            scrapes = [asyncio.create_task(client.get("/metrics", headers=headers)) for _ in range(20)]
+            await until(lambda: gate.at_once)
+            gate.open.set()
+            answers = [*await asyncio.gather(*scrapes), await client.get("/metrics", headers=headers)]
+
+            assert {status} == {answer.status_code for answer in answers}
+            assert before + 1 == len(gate.seen)
+
+
+async def test_flood_of_wrong_passwords(tmp_path: Path, gate: Gate) -> None:
+    """Under a flood those let in before still are; one check runs at a time and few wait, the rest get 503."""
+    known = {"Authorization": basic("prometheus:right")}
+    async with asking(tmp_path) as client:
+        gate.open.set()
+        await client.get("/metrics", headers=known)
+        gate.open.clear()
+        flood = [
+            asyncio.create_task(client.get("/metrics", headers={"Authorization": basic(f"prometheus:wrong{i}")}))
+            for i in range(100)
+        ]
+        await until(lambda: sum(task.done() for task in flood) == 84)
+        scrape = await client.get("/metrics", headers=known)
+        elsewhere = await asyncio.to_thread(lambda: "the loop's threads are free")
+        probe = await client.get("/-/healthy")
+        gate.open.set()
+        answers = await asyncio.gather(*flood)
+
+    assert [200, 200] == [scrape.status_code, probe.status_code]
+    assert elsewhere
+    assert (84, 16) == tuple(sum(answer.status_code == code for answer in answers) for code in (503, 401))
+    assert {"1"} == {answer.headers["Retry-After"] for answer in answers if answer.status_code == 503}
+    assert 1 == gate.most_at_once
+
+
+async def test_flood_from_elsewhere(gate: Gate) -> None:
+    """One client's flood leaves room for another's question, but for no more than 256 in all."""
+    checks = Passwords()
+
+    def ask(name: bytes, client: str) -> asyncio.Task[bool]:
+        return asyncio.create_task(checks.are_right(HASHES, name, b"right", client))
+
+    flood = [ask(b"%d of %d" % (i, j), f"flooding {j}") for j in range(17) for i in range(16)]
+    await until(lambda: gate.at_once)
+    full = [task for task in flood if task.done() and isinstance(task.exception(), Busy)]
+    gate.open.set()
+    await asyncio.gather(*flood, return_exceptions=True)
+    gate.open.clear()
+    one = [ask(b"again %d" % i, "flooding") for i in range(20)]
+    prometheus = ask(b"prometheus", "prometheus")
+    await until(lambda: gate.at_once)
+    shut_out = sum(task.done() for task in one)
+    gate.open.set()
+
+    assert 16 == len(full)
+    assert 4 == shut_out
+    assert await prometheus
+    await asyncio.gather(*one, return_exceptions=True)
+    assert not checks._waiting
+    assert not checks._under_way
+
+
+async def test_client_that_goes_away(gate: Gate) -> None:
+    """A client that gives up takes the verdict from nobody."""
+    checks = Passwords()
+    leaving, staying = (
+        asyncio.create_task(checks.are_right(HASHES, b"prometheus", b"right", "same")) for _ in range(2)
+    )
+    await until(lambda: gate.at_once)
+    leaving.cancel()
+    gate.open.set()
+
+    assert await staying
+    assert 1 == len(gate.seen)
+
+
+async def test_what_is_remembered(gate: Gate, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Wrong passwords are remembered up to a number, without pushing the right ones out; none is kept in clear."""
+    monkeypatch.setattr(passwords, "_WRONG_REMEMBERED", 8)
+    gate.open.set()
+    checks = Passwords()
+    assert await checks.are_right(HASHES, b"prometheus", b"right", "")
+    for i in range(20):
+        assert not await checks.are_right(HASHES, b"prometheus", b"wrong%d" % i, "")
+    checked = len(gate.seen)
+    assert await checks.are_right(HASHES, b"prometheus", b"right", "")
+    assert not await checks.are_right(HASHES, b"prometheus", b"wrong19", "")
+    assert checked == len(gate.seen)
+    assert not await checks.are_right(HASHES, b"prometheus", b"wrong0", "")
+
+    assert checked + 1 == len(gate.seen)
+    assert 8 == len(checks._wrong)
+    assert "right" not in repr((checks._right, checks._wrong))
+    assert "wrong" not in repr((checks._right, checks._wrong))
+
+
+async def test_headers_on_every_answer(tmp_path: Path) -> None:
+    """Headers of the web configuration stand on every answer once, in the place of the page's own."""
+    document = (
+        "http_server_config: {headers: {Content-Security-Policy: sandbox, Strict-Transport-Security: max-age=1,"
+        f" X-Content-Type-Options: nosniff, X-Frame-Options: deny, X-XSS-Protection: 0}}}}\n{DOCUMENT}"
+    )
+    expected = {
+        "content-security-policy": "sandbox",
+        "strict-transport-security": "max-age=1",
+        "x-content-type-options": "nosniff",
+        "x-frame-options": "deny",
+        "x-xss-protection": "0",
+    }
+    known = {"Authorization": basic("prometheus:right")}
+    async with asking(tmp_path, document) as client:
+        answers = [await client.get(path, headers=known) for path in ("/", "/metrics", "/-/ready", "/nothing")]
+        answers += [await client.post("/metrics", headers=known), await client.get("/metrics"), await client.head("/")]
+
+    assert [200, 200, 503, 404, 405, 401, 401] == [answer.status_code for answer in answers]
+    for answer in answers:
+        assert expected == {name: answer.headers[name] for name in expected}
+        assert {1} == {len(answer.headers.get_list(name)) for name in expected}

@@ -1,0 +1,408 @@
+"""The scrape server over real sockets: what it answers, where it listens, how it ends."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import gzip
+import logging
+import re
+import socket
+import sys
+import weakref
+import zlib
+from contextlib import closing
+from typing import Any
+
+import pytest
+from support.builders import DEADLINE_SECONDS, LOCAL, close, connect, raw_body, serving
+from support.ports import free_port
+from support.waiting import until
+
+import exporter
+from exporter.metrics.body import Body
+from exporter.metrics.collector import SlowWay
+from exporter.web.compression import CompressionError, Compressor, accepts_gzip, gzip_function
+from exporter.web.server import ListenAddress, ListenError, WebServer
+
+PATHS = ["/metrics", "/", "/-/healthy", "/-/ready"]
+SMALL = b"metric 1.0\n"
+# Neither all alike nor all different, so that it stays large when compressed.
+LARGE = b"".join(b"metric_%d %d\n" % (i, zlib.crc32(b"%d" % i)) for i in range(100_000))
+
+
+@pytest.mark.parametrize("body", [b"", SMALL, LARGE], ids=["empty", "small", "large"])
+async def test_metrics(body: bytes) -> None:
+    """A scrape gets the body as text, in one gzip member if it asks for gzip and not otherwise."""
+    async with serving(body) as (client, _):
+        plain = [await raw_body(client, offer) for offer in (None, "identity", "gzip;q=0")]
+        zipped = [await raw_body(client, offer) for offer in ("gzip", "deflate, gzip, br, zstd")]
+    members = [zlib.decompressobj(wbits=31) for _ in zipped]
+
+    for response, sent in plain + zipped:
+        assert response.status_code == 200
+        assert response.headers["Content-Type"] == "text/plain; version=0.0.4; charset=utf-8"
+        assert response.headers["Vary"] == "Accept, Accept-Encoding"
+        assert str(len(sent)) == response.headers["Content-Length"]
+    assert [body] * 3 == [sent for _, sent in plain]
+    assert {None} == {response.headers.get("Content-Encoding") for response, _ in plain}
+    assert [body] * 2 == [member.decompress(sent) for member, (_, sent) in zip(members, zipped, strict=True)]
+    assert {"gzip"} == {response.headers["Content-Encoding"] for response, _ in zipped}
+    assert [(True, b"")] * 2 == [(member.eof, member.unused_data) for member in members]
+
+
+@pytest.mark.parametrize("accept_encoding", ["gzip", "identity"])
+async def test_head_is_get_without_the_body(accept_encoding: str) -> None:
+    """HEAD tells the same length and type as GET, and the connection goes on."""
+    headers = {"Accept-Encoding": accept_encoding}
+    async with serving(LARGE) as (client, _):
+        got = [await client.get(path, headers=headers) for path in PATHS]
+        heads = [await client.head(path, headers=headers) for path in PATHS]
+        again = await client.get("/-/healthy")
+
+    assert [200] * len(PATHS) == [head.status_code for head in heads]
+    assert {b""} == {head.content for head in heads}
+    assert [{**one.headers, "date": ""} for one in got] == [{**head.headers, "date": ""} for head in heads]
+    assert again.text == "OK\n"
+
+
+async def test_nothing_elsewhere() -> None:
+    """A path that nobody serves is not found, and nobody is sent on from it."""
+    paths = ["/metrics/", "/metric", "/-/", "/-/healthy/", "/-/ready/", "/favicon.ico", "/METRICS", "//"]
+    async with serving(SMALL) as (client, _):
+        found = {path: (await client.get(f"{client.base_url}{path}")).status_code for path in paths}
+
+    assert dict.fromkeys(paths, 404) == found
+
+
+@pytest.mark.parametrize("path", PATHS)
+async def test_other_methods_are_not_allowed(path: str) -> None:
+    """Nothing can be changed, and the answer says what is allowed."""
+    methods = ["POST", "PUT", "DELETE", "OPTIONS", "PATCH"]
+    async with serving(SMALL) as (client, _):
+        answers = [await client.request(method, path) for method in methods]
+
+    assert [405] * len(methods) == [answer.status_code for answer in answers]
+    assert {frozenset({"GET", "HEAD"})} == {frozenset(answer.headers["Allow"].split(", ")) for answer in answers}
+
+
+async def test_ready_names_the_accounts_it_waits_for() -> None:
+    """The service is healthy from the start, and ready once every account's first poll is over."""
+    waiting = ["main", "币 desk"]
+    async with serving(SMALL, waiting=waiting) as (client, _):
+        healthy = await client.get("/-/healthy")
+        before = await client.get("/-/ready")
+        waiting.clear()
+        after = await client.get("/-/ready")
+
+    assert (healthy.status_code, healthy.text) == (200, "OK\n")
+    assert (before.status_code, before.text) == (503, "not ready: no poll has ended yet of: main, 币 desk\n")
+    assert (after.status_code, after.text) == (200, "OK\n")
+
+
+@pytest.mark.parametrize("path", ["/metrics", "/other/path"])
+async def test_index_links(path: str) -> None:
+    """The page links to the metrics, wherever they are, and to the probes; each link leads somewhere."""
+    async with serving(SMALL, path=path) as (client, _):
+        index = await client.get("/")
+        links = re.findall(r'href="([^"]*)"', index.text)
+        found = [(await client.get(link)).status_code for link in links]
+        default = await client.get("/metrics")
+
+    assert index.headers["Content-Type"] == "text/html; charset=utf-8"
+    assert exporter.__version__ in index.text
+    assert [path, "/-/healthy", "/-/ready"] == links
+    assert [200, 200, 200] == found
+    assert (200 if path == "/metrics" else 404) == default.status_code
+
+
+async def test_nothing_tells_the_server() -> None:
+    """Answers do not say which software sends them."""
+    async with serving(SMALL) as (client, _):
+        response = await client.get("/metrics")
+
+    assert "Server" not in response.headers
+
+
+async def test_body_is_of_the_moment() -> None:
+    """Each scrape asks for the body anew, and what was compressed before does not come back."""
+    bodies = [LARGE, LARGE + SMALL, SMALL]
+    async with serving(iter(bodies).__next__) as (client, _):
+        answers = [(await client.get("/metrics", headers={"Accept-Encoding": "gzip"})).content for _ in bodies]
+
+    assert bodies == answers
+
+
+async def test_listens_on_ipv6() -> None:
+    """An IPv6 address is served, and its URL has brackets."""
+    async with serving(SMALL, addresses=[ListenAddress("::1", 0)]) as (client, _):
+        response = await client.get("/metrics")
+
+    assert client.base_url.host == "::1"
+    assert SMALL == response.content
+
+
+async def test_empty_host_is_both_families() -> None:
+    """Without a host, one socket takes IPv4 and IPv6."""
+    async with serving(SMALL, addresses=[ListenAddress("", 0)]) as (client, _):
+        port = client.base_url.port
+        bodies = [(await client.get(f"http://{host}:{port}/metrics")).content for host in ("127.0.0.1", "[::1]")]
+
+    assert [SMALL, SMALL] == bodies
+
+
+async def test_empty_host_without_ipv6(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where a machine has no IPv6, an empty host means all of IPv4."""
+    monkeypatch.setattr(socket, "has_dualstack_ipv6", lambda: False)
+    async with serving(SMALL, addresses=[ListenAddress("", 0)]) as (client, _):
+        response = await client.get("/metrics")
+
+    assert client.base_url.host == "0.0.0.0"  # noqa: S104 - what is tested
+    assert SMALL == response.content
+
+
+async def test_listens_on_several_addresses() -> None:
+    """Each address is served."""
+    free = ListenAddress("127.0.0.1", free_port())
+    async with serving(SMALL, addresses=[LOCAL, free]) as (client, _):
+        bodies = [(await client.get(f"{url}/metrics")).content for url in (client.base_url, f"http://{free}")]
+
+    assert [SMALL, SMALL] == bodies
+
+
+def resolve_to(monkeypatch: pytest.MonkeyPatch, *hosts: str) -> None:
+    """Have every name mean these addresses, in this order."""
+    resolve = socket.getaddrinfo
+
+    def resolved(_host: str, port: int, **options: Any) -> list[Any]:
+        return [found for host in hosts for found in resolve(host, port, **options)]
+
+    monkeypatch.setattr(socket, "getaddrinfo", resolved)
+
+
+async def test_name_of_several_addresses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every address of a name is served, but for those that this machine has not."""
+    with monkeypatch.context() as patch:
+        resolve_to(patch, "203.0.113.1", "::1", "127.0.0.1", "127.0.0.1")
+        bound = ListenAddress("exporter.example", 0).bind()
+    found = {listening.getsockname()[0] for listening in bound}
+    for listening in bound:
+        listening.close()
+
+    assert {"::1", "127.0.0.1"} == found
+    assert 2 == len(bound)
+
+
+def test_name_with_an_address_in_use(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where one address of a name is in use the others are given back."""
+    with socket.create_server(("127.0.0.1", 0)) as used:
+        port = used.getsockname()[1]
+        resolve_to(monkeypatch, "127.0.0.2", "127.0.0.1")
+        with pytest.raises(ListenError, match=rf"^cannot listen on exporter\.example:{port}: Address already in use"):
+            ListenAddress("exporter.example", port).bind()
+
+    with closing(socket.create_server(("127.0.0.2", port))) as again:
+        assert again.getsockname() == ("127.0.0.2", port)
+
+
+def test_name_of_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A name whose addresses are all another machine's cannot be listened on."""
+    resolve_to(monkeypatch, "203.0.113.1", "198.51.100.1")
+    with pytest.raises(ListenError, match=r"^cannot listen on exporter\.example:9: Cannot assign requested address"):
+        ListenAddress("exporter.example", 9).bind()
+
+
+def test_port_in_use() -> None:
+    """An address in use is an error that names it, and the addresses before it are given back."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        used = ListenAddress("127.0.0.1", listening.getsockname()[1])
+        free = ListenAddress("127.0.0.1", free_port())
+        server = WebServer([free, used], "/metrics", lambda: Body([]), SlowWay([]), list, str)
+        with pytest.raises(ListenError, match=rf"^cannot listen on {used}: Address already in use"):
+            server.bind()
+
+    with closing(socket.create_server((free.host, free.port))) as again:
+        assert again.getsockname() == (free.host, free.port)
+
+
+def test_impossible_host_name() -> None:
+    """A host that cannot be a name is an error that names it, too."""
+    with pytest.raises(ListenError, match=r"^cannot listen on a\.\.b:80: 'a\.\.b' is no host name"):
+        ListenAddress("a..b", 80).bind()
+
+
+def test_foreign_address() -> None:
+    """An address that is none of this machine's is an error that names it."""
+    with pytest.raises(ListenError, match=r"^cannot listen on 192\.0\.2\.1:9: "):
+        ListenAddress("192.0.2.1", 9).bind()
+
+
+@pytest.mark.parametrize(
+    ("text", "host", "port", "shown"),
+    [
+        ("127.0.0.1:10427", "127.0.0.1", 10427, "127.0.0.1:10427"),
+        ("localhost:0", "localhost", 0, "localhost:0"),
+        ("[::1]:80", "::1", 80, "[::1]:80"),
+        ("[::]:65535", "::", 65535, "[::]:65535"),
+        (":10427", "", 10427, ":10427"),
+    ],
+)
+def test_addresses(text: str, host: str, port: int, shown: str) -> None:
+    """An address is a host and a port, an IPv6 host in brackets, or a port alone."""
+    address = ListenAddress.parse(text)
+
+    assert ListenAddress(host, port) == address
+    assert shown == str(address)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("", "localhost", "10427", "localhost:", "localhost:x", "localhost:-1", "localhost:65536"),
+        *("::1:80", "::1", "[::1:80", "::1]:80", "[]:80", "localhost:" + "9" * 5000),
+    ],
+)
+def test_bad_addresses(text: str) -> None:
+    """What is no address is refused in words that quote it and show what is expected."""
+    with pytest.raises(ValueError, match=r"write host:port, \[IPv6\]:port or :port$") as caught:
+        ListenAddress.parse(text)
+
+    assert repr(text) in str(caught.value)
+
+
+@pytest.mark.parametrize("accept_encoding", ["gzip", "identity"])
+async def test_reader_that_leaves_disturbs_nobody(accept_encoding: str, caplog: pytest.LogCaptureFixture) -> None:
+    """A client that goes away in the middle of a large body costs neither the others theirs nor a line in the log."""
+    body = LARGE * 20  # more than the sockets' buffers take
+    async with serving(body) as (client, _):
+        request = f"GET /metrics HTTP/1.1\r\nAccept-Encoding: {accept_encoding}"
+        reader, writer = await connect(client, request, limit=1024)
+        await reader.readexactly(512)
+        other = asyncio.create_task(client.get("/metrics", headers={"Accept-Encoding": accept_encoding}))
+        writer.transport.abort()
+        await close(writer)
+        answers = [await other, await client.get("/metrics", headers={"Accept-Encoding": accept_encoding})]
+
+    assert [body, body] == [answer.content for answer in answers]
+    assert [] == [
+        record.message
+        for record in caplog.records
+        if record.name.startswith("uvicorn") and record.levelno > logging.INFO
+    ]
+
+
+async def test_stops_with_an_idle_connection() -> None:
+    """A connection that is kept alive does not keep the server from ending."""
+    async with serving(SMALL) as (client, server):
+        reader, writer = await connect(client, "GET /-/healthy")
+        await reader.readuntil(b"OK\n")
+        server.stop()
+        rest = await asyncio.wait_for(reader.read(), DEADLINE_SECONDS)
+        await close(writer)
+
+    assert rest == b""
+
+
+async def test_stops_with_a_reader_that_does_not_read(caplog: pytest.LogCaptureFixture) -> None:
+    """A client that takes nothing more of a large body is hung up on, without a complaint in the log."""
+    async with serving(LARGE * 20) as (client, _):
+        reader, writer = await connect(client, "GET /metrics", limit=1024)
+        await reader.readexactly(512)
+    with contextlib.suppress(ConnectionError):
+        await asyncio.wait_for(reader.read(), DEADLINE_SECONDS)
+    await close(writer)
+
+    complaints = [record for record in caplog.records if record.levelno > logging.INFO]
+    assert [] == [record.message for record in complaints if record.name.startswith("uvicorn")]
+
+
+@pytest.mark.parametrize(
+    ("header", "accepted"),
+    [
+        ("", False),
+        ("gzip", True),
+        ("GZIP", True),
+        ("identity, gzip;q=0.5", True),
+        ("gzip;q=1.0", True),
+        ("gzip; q=0", False),
+        ("gzip;q=0.000", False),
+        ("gzip;Q=0.0,identity", False),
+        ("gzip;q=0.001", True),
+        ("x-gzip, *", False),
+        ("deflate", False),
+    ],
+)
+def test_gzip_is_sent_to_those_who_ask(*, header: str, accepted: bool) -> None:
+    """Gzip is for those who name it, without forbidding it."""
+    assert accepted is accepts_gzip(header)
+
+
+@pytest.mark.parametrize("body", [b"", SMALL, LARGE], ids=["empty", "small", "large"])
+@pytest.mark.parametrize("module", ["isal", None])
+async def test_every_gzip_is_gzip(body: bytes, module: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With isal or without it, the body comes back whole and compressed the same each time."""
+    if module is None:
+        monkeypatch.setitem(sys.modules, "isal", None)
+    else:
+        pytest.importorskip(module)
+    # The fragments of a body are cut anywhere; none of them begins anew.
+    shown = Body([body[:1000], b"", body[1000:]])
+    compressed = bytes(await Compressor().compress(shown))
+
+    assert body == gzip.decompress(compressed)
+    assert bytes(gzip_function()(shown)) == compressed
+
+
+async def test_large_body_is_compressed_once() -> None:
+    """Scrapes that share a large body share the work, also if one of them goes away; another body is work anew."""
+    compressor, body, other = Compressor(), Body([LARGE]), Body([LARGE, SMALL])
+    leaving = asyncio.create_task(compressor.compress(body))
+    staying = asyncio.create_task(compressor.compress(body))
+    await asyncio.sleep(0)
+    leaving.cancel()
+    first = await staying
+    second = await compressor.compress(body)
+    third = await compressor.compress(other)
+
+    assert first is second
+    assert LARGE == gzip.decompress(bytes(first))
+    assert LARGE + SMALL == gzip.decompress(bytes(third))
+    assert leaving.cancelled()
+
+
+async def test_what_was_compressed_goes_with_its_body() -> None:
+    """A body that nobody has any more is not kept for what was compressed of it."""
+    compressor, body = Compressor(), Body([LARGE])
+    kept = [weakref.ref(body), weakref.ref(await compressor.compress(body))]
+    await asyncio.sleep(0)  # the task that compressed lets go
+    del body
+    gc.collect()
+
+    assert [None, None] == [reference() for reference in kept]
+
+
+async def test_what_cannot_be_compressed_is_sent_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without the memory to compress a scrape gets plain text, the next one gzip again, and nothing is kept."""
+    failures = [MemoryError(), RuntimeError("can't start new thread")]
+    zip_body, body = gzip_function(), Body([LARGE])
+
+    def compress(body: Body) -> Body:
+        if failures:
+            raise failures.pop()
+        return zip_body(body)
+
+    monkeypatch.setattr("exporter.web.compression.gzip_function", lambda: compress)
+    async with serving(LARGE) as (client, _):
+        answers = [await client.get("/metrics", headers={"Accept-Encoding": "gzip"}) for _ in range(3)]
+    failures.append(MemoryError())
+    compressor = Compressor()
+    with pytest.raises(CompressionError):
+        await compressor.compress(body)
+    kept = weakref.ref(body)
+    del body
+    await until(lambda: gc.collect() >= 0 and kept() is None)  # the thread lets go of what it has raised
+
+    assert [(200, LARGE)] * 3 == [(answer.status_code, answer.content) for answer in answers]
+    assert [None, None, "gzip"] == [answer.headers.get("Content-Encoding") for answer in answers]
+    assert kept() is None
