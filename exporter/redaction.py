@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import re
 from collections import deque
-from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -71,27 +70,19 @@ def _redact(text: str) -> str:
     for secret in sorted(_hidden_texts, key=len, reverse=True):  # one may contain another
         if secret in text:
             text = text.replace(secret, _REDACTED)
-    return _TOKEN.sub(_cover, text)
+    tokens = set(_TOKEN.findall(text))
+    covered = {token for token in tokens if _is_like_a_key(token) or not _hidden_pieces.isdisjoint(_pieces(token))}
+    if shown := tokens - covered:
+        recent = {piece for signature in tuple(_hidden_for_now) for piece in _pieces(signature, _STRIDE)}
+        covered |= {token for token in shown if not recent.isdisjoint(_pieces(token))}
+    return _TOKEN.sub(lambda found: _REDACTED if found[0] in covered else found[0], text) if covered else text
 
 
-def _cover(match: re.Match[str]) -> str:
-    token = match.group()
+def _is_like_a_key(token: str) -> bool:
     # Ed25519 and RSA signatures end in "==", and one in 60,000 has so many slashes that no part of it is dense.
-    dense = len(token) >= _UNKNOWN_SECRET_LENGTH and (
+    return len(token) >= _UNKNOWN_SECRET_LENGTH and (
         token.endswith("==") or any(map(_is_dense, re.split("[/_-]", token)))
     )
-    return _REDACTED if dense or _contains_hidden_piece(token) else token
-
-
-def _contains_hidden_piece(token: str) -> bool:
-    pieces = set(_pieces(token))
-    return not (pieces.isdisjoint(_hidden_pieces) and pieces.isdisjoint(_pieces_of_all(tuple(_hidden_for_now))))
-
-
-# Between two requests the same signatures are looked for again and again.
-@lru_cache(maxsize=1)
-def _pieces_of_all(signatures: tuple[str, ...]) -> frozenset[str]:
-    return frozenset(piece for signature in signatures for piece in _pieces(signature, _STRIDE))
 
 
 def _pieces(text: str, stride: int = 1) -> Iterator[str]:

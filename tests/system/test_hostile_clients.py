@@ -493,13 +493,13 @@ async def test_memory_under_attack(attack: str, child: Child) -> None:
             with contextlib.suppress(BlockingIOError):
                 sending.send(requests[attack])
     during = await child.scrape()
-    files, grown = child.files, child.most_mib - before
+    grown = child.most_mib - before
+    await until(lambda: child.files < 512 + 50)  # those that were driven out are closed soon after
     for each in hostile:
         each.close()
     after = await child.scrape("gzip")
 
     assert child.plain == during
     assert child.zipped == after
-    assert files < 512 + 50
     assert grown < MOST_MIB
     assert child.process.poll() is None

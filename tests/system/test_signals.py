@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+RELOADED = 'msg="configuration reloaded"'
 DEMO = ("demo", "--web.listen-address", "127.0.0.1:0")
 ENVIRONMENT = {
     "BINANCE_API_KEY": "k" * 64,
@@ -102,12 +103,12 @@ def test_reload_asked_for_while_modules_are_imported(tmp_path: Path) -> None:
     """A SIGHUP that comes before `run` serves is kept, and reloads once it does."""
     log_file = tmp_path / "log"
     with running(["-c", EARLY, str(int(signal.SIGHUP)), "structlog", "run"], log_file) as process:
-        wait_for(lambda: "msg=reloaded" in log_file.read_text() or process.poll() is not None)
+        wait_for(lambda: RELOADED in log_file.read_text() or process.poll() is not None)
         process.send_signal(signal.SIGTERM)
         code = process.wait(DEADLINE_SECONDS)
 
     assert 0 == code
-    assert log_file.read_text().index("msg=started") < log_file.read_text().index("msg=reloaded")
+    assert log_file.read_text().index("msg=started") < log_file.read_text().index(RELOADED)
 
 
 @pytest.mark.parametrize("command", ["demo", "simulate", "check", "metrics"])
