@@ -11,6 +11,7 @@ import contextlib
 import socket
 from collections import Counter
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 import httptools
@@ -270,6 +271,7 @@ class Listener:
             connection = ClientConnection(address[0], self._limits, self._left, **self._protocol)
             self._connections[connection] = None
             connection.opening = self._loop.create_task(self._open(connection, accepted))
+            connection.opening.add_done_callback(partial(self._opened, connection, accepted))
 
     async def _open(self, connection: ClientConnection, accepted: socket.socket) -> None:
         options: dict[str, Any] = {}
@@ -278,6 +280,9 @@ class Listener:
             options["ssl_shutdown_timeout"] = _CLOSING_SECONDS
         with contextlib.suppress(OSError, asyncio.CancelledError):  # a broken handshake is the client's own affair
             await self._loop.connect_accepted_socket(lambda: connection, accepted, ssl=self._tls, **options)
+
+    def _opened(self, connection: ClientConnection, accepted: socket.socket, _opening: asyncio.Task[None]) -> None:
+        # A callback, since a task that is cancelled before it has begun runs no code of its own.
         connection.opening = None
         if not connection.connected:
             accepted.close()
