@@ -53,13 +53,12 @@ class Program:
 
 
 @contextmanager
-def started(folder: Path, *arguments: str) -> Iterator[Program]:
-    """Run the program for the time of the block."""
+def started(folder: Path, *arguments: str, program: Path | None = None) -> Iterator[Program]:
+    """Run the program, by default that of this checkout, for the time of the block."""
+    command = [program] if program else [sys.executable, "-m", "exporter"]
     output = folder / f"output of {arguments[0]}"
     with output.open("wb") as file:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "exporter", *arguments], cwd=folder, stdout=file, stderr=subprocess.STDOUT
-        )
+        process = subprocess.Popen([*command, *arguments], cwd=folder, stdout=file, stderr=subprocess.STDOUT)
         try:
             yield Program(process, output)
         finally:
