@@ -154,6 +154,11 @@ async def close(writer: asyncio.StreamWriter) -> None:
     await asyncio.gather(writer.wait_closed(), return_exceptions=True)
 
 
+def without_comments(text: str) -> str:
+    """Return a scrape without its HELP and TYPE lines, which the catalog specifies."""
+    return "".join(line for line in text.splitlines(keepends=True) if not line.startswith("#"))
+
+
 def samples(text: bytes) -> dict[str, float]:
     """Return every series of an exposition, as it is written, with its value; none may stand there twice."""
     # Not splitlines: label values may hold what Unicode calls a line's end.
