@@ -3,9 +3,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import signal
 import threading
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -13,7 +11,6 @@ import pytest
 import yaml
 from support.config_files import key_files
 from support.polling import FAST
-from support.program import started
 from support.service import scrape, serving, until_counted, until_sample, value
 from support.waiting import PATIENCE_SECONDS, until
 
@@ -28,6 +25,7 @@ from exporter.web.server import ListenAddress
 from exporter.wiring import _free_phases
 
 if TYPE_CHECKING:
+    from pathlib import Path
     from collections.abc import AsyncIterator, Callable
 
     from exporter.simulator import SimulatedExchange
@@ -373,12 +371,11 @@ async def test_file_that_hangs_fails_the_reload(
     assert [error] == [event["error"] for event in logged if event["event"] == RELOAD_FAILED]
 
 
-async def test_web_configuration_counts_as_well(exchange: SimulatedExchange, tmp_path: Path) -> None:
+async def test_web_configuration_counts_as_well(desk: Desk, tmp_path: Path) -> None:
     """A web configuration that cannot be used shows like a failed reload, until both files are good."""
     web, name = tmp_path / "web.yml", "exporter_config_last_reload_successful"
     good = "http_server_config: {headers: {X-Frame-Options: deny}}"
     web.write_text(good)
-    desk = Desk(exchange, tmp_path)
     async with desk.open(web=web_configuration.load(web)):
         web.write_text("surprise: 1")
         await until_sample(desk.client, 0, name)
@@ -431,30 +428,6 @@ def test_newcomers_fill_the_gaps() -> None:
     assert [0.75, 0.25] == _free_phases([0.0, 0.5], 2)
     assert [0.85] == pytest.approx(_free_phases([0.1, 0.3, 0.6], 1))
     assert [] == _free_phases([0.1], 0)
-
-
-def test_hangup_reloads_the_program(tmp_path: Path) -> None:
-    """SIGHUP has the running program read its file and its shard of it anew; a broken file does not end it."""
-    simulation = ("--listen-address", "127.0.0.1:0", "--config.dir", str(tmp_path / "simulated"))
-    with started(tmp_path, "simulate", *simulation) as exchange:
-        path = Path(exchange.found(r"--config\.file (.+)\n"))
-        document = yaml.safe_load(path.read_text(encoding="utf-8"))
-        document["poll"] = {"interval": "1s"}
-        two, document["accounts"] = document["accounts"][2:], document["accounts"][:2]
-        path.write_text(yaml.safe_dump(document), encoding="utf-8")
-        flags = ("--config.file", str(path), "--web.listen-address", "127.0.0.1:0", "--shard", "pod-0")
-        with started(tmp_path, "run", *flags) as program:
-            program.scrape(accounts=2)
-            path.write_text("accounts: 7\n", encoding="utf-8")
-            program.process.send_signal(signal.SIGHUP)
-            program.found("(reload failed)")
-            document["accounts"] += two
-            path.write_text(yaml.safe_dump(document), encoding="utf-8")
-            program.process.send_signal(signal.SIGHUP)
-            program.scrape(accounts=4)
-            code = program.end(signal.SIGTERM)
-
-    assert 0 == code
 
 
 @pytest.mark.parametrize(
