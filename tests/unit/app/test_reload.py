@@ -25,8 +25,8 @@ from exporter.web.server import ListenAddress
 from exporter.wiring import _free_phases
 
 if TYPE_CHECKING:
-    from pathlib import Path
     from collections.abc import AsyncIterator, Callable
+    from pathlib import Path
 
     from exporter.simulator import SimulatedExchange
 
