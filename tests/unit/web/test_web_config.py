@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import shutil
@@ -24,6 +23,7 @@ from cryptography.hazmat.primitives.serialization import (
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from support.config_files import key_files, leaks
+from support.example_files import check, check_bad, place
 from support.paths import DATA
 
 from exporter.cli import run
@@ -73,59 +73,45 @@ def material(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def placed(file: Path, material: Path) -> Path:
-    """Put a file of tests/data/config/web beside its material, @name@ replaced by the content of that file as YAML."""
-    text = file.read_text(encoding="utf-8")
-    text = re.sub(r"@(\S+)@", lambda name: json.dumps((material / name[1]).read_text()), text)
-    path = material / "web.yml"
-    path.write_text(text, encoding="utf-8")
+@pytest.fixture
+def exporter_yml(tmp_path: Path) -> Path:
+    """A configuration of one account to go with a web configuration."""
+    path = key_files(tmp_path)
+    path.write_text("accounts: [{name: main, api_key_file: main.key, secret_key_file: main.secret}]")
     return path
 
 
 @pytest.mark.parametrize("name", GOOD)
-def test_good_file(name: str, material: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """A good file passes --config.check without a word about it."""
-    exporter_yml = key_files(tmp_path)
-    exporter_yml.write_text("accounts: [{name: main, api_key_file: main.key, secret_key_file: main.secret}]")
-    web = placed(FILES / "good" / name, material)
-    code = run([f"--config.file={exporter_yml}", "--config.check", f"--web.config.file={web}"])
-    said = capsys.readouterr()
+def test_good_file(name: str, material: Path, exporter_yml: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A good file passes --config.check without any output on standard error."""
+    web = place(FILES / "good" / name, material / "web.yml")
 
-    assert (0, "") == (code, said.err)
+    assert (0, "") == check(capsys, f"--config.file={exporter_yml}", f"--web.config.file={web}")
 
 
 @pytest.mark.parametrize("name", BAD)
-def test_bad_file(name: str, material: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Each rule that a file breaks is a fault with its path and what is allowed, as its first lines say."""
-    exporter_yml = key_files(tmp_path)
-    exporter_yml.write_text("accounts: [{name: main, api_key_file: main.key, secret_key_file: main.secret}]")
+def test_bad_file(name: str, material: Path, exporter_yml: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A bad file is rejected with exactly the errors in its comments, and no error repeats a secret."""
     file = FILES / "bad" / name
-    web = placed(file, material)
-    expected = [line[2:] for line in file.read_text(encoding="utf-8").splitlines() if line.startswith("# ")]
-    code = run([f"--config.file={exporter_yml}", "--config.check", f"--web.config.file={web}"])
-    said = capsys.readouterr().err
-    first, *faults = said.splitlines()
+    web = place(file, material / "web.yml")
+    output = check_bad(capsys, file, web, f"--config.file={exporter_yml}", f"--web.config.file={web}")
     secrets = [(material / key).read_text() for key in ("server.key", "other.key", "encrypted.key")]
 
-    assert 2 == code
-    assert "binance-futures-exporter: the configuration cannot be used:" == first
-    assert len(expected) == len(faults)
-    for words, fault in zip(expected, faults, strict=True):
-        begin, more, _ = f"{web}: {words}".partition("…")
-        assert fault.startswith(begin) if more else begin == fault
-    assert set() == leaks(said, [*secrets, *re.findall(r"\$2\S{57}", web.read_text())])
-    assert "correct horse" not in said
-    assert "sesame" not in said
+    assert set() == leaks(output, [*secrets, *re.findall(r"\$2\S{57}", web.read_text())])
+    assert "correct horse" not in output
+    assert "sesame" not in output
 
 
 @pytest.mark.parametrize("command", ["run", "demo"])
 def test_file_that_is_not_there(
-    command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    command: str,
+    exporter_yml: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """A web configuration that cannot be read is a fault of the call, whether a flag or the variable names it."""
     path = tmp_path / "nothing.yml"
-    exporter_yml = key_files(tmp_path)
-    exporter_yml.write_text("accounts: [{name: main, api_key_file: main.key, secret_key_file: main.secret}]")
     monkeypatch.setenv("BINANCE_FUTURES_EXPORTER_WEB_CONFIG_FILE", str(path))
     code = run([command, *([f"--config.file={exporter_yml}"] if command == "run" else [])])
 
@@ -172,7 +158,7 @@ def test_what_openssl_lacks(
 
 def test_secrets_are_not_shown(material: Path) -> None:
     """The settings do not show hashes or keys where they are printed."""
-    config = load(placed(FILES / "good" / "users.yml", material))
+    config = load(place(FILES / "good" / "users.yml", material / "web.yml"))
 
     assert 3 == len(config.users)
     assert "$04$" not in repr(config)
