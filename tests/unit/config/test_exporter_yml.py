@@ -40,7 +40,10 @@ def material(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "other.key": API_KEY[::-1].encode(),
         "secret.key": SECRET_KEY.encode(),
         "two-words.key": f"{API_KEY} {API_KEY}".encode(),
-        "empty.key": b"\n",
+        "two-lines.key": f"{SECRET_KEY}\n{SECRET_KEY}".encode(),
+        "not-ascii.key": "größe".encode(),
+        "empty.key": b"",
+        "blank.key": b" \r\n",
         "binary.key": b"\xff\xfe",
         "large.key": b"x" * (64 * 1024 + 1),
         "ed25519.pem": ed25519.private_bytes(Encoding.PEM, pkcs8, NoEncryption()),
@@ -55,6 +58,7 @@ def material(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (folder / file).write_bytes(content)
         (folder / file).chmod(0o600)
     (folder / "folder").mkdir()
+    (folder / "loop.key").symlink_to("loop.key")
     os.mkfifo(folder / "pipe")
     return folder
 
