@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.config_files import API_KEY, HMAC, SECRET_KEY, pem
+from support.config_files import API_KEY, HMAC, SECRET_KEY, _restored, pem  # noqa: F401 - a fixture for every test here
 
 from exporter import redaction
 from exporter.account.snapshot import AssetMode
@@ -21,12 +21,6 @@ if TYPE_CHECKING:
 
 MAINNET = "wss://ws-fapi.binance.com/ws-fapi/v1"
 TESTNET = "wss://testnet.binancefuture.com/ws-fapi/v1"
-
-
-@pytest.fixture(autouse=True)
-def _nothing_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(redaction, "_hidden_pieces", set())
-    monkeypatch.setattr(redaction, "_hidden_texts", set())
 
 
 @dataclass
