@@ -1,20 +1,19 @@
-"""The configuration from files, key files and variables; errors in files are specified in tests/data/config."""
+"""What configuration files give; the errors in them are specified in tests/data/config."""
 
 from __future__ import annotations
 
-import textwrap
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.config_files import API_KEY, HMAC, SECRET_KEY, _restored, pem  # noqa: F401 - a fixture for every test here
+from support.config_files import API_KEY, HMAC, _restored, pem  # noqa: F401 - a fixture for every test here
+from support.config_folder import Folder
 
 from exporter import redaction
 from exporter.account.snapshot import AssetMode
-from exporter.config import VARIABLES, Config, ConfigError, load, parse_duration
+from exporter.config import ConfigError, load, parse_duration
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -23,35 +22,10 @@ MAINNET = "wss://ws-fapi.binance.com/ws-fapi/v1"
 TESTNET = "wss://testnet.binancefuture.com/ws-fapi/v1"
 
 
-@dataclass
-class Folder:
-    """A folder with a configuration file and key files."""
-
-    path: Path
-
-    def write(self, name: str, content: str | bytes, mode: int = 0o600) -> Path:
-        """Write a file that only its owner may read."""
-        file = self.path / name
-        file.write_bytes(content.encode() if isinstance(content, str) else content)
-        file.chmod(mode)
-        return file
-
-    def load(self, document: str) -> Config:
-        """Load `document`, indented as the test is."""
-        return load(self.write("exporter.yml", textwrap.dedent(document)), {})
-
-    def shorten(self, texts: tuple[str, ...]) -> list[str]:
-        """Return `texts` without the configuration file's path."""
-        return [text.replace(f"{self.path}/exporter.yml: ", "") for text in texts]
-
-
 @pytest.fixture
 def folder(tmp_path: Path) -> Folder:
-    """Give a folder with the key files of an HMAC account."""
-    made = Folder(tmp_path)
-    made.write("api.key", API_KEY)
-    made.write("secret.key", SECRET_KEY)
-    return made
+    """A folder with the key files of an HMAC account."""
+    return Folder(tmp_path)
 
 
 class TestDurations:
@@ -273,175 +247,3 @@ class TestEndpoints:
         assert config.warnings == (
             f"{folder.path}/exporter.yml: binance.endpoint: ws:// sends keys and signed requests in clear: use wss://",
         )
-
-
-class TestKeyFiles:
-    """Key files and the credentials in them."""
-
-    @pytest.mark.parametrize("content", [f"{API_KEY}\n", f"\ufeff{API_KEY}\r\n", f"  {API_KEY}  \n\n"])
-    def test_surrounding_whitespace_is_not_part_of_a_key(self, folder: Folder, content: str) -> None:
-        """Line ends, spaces and a BOM around a key are dropped."""
-        folder.write("api.key", content)
-
-        (account,) = folder.load(f"accounts: [{{name: a, {HMAC}}}]").accounts
-        assert account.credentials.api_key.reveal() == API_KEY
-
-    def test_keys_are_hidden_from_the_log_once_read(self, folder: Folder) -> None:
-        """Whatever is read from a key file is redacted from then on."""
-        folder.load(f"accounts: [{{name: a, {HMAC}}}]")
-
-        assert redaction.redact(f"{API_KEY[:20]} {SECRET_KEY[30:50]}") == "[redacted] [redacted]"
-
-    def test_unchanged_private_keys_are_reused(self, folder: Folder) -> None:
-        """A private key is not loaded again while its PEM, passphrase and API key stay the same."""
-        folder.write("locked.pem", pem(b"passphrase"))
-        folder.write("pass", "passphrase")
-        keys = "api_key_file: api.key, private_key_file: locked.pem, private_key_passphrase_file: pass"
-        path = folder.write("exporter.yml", f"accounts: [{{name: a, {keys}}}, {{name: b, {keys}}}]")
-        first = load(path, {})
-        second = load(path, {}, first)
-        folder.write("api.key", API_KEY[::-1])
-        third = load(path, {}, second)
-        folder.write("locked.pem", pem(b"passphrase"))
-        fourth = load(path, {}, third)
-        loaded = [config.accounts[0].credentials for config in (first, second, third, fourth)]
-
-        assert loaded[0] is loaded[1] is first.accounts[1].credentials
-        assert API_KEY[::-1] == loaded[2].api_key.reveal()
-        assert loaded[2] != loaded[3]
-        assert {1} == {len(config.private_keys) for config in (first, second, third, fourth)}
-
-    def test_changed_passphrase_is_not_ignored(self, folder: Folder) -> None:
-        """A passphrase that no longer fits an unchanged private key is an error, as at a start."""
-        folder.write("locked.pem", pem(b"sesame open"))
-        folder.write("pass", "sesame open")
-        keys = "api_key_file: api.key, private_key_file: locked.pem, private_key_passphrase_file: pass"
-        path = folder.write("exporter.yml", f"accounts: [{{name: a, {keys}}}]")
-        first = load(path, {})
-        folder.write("pass", "another")
-
-        with pytest.raises(ConfigError, match=r"locked\.pem cannot be read as a PEM private key with this passphrase"):
-            load(path, {}, first)
-
-    def test_keys_that_others_may_read_are_a_warning(self, folder: Folder) -> None:
-        """A key file that every user may read is usable, with a warning that tells the remedy."""
-        folder.write("api.key", API_KEY, mode=0o640)
-        folder.write("secret.key", SECRET_KEY, mode=0o644)
-
-        config = folder.load(f"accounts: [{{name: a, {HMAC}}}]")
-        assert folder.shorten(config.warnings) == [
-            "accounts[0].secret_key_file: others may read secret.key: chmod 600 secret.key"
-        ]
-
-    def test_one_key_for_two_accounts_is_a_warning(self, folder: Folder) -> None:
-        """The same API key twice on one endpoint is told, on two endpoints it is not."""
-        config = folder.load(f"""
-            accounts:
-              - {{name: a, {HMAC}}}
-              - {{name: b, {HMAC}}}
-              - {{name: c, {HMAC}, binance: {{endpoint: testnet}}}}
-        """)
-
-        (warning,) = folder.shorten(config.warnings)
-        assert warning.startswith("accounts[1].api_key_file: is the same key on mainnet as at ")
-        assert "accounts[0].api_key_file: both accounts will show the same figures" in warning
-
-
-class TestEnvironment:
-    """One account without a file."""
-
-    def test_two_variables_are_an_account(self) -> None:
-        """An API key and a secret key in the environment are the account main on mainnet."""
-        config = load(None, {"BINANCE_API_KEY": API_KEY, "BINANCE_SECRET_KEY": f"{SECRET_KEY}\n"})
-
-        (account,) = config.accounts
-        assert (account.name, account.endpoint.label, account.interval_seconds) == ("main", "mainnet", 15)
-        assert account.credentials.identity.reveal() == SECRET_KEY
-        assert (config.weight_share, config.warnings) == (0.5, ())
-        assert redaction.redact(SECRET_KEY[:20]) == "[redacted]"
-
-    def test_every_variable_is_read(self, folder: Folder) -> None:
-        """Key files, passphrase, name and endpoint can be given by variables; empty ones count as unset."""
-        folder.write("key.pem", pem(b"passphrase"))
-        folder.write("pass", "passphrase")
-        config = load(
-            None,
-            {
-                "BINANCE_ACCOUNT": "desk",
-                "BINANCE_ENDPOINT": "ws://10.0.0.1:81/x",
-                "BINANCE_API_KEY_FILE": str(folder.path / "api.key"),
-                "BINANCE_PRIVATE_KEY_FILE": str(folder.path / "key.pem"),
-                "BINANCE_PRIVATE_KEY_PASSPHRASE_FILE": str(folder.path / "pass"),
-                "BINANCE_API_KEY": "",
-                "BINANCE_SECRET_KEY": "",
-            },
-        )
-
-        (account,) = config.accounts
-        assert (account.name, account.endpoint.label) == ("desk", "10.0.0.1:81")
-        assert (account.credentials.key_type, account.credentials.api_key.reveal()) == ("ed25519", API_KEY)
-        assert [warning.split(":")[0] for warning in config.warnings] == ["BINANCE_ENDPOINT"]
-
-    def test_secret_key_may_come_from_a_file(self, folder: Folder) -> None:
-        """The HMAC secret can be given by its file's path."""
-        config = load(None, {"BINANCE_API_KEY": API_KEY, "BINANCE_SECRET_KEY_FILE": str(folder.path / "secret.key")})
-
-        assert config.accounts[0].credentials.identity.reveal() == SECRET_KEY
-
-    @pytest.mark.parametrize(
-        ("environ", "faults"),
-        [
-            ({"ENDPOINT": "testnet"}, ["BINANCE_API_KEY: is missing", "BINANCE_SECRET_KEY: is missing: set it"]),
-            ({"SECRET_KEY": SECRET_KEY}, ["BINANCE_API_KEY: is missing"]),
-            (
-                {"API_KEY": " ", "SECRET_KEY": "a b"},
-                ["BINANCE_API_KEY: must be one word of", "BINANCE_SECRET_KEY: must be one word of"],
-            ),
-            (
-                {"API_KEY": API_KEY, "SECRET_KEY": "-----BEGIN PRIVATE KEY-----"},
-                ["BINANCE_SECRET_KEY: must not be a PEM: a private key goes in BINANCE_PRIVATE_KEY_FILE"],
-            ),
-            (
-                {"API_KEY": API_KEY, "API_KEY_FILE": "x", "SECRET_KEY": SECRET_KEY},
-                ["BINANCE_API_KEY_FILE: must not be set together with BINANCE_API_KEY"],
-            ),
-            (
-                {"API_KEY": API_KEY, "SECRET_KEY": SECRET_KEY, "ACCOUNT": " a", "ENDPOINT": "x"},
-                ["BINANCE_ENDPOINT: must be mainnet, testnet or", "BINANCE_ACCOUNT: must not begin or end"],
-            ),
-            (
-                {"API_KEY": API_KEY, "PRIVATE_KEY_FILE": "/none"},
-                ["BINANCE_PRIVATE_KEY_FILE: cannot read /none: No such file or directory"],
-            ),
-        ],
-    )
-    def test_faults_name_the_variables(self, environ: dict[str, str], faults: list[str]) -> None:
-        """What is wrong in the environment is told with the variable's name."""
-        with pytest.raises(ConfigError) as caught:
-            load(None, {f"BINANCE_{name}": value for name, value in environ.items()})
-
-        found = [str(fault) for fault in caught.value.faults]
-        assert [text[: len(start)] for text, start in zip(found, faults, strict=True)] == faults
-
-    def test_key_faults_speak_of_variables(self, folder: Folder) -> None:
-        """The remedy for an encrypted key is a variable where the key was named by one."""
-        locked = str(folder.write("locked.pem", pem(b"passphrase")))
-
-        with pytest.raises(ConfigError, match=r"encrypted: set BINANCE_PRIVATE_KEY_PASSPHRASE_FILE$"):
-            load(None, {"BINANCE_API_KEY": API_KEY, "BINANCE_PRIVATE_KEY_FILE": locked})
-
-    def test_file_and_variables_together_are_a_fault(self, folder: Folder) -> None:
-        """Variables in addition to a file are an error that names them, and the file's own errors are reported too."""
-        path = folder.write("exporter.yml", "")
-        with pytest.raises(ConfigError) as caught:
-            load(path, {"BINANCE_API_KEY": API_KEY, "BINANCE_ACCOUNT": "main", "BINANCE_OTHER": "x"})
-
-        together, missing = str(caught.value).split("\n")
-        assert together.startswith("BINANCE_ACCOUNT, BINANCE_API_KEY: must not be set together with")
-        assert f"{path}: accounts: must be a list of at least one mapping" == missing
-        assert API_KEY[:16] not in together
-
-    def test_nothing_configured_tells_what_to_do(self) -> None:
-        """Without a file and variables the error names the three ways to go on."""
-        with pytest.raises(ConfigError, match=r"--config\.file.*BINANCE_API_KEY.*demo$"):
-            load(None, dict.fromkeys(VARIABLES, ""))
