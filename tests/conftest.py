@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import logging
+import os
 import random
+import signal
+import sys
+import threading
 import time
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -14,6 +19,7 @@ from hypothesis import HealthCheck, settings
 from support.polling import traders
 from support.virtual_time import VirtualTimeLoop, now
 
+from exporter import log, redaction
 from exporter.simulator import SimulatedExchange
 
 if TYPE_CHECKING:
@@ -30,6 +36,30 @@ settings.load_profile("any machine")
 def pytest_asyncio_loop_factories(item: pytest.Function) -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
     """Give a test that asks for virtual time the loop that has it."""
     return {"loop": VirtualTimeLoop if "virtual_time" in item.fixturenames else asyncio.new_event_loop}
+
+
+@pytest.fixture(autouse=True)
+def _isolated(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Keep a test away from the environment, and what it does to the process away from the next test."""
+    for name in os.environ:
+        if name.startswith("BINANCE_") or name.lower().endswith("_proxy"):
+            monkeypatch.delenv(name)
+    for hidden in ("_hidden_pieces", "_hidden_texts"):
+        monkeypatch.setattr(redaction, hidden, set())
+    for module, hook in ((sys, "excepthook"), (sys, "unraisablehook"), (threading, "excepthook")):
+        monkeypatch.setattr(module, hook, getattr(module, hook))
+    loggers = [logging.getLogger(name) for name in (None, "websockets", "uvicorn", "uvicorn.error", "uvicorn.access")]
+    levels = [(logger, logger.level, logger.disabled) for logger in loggers]
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    yield
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
+    logging.captureWarnings(capture=False)
+    for logger, level, disabled in levels:
+        logger.setLevel(level)
+        logger.disabled = disabled
+        logger.handlers[:] = [each for each in logger.handlers if not isinstance(each, log._Handler)]
+    structlog.reset_defaults()
 
 
 @pytest.fixture

@@ -3,33 +3,26 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from typing import TYPE_CHECKING, Any
 
 from exporter.account.optional import OptionalMethods
-from exporter.binance.signing import Credentials, Secret
-from support.waiting import until
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from exporter.binance.connection import Connection
-    from exporter.simulator import SimulatedExchange
-    from support.clocks import Monotonic
-import contextlib
-from typing import TYPE_CHECKING
-
 from exporter.account.poller import Poller
 from exporter.account.state import AccountSettings, AccountState
 from exporter.binance.clock import ExchangeClock, monotonic
 from exporter.binance.connection import Connection
 from exporter.binance.dialing import Endpoint, Timing
+from exporter.binance.signing import Credentials, Secret
 from exporter.binance.weight import WeightBudget
 from exporter.simulator import SimulatedAccount, SimulatedExchange
+from support.waiting import until
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
     from exporter.account.snapshot import AccountSnapshot
+    from exporter.simulator import SimulatedExchange
+    from support.clocks import Monotonic
 
 
 # Every delay of a connection, shortened; deadlines of what must not happen stay long.

@@ -3,22 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import shutil
 import subprocess
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
 
 from support.ports import free_port
-
-if TYPE_CHECKING:
-    from pathlib import Path
-import contextlib
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
 from support.waiting import PATIENCE_SECONDS
 
 if TYPE_CHECKING:

@@ -10,7 +10,6 @@ import ssl
 from base64 import b64encode
 from typing import TYPE_CHECKING
 
-import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.hashes import SHA256
@@ -28,13 +27,6 @@ if TYPE_CHECKING:
 
 
 PROXY_USER = "desk:hunter2"
-
-
-@pytest.fixture(autouse=True)
-def _no_proxy_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("http_proxy", "https_proxy", "socks_proxy", "all_proxy", "no_proxy"):
-        monkeypatch.delenv(name, raising=False)
-        monkeypatch.delenv(name.upper(), raising=False)
 
 
 async def hang_up(writer: asyncio.StreamWriter) -> None:

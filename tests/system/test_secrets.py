@@ -30,7 +30,7 @@ from exporter.binance.errors import scrub
 from exporter.simulator import new_key
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from pathlib import Path
 
 KEY: Final = new_key("HMAC", "key").api_key
@@ -41,18 +41,6 @@ RUN: Final = ("run", "--web.listen-address", "127.0.0.1:0", "--log.level", "debu
 KNOWN: Final = Search(
     {"key": [KEY], "secret": [SECRET], "pasted": [PASTED], "passphrase": [PASSPHRASE], "password": [PROXY_PASSWORD]}
 )
-
-
-@pytest.fixture(autouse=True)
-def _restored(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    for hidden in ("_hidden_pieces", "_hidden_texts"):
-        monkeypatch.setattr(redaction, hidden, set())
-    root = logging.getLogger()
-    level = root.level
-    yield
-    root.handlers[:] = [handler for handler in root.handlers if not isinstance(handler, log._Handler)]
-    root.setLevel(level)
-    structlog.reset_defaults()
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.config_files import API_KEY, HMAC, _restored, pem  # noqa: F401 - a fixture for every test here
+from support.config_files import API_KEY, HMAC, pem
 from support.config_folder import Folder
 
 from exporter import redaction

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from support.config_files import API_KEY, SECRET_KEY, _restored, pem  # noqa: F401 - a fixture for every test here
+from support.config_files import API_KEY, SECRET_KEY, pem
 from support.config_folder import Folder
 
 from exporter import redaction

@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.serialization import (
     NoEncryption,
     PrivateFormat,
 )
-from support.config_files import API_KEY, SECRET_KEY, _restored, leaks  # noqa: F401 - a fixture for every test here
+from support.config_files import API_KEY, SECRET_KEY, leaks
 from support.example_files import check, check_bad, place
 from support.paths import DATA
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from support.builders import DEADLINE_SECONDS, wait_for
-from support.config_files import API_KEY, HMAC, SECRET_KEY, _restored, key_files  # noqa: F401 - a fixture for every test here
+from support.config_files import API_KEY, HMAC, SECRET_KEY, key_files
 
 from exporter.cli import run
 from exporter.config import ConfigError, files, load

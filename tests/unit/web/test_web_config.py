@@ -22,7 +22,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from support.config_files import _restored, key_files, leaks  # noqa: F401 - a fixture for every test here
+from support.config_files import key_files, leaks
 from support.example_files import check, check_bad, place
 from support.paths import DATA
 
