@@ -13,7 +13,7 @@ GRAFANA_SCHEMA := tools/grafana-schema/node_modules
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format types imports unit whole test-under-load test-lowest test-newest test-prometheus3 interop chart-tools chart image-test scan bench soak
+.PHONY: help demo test lint format types imports unit coverage whole test-under-load test-lowest test-newest test-prometheus3 interop chart-tools chart image-test scan bench soak
 .PHONY: readme dashboards test-tools lock clean
 
 help: ## list the targets
@@ -22,7 +22,7 @@ help: ## list the targets
 demo: $(VENV)/.runtime ## a simulated exchange and the exporter, no key needed
 	$(BIN)/binance-futures-exporter demo $(ARGS)
 
-test: lint types imports unit whole ## everything CI runs
+test: lint types imports coverage whole ## everything CI runs
 
 lint: $(VENV)/.dev ## formatting and lint
 	$(BIN)/ruff format --check .
@@ -38,8 +38,11 @@ types: $(VENV)/.dev
 imports: $(VENV)/.dev
 	$(BIN)/lint-imports
 
-# Coverage is measured of the unit tests alone: it would slow down the programs that the others start.
-unit: $(VENV)/.dev ## the tests of each module, with coverage
+unit: $(VENV)/.dev ## the tests of each module
+	$(BIN)/pytest tests/unit --numprocesses 2 $(ARGS)
+
+# Of these tests alone: it would slow down the programs that the others start.
+coverage: $(VENV)/.dev ## the same, and how much of the code they reach
 	$(BIN)/pytest tests/unit --numprocesses 2 --cov --cov-report=term $(ARGS)
 	$(BIN)/coverage report --include='exporter/binance/*,exporter/account/*' --fail-under=98 --skip-covered
 
