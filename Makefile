@@ -13,7 +13,7 @@ GRAFANA_SCHEMA := tools/grafana-schema/node_modules
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format types imports unit coverage whole test-under-load test-lowest test-newest test-prometheus3 interop chart-tools chart image-test scan bench soak
+.PHONY: help demo test lint format types imports unit coverage integration test-under-load test-lowest test-newest test-prometheus3 interop chart-tools chart image-test scan bench soak
 .PHONY: readme dashboards test-tools lock clean
 
 help: ## list the targets
@@ -22,7 +22,7 @@ help: ## list the targets
 demo: $(VENV)/.runtime ## a simulated exchange and the exporter, no key needed
 	$(BIN)/binance-futures-exporter demo $(ARGS)
 
-test: lint types imports coverage whole ## everything CI runs
+test: lint types imports coverage integration ## everything CI runs
 
 lint: $(VENV)/.dev ## formatting and lint
 	$(BIN)/ruff format --check .
@@ -47,7 +47,7 @@ coverage: $(VENV)/.dev ## the same, and how much of the code they reach
 	$(BIN)/coverage report --include='exporter/binance/*,exporter/account/*' --fail-under=98 --skip-covered
 
 # Three processes on two cores, since these tests wait as much as they work.
-whole: $(VENV)/.dev interop chart-tools $(GRAFANA_SCHEMA)/.package-lock.json test-tools ## the tests of the program as a whole, the chart, the monitoring and foreign clients
+integration: $(VENV)/.dev interop chart-tools $(GRAFANA_SCHEMA)/.package-lock.json test-tools ## the tests of the program, the chart, the monitoring and other clients
 	$(BIN)/pytest tests/system tests/chart tests/monitoring tests/interop --numprocesses 3 --dist worksteal $(ARGS)
 
 test-under-load: $(VENV)/.dev ## everything CI runs, beside six busy loops

@@ -54,7 +54,7 @@ def redact(text: str) -> str:
 def shorten(text: str, most: int, clean: Callable[[str], str]) -> str:
     """Return at most `most` characters of what `clean` makes of `text`, cleaning only as much as may be shown.
 
-    Whoever sent the text decides its length, but not how long the cleaning takes.
+    The sender decides how long the text is, but not how long cleaning it takes.
     """
     margin = max(map(len, _hidden_texts), default=0) + _LONGEST_TEXT // 8
     if len(text) <= _LONGEST_TEXT + margin:
