@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 import tempfile
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeVar
@@ -99,12 +100,12 @@ def _run(flags: Namespace) -> int:
     if flags.config_check:
         _say(f"the configuration is good: {len(config.accounts)} account(s)")
         return _DONE
-    return asyncio.run(_until_signal(lambda stop: _serve(config, web, flags, stop, load)))
+    return _run_in_loop(_until_signal(lambda stop: _serve(config, web, flags, stop, load)))
 
 
 def _check(flags: Namespace) -> int:
     config = configuration.load(flags.config_file, os.environ)
-    reports = asyncio.run(_unhurried(check(config)))
+    reports = _run_in_loop(check(config))
     if flags.output == "json":
         _print(as_json(reports, config.warnings))
     else:
@@ -134,7 +135,7 @@ def _demo(flags: Namespace) -> int:
             )
             return await _serve(replace(config, accounts=accounts), web, flags, stop)
 
-    return asyncio.run(_until_signal(demo))
+    return _run_in_loop(_until_signal(demo))
 
 
 def _simulate(flags: Namespace) -> int:
@@ -156,7 +157,7 @@ def _simulate(flags: Namespace) -> int:
             await exchange.stop()
         return _DONE
 
-    return asyncio.run(_until_signal(simulate))
+    return _run_in_loop(_until_signal(simulate))
 
 
 _COMMANDS: Final[dict[str, Callable[[Namespace], int]]] = {
@@ -168,10 +169,15 @@ _COMMANDS: Final[dict[str, Callable[[Namespace], int]]] = {
 }
 
 
-async def _unhurried(work: Coroutine[None, None, _Result]) -> _Result:
-    """Do `work` in a loop whose end waits for no name look-up that hangs."""
-    asyncio.get_running_loop().set_default_executor(DaemonThreads())
-    return await work
+def _run_in_loop(work: Coroutine[None, None, _Result]) -> _Result:
+    """Return the result of `work`, run in an event loop whose end waits for no name look-up that hangs."""
+    runner = asyncio.Runner()
+    try:
+        runner.get_loop().set_default_executor(DaemonThreads())
+        return runner.run(work)
+    finally:
+        with suppress(RuntimeError):  # closing starts a thread, which the system may refuse
+            runner.close()
 
 
 async def _until_signal(work: Callable[[asyncio.Event], Coroutine[None, None, int]]) -> int:
@@ -179,7 +185,7 @@ async def _until_signal(work: Callable[[asyncio.Event], Coroutine[None, None, in
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         _on_signal(number, stop.set)
-    return await _unhurried(work(stop))
+    return await work(stop)
 
 
 def _on_signal(number: signal.Signals, call: Callable[[], object]) -> None:
