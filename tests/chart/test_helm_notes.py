@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
-from support.helm_chart import CHART, HELM_VERSIONS, NAME, helm
+from support.helm_chart import CHART, HELM_VERSIONS, NAME, documents, helm
 
 from tools.pod import only
 
@@ -104,7 +104,7 @@ def test_fraction_of_the_readme_is_taken(version: str, tmp_path: Path) -> None:
     text = helm(version, "template", command[1], CHART, *(flag.replace("--set-json", "--set") for flag in flags))
 
     assert 0 == taken.returncode, taken.stderr
-    assert "> 0.65 or " in json.dumps(only(list(filter(None, yaml.safe_load_all(taken.stdout))), "PrometheusRule"))
+    assert "> 0.65 or " in json.dumps(only(documents(taken.stdout), "PrometheusRule"))
     assert 0 != text.returncode
     assert "margin_ratio_warning" in text.stderr
 

@@ -6,7 +6,8 @@ import re
 from typing import Any
 
 import pytest
-from support.helm_chart import HELM_VERSIONS, refused
+from support.helm_chart import HELM_VERSIONS
+from support.helm_refusals import schema_complaint
 
 
 def places_in(complaint: str) -> list[str]:
@@ -22,33 +23,35 @@ def within(path: str, value: object) -> Any:
     return value
 
 
+MAPS = [
+    *("commonLabels", "podLabels", "podAnnotations", "nodeSelector", "service.annotations", "scrape.labels"),
+    *("serviceAccount.annotations", "dashboards.labels", "dashboards.annotations", "prometheusRule.labels"),
+    *("resources.requests", "resources.limits", "networkPolicy.dnsTo.0.podSelector.matchLabels"),
+]
+WRONG_VALUES = [
+    ("commonLabels.team", "the desk"),
+    ("podAnnotations.note", 1),
+    ("resources.limits.memory", "128 MB"),
+    ("networkPolicy.ingressFrom.0.namespaceSelector.matchLabels.app", "a b"),
+]
+CASES = [
+    {"demo": True, **within(place, wrong)}
+    for place, wrong in [*((place, {"a b": "1"}) for place in MAPS), *WRONG_VALUES]
+]
+
+
 @pytest.mark.parametrize("version", HELM_VERSIONS)
-@pytest.mark.parametrize(
-    "place",
-    [
-        *("commonLabels", "podLabels", "podAnnotations", "nodeSelector", "service.annotations", "scrape.labels"),
-        *("serviceAccount.annotations", "dashboards.labels", "dashboards.annotations", "prometheusRule.labels"),
-        *("resources.requests", "resources.limits", "networkPolicy.dnsTo.0.podSelector.matchLabels"),
-    ],
-)
+@pytest.mark.parametrize("place", MAPS)
 def test_wrong_key_is_told_by_its_place(version: str, place: str) -> None:
     """A key that cannot be one is named, as is the map that it stands in, and no other value is blamed."""
-    complaint = refused(version, values={"demo": True, **within(place, {"a b": "1"})})
+    complaint = schema_complaint(version, {"demo": True, **within(place, {"a b": "1"})}, CASES)
 
     assert [place] == places_in(complaint)
     assert re.search("[Aa]dditional propert(y a b|ies 'a b')", complaint)
 
 
 @pytest.mark.parametrize("version", HELM_VERSIONS)
-@pytest.mark.parametrize(
-    ("place", "wrong"),
-    [
-        ("commonLabels.team", "the desk"),
-        ("podAnnotations.note", 1),
-        ("resources.limits.memory", "128 MB"),
-        ("networkPolicy.ingressFrom.0.namespaceSelector.matchLabels.app", "a b"),
-    ],
-)
+@pytest.mark.parametrize(("place", "wrong"), WRONG_VALUES)
 def test_wrong_value_is_told_by_its_place(version: str, place: str, wrong: object) -> None:
     """What is wrong of a value in a map is told at its key."""
-    assert [place] == places_in(refused(version, values={"demo": True, **within(place, wrong)}))
+    assert [place] == places_in(schema_complaint(version, {"demo": True, **within(place, wrong)}, CASES))

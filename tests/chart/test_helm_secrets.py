@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from support.helm_accounts import KEY, PEM, account
 from support.helm_chart import HELM_VERSIONS, refused, rendered
+from support.helm_refusals import refusals
 
 from tools.pod import exporter_of
 
@@ -36,25 +37,31 @@ def inside(path: str, secret: str) -> dict[str, Any]:
     return values
 
 
-@pytest.mark.parametrize("version", HELM_VERSIONS)
-@pytest.mark.parametrize("secret", [PASSWORD, KEY, PEM])
-@pytest.mark.parametrize(
-    "path",
-    [
-        *("web.existingSecret", "web.tls.secretName", "imagePullSecrets[0].name", "scrape.basicAuth.username.name"),
-        *("scrape.basicAuth.password.name", "scrape.basicAuth.password.key", "scrape.tlsConfig.ca.configMap.name"),
-        *("scrape.tlsConfig.keySecret.key", "extraEnv[0].valueFrom.secretKeyRef.name"),
-        "extraEnv[0].valueFrom.secretKeyRef.key",
-    ],
-)
-def test_secret_in_the_place_of_a_name_is_not_shown(version: str, path: str, secret: str) -> None:
-    """A password or key, pasted where what holds it is to be named, is refused there in words that do not quote it."""
-    assert rendered(version, values=inside(path, "name"))
-    complaint = refused(version, values=inside(path, secret))
+PLACES = [
+    *("web.existingSecret", "web.tls.secretName", "imagePullSecrets[0].name", "scrape.basicAuth.username.name"),
+    *("scrape.basicAuth.password.name", "scrape.basicAuth.password.key", "scrape.tlsConfig.ca.configMap.name"),
+    *("scrape.tlsConfig.keySecret.key", "extraEnv[0].valueFrom.secretKeyRef.name"),
+    "extraEnv[0].valueFrom.secretKeyRef.key",
+]
+SECRETS = [PASSWORD, KEY, PEM]
+PASTED = [inside(path, secret) for path in PLACES for secret in SECRETS]
 
-    assert f"{path}: must be " in complaint
-    for part in (PASSWORD[:6], KEY[:16], PEM.splitlines()[1]):
-        assert part not in complaint
+
+@pytest.mark.parametrize("version", HELM_VERSIONS)
+@pytest.mark.parametrize("path", PLACES)
+def test_name_is_accepted_there(version: str, path: str) -> None:
+    """What holds a secret can be named wherever the tests below paste a secret."""
+    assert rendered(version, values=inside(path, "name"))
+
+
+@pytest.mark.parametrize("secret", SECRETS)
+@pytest.mark.parametrize("path", PLACES)
+def test_secret_in_the_place_of_a_name_is_not_shown(path: str, secret: str) -> None:
+    """A password or key, pasted where what holds it is to be named, is refused there in words that do not quote it."""
+    for refusal in refusals(inside(path, secret), PASTED):
+        assert f"{path}: must be " in refusal
+        for part in (PASSWORD[:6], KEY[:16], PEM.splitlines()[1]):
+            assert part not in refusal
 
 
 @pytest.mark.parametrize("version", HELM_VERSIONS)

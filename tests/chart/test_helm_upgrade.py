@@ -6,8 +6,7 @@ import shutil
 from typing import TYPE_CHECKING, Any
 
 import pytest
-import yaml
-from support.helm_chart import CHART, HELM_VERSIONS, NAME, helm, rendered
+from support.helm_chart import CHART, HELM_VERSIONS, NAME, documents, helm, rendered
 
 import exporter
 from tools.pod import Object, config_map_of, only, pod_of
@@ -75,7 +74,7 @@ def test_pods_are_not_replaced_for_labels(version: str, tmp_path: Path) -> None:
     image = {"image": {"tag": exporter.__version__}}
     pods = pods_after(version, image)
     upgraded = helm(version, "template", "desk", newer, "--namespace=trading", f"--values={VALUES}", given="")
-    objects = [each for each in yaml.safe_load_all(upgraded.stdout) if each]
+    objects = documents(upgraded.stdout)
 
     assert pods == pods_after(version, {**image, "commonLabels": {"team": "desk"}})
     assert pods == only(objects, "StatefulSet")["spec"]["template"]
