@@ -86,7 +86,11 @@ def promtool(*arguments: str | Path) -> tuple[int, str]:
     """Run promtool; return its exit code and all that it printed."""
     needs("promtool")
     command = [shutil.which("promtool") or "", *arguments]
-    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+    # Less garbage collection saves an eighth of the time of a unit test.
+    environment = {**os.environ, "GOGC": "400"}
+    done = subprocess.run(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False, env=environment
+    )
     return done.returncode, done.stdout
 
 
