@@ -75,6 +75,7 @@ class WitnessedExchange(SimulatedExchange):
         self.asked: Counter[tuple[str | None, str]] = Counter()
         self.spent: Counter[int] = Counter()
         self._owners: dict[str, tuple[str, str]] = {}
+        self._shown: dict[tuple[int, int], dict[str, float] | None] = {}  # by the ids of the results, which are kept
         for name in ("alice", "bob"):
             self.account(name).open("BTCUSDT", "0.1", leverage=20)
             self.account(name).open("ETHUSDT", "-1", leverage=10)
@@ -105,8 +106,13 @@ class WitnessedExchange(SimulatedExchange):
             if said.method == POSITION:
                 risks = said.result
                 continue
-            with suppress(KeyError, TypeError, ValueError, AttributeError):  # broken: nothing may be shown of it
-                yield said.at, dict(_series(account, said.result, risks))
+            key = id(said.result), id(risks)
+            if key not in self._shown:
+                self._shown[key] = None  # broken: nothing may be shown of it
+                with suppress(KeyError, TypeError, ValueError, AttributeError):
+                    self._shown[key] = dict(_series(account, said.result, risks))
+            if (series := self._shown[key]) is not None:
+                yield said.at, series
             risks = None
 
     def _keep(self, at: float, frame: str | bytes) -> None:
