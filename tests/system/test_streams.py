@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import itertools
+import json
 import os
 import re
 import signal
@@ -19,7 +19,25 @@ from exporter.flags import PROGRAM
 PROGRAM_ARGV = (sys.executable, "-m", "exporter")
 # No UTF-8 anywhere: file names and output are ASCII.
 ASCII = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
-CLOSED = [" ".join(some) for length in (1, 2, 3) for some in itertools.combinations(("<&-", ">&-", "2>&-"), length)]
+ALL_CLOSED = "<&- >&- 2>&-"
+# Runs each argument, a command line of hexadecimal words, in a fork of one process, since starting the program takes
+# longer than anything else here. Prints its exit code, standard output and standard error.
+FORKING = """
+import json, os, sys, tempfile
+from exporter import __main__, cli  # what takes the time
+
+for argument in sys.argv[1:]:
+    files = [tempfile.TemporaryFile() for _ in range(2)]
+    if not (child := os.fork()):
+        for descriptor, file in enumerate(files, 1):
+            os.dup2(file.fileno(), descriptor)
+        sys.argv[1:] = [os.fsdecode(bytes.fromhex(word)) for word in argument.split()]
+        __main__.main()
+    code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    for file in files:
+        file.seek(0)
+    print(json.dumps([code, *(file.read().hex() for file in files)]), flush=True)
+"""
 
 
 def redirected(redirection: str, *argv: str) -> subprocess.CompletedProcess[bytes]:
@@ -28,7 +46,7 @@ def redirected(redirection: str, *argv: str) -> subprocess.CompletedProcess[byte
     return subprocess.run(command, capture_output=True, timeout=DEADLINE_SECONDS, check=False)
 
 
-@pytest.mark.parametrize("closed", CLOSED)
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", ALL_CLOSED])
 def test_closed_streams(closed: str, tmp_path: Path) -> None:
     """Whichever streams are closed at the start, what serves runs, and no socket gets the number of one."""
     environment = os.environ | {"BINANCE_FUTURES_EXPORTER_LISTEN_ADDRESS": "127.0.0.1:0"}
@@ -48,9 +66,19 @@ def test_closed_streams(closed: str, tmp_path: Path) -> None:
     assert (0, ["/dev/null"] * 3) == (code, files)
 
 
-@pytest.mark.parametrize("closed", [">&-", "2>&-", "<&- >&- 2>&-"])
-@pytest.mark.parametrize(("argv", "code"), [(["metrics"], 0), (["--help"], 0), (["nonsense"], 2), (["check"], 2)])
-def test_closed_streams_of_what_only_prints(argv: list[str], code: int, closed: str) -> None:
+@pytest.mark.parametrize(
+    ("argv", "closed", "code"),
+    [
+        (["metrics"], ">&-", 0),
+        (["metrics"], ALL_CLOSED, 0),
+        (["--help"], ">&-", 0),
+        (["--help"], "2>&-", 0),
+        (["nonsense"], "2>&-", 2),
+        (["check"], "2>&-", 2),
+        (["check"], ALL_CLOSED, 2),
+    ],
+)
+def test_closed_streams_of_what_only_prints(argv: list[str], closed: str, code: int) -> None:
     """The exit code does not depend on whether anybody can read the output."""
     done = redirected(closed, *argv)
 
@@ -58,7 +86,7 @@ def test_closed_streams_of_what_only_prints(argv: list[str], code: int, closed: 
     assert b"Traceback" not in done.stderr
 
 
-@pytest.mark.parametrize("argv", [["--version"], ["--help"], ["metrics"], ["metrics", "--format", "json"]])
+@pytest.mark.parametrize("argv", [["--version"], ["--help"], ["metrics"]])
 def test_output_that_cannot_be_written(argv: list[str]) -> None:
     """A full disk under standard output is an error, in one line."""
     done = redirected(">/dev/full", *argv)
@@ -81,30 +109,51 @@ def test_report_that_cannot_be_written(argv: list[str], monkeypatch: pytest.Monk
     assert b"Traceback" not in done.stderr
 
 
-@pytest.mark.parametrize("streams", [">/dev/full 2>/dev/full", "2>/dev/full", "2</dev/null"])
-def test_errors_that_cannot_be_written(streams: str) -> None:
+@pytest.mark.parametrize(
+    ("streams", "argv"),
+    [
+        (">/dev/full 2>/dev/full", ["nonsense"]),
+        ("2>/dev/full", ["run", "--config.file", "/nonexistent.yml"]),
+        ("2</dev/null", ["nonsense"]),
+        ("2</dev/null", ["run", "--config.file", "/nonexistent.yml"]),
+    ],
+)
+def test_errors_that_cannot_be_written(streams: str, argv: list[str]) -> None:
     """An error that nobody can be shown still has its exit code."""
-    assert 2 == redirected(streams, "nonsense").returncode
-    assert 2 == redirected(streams, "run", "--config.file", "/nonexistent.yml").returncode
+    assert 2 == redirected(streams, *argv).returncode
 
 
-@pytest.mark.parametrize("argv", [["check"], ["run", "--config.check"]])
-def test_file_name_that_the_locale_cannot_encode(argv: list[str], tmp_path: Path) -> None:
+def in_ascii(*commands: list[bytes]) -> list[tuple[int, bytes, bytes]]:
+    """Run the program with each list of arguments in a locale of ASCII; return exit codes and what was written."""
+    words = [" ".join(word.hex() for word in command) for command in commands]
+    done = subprocess.run(
+        [sys.executable, "-c", FORKING, *words],
+        capture_output=True,
+        env=os.environ | ASCII,
+        timeout=DEADLINE_SECONDS,
+        check=True,
+    )
+    assert b"" == done.stderr
+    ends = [json.loads(line) for line in done.stdout.splitlines()]
+    assert len(commands) == len(ends)
+    return [(code, bytes.fromhex(out), bytes.fromhex(err)) for code, out, err in ends]
+
+
+def test_file_name_that_the_locale_cannot_encode(tmp_path: Path) -> None:
     """A key file with such a name is an error of the configuration that shows the name."""
     path = key_files(tmp_path)
     path.write_text("accounts: [{name: main, api_key_file: größe.key, secret_key_file: main.secret}]\n", "utf-8")
-    done = subprocess.run(
-        [*PROGRAM_ARGV, *argv, "--config.file", str(path)], capture_output=True, env=os.environ | ASCII, check=False
-    )
+    flag = [b"--config.file", os.fsencode(path)]
 
-    assert (2, b"") == (done.returncode, done.stdout)
-    assert re.search(rb"gr\\xf6\\xdfe\.key", done.stderr)
-    assert b"Traceback" not in done.stderr
+    for code, out, err in in_ascii([b"check", *flag], [b"run", b"--config.check", *flag]):
+        assert (2, b"") == (code, out)
+        assert re.search(rb"gr\\xf6\\xdfe\.key", err)
+        assert b"Traceback" not in err
 
 
-@pytest.mark.parametrize(
-    "argv",
-    [
+def test_arguments_that_are_not_text() -> None:
+    """Bytes that are no text in this locale are shown as escapes in the error."""
+    commands = [
         [b"\xff\xfe"],
         [b"--config.file", b"\xff\xfe.yml"],
         [b"check", b"--config.file", "größe.yml".encode()],
@@ -112,14 +161,8 @@ def test_file_name_that_the_locale_cannot_encode(argv: list[str], tmp_path: Path
         [b"--web.telemetry-path", b"/\xff"],
         [b"--shard", b"\xff"],
         [b"simulate", b"--fault", b"\xff"],
-    ],
-)
-def test_arguments_that_are_not_text(argv: list[bytes]) -> None:
-    """Bytes that are no text in this locale are shown as escapes in the error."""
-    done = subprocess.run(
-        [*map(os.fsencode, PROGRAM_ARGV), *argv], capture_output=True, env=os.environ | ASCII, check=False
-    )
-
-    assert (2, b"") == (done.returncode, done.stdout)
-    assert done.stderr.startswith(PROGRAM.encode())
-    assert b"Traceback" not in done.stderr
+    ]
+    for code, out, err in in_ascii(*commands):
+        assert (2, b"") == (code, out)
+        assert err.startswith(PROGRAM.encode())
+        assert b"Traceback" not in err
