@@ -29,12 +29,12 @@ def _ccxt() -> None:
 
 async def outcomes(exchange: SimulatedExchange, account: SimulatedAccount, *calls: list[Any]) -> list[Any]:
     """Let ccxt make calls in an account's name, and tell what came of each."""
-    [told] = await outcomes_for(exchange, [account], *calls)
+    [told] = await outcomes_for([(exchange, account)], *calls)
     return told
 
 
 async def outcomes_for(
-    exchange: SimulatedExchange, accounts: list[SimulatedAccount], *calls: list[Any]
+    clients_of: list[tuple[SimulatedExchange, SimulatedAccount]], *calls: list[Any]
 ) -> list[list[Any]]:
     """Let one ccxt for each account make the same calls; together they load ccxt once, which takes it a second."""
     clients = [
@@ -46,7 +46,7 @@ async def outcomes_for(
             },
             "calls": list(calls),
         }
-        for account in accounts
+        for exchange, account in clients_of
     ]
     markets = [market_of(symbol) for symbol in SYMBOLS.values()]
     told: list[list[Any]] = await drive(PYTHON, DRIVER, {"clients": clients, "markets": markets})
@@ -102,8 +102,7 @@ async def test_ccxt_reads_every_shape_of_account() -> None:
     """Every shape of account becomes ccxt's balances and positions, equal to the books."""
     async with standing_exchange() as exchange:
         told = await outcomes_for(
-            exchange,
-            [exchange.accounts[name] for name in SHAPES],
+            [(exchange, exchange.accounts[name]) for name in SHAPES],
             ["fetch_balance_ws", {"method": "v2/account.status"}],
             ["fetch_balance_ws", {"method": "v2/account.balance"}],
             POSITIONS,
@@ -160,8 +159,8 @@ async def test_ccxt_asks_for_its_balance_as_it_likes() -> None:
 async def test_ccxt_is_refused_for_a_wrong_signature() -> None:
     """A signature by another key of the same kind raises ccxt's AuthenticationError with code -1022."""
     async with standing_exchange() as exchange:
-        forgers = [forger_of(exchange.accounts[name]) for name in OWNERS.values()]
-        told = await outcomes_for(exchange, forgers, POSITIONS)
+        forgers = [(exchange, forger_of(exchange.accounts[name])) for name in OWNERS.values()]
+        told = await outcomes_for(forgers, POSITIONS)
 
     assert 3 == len(told)
     for [refused] in told:
@@ -169,16 +168,16 @@ async def test_ccxt_is_refused_for_a_wrong_signature() -> None:
         assert '"code":-1022' in refused["text"]
 
 
-@pytest.mark.parametrize(("skew_seconds", "complaint"), [(60.0, "outside of the recvWindow"), (-60.0, "1000ms ahead")])
-async def test_ccxt_is_refused_for_its_clock(skew_seconds: float, complaint: str) -> None:
+async def test_ccxt_is_refused_for_its_clock() -> None:
     """A clock that is behind or ahead of the exchange's raises ccxt's InvalidNonce with code -1021."""
-    async with standing_exchange() as exchange:
-        with exchange.skew_clock(skew_seconds):
-            [told] = await outcomes(exchange, exchange.accounts["main"], POSITIONS)
+    async with standing_exchange() as ahead, standing_exchange() as behind:
+        with ahead.skew_clock(60.0), behind.skew_clock(-60.0):
+            told = await outcomes_for([(each, each.accounts["main"]) for each in (ahead, behind)], POSITIONS)
 
-    assert "InvalidNonce" in told["error"]
-    assert '"code":-1021' in told["text"]
-    assert complaint in told["text"]
+    for [refused], complaint in zip(told, ("outside of the recvWindow", "1000ms ahead"), strict=True):
+        assert "InvalidNonce" in refused["error"]
+        assert '"code":-1021' in refused["text"]
+        assert complaint in refused["text"]
 
 
 async def test_ccxt_is_refused_for_an_unknown_method() -> None:
