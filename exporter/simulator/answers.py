@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from functools import cache
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
+from exporter.simulator.books import ZERO, Position
 from exporter.simulator.brackets import max_notional
-from exporter.simulator.figures import row_of, statement_of
+from exporter.simulator.figures import Row, row_of, statement_of
 from exporter.simulator.market import ASSETS, SYMBOLS
 from exporter.simulator.risk import break_even_price, deleverage_rank, liquidation_prices
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from decimal import Decimal
 
     from exporter.simulator.books import PositionSide, SimulatedAccount
-    from exporter.simulator.figures import Figures, Row, Statement
+    from exporter.simulator.figures import Figures, Statement
 
 
 def account_status(account: SimulatedAccount) -> dict[str, Any]:
@@ -73,8 +77,8 @@ def account_status_v1(account: SimulatedAccount, padding_symbols: int) -> dict[s
     """Answer the first `account.status`: all symbols, and as many more that nobody trades as asked for."""
     statement = statement_of(account)
     sides: tuple[PositionSide, ...] = ("LONG", "SHORT") if account.hedge else ("BOTH",)
-    rows = [row_of(account, symbol, side) for symbol in SYMBOLS for side in sides]
-    template = _v1_row(row_of(account, "XRPUSDT", sides[0]))
+    rows = [_v1_row_of(account, symbol, side) for symbol in SYMBOLS for side in sides]
+    template = _v1_row_of(account, "XRPUSDT", sides[0])
     return {
         "feeTier": 0,
         "feeBurn": True,
@@ -86,8 +90,7 @@ def account_status_v1(account: SimulatedAccount, padding_symbols: int) -> dict[s
         "tradeGroupId": -1,
         **_totals(statement.totals),
         "assets": _assets(account, statement),
-        "positions": [_v1_row(row) for row in rows]
-        + [template | {"symbol": f"PAD{number}USDT"} for number in range(padding_symbols)],
+        "positions": rows + [template | {"symbol": f"PAD{number}USDT"} for number in range(padding_symbols)],
     }
 
 
@@ -151,6 +154,20 @@ def _risk(row: Row, liquidation_price: Decimal | None) -> dict[str, Any]:
         "askNotional": _money(row.ask_notional) if row.ask_notional else "0",
         "updateTime": row.position.update_time_ms,
     }
+
+
+def _v1_row_of(account: SimulatedAccount, symbol: str, side: PositionSide) -> dict[str, Any]:
+    books = account.ledger
+    if (symbol, side) in books.positions or books.orders.get((symbol, side)):
+        return _v1_row(row_of(account, symbol, side))
+    return dict(_empty_v1_row(symbol, side, account.leverage_of(symbol)))
+
+
+@cache
+def _empty_v1_row(symbol: str, side: PositionSide, leverage: int) -> Mapping[str, Any]:
+    """Return the row of a symbol without position and orders, which does not depend on the price: most rows are."""
+    position = Position(SYMBOLS[symbol], side)
+    return MappingProxyType(_v1_row(Row(position, ZERO, leverage, *[ZERO] * 7)))
 
 
 def _v1_row(row: Row) -> dict[str, Any]:
