@@ -75,6 +75,9 @@ FIRING: Final = [
 # What has nothing to do with the rules: an Alertmanager that is too slow to answer.
 LATE: Final = ("Error sending alert",)
 
+# All of them, so that one process runs them and starts the demo once.
+pytestmark = pytest.mark.waits
+
 
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
@@ -128,7 +131,6 @@ def counted(demo: Watched, *names: str) -> dict[str, float]:
     ("alert", "severity", "account", "symbol", "side", "description", "between"),
     [pytest.param(*row, id=" ".join(row[:5])) for row in FIRING],
 )
-@pytest.mark.waits
 def test_alert_fires_and_resolves(
     demo: Watched,
     alert: str,
