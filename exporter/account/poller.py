@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final, NoReturn
 import structlog
 
 from exporter.account.asking import Questions
+from exporter.account.consistency import check_consistency
 from exporter.account.margin import symbols_without_pool
 from exporter.account.mode import ModeFinder
 from exporter.account.snapshot import build_snapshot
@@ -90,6 +91,7 @@ class Poller:
         self._publish = publish
         self._poll_over = poll_over
         self.phase = phase
+        self._accepted: AccountSnapshot | None = None  # the last good answer
         self._retries = 0
         self._held_until = float("-inf")  # due polls before are not sent, for the reason of the last failure
         self._failures_logged = RepeatFilter(self._monotonic)
@@ -135,6 +137,8 @@ class Poller:
             return
         try:
             snapshot = await self._ask(deadline)
+            check_consistency(snapshot, self._accepted)
+            self._accepted = snapshot
             self._publish(self.state, snapshot)
             self._succeeded(snapshot)
         except BinanceError as error:

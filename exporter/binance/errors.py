@@ -249,7 +249,10 @@ _ADVICE_BY_REASON: Final = {
     Reason.BANNED: "stop other programs on this IP from exceeding the limit, and wait until the ban is over",
     Reason.EXCHANGE: "the exchange reports trouble of its own: try again later",
     Reason.PROTOCOL: "the exchange's answer is not understood: look for a newer release of this exporter, or report it",
-    Reason.DECODE: "the exchange's answer has an unexpected form; a newer release of this exporter may know it",
+    Reason.DECODE: (
+        "the exchange's answer is incomplete or contradicts itself: check the account on Binance's site, and look for "
+        "a newer release of this exporter"
+    ),
 }
 
 

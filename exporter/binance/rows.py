@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Annotated, Final
 
+import msgspec
 from msgspec import Meta, Struct, field
 
 # A bound refuses the "nan" and "inf" that lax decoding of strings would let through.
@@ -90,3 +91,8 @@ class AccountStatus(Struct, frozen=True, kw_only=True):
     cross_unrealized_pnl: Figure | None = field(name="totalCrossUnPnl", default=None)
     assets: tuple[AssetBalance, ...]
     positions: tuple[Position, ...]
+
+
+def wire_name(row: type[Struct], name: str) -> str:
+    """Return the name that a figure has in Binance's answer."""
+    return next(field.encode_name for field in msgspec.structs.fields(row) if field.name == name)

@@ -10,29 +10,24 @@ from __future__ import annotations
 from operator import attrgetter
 from typing import TYPE_CHECKING, Final
 
-import msgspec
-
 from exporter.account.margin import cross_pools, isolated_pools
 from exporter.account.snapshot import FIGURES
 from exporter.binance.messages import Method
-from exporter.binance.rows import AccountStatus, AssetBalance, Position, PositionRisk
+from exporter.binance.rows import AccountStatus, AssetBalance, Position, PositionRisk, wire_name
 from exporter.metrics.family import Family, Group
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    import msgspec
+
     from exporter.account.margin import IsolatedPool
     from exporter.account.snapshot import AccountSnapshot
 
 
-def _wire(row: type[msgspec.Struct], name: str) -> str:
-    """Return the name that a figure has in Binance's answer."""
-    return next(field.encode_name for field in msgspec.structs.fields(row) if field.name == name)
-
-
 def _figures(prefix: str, row: type[msgspec.Struct], where: str, names: dict[str, str]) -> tuple[Family, ...]:
     return tuple(
-        Family(f"{prefix}_{name}", what, f"{_wire(row, name)} of {where}", attrgetter(name))
+        Family(f"{prefix}_{name}", what, f"{wire_name(row, name)} of {where}", attrgetter(name))
         for name, what in names.items()
     )
 
@@ -43,7 +38,7 @@ def _update_timestamp(prefix: str, row: type[msgspec.Struct], where: str) -> Fam
         return row.update_time_ms / 1000 if row.update_time_ms else None
 
     what = "When the exchange last changed these figures, in Unix seconds; absent where it says 0"
-    return Family(f"{prefix}_update_timestamp_seconds", what, f"{_wire(row, 'update_time_ms')} of {where}", read)
+    return Family(f"{prefix}_update_timestamp_seconds", what, f"{wire_name(row, 'update_time_ms')} of {where}", read)
 
 
 def _symbol_and_side(
@@ -106,7 +101,7 @@ GROUPS: Final = (
             Family(
                 f"{_ASSET}_margin_available",
                 "Whether the asset serves as margin in multi-assets mode (0 or 1); absent where not sent",
-                f"{_wire(AssetBalance, 'margin_available')} of {_ASSET_ROWS}",
+                f"{wire_name(AssetBalance, 'margin_available')} of {_ASSET_ROWS}",
                 _margin_available,
             ),
             _update_timestamp(_ASSET, AssetBalance, _ASSET_ROWS),
@@ -152,14 +147,14 @@ GROUPS: Final = (
             Family(
                 f"{_POSITION}_liquidation_price",
                 "Binance's own liquidation price, absent where there is none",
-                f"{_wire(PositionRisk, 'liquidation_price')} of {_RISK}",
+                f"{wire_name(PositionRisk, 'liquidation_price')} of {_RISK}",
                 # 0 is how Binance says "none"; as a price it would be the nearest there is.
                 lambda row: row.liquidation_price if (row.liquidation_price or 0) > 0 else None,
             ),
             Family(
                 f"{_POSITION}_adl_quantile",
                 "Place in the auto-deleveraging queue, 0 to 4, higher is deleveraged earlier; absent where not sent",
-                f"{_wire(PositionRisk, 'adl_quantile')} of {_RISK}",
+                f"{wire_name(PositionRisk, 'adl_quantile')} of {_RISK}",
                 lambda row: None if row.adl_quantile is None else float(row.adl_quantile),
             ),
             *_figures(

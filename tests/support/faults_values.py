@@ -59,8 +59,9 @@ def _parts() -> Iterator[Fault]:
         for value in _values(None, {}, [None]):
             yield _bad(part, STATUS, path, value)
         yield alices(f"a row of {part} twice", row_twice(f"{path}.0"), "poll decode")
-    yield alices("no assets at all", field("result.assets", []))
-    yield alices("no positions at all", field("result.positions", []))
+    yield alices("no assets at all", field("result.assets", []), "poll decode")
+    yield alices("no positions at all", field("result.positions", []), "poll decode")
+    yield alices("an empty result", field("result", {"assets": [], "positions": []}), "poll decode")
     yield alices("a risk row twice", row_twice("result.0"), "poll decode", method=POSITION)
     yield alices("a risk row missing", without("result.0"), method=POSITION)
     yield alices("no risk rows at all", field("result", []), method=POSITION)

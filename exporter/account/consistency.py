@@ -1,0 +1,83 @@
+"""Answers that are empty or contradict themselves: an account that reads as flat because of one is a false all-clear.
+
+Tolerances are those of money: a maintenance margin of 1e-7, or of a millionth of the margin balance, is rounding.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from exporter.account.snapshot import FIGURES, AssetMode
+from exporter.binance.errors import DecodeError
+from exporter.binance.rows import AccountStatus, AssetBalance, wire_name
+
+if TYPE_CHECKING:
+    from exporter.account.snapshot import AccountSnapshot
+
+_LEAST_MARGIN: Final = 1e-7
+_LEAST_MARGIN_PART: Final = 1e-6  # of the margin balance
+_LEAST_USDT: Final = 1.0  # in credits mode up to so much is left beside totals of 0
+_MAINTENANCE_MARGIN: Final = "maintenance_margin"
+
+
+def check_consistency(snapshot: AccountSnapshot, before: AccountSnapshot | None) -> None:
+    """Accept an answer, or refuse it.
+
+    Args:
+        snapshot: the answer as a snapshot.
+        before: the last snapshot of the account that was accepted.
+
+    Raises:
+        DecodeError: the answer is empty or contradicts itself; the text names both figures.
+    """
+    totals = {name: getattr(snapshot.totals, name) for name in FIGURES}
+    if all(figure is None for figure in totals.values()):
+        raise DecodeError("result", "has none of the account's totals")
+    if not snapshot.assets:
+        _check_empty_assets(totals, before)
+    if not snapshot.held:
+        _check_flat(snapshot)
+    elif snapshot.asset_mode is AssetMode.MULTI:
+        _check_multi_assets(snapshot)
+    if snapshot.asset_mode is AssetMode.MULTI and not any(totals.values()):
+        _check_zero_totals(snapshot)
+
+
+def _check_empty_assets(totals: dict[str, float | None], before: AccountSnapshot | None) -> None:
+    if name := next((name for name, figure in totals.items() if figure), None):
+        raise DecodeError("result.assets", f"is empty, but {_total(name)} is not 0")
+    if before and (before.held or any(row.wallet_balance for row in before.assets)):
+        raise DecodeError("result.assets", "is empty, but the last answer had a position or a wallet balance")
+
+
+def _check_flat(snapshot: AccountSnapshot) -> None:
+    """Refuse a maintenance margin that no position requires."""
+    if _is_margin(snapshot.totals):
+        raise DecodeError("result.positions", f"has no position, but {_total(_MAINTENANCE_MARGIN)} is not 0")
+    for index, row in enumerate(snapshot.assets):
+        if _is_margin(row):
+            name = f"result.assets[{index}].{wire_name(AssetBalance, _MAINTENANCE_MARGIN)}"
+            raise DecodeError("result.positions", f"has no position, but {name} is not 0")
+
+
+def _check_multi_assets(snapshot: AccountSnapshot) -> None:
+    """Refuse a total of the maintenance margin that is 0 although a position requires some."""
+    total = snapshot.totals.maintenance_margin
+    required = any((position.row.maintenance_margin or 0.0) > _LEAST_MARGIN for position in snapshot.held)
+    if total is not None and total <= _LEAST_MARGIN and required:
+        raise DecodeError(_total(_MAINTENANCE_MARGIN), "is 0, but positions in result.positions require margin")
+
+
+def _check_zero_totals(snapshot: AccountSnapshot) -> None:
+    """Refuse totals of 0 in USD beside USDT in the wallet."""
+    if any(row.asset == "USDT" and (row.wallet_balance or 0.0) > _LEAST_USDT for row in snapshot.assets):
+        raise DecodeError("result", "has totals of 0, but the wallet balance of USDT is above 1")
+
+
+def _is_margin(figures: AccountStatus | AssetBalance) -> bool:
+    margin, balance = figures.maintenance_margin or 0.0, abs(figures.margin_balance or 0.0)
+    return margin > max(_LEAST_MARGIN, _LEAST_MARGIN_PART * balance)
+
+
+def _total(name: str) -> str:
+    return f"result.{wire_name(AccountStatus, name)}"
