@@ -26,8 +26,9 @@ _LONGEST_TEXT: Final = 8192
 
 _hidden_pieces: Final[set[str]] = set()
 _hidden_texts: Final[set[str]] = set()  # those that are not a single token: short, with spaces, multi-line
-# Signatures of the last requests: an exchange may echo them, in whole or in part, for as long as it may answer.
-_hidden_for_now: Final[deque[str]] = deque(maxlen=1024)
+# Signatures of the last requests: an exchange may echo them, in whole or in part, for as long as it may answer. One IP
+# may send 80 in ten seconds.
+_hidden_for_now: Final[deque[str]] = deque(maxlen=256)
 
 
 def hide(secret: str) -> None:
@@ -42,7 +43,7 @@ def hide(secret: str) -> None:
 
 
 def hide_for_now(signature: str) -> None:
-    """Show neither `signature` nor 16 characters of it in a row until a thousand others were hidden after it."""
+    """Show neither `signature` nor 16 characters of it in a row until 256 others were hidden after it."""
     _hidden_for_now.append(signature)
 
 
@@ -73,8 +74,9 @@ def _redact(text: str) -> str:
     tokens = set(_TOKEN.findall(text))
     covered = {token for token in tokens if _is_like_a_key(token) or not _hidden_pieces.isdisjoint(_pieces(token))}
     if shown := tokens - covered:
-        recent = {piece for signature in tuple(_hidden_for_now) for piece in _pieces(signature, _STRIDE)}
-        covered |= {token for token in shown if not recent.isdisjoint(_pieces(token))}
+        # One text is searched for some pieces: to look many pieces up, they would all have to be kept.
+        recent = "\n".join(tuple(_hidden_for_now))
+        covered |= {token for token in shown if any(piece in recent for piece in _pieces(token, _STRIDE))}
     return _TOKEN.sub(lambda found: _REDACTED if found[0] in covered else found[0], text) if covered else text
 
 

@@ -9,6 +9,7 @@ import socket
 import ssl
 import time
 from dataclasses import dataclass, field
+from datetime import UTC
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Final, NoReturn
 from urllib.parse import urlsplit
@@ -30,6 +31,7 @@ _PING_SECONDS: Final = 20
 _OPEN_TIMEOUT_SECONDS: Final = 10
 _LONGEST_RETRY_AFTER_SECONDS: Final = 1e9  # far beyond any ban; with the date of one it must stay a valid date
 _LONGEST_DATE: Final = 64
+_EARLIEST_SECONDS, _LATEST_SECONDS = 1e9, 1e11  # an exchange of 1970 does not know the time
 _CLOSE_TIMEOUT_SECONDS: Final = 1  # a peer that does not answer a close must not hold up the shutdown
 
 # At debug level websockets logs the handshake's headers and every frame, API keys and signatures included. All that
@@ -181,7 +183,9 @@ def is_oversized(closed: ConnectionClosed) -> bool:
 def handshake_date_ms(socket: ClientConnection) -> int | None:
     """Return the `Date` of the handshake's answer in epoch milliseconds; its precision is a second."""
     seconds = _http_date(_header(socket.response.headers, "Date")) if socket.response else None
-    return None if seconds is None else int(seconds * 1000) + 500  # the middle of the second that it names
+    if seconds is None or not _EARLIEST_SECONDS <= seconds <= _LATEST_SECONDS:
+        return None
+    return int(seconds * 1000) + 500  # the middle of the second that it names
 
 
 class Backoff:
@@ -220,7 +224,8 @@ def _retry_after_seconds(headers: Headers) -> float | None:
 def _http_date(text: str) -> float | None:
     """Return a header's date in epoch seconds."""
     try:
-        return parsedate_to_datetime(text[:_LONGEST_DATE]).timestamp()
+        date = parsedate_to_datetime(text[:_LONGEST_DATE])
+        return (date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp()  # HTTP's dates are in GMT
     except (ValueError, TypeError, IndexError, OverflowError):
         return None
 

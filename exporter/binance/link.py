@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from typing import TYPE_CHECKING, Final
 
 from websockets.exceptions import ConnectionClosed
@@ -18,6 +17,7 @@ if TYPE_CHECKING:
     from websockets.asyncio.client import ClientConnection
 
 _FRAMES_PER_TURN: Final = 64
+_CLOSE_SECONDS: Final = 1.5  # longer than the close handshake may take
 
 
 class Link:
@@ -108,9 +108,14 @@ class Link:
         await self.close()
 
     async def close(self) -> None:
-        """Close the socket in good order."""
-        with contextlib.suppress(ConnectionClosed, OSError):
-            await self._socket.close()
+        """Close the socket in good order, or cut it off if the exchange no longer reads."""
+        try:
+            async with asyncio.timeout(_CLOSE_SECONDS):
+                await self._socket.close()
+        except TimeoutError:
+            self._socket.transport.abort()
+        except (ConnectionClosed, OSError):
+            pass
 
     def _take(self, frame: str | bytes) -> None:
         self.last_frame_at = self._monotonic()

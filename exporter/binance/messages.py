@@ -192,7 +192,7 @@ def decode_error(envelope: Envelope) -> ExchangeError:
     """Return the error that an answer tells, or all of it that can be made out."""
     body = _lenient(_error_bodies, envelope.error) or _ErrorBody()
     data = _lenient(_error_data, body.data) or _ErrorData()
-    text = _lenient(_texts, body.msg)
+    text = _lenient(_texts, body.msg) or _lenient(_texts, envelope.error)
     if not text:
         # Maintenance has been seen to send {"239999": "The system is under maintenance"}, without code or msg.
         values = (_lenient(_objects, envelope.error, _LARGEST_UNTYPED_BYTES) or {}).values()

@@ -129,7 +129,9 @@ class Queries:
     def ignore(self, kind: Ignored, envelope: Envelope | None) -> None:
         """Take note of a frame that answers no query."""
         self.ignored.note(kind, envelope)
-        if envelope is not None and kind in {Ignored.NULL_ID, Ignored.UNKNOWN_ID} and envelope.failed:
+        if envelope is None or kind not in {Ignored.NULL_ID, Ignored.UNKNOWN_ID}:
+            return
+        if envelope.failed or envelope.status in PAUSES:
             # It belongs to nobody, and to fail a request with it might blame the wrong account. A ban is everybody's,
             # also one that answers a question which nobody waits for any more.
             self._note_refusal(decode_error(envelope))

@@ -292,5 +292,7 @@ class WebServer:
             )
         # A client that hangs up must not leave it half done.
         if faults := await asyncio.shield(self._reload()):
-            return PlainTextResponse(f"the configuration cannot be used:\n{faults}\n", status_code=500)
+            text = f"the configuration cannot be used:\n{faults}\n"
+            # A file's name may not be Unicode.
+            return PlainTextResponse(text.encode(errors="backslashreplace"), status_code=500)
         return PlainTextResponse("OK\n")

@@ -5,6 +5,7 @@ import contextlib
 import gc
 from dataclasses import replace
 from functools import partial
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -12,7 +13,9 @@ from support.clocks import Monotonic
 from support.polling import FAST, connected, credentials_of
 from support.waiting import until
 from websockets.asyncio.server import ServerConnection, serve
+from websockets.datastructures import Headers
 
+from exporter.binance.dialing import handshake_date_ms
 from exporter.binance.errors import (
     ConnectionLost,
     Crowded,
@@ -446,3 +449,21 @@ async def test_supervisor_survives_its_own_faults(
     async with connected(exchange.url, wait=False) as connection:
         await until(lambda: connection.connections >= 2)
     assert "connection supervisor failed" in {event["event"] for event in logged}
+
+
+@pytest.mark.parametrize("frame", ['{"id":null,"status":418}', '{"status":418}', '{"id":77,"status":418,"error":null}'])
+async def test_ban_without_an_error_is_respected(exchange: SimulatedExchange, frame: str) -> None:
+    """A frame whose status alone reports a ban pauses the requests, although it answers none of them."""
+    async with connected(exchange.url) as connection:
+        await exchange.send_raw(frame)
+        await until(lambda: connection.budget.paused)
+
+        assert Reason.BANNED is connection.budget.paused
+
+
+@pytest.mark.parametrize("date", ["Fri, 31 Dec 9999 23:59:59 GMT", "Thu, 01 Jan 1970 00:00:00 GMT", "soon"])
+def test_impossible_date_teaches_no_time(date: str) -> None:
+    """A handshake's Date that no exchange can mean is not taken for its time."""
+    socket = SimpleNamespace(response=SimpleNamespace(headers=Headers({"Date": date})))
+
+    assert handshake_date_ms(socket) is None  # type: ignore[arg-type]

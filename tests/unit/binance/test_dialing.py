@@ -161,6 +161,7 @@ class TestRefusals:
             (503, "Retry-After: -5", 0.0),
             (429, "Retry-After: Wed, 21 Oct 2015 07:28:00 GMT", 0.0),
             (429, "Date: Wed, 21 Oct 2015 07:28:00 GMT\r\nRetry-After: Wed, 21 Oct 2015 07:30:00 GMT", 120.0),
+            (429, "Date: Wed, 21 Oct 2015 07:28:00 GMT\r\nRetry-After: Wed Oct 21 07:30:00 2015", 120.0),
             (429, "Retry-After: Wed, 99 Oct 2015 07:28:00 GMT", None),
             (429, f"Retry-After: {'9' * 5000}", 1e9),
             (418, "Retry-After:", None),

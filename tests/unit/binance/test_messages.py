@@ -426,8 +426,12 @@ class TestErrors:
             ('{"code":-1003}', -1003, "", (None, None)),
             ('{"msg":"words"}', None, "words", (None, None)),
             ('{"239999":"The system is under maintenance"}', None, "The system is under maintenance", (None, None)),
+            (
+                '"IP banned until 1659146400000"',
+                *(None, "IP banned until 1659146400000", (1659146400000, None)),
+            ),
             ('{"1":2,"3":"","239999":"maintenance"}', None, "maintenance", (None, None)),
-            *((error, None, "", (None, None)) for error in ("{}", "null", "[]", '"down"', "7", '{"x":{}}')),
+            *((error, None, "", (None, None)) for error in ("{}", "null", "[]", '""', "7", '{"x":{}}')),
         ],
     )
     def test_all_that_can_be_made_out_is_told(
