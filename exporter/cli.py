@@ -25,7 +25,7 @@ from exporter.report import as_json, as_text
 from exporter.service import Service, WebSettings
 from exporter.simulator.demo import demo_exchange, write_configuration
 from exporter.simulator.named import FAULTS
-from exporter.threads import DaemonThreads
+from exporter.threads import THREADS
 from exporter.web import config as web_configuration
 from exporter.web.server import ListenError
 
@@ -173,7 +173,7 @@ def _run_in_loop(work: Coroutine[None, None, _Result]) -> _Result:
     """Return the result of `work`, run in an event loop whose end waits for no name look-up that hangs."""
     runner = asyncio.Runner()
     try:
-        runner.get_loop().set_default_executor(DaemonThreads())
+        runner.get_loop().set_default_executor(THREADS)
         return runner.run(work)
     finally:
         with suppress(RuntimeError):  # closing starts a thread, which the system may refuse

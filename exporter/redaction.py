@@ -58,12 +58,10 @@ def shorten(text: str, most: int, clean: Callable[[str], str]) -> str:
     The sender decides how long the text is, but not how long cleaning it takes.
     """
     margin = max(map(len, _hidden_texts), default=0) + _LONGEST_TEXT // 8
-    if len(text) <= _LONGEST_TEXT + margin:
-        cleaned = clean(text)
-    else:
+    cleaned = clean(text[: _LONGEST_TEXT + margin])
+    if len(text) > _LONGEST_TEXT + margin:
         # What the cut may have left half of, and `clean` did not recognize, is within the margin.
-        cleaned = clean(text[: _LONGEST_TEXT + margin])[:-margin]
-        cleaned = f"{cleaned[: most - 1]}…"
+        cleaned = f"{cleaned[:-margin]}…"
     return cleaned if len(cleaned) <= most else f"{cleaned[: most - 1]}…"
 
 

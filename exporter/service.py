@@ -113,7 +113,7 @@ class Service:
             work.append(asyncio.create_task(supervise(name, self._live.run), name=name))
         stopping = asyncio.create_task(stop.wait(), name="stop")
         try:
-            # Only the web server may end the service: without it nobody would see that anything is wrong.
+            # Only the web server may end the service: without it, no failure could be seen from outside.
             ended, _ = await asyncio.wait([stopping, web], return_when=asyncio.FIRST_COMPLETED)
             for task in ended:
                 task.result()
