@@ -6,12 +6,13 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from exporter.binance.errors import Action, BinanceError, classify
+from exporter.binance.queries import good_answer
 
 if TYPE_CHECKING:
     from exporter.account.state import AccountState
     from exporter.binance.connection import Connection
     from exporter.binance.messages import Method
-    from exporter.binance.queries import Answer
+    from exporter.binance.queries import Answer, Outcome
 
 
 class Questions:
@@ -26,30 +27,39 @@ class Questions:
         self._state = state
         self._connection = connection
 
-    async def ask(self, method: Method, deadline: float) -> Answer:
-        """Return the answer to one query, to be over by `deadline` (monotonic seconds).
+    async def ask(self, *methods: Method, deadline: float) -> list[Outcome]:
+        """Send queries at once, to be over by `deadline` (monotonic seconds), and return what came of each.
+
+        Where one is refused for its timestamp, the exchange's time is learnt and all are sent once more.
 
         Raises:
-            BinanceError: as `Connection.request` does; for a wrong timestamp only after one more try.
+            BinanceError: they could not be sent, as `Connection.request` says, or the time could not be learnt.
         """
         asked_at = self._connection.clock.monotonic()
-        try:
-            return await self._ask_once(method, deadline)
-        except BinanceError as error:
-            if classify(error).action is not Action.RESYNC:
-                raise
+        outcomes = await self._ask_once(*methods, deadline=deadline)
+        if any(isinstance(one, BinanceError) and classify(one).action is Action.RESYNC for one in outcomes):
             try:
                 async with asyncio.timeout(deadline - self._connection.clock.monotonic()):
                     await self._connection.resync_clock(asked_at)
             except TimeoutError:
-                raise error from None
-            return await self._ask_once(method, deadline)
+                return outcomes
+            return await self._ask_once(*methods, deadline=deadline)
+        return outcomes
 
-    async def _ask_once(self, method: Method, deadline: float) -> Answer:
+    async def ask_one(self, method: Method, deadline: float) -> Answer:
+        """Return the good answer to one query.
+
+        Raises:
+            BinanceError: as `ask`, or the error that was answered.
+        """
+        (outcome,) = await self.ask(method, deadline=deadline)
+        return good_answer(outcome)
+
+    async def _ask_once(self, *methods: Method, deadline: float) -> list[Outcome]:
         settings = self._state.settings
         return await self._connection.request(
-            method,
-            settings.credentials,
+            *methods,
+            credentials=settings.credentials,
             recv_window_ms=settings.recv_window_ms,
             timeout_seconds=settings.request_timeout_seconds,
             deadline=deadline,

@@ -5,31 +5,58 @@ Tolerances are those of money: a maintenance margin of 1e-7, or of a millionth o
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
+from exporter.account.margin import LEAST_MARGIN
 from exporter.account.snapshot import FIGURES, AssetMode
 from exporter.binance.errors import DecodeError
+from exporter.binance.messages import Method
 from exporter.binance.rows import AccountStatus, AssetBalance, wire_name
 
 if TYPE_CHECKING:
-    from exporter.account.snapshot import AccountSnapshot
+    from collections.abc import Sequence
 
-_LEAST_MARGIN: Final = 1e-7
+    from exporter.account.snapshot import AccountSnapshot
+    from exporter.binance.rows import PositionRisk
+
 _LEAST_MARGIN_PART: Final = 1e-6  # of the margin balance
 _LEAST_USDT: Final = 1.0  # in credits mode up to so much is left beside totals of 0
 _MAINTENANCE_MARGIN: Final = "maintenance_margin"
 
 
-def check_consistency(snapshot: AccountSnapshot, before: AccountSnapshot | None) -> None:
-    """Accept an answer, or refuse it.
+class AnswerCheck:
+    """Checks one account's answers, each by itself and against those before it."""
 
-    Args:
-        snapshot: the answer as a snapshot.
-        before: the last snapshot of the account that was accepted.
+    def __init__(self) -> None:
+        self._before: AccountSnapshot | None = None  # the last one accepted
+        self._flat_beside_amounts = False  # whether the last one was
 
-    Raises:
-        DecodeError: the answer is empty or contradicts itself; the text names both figures.
-    """
+    def accept(self, snapshot: AccountSnapshot, risks: Sequence[PositionRisk], *, risk_gone: bool) -> AccountSnapshot:
+        """Return the snapshot to publish, in which `without_risk` holds what lasts.
+
+        A position may be opened or closed between the two answers: only what two polls in a row say counts.
+
+        Args:
+            snapshot: the answers as a snapshot.
+            risks: the rows of ``v2/account.position``.
+            risk_gone: the exchange no longer offers that method.
+
+        Raises:
+            DecodeError: the answer is empty or contradicts itself; the text names both figures.
+        """
+        _check_totals(snapshot, self._before)
+        flat_before, self._flat_beside_amounts = self._flat_beside_amounts, _is_flat_beside_amounts(snapshot, risks)
+        if flat_before and self._flat_beside_amounts:
+            raise DecodeError("result.positions", f"has no position, but {Method.ACCOUNT_POSITION} holds amounts")
+        before, self._before = self._before, snapshot
+        if not snapshot.without_risk or risk_gone:
+            return snapshot
+        lasting = snapshot.without_risk & ((before and before.without_risk) or frozenset())
+        return replace(snapshot, without_risk=lasting)
+
+
+def _check_totals(snapshot: AccountSnapshot, before: AccountSnapshot | None) -> None:
     totals = {name: getattr(snapshot.totals, name) for name in FIGURES}
     if all(figure is None for figure in totals.values()):
         raise DecodeError("result", "has none of the account's totals")
@@ -41,6 +68,10 @@ def check_consistency(snapshot: AccountSnapshot, before: AccountSnapshot | None)
         _check_multi_assets(snapshot)
     if snapshot.asset_mode is AssetMode.MULTI and not any(totals.values()):
         _check_zero_totals(snapshot)
+
+
+def _is_flat_beside_amounts(snapshot: AccountSnapshot, risks: Sequence[PositionRisk]) -> bool:
+    return not snapshot.held and any(row.amount for row in risks)
 
 
 def _check_empty_assets(totals: dict[str, float | None], before: AccountSnapshot | None) -> None:
@@ -63,8 +94,8 @@ def _check_flat(snapshot: AccountSnapshot) -> None:
 def _check_multi_assets(snapshot: AccountSnapshot) -> None:
     """Refuse a total of the maintenance margin that is 0 although a position requires some."""
     total = snapshot.totals.maintenance_margin
-    required = any((position.row.maintenance_margin or 0.0) > _LEAST_MARGIN for position in snapshot.held)
-    if total is not None and total <= _LEAST_MARGIN and required:
+    required = any((position.row.maintenance_margin or 0.0) > LEAST_MARGIN for position in snapshot.held)
+    if total is not None and total <= LEAST_MARGIN and required:
         raise DecodeError(_total(_MAINTENANCE_MARGIN), "is 0, but positions in result.positions require margin")
 
 
@@ -76,7 +107,7 @@ def _check_zero_totals(snapshot: AccountSnapshot) -> None:
 
 def _is_margin(figures: AccountStatus | AssetBalance) -> bool:
     margin, balance = figures.maintenance_margin or 0.0, abs(figures.margin_balance or 0.0)
-    return margin > max(_LEAST_MARGIN, _LEAST_MARGIN_PART * balance)
+    return margin > max(LEAST_MARGIN, _LEAST_MARGIN_PART * balance)
 
 
 def _total(name: str) -> str:

@@ -14,15 +14,17 @@ equity that is there to cover losses:
 - Every isolated position is a pool of its own: maintMargin / (isolatedWallet + unrealizedProfit).
   50 USDT set aside, -40 of profit, 8 of maintenance margin: 8 / (50 - 40) = 0.8.
 
-Where something is at stake and no equity is left the ratio is infinite. A ratio that needs a figure which was not sent
-is unknown (None), and all cross ratios of a single-asset account are where a position's margin asset is.
+Where something is at stake and no equity is left the ratio is infinite. A ratio is unknown (None) where a figure that
+it needs was not sent or is contradicted: by a position of some value without maintenance margin, or by an asset whose
+own maintenance margin its positions do not account for. All cross ratios of a single-asset account are unknown where a
+position's margin asset is.
 """
 
 from __future__ import annotations
 
 import math
 from collections import defaultdict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
@@ -30,6 +32,12 @@ from exporter.account.snapshot import AssetMode
 
 if TYPE_CHECKING:
     from exporter.account.snapshot import AccountSnapshot
+    from exporter.binance.rows import AssetBalance, Position
+
+
+LEAST_MARGIN: Final = 1e-7  # less is rounding
+_ACCOUNTED_PART: Final = 0.95
+_LEAST_NOTIONAL: Final = 1.0
 
 
 # Structs, as rows are: the pools of 20 assets are made in 13 µs, as frozen dataclasses in 18.
@@ -52,19 +60,19 @@ def cross_pools(snapshot: AccountSnapshot) -> tuple[CrossPool, ...]:
     """Return the cross pools, in single-asset mode one for each row of the account's assets."""
     totals = snapshot.totals
     if snapshot.asset_mode is AssetMode.MULTI:
-        return (CrossPool("USD", margin_ratio(totals.maintenance_margin, totals.margin_balance)),)
-    at_stake = _maintenance_by_asset(snapshot)
+        contradicted = any(_lacks_margin(one.row) for one in snapshot.held if not one.isolated)
+        margin = None if contradicted else totals.maintenance_margin
+        return (CrossPool("USD", margin_ratio(margin, totals.margin_balance)),)
+    margins = _Margins(snapshot)
     rows = {row.asset for row in snapshot.assets}
     # What is margined in an asset that the account does not list is at stake, whatever covers it.
-    unlisted = tuple(CrossPool(asset, None) for asset in sorted(at_stake or ()) if asset not in rows)
+    unlisted = tuple(CrossPool(asset, None) for asset in sorted(margins.cross) if asset not in rows)
     return unlisted + tuple(
         CrossPool(
             row.asset,
             # Summed from what is there: the asset's maintenance margin less that of the isolated positions would
             # leave a float's residue over an empty cross wallet, and read as infinite.
-            margin_ratio(at_stake[row.asset], _sum(row.cross_wallet_balance, row.cross_unrealized_pnl))
-            if at_stake is not None
-            else None,
+            margin_ratio(margins.of_cross(row), _sum(row.cross_wallet_balance, row.cross_unrealized_pnl)),
         )
         for row in snapshot.assets
     )
@@ -77,13 +85,17 @@ def isolated_pools(snapshot: AccountSnapshot) -> tuple[IsolatedPool, ...]:
             position.row.symbol,
             position.row.position_side,
             margin_ratio(
-                position.row.maintenance_margin,
+                _margin(position.row),
                 _sum(position.row.isolated_wallet_balance, position.row.unrealized_pnl),
             ),
         )
         for position in snapshot.held
         if position.isolated
     )
+
+
+def _pools(snapshot: AccountSnapshot) -> tuple[CrossPool | IsolatedPool, ...]:
+    return (*cross_pools(snapshot), *isolated_pools(snapshot))
 
 
 def margin_ratio(maintenance_margin: float | None, equity: float | None) -> float | None:
@@ -99,7 +111,7 @@ def margin_ratio(maintenance_margin: float | None, equity: float | None) -> floa
 
 def worst_ratio(snapshot: AccountSnapshot) -> float | None:
     """Return the highest ratio of all pools; None where it is unknown whether anything is at stake."""
-    pools: tuple[CrossPool | IsolatedPool, ...] = (*cross_pools(snapshot), *isolated_pools(snapshot))
+    pools = _pools(snapshot)
     worst = max((pool.ratio for pool in pools if pool.ratio is not None), default=None)
     return None if not worst and any(pool.ratio is None for pool in pools) else worst
 
@@ -109,25 +121,59 @@ def distance_to_liquidation(mark_price: float | None, liquidation_price: float |
     return abs(mark_price - liquidation_price) / mark_price if mark_price and liquidation_price else None
 
 
-def symbols_without_pool(snapshot: AccountSnapshot) -> list[str]:
-    """Return the symbols of cross positions whose margin asset is unknown, or none of the account's."""
-    if snapshot.asset_mode is AssetMode.MULTI:
+def unknown_ratios(snapshot: AccountSnapshot) -> list[str]:
+    """Say why ratios are unknown, in words without amounts; empty where all are known."""
+    if all(pool.ratio is not None for pool in _pools(snapshot)):
         return []
-    assets = {row.asset for row in snapshot.assets}
-    return sorted({one.row.symbol for one in snapshot.held if not one.isolated and one.margin_asset not in assets})
+    single, assets = snapshot.asset_mode is AssetMode.SINGLE, {row.asset for row in snapshot.assets}
+    words = []
+    for one in snapshot.held:
+        if single and not one.isolated and one.margin_asset not in assets:
+            words.append(f"{one.row.symbol}: margin asset unknown")
+        elif _margin(one.row) is None:
+            words.append(f"{one.row.symbol}: maintenance margin missing")
+    if single and not words:
+        margins = _Margins(snapshot)
+        words = [
+            f"{row.asset}: more margin than its positions require" for row in snapshot.assets if margins.short(row)
+        ]
+    return sorted(set(words)) or ["balances missing"]
 
 
-def _maintenance_by_asset(snapshot: AccountSnapshot) -> dict[str, float | None] | None:
-    """Sum the cross positions' maintenance margin by margin asset; None where an asset is unknown."""
-    sums: dict[str, float | None] = defaultdict(float)
-    for position in snapshot.held:
-        if position.isolated:
-            continue
-        if (asset := position.margin_asset) is None:
-            return None
-        margin, summed = position.row.maintenance_margin, sums[asset]
-        sums[asset] = None if margin is None or summed is None else summed + margin
-    return sums
+class _Margins:
+    """The maintenance margin of the positions of a single-asset account, by margin asset."""
+
+    def __init__(self, snapshot: AccountSnapshot) -> None:
+        self.cross: dict[str, float | None] = defaultdict(float)
+        self._all: dict[str, float | None] = defaultdict(float)
+        self._complete = True
+        for position in snapshot.held:
+            asset, margin = position.margin_asset, _margin(position.row)
+            if asset is not None:
+                self._all[asset] = _sum(self._all[asset], margin)
+            if asset is not None and not position.isolated:
+                self.cross[asset] = _sum(self.cross[asset], margin)
+            elif not position.isolated:
+                self._complete = False
+
+    def of_cross(self, row: AssetBalance) -> float | None:
+        """Return what the asset's cross positions require, None where that is unknown."""
+        return None if not self._complete or self.short(row) else self.cross[row.asset]
+
+    def short(self, row: AssetBalance) -> bool:
+        """Whether the asset's positions account for less than its own maintenance margin."""
+        own, margin = row.maintenance_margin or 0.0, self._all[row.asset]
+        return margin is not None and own > LEAST_MARGIN and margin < _ACCOUNTED_PART * own
+
+
+def _margin(row: Position) -> float | None:
+    """Return the maintenance margin that a position requires, None where that is unknown."""
+    return None if _lacks_margin(row) else row.maintenance_margin
+
+
+def _lacks_margin(row: Position) -> bool:
+    """Whether a position of some value requires nothing, which no bracket of Binance's allows."""
+    return row.maintenance_margin == 0 and abs(row.notional or 0.0) >= _LEAST_NOTIONAL
 
 
 def _sum(first: float | None, second: float | None) -> float | None:

@@ -100,7 +100,7 @@ class ModeFinder:
         try:
             async with asyncio.timeout(until - self._asked_at):
                 await self._optional.wait_for_turn(WEIGHT[_METHOD])
-            answer = await self._questions.ask(_METHOD, until)
+            answer = await self._questions.ask_one(_METHOD, until)
             self._told = AssetMode.MULTI if decode_multi_assets(answer.result) else AssetMode.SINGLE
             self._unanswered = 0
             self._answered = True

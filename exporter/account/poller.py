@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Final, NoReturn
 import structlog
 
 from exporter.account.asking import Questions
-from exporter.account.consistency import check_consistency
-from exporter.account.margin import symbols_without_pool
+from exporter.account.consistency import AnswerCheck
+from exporter.account.margin import unknown_ratios
 from exporter.account.mode import ModeFinder
 from exporter.account.snapshot import build_snapshot
 from exporter.account.state import AccountState, Failure
@@ -33,6 +33,7 @@ from exporter.binance.errors import (
     is_method_gone,
 )
 from exporter.binance.messages import WEIGHT, Method, decode_account_status, decode_position_risk
+from exporter.binance.queries import good_answer
 from exporter.binance.signing import KeyFault
 from exporter.supervision import RepeatFilter
 from exporter.threads import ThreadUnavailable, run_in_thread
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
     from exporter.account.snapshot import AccountSnapshot
     from exporter.account.state import AccountSettings
     from exporter.binance.connection import Connection
+    from exporter.binance.queries import Outcome
     from exporter.binance.rows import PositionRisk
     from exporter.binance.signing import Credentials
 
@@ -86,12 +88,12 @@ class Poller:
         self._optional = optional
         self._questions = Questions(state, connection)
         self._mode = ModeFinder(state, connection, optional, self._questions)
-        self._warned_of: set[str] = set()  # symbols whose margin asset is unknown
+        self._warned_of: dict[str, list[str]] = {}  # what is missing, by the event that says so
         self._monotonic = connection.clock.monotonic
         self._publish = publish
         self._poll_over = poll_over
         self.phase = phase
-        self._accepted: AccountSnapshot | None = None  # the last good answer
+        self._check = AnswerCheck()
         self._retries = 0
         self._held_until = float("-inf")  # due polls before are not sent, for the reason of the last failure
         self._failures_logged = RepeatFilter(self._monotonic)
@@ -137,8 +139,6 @@ class Poller:
             return
         try:
             snapshot = await self._ask(deadline)
-            check_consistency(snapshot, self._accepted)
-            self._accepted = snapshot
             self._publish(self.state, snapshot)
             self._succeeded(snapshot)
         except BinanceError as error:
@@ -184,35 +184,41 @@ class Poller:
         return origin + (int(passed + 1e-6) + 1 + self.phase) * interval
 
     async def _ask(self, deadline: float) -> AccountSnapshot:
-        await self._mode.prepare(deadline)
-        answer = await self._questions.ask(Method.ACCOUNT_STATUS, deadline)
-        status = decode_account_status(answer.result)
-        risks = await self._ask_risks(deadline)
-        # Dated by the first answer, the older of the two: no figure is older than the snapshot says.
-        return build_snapshot(
-            status,
-            risks,
-            asset_mode=await self._mode.find(status, deadline),
+        if self.state.refused:  # until the key is good again no more is asked than it takes to find out
+            await self._questions.ask_one(Method.ACCOUNT_STATUS, deadline)
+        method = Method.ACCOUNT_POSITION
+        with_risk = self.state.settings.position_risk and self._optional.offered(method)
+        methods = (Method.ACCOUNT_STATUS, method) if with_risk else (Method.ACCOUNT_STATUS,)
+        # Beside each other, so that the figures are as old as one round trip.
+        preparing = asyncio.ensure_future(self._mode.prepare(deadline))
+        try:
+            status, *more = await self._questions.ask(*methods, deadline=deadline)
+            await preparing
+        finally:
+            preparing.cancel()
+        answer = good_answer(status)
+        risks = self._decode_risks(more[0]) if with_risk else None
+        decoded = decode_account_status(answer.result)
+        snapshot = build_snapshot(
+            decoded,
+            () if risks is None and self.state.settings.position_risk else risks,
+            asset_mode=await self._mode.find(decoded, deadline),
             asked_at=answer.asked_at,
             answered_at=answer.answered_at,
         )
+        return self._check.accept(snapshot, risks or (), risk_gone=risks is None)
 
-    async def _ask_risks(self, deadline: float) -> tuple[PositionRisk, ...]:
-        """Return the position risk figures, none where they are switched off or the exchange no longer offers them."""
+    def _decode_risks(self, outcome: Outcome) -> tuple[PositionRisk, ...] | None:
+        """Return the position risk figures, None where the exchange no longer offers them."""
         method = Method.ACCOUNT_POSITION
-        if not self.state.settings.position_risk or not self._optional.offered(method):
-            return ()
-        try:
-            answer = await self._questions.ask(method, deadline)
-        except ExchangeError as error:
-            if not is_method_gone(error):
-                raise
-            if self._optional.gone(method):
-                endpoint = self._connection.endpoint.label
-                log.error("position risk figures are gone", endpoint=endpoint, error=str(error))  # noqa: TRY400 - told
-            return ()
-        self._optional.back(method)
-        return decode_position_risk(answer.result)
+        if not isinstance(outcome, ExchangeError) or not is_method_gone(outcome):
+            risks = decode_position_risk(good_answer(outcome).result)
+            self._optional.back(method)
+            return risks
+        if self._optional.gone(method):
+            endpoint = self._connection.endpoint.label
+            log.error("position risk figures are not available", endpoint=endpoint, error=str(outcome))
+        return None
 
     def _succeeded(self, snapshot: AccountSnapshot) -> None:
         state = self.state
@@ -225,18 +231,22 @@ class Poller:
         state.stale_at = snapshot.asked_at + state.stale_after_seconds
         state.asset_mode = snapshot.asset_mode
         state.open_positions = snapshot.open_positions
-        unknown = set(symbols_without_pool(snapshot))
-        if not unknown <= self._warned_of:
-            name, symbols = state.settings.name, sorted(unknown)
-            log.warning("margin asset unknown: cross margin ratios are missing", account=name, symbols=symbols)
-        self._warned_of = unknown
+        state.refused = False
+        self._warn("margin ratios unknown", unknown_ratios(snapshot))
+        self._warn("position risk missing", [" ".join(name) for name in sorted(snapshot.without_risk or ())])
         self._retries = 0
         self._held_until = float("-inf")
         self._failures_logged.reset()
         self._internal_errors.reset()
 
+    def _warn(self, event: str, missing: list[str]) -> None:
+        if not set(missing) <= set(self._warned_of.get(event, ())):
+            log.warning(event, account=self.state.settings.name, missing=missing)
+        self._warned_of[event] = missing
+
     def _failed(self, error: BinanceError, verdict: Verdict) -> None:
-        if verdict.action in {Action.REFUSED, Action.BUG}:
+        self.state.refused = verdict.action in {Action.REFUSED, Action.BUG}
+        if self.state.refused:
             hold = _REFUSED_RETRY_SECONDS
         elif isinstance(error, NotSent) or verdict.action is Action.WAIT:
             hold = 0.0  # nothing was asked of the exchange, or the budget holds back by itself

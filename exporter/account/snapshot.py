@@ -57,7 +57,9 @@ class AccountSnapshot:
 
     `totals` holds the account's own eleven figures, in `currency`; `assets` those of each margin asset; `positions`
     every symbol and side with a position or open orders; `risks` what ``v2/account.position`` told of the same rows;
-    `held` the positions alone. A figure that the exchange did not send is None. Times are monotonic seconds.
+    `held` the positions alone; `without_risk` the (symbol, side) of those for which it did not tell how near they are
+    to liquidation, None where it was not asked. A figure that the exchange did not send is None. Times are monotonic
+    seconds.
     """
 
     totals: AccountStatus
@@ -65,6 +67,7 @@ class AccountSnapshot:
     positions: tuple[Position, ...]
     risks: tuple[PositionRisk, ...]
     held: tuple[OpenPosition, ...]
+    without_risk: frozenset[tuple[str, str]] | None
     asset_mode: AssetMode
     asked_at: float
     answered_at: float
@@ -82,17 +85,17 @@ class AccountSnapshot:
 
 def build_snapshot(
     status: AccountStatus,
-    risks: tuple[PositionRisk, ...] = (),
+    risks: tuple[PositionRisk, ...] | None = None,
     *,
     asset_mode: AssetMode | None = None,
     asked_at: float,
     answered_at: float,
 ) -> AccountSnapshot:
-    """Build the snapshot of one ``v2/account.status`` answer, and the ``v2/account.position`` answer after it.
+    """Build the snapshot of one ``v2/account.status`` answer, and the ``v2/account.position`` answer with it.
 
     Args:
         status: the decoded ``result`` of the first; it decides which rows exist.
-        risks: that of the second, empty where it was not asked.
+        risks: that of the second, None where it was not asked.
         asset_mode: as configured or told; None to tell it from the figures.
         asked_at: when the first was sent.
         answered_at: when the first arrived.
@@ -104,13 +107,13 @@ def build_snapshot(
     rows = {(row.symbol, row.position_side): row for row in status.positions}
     if len(rows) < len(status.positions):
         _refuse_duplicates("positions", status.positions, _identity)
-    told = {_identity(risk): risk for risk in risks}
-    if len(told) < len(risks):
+    told = {_identity(risk): risk for risk in risks or ()}
+    if risks and len(told) < len(risks):
         _refuse_duplicates("", risks, _identity)
     known = {name: risk for name, risk in told.items() if name in rows}
-    assets = tuple(row.asset for row in status.assets)
-    margin_assets = _margin_assets(assets, frozenset(row.asset for row in status.assets if row.maintenance_margin))
+    margin_assets = MarginAssets(status.assets)
     sent = {name: risk.margin_asset for name, risk in known.items()}
+    held = {name: row for name, row in rows.items() if row.amount}
     return AccountSnapshot(
         totals=status,
         assets=status.assets,
@@ -121,10 +124,11 @@ def build_snapshot(
             for name, risk in known.items()
         ),
         held=tuple(
-            OpenPosition(row, sent.get(name) or margin_assets[row.symbol], is_isolated(row))
-            for name, row in rows.items()
-            if row.amount
+            OpenPosition(row, sent.get(name) or margin_assets.find(row), is_isolated(row)) for name, row in held.items()
         ),
+        without_risk=None
+        if risks is None
+        else frozenset(name for name, row in held.items() if not _tells_risk(known.get(name), row)),
         asset_mode=asset_mode or tell_asset_mode(status),
         asked_at=asked_at,
         answered_at=answered_at,
@@ -164,6 +168,16 @@ def _identity(row: Position | PositionRisk) -> tuple[str, str]:
     return row.symbol, row.position_side
 
 
+def _tells_risk(risk: PositionRisk | None, row: Position) -> bool:
+    """Whether a row tells how near the same position is to liquidation; a liquidation price of 0 is an answer."""
+    return (
+        risk is not None
+        and bool(risk.mark_price)
+        and risk.liquidation_price is not None
+        and risk.amount * row.amount > 0
+    )
+
+
 def _without_position(risk: PositionRisk) -> PositionRisk:
     """Return a row without what belongs to a held position alone; the mark price is the symbol's."""
     return msgspec.structs.replace(
@@ -171,34 +185,60 @@ def _without_position(risk: PositionRisk) -> PositionRisk:
     )
 
 
-class _MarginAssets(dict[str, str | None]):
-    """By symbol: the longest of an account's assets that it ends with.
+class MarginAssets:
+    """Which of an account's assets a position is margined in, where the exchange does not send it.
 
-    WLDUSDT ends with LDUSDT, which is an asset, too: of several, those that require maintenance margin come first.
+    It is the longest one that the symbol ends with and that carries the margin which the position requires: WLDUSDT
+    ends with LDUSDT, which is an asset, too; and in credits mode BNFCR carries the margin of USDT symbols.
     """
 
-    def __init__(self, assets: tuple[str, ...], with_margin: frozenset[str]) -> None:
+    def __init__(self, assets: tuple[AssetBalance, ...]) -> None:
+        self._margins = {row.asset: row.maintenance_margin for row in assets}
+        self._endings = _endings(tuple(self._margins))
+
+    def find(self, row: Position) -> str | None:
+        """Return the margin asset of a position, None where it is unknown."""
+        required = row.maintenance_margin or 0.0
+        endings = self._endings[row.symbol]
+        carrying = (asset for asset in (*endings, _CREDITS) if self._carries(asset, required))
+        # Where no margin is required any asset will do, one that carries some for other positions first.
+        return next(carrying, None if required else next(iter(endings), None))
+
+    def _carries(self, asset: str, required: float) -> bool:
+        margin = self._margins.get(asset, 0.0)
+        if margin is None:  # not sent, which says nothing against it
+            return required > 0
+        return margin >= max(_CARRIED_PART * required, _LEAST_MARGIN)
+
+
+class _Endings(dict[str, tuple[str, ...]]):
+    """By symbol: those of an account's assets that it ends with, the longest first."""
+
+    def __init__(self, assets: frozenset[str]) -> None:
         super().__init__()
-        self._assets = (with_margin, frozenset(assets))
+        self._assets = assets
         self._lengths = sorted({len(asset) for asset in assets}, reverse=True)
 
-    def __missing__(self, symbol: str) -> str | None:
+    def __missing__(self, symbol: str) -> tuple[str, ...]:
         contract = symbol.partition("_")[0]  # a delivery contract has its date after it
-        endings = [contract[-length:] for length in self._lengths]
+        endings = (contract[-length:] for length in self._lengths)
         if len(self) >= _MOST_SYMBOLS:
             self.clear()
-        self[symbol] = found = next((ending for known in self._assets for ending in endings if ending in known), None)
+        self[symbol] = found = tuple(ending for ending in endings if ending in self._assets)
         return found
 
 
+_CREDITS: Final = "BNFCR"
+_CARRIED_PART: Final = 0.95
+_LEAST_MARGIN: Final = 1e-8  # the last decimal that is sent
 _MOST_SYMBOLS: Final = 10_000  # more than an exchange lists
 
 
 # Neither symbols nor assets change from poll to poll, and to compare 100 with 20 costs as much as to decode the answer.
 # Most accounts list the same assets.
 @lru_cache(maxsize=64)
-def _margin_assets(assets: tuple[str, ...], with_margin: frozenset[str]) -> _MarginAssets:
-    return _MarginAssets(assets, with_margin)
+def _endings(assets: tuple[str, ...]) -> _Endings:
+    return _Endings(frozenset(assets))
 
 
 def _refuse_duplicates(name: str, rows: Iterable[_Row], identify: Callable[[_Row], Hashable]) -> None:

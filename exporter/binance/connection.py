@@ -27,7 +27,7 @@ from exporter.binance.dialing import (
 from exporter.binance.errors import BinanceError, ConnectionLost, Crowded, Loss, NoAnswer, NotConnected, NotSent
 from exporter.binance.link import Link
 from exporter.binance.messages import HANDSHAKE_WEIGHT, WEIGHT, Method, decode_session_status
-from exporter.binance.queries import PAUSES, Answer, Queries
+from exporter.binance.queries import PAUSES, Outcome, Queries
 from exporter.supervision import supervise
 
 if TYPE_CHECKING:
@@ -85,24 +85,21 @@ class Connection:
 
     async def request(
         self,
-        method: Method,
+        *methods: Method,
         credentials: Credentials,
-        *,
         recv_window_ms: int,
         timeout_seconds: float,
         deadline: float,
-    ) -> Answer:
-        """Sign, send and await one query, to be over by `deadline` in monotonic seconds.
+    ) -> list[Outcome]:
+        """Sign, send and await queries, all at once, to be over by `deadline` in monotonic seconds.
+
+        Returns:
+            What came of each, as in `Queries.ask`.
 
         Raises:
             NotConnected: there is no connection, and none came within the grace.
             Paused: the exchange has refused this IP for a while.
-            Crowded: the budget had no room for it until the deadline.
-            NoAnswer: no answer came within `timeout_seconds` of sending.
-            ConnectionLost: the connection ended meanwhile.
-            ExchangeError: Binance answered with an error.
-            ProtocolError: the answer is neither a result nor an error.
-            DecodeError: the answer is broken.
+            Crowded: the budget had no room for them until the deadline.
         """
         self.budget.refuse_while_paused()
         if not self.connected:
@@ -114,7 +111,7 @@ class Connection:
         self._usable_link()
         try:
             async with asyncio.timeout(deadline - self.clock.monotonic()):
-                reservation = await self.budget.acquire(WEIGHT[method])
+                reservation = await self.budget.acquire(sum(WEIGHT[method] for method in methods))
         except TimeoutError:
             raise Crowded("this IP's request weight left no room for the poll within its interval") from None
         # A poll is over before the next one is due, whatever the timeout says.
@@ -125,7 +122,12 @@ class Connection:
             self.budget.settle(reservation)
             raise
         return await self._queries.ask(
-            link, reservation, method, credentials, recv_window_ms=recv_window_ms, timeout_seconds=timeout_seconds
+            link,
+            reservation,
+            *methods,
+            credentials=credentials,
+            recv_window_ms=recv_window_ms,
+            timeout_seconds=timeout_seconds,
         )
 
     async def resync_clock(self, since: float) -> None:
@@ -268,7 +270,7 @@ class Connection:
         self._clock_asked_at = self.clock.monotonic()
         reservation = await self._queries.afford(WEIGHT[Method.SESSION_STATUS])
         try:
-            answer = await self._queries.ask(
+            answer = await self._queries.ask_one(
                 link, reservation, Method.SESSION_STATUS, timeout_seconds=self._timing.clock_timeout
             )
             server_time_ms = decode_session_status(answer.result).server_time_ms

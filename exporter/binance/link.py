@@ -1,4 +1,4 @@
-"""One live socket: sends frames, and hands each answer to the request that it belongs to."""
+"""One live socket: sends frames, and matches each answer to its request."""
 
 from __future__ import annotations
 
@@ -8,13 +8,15 @@ from typing import TYPE_CHECKING, Final
 from websockets.exceptions import ConnectionClosed
 
 from exporter.binance.dialing import explain_loss, handshake_date_ms, is_oversized
-from exporter.binance.errors import ConnectionLost, DecodeError, Ignored, Loss, NoAnswer
+from exporter.binance.errors import BinanceError, ConnectionLost, DecodeError, Ignored, Loss, NoAnswer
 from exporter.binance.messages import Envelope, FrameKind, decode_envelope, decode_event_name, find_id
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from websockets.asyncio.client import ClientConnection
+
+Reply = tuple["Envelope", float]  # an answer, and when it came, in monotonic seconds
 
 _FRAMES_PER_TURN: Final = 64
 _CLOSE_SECONDS: Final = 1.5  # longer than the close handshake may take
@@ -44,35 +46,36 @@ class Link:
         self._socket = socket
         self._ignore = ignore
         self._monotonic = monotonic
-        self._pending: dict[int | str, asyncio.Future[Envelope]] = {}
+        self._pending: dict[int | str, asyncio.Future[Reply]] = {}
         self._ended = self._aborted = ""
 
-    async def exchange(self, request_id: int, frame: str, timeout_seconds: float) -> Envelope:
-        """Send a request and return its answer.
+    async def exchange(self, frames: Mapping[int, str], timeout_seconds: float) -> list[Reply | BinanceError]:
+        """Send requests, by their ids, all at once; return the answer to each, or why there is none.
 
-        Raises:
-            NoAnswer: none came within `timeout_seconds`.
-            ConnectionLost: the socket ended first.
-            DecodeError: it came, but broken.
+        NoAnswer: none came within `timeout_seconds`. ConnectionLost: the socket ended first. DecodeError: it is broken.
         """
         if self._ended:
-            raise ConnectionLost(self._ended)
-        answer: asyncio.Future[Envelope] = asyncio.get_running_loop().create_future()
-        self._pending[request_id] = answer
+            return [ConnectionLost(self._ended) for _ in frames]
+        loop = asyncio.get_running_loop()
+        answers: dict[int | str, asyncio.Future[Reply]] = {request_id: loop.create_future() for request_id in frames}
+        self._pending.update(answers)
+        missing: BinanceError = NoAnswer(f"no answer within {round(timeout_seconds, 2):g} s")
         try:
             async with asyncio.timeout(timeout_seconds):
-                await self._socket.send(frame)
-                return await answer
+                for frame in frames.values():
+                    await self._socket.send(frame)
+                await asyncio.wait(answers.values())
         except TimeoutError:
-            raise NoAnswer(f"no answer within {round(timeout_seconds, 2):g} s") from None
+            pass
         except ConnectionClosed as closed:
-            raise ConnectionLost(explain_loss(closed)[1]) from None
+            missing = ConnectionLost(explain_loss(closed)[1])
         finally:
-            del self._pending[request_id]
-            if not answer.done():
-                answer.cancel()  # whoever retires the link waits for it
-            elif not answer.cancelled():
-                answer.exception()  # asyncio complains of those that nobody has looked at
+            for request_id, answer in answers.items():
+                del self._pending[request_id]
+                # `retire` waits for it; and asyncio reports errors that were never looked at.
+                if not answer.cancel() and not answer.cancelled():
+                    answer.exception()
+        return [missing if answer.cancelled() else _outcome(answer) for answer in answers.values()]
 
     async def read(self) -> tuple[Loss, str]:
         """Read frames until the socket ends; return why it did, in a reason and in words."""
@@ -141,4 +144,11 @@ class Link:
             self._ignore(Ignored.UNKNOWN_ID, envelope)
         else:
             self.answered = True
-            answer.set_result(envelope)
+            answer.set_result((envelope, self.last_frame_at))
+
+
+def _outcome(answer: asyncio.Future[Reply]) -> Reply | BinanceError:
+    error = answer.exception()
+    if isinstance(error, BinanceError):
+        return error
+    return answer.result()

@@ -11,9 +11,19 @@ from typing import TYPE_CHECKING, Final
 import structlog
 
 from exporter.binance.durations import Durations
-from exporter.binance.errors import Action, ExchangeError, Ignored, NoAnswer, Paused, ProtocolError, Reason, classify
+from exporter.binance.errors import (
+    Action,
+    BinanceError,
+    ExchangeError,
+    Ignored,
+    NoAnswer,
+    Paused,
+    ProtocolError,
+    Reason,
+    classify,
+)
 from exporter.binance.ignored import IgnoredFrames
-from exporter.binance.messages import Method, decode_error, decode_request_weight, encode_request
+from exporter.binance.messages import WEIGHT, Method, decode_error, decode_request_weight, encode_request
 from exporter.redaction import hide_for_now
 
 if TYPE_CHECKING:
@@ -22,7 +32,7 @@ if TYPE_CHECKING:
     from msgspec import Raw
 
     from exporter.binance.clock import ExchangeClock
-    from exporter.binance.link import Link
+    from exporter.binance.link import Link, Reply
     from exporter.binance.messages import Envelope
     from exporter.binance.signing import Credentials
     from exporter.binance.weight import Reservation, WeightBudget
@@ -39,6 +49,16 @@ class Answer:
     result: Raw
     asked_at: float
     answered_at: float
+
+
+Outcome = Answer | BinanceError
+
+
+def good_answer(outcome: Outcome) -> Answer:
+    """Return the answer of an outcome, or raise its error."""
+    if isinstance(outcome, BinanceError):
+        raise outcome
+    return outcome
 
 
 class Queries:
@@ -65,47 +85,49 @@ class Queries:
         self,
         link: Link,
         reservation: Reservation,
-        method: Method,
+        *methods: Method,
         credentials: Credentials | None = None,
-        *,
         recv_window_ms: int = 0,
         timeout_seconds: float,
-    ) -> Answer:
-        """Send a query that `reservation` pays for, and return its good answer.
+    ) -> list[Outcome]:
+        """Send the queries that `reservation` pays for, all at once, and return what came of each.
 
-        Raises:
+        An outcome is a good answer or one of these errors:
             NoAnswer: no answer came within `timeout_seconds` of sending.
             ConnectionLost: the link ended meanwhile.
             ExchangeError: Binance answered with an error.
             ProtocolError: the answer is neither a result nor an error.
             DecodeError: the answer is broken.
         """
-        told = None
+        reservations = reservation.split(WEIGHT[method] for method in methods)
         try:
-            request_id = next(self._ids)
-            params = self._sign(credentials, recv_window_ms) if credentials else {}
+            frames = {}
+            for method in methods:
+                request_id = next(self._ids)
+                params = self._sign(credentials, recv_window_ms) if credentials else {}
+                frames[request_id] = encode_request(request_id, method, params)
             asked_at = self._clock.monotonic()
-            envelope = await link.exchange(request_id, encode_request(request_id, method, params), timeout_seconds)
-            answered_at = self._clock.monotonic()
-            told = decode_request_weight(envelope.rate_limits)
-        except NoAnswer:
-            if self._clock.monotonic() - link.last_frame_at > self._silence_seconds:
+            replies = await link.exchange(frames, timeout_seconds)
+            unanswered = any(isinstance(reply, NoAnswer) for reply in replies)
+            if unanswered and self._clock.monotonic() - link.last_frame_at > self._silence_seconds:
                 link.abort("nothing came for long, although it was asked")  # half-open: ours still sends
-            raise
+            return [
+                self._outcome(method, reply, part, asked_at)
+                for method, reply, part in zip(methods, replies, reservations, strict=True)
+            ]
         finally:
-            self._budget.settle(reservation, told)
+            for part in reservations:
+                self._budget.settle(part)
             self._tell_stretch()
-        self.durations[method].observe(answered_at - asked_at)
-        if envelope.failed or envelope.status not in {None, 200}:
-            error = decode_error(envelope)
-            wrong = classify(error).action is Action.RESYNC
-            if error.server_time_ms is not None and (wrong or self._clock.would_gain(asked_at, answered_at)):
-                self._clock.learn(error.server_time_ms, asked_at, answered_at)
-            self._note_refusal(error, asked_at)
-            raise error
-        if envelope.status is None and not envelope.result:
-            raise ProtocolError("the answer holds neither a result nor an error")
-        return Answer(envelope.result, asked_at, answered_at)
+
+    async def ask_one(self, link: Link, reservation: Reservation, method: Method, *, timeout_seconds: float) -> Answer:
+        """Send an unsigned query that `reservation` pays for, and return its good answer.
+
+        Raises:
+            BinanceError: any of the errors of `ask`.
+        """
+        (outcome,) = await self.ask(link, reservation, method, timeout_seconds=timeout_seconds)
+        return good_answer(outcome)
 
     async def afford(self, weight: int) -> Reservation:
         """Wait for weight like a poll does, and wait out pauses, which end a poll."""
@@ -135,6 +157,23 @@ class Queries:
             # It belongs to nobody, and to fail a request with it might blame the wrong account. A ban is everybody's,
             # also one that answers a question which nobody waits for any more.
             self._note_refusal(decode_error(envelope))
+
+    def _outcome(self, method: Method, reply: Reply | BinanceError, part: Reservation, asked_at: float) -> Outcome:
+        if isinstance(reply, BinanceError):
+            return reply
+        envelope, answered_at = reply
+        self._budget.settle(part, decode_request_weight(envelope.rate_limits))
+        self.durations[method].observe(answered_at - asked_at)
+        if envelope.failed or envelope.status not in {None, 200}:
+            error = decode_error(envelope)
+            wrong = classify(error).action is Action.RESYNC
+            if error.server_time_ms is not None and (wrong or self._clock.would_gain(asked_at, answered_at)):
+                self._clock.learn(error.server_time_ms, asked_at, answered_at)
+            self._note_refusal(error, asked_at)
+            return error
+        if envelope.status is None and not envelope.result:
+            return ProtocolError("the answer holds neither a result nor an error")
+        return Answer(envelope.result, asked_at, answered_at)
 
     def _sign(self, credentials: Credentials, recv_window_ms: int) -> Mapping[str, str | int]:
         params: dict[str, str | int] = {

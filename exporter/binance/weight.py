@@ -55,6 +55,10 @@ class Reservation:
     minute: int  # the exchange's aligned minute it was sent in
     open: bool = True
 
+    def split(self, weights: Iterable[int]) -> list[Reservation]:
+        """Return one reservation for each of several requests whose weights add up to this one's."""
+        return [Reservation(weight, self.sent_at, self.minute) for weight in weights]
+
 
 class WeightBudget:
     """Lets requests of one endpoint through, or makes them wait, or refuses them.

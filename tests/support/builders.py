@@ -66,14 +66,14 @@ def make_status(
 def make_snapshot(
     assets: Iterable[AssetBalance] = (),
     positions: Iterable[Position] = (),
-    risks: Iterable[PositionRisk] = (),
+    risks: Iterable[PositionRisk] | None = None,
     *,
     asset_mode: AssetMode | None = None,
     **figures: Any,
 ) -> AccountSnapshot:
-    """Return the snapshot of an answer, and of the position risk after it."""
-    status = make_status(assets, positions, **figures)
-    return build_snapshot(status, tuple(risks), asset_mode=asset_mode, asked_at=999.0, answered_at=1000.0)
+    """Return the snapshot of an answer, and of the position risk with it; None where that was not asked."""
+    status, rows = make_status(assets, positions, **figures), None if risks is None else tuple(risks)
+    return build_snapshot(status, rows, asset_mode=asset_mode, asked_at=999.0, answered_at=1000.0)
 
 
 def make_settings(name: str = "main", **fields: Any) -> AccountSettings:

@@ -5,15 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from support.builders import make_asset, make_figures, make_position, make_snapshot
+from support.builders import make_asset, make_figures, make_position, make_risk, make_snapshot
 from support.polling import Polled, altered, connected
 
-from exporter.account.consistency import check_consistency
+from exporter.account.consistency import AnswerCheck
 from exporter.account.snapshot import FIGURES, AssetMode
 from exporter.binance.errors import DecodeError, Reason
 
 if TYPE_CHECKING:
     from exporter.account.snapshot import AccountSnapshot
+    from exporter.binance.rows import PositionRisk
     from exporter.simulator import SimulatedExchange
 
 ZEROS: dict[str, Any] = dict.fromkeys(FIGURES, 0.0)
@@ -29,7 +30,10 @@ def make_held(margin: float | None = 10.0, **fields: Any) -> Any:
 def refusal(snapshot: AccountSnapshot, before: AccountSnapshot | None = None) -> str:
     """Return why an answer is refused, empty if it is accepted."""
     try:
-        check_consistency(snapshot, before)
+        check = AnswerCheck()
+        if before:
+            check.accept(before, (), risk_gone=False)
+        check.accept(snapshot, (), risk_gone=False)
     except DecodeError as error:
         return str(error)
     return ""
@@ -142,3 +146,72 @@ async def test_hollow_answer_fails_the_poll(exchange: SimulatedExchange, answer:
 
     assert {Reason.DECODE: 1} == dict(state.failures)
     assert (False, 1, 1) == (state.last_poll_succeeded, state.open_positions, len(polled.snapshots))
+
+
+AMOUNTS = (make_risk(mark_price=1.0, liquidation_price=0.5),)
+FLAT = make_snapshot([make_asset("USDT", wallet_balance=0.0)], [], AMOUNTS, **ZEROS)
+
+
+def test_flat_status_beside_amounts_is_refused_at_the_second_poll() -> None:
+    """A status without positions beside amounts is a race once, and a contradiction in two answers in a row."""
+    check = AnswerCheck()
+    for _ in range(2):
+        check.accept(FLAT, AMOUNTS, risk_gone=False)
+        check.accept(FLAT, [make_risk(amount=0.0)], risk_gone=False)
+    check.accept(FLAT, AMOUNTS, risk_gone=False)
+    for _ in range(2):
+        with pytest.raises(DecodeError, match=r"^result\.positions: .*v2/account\.position"):
+            check.accept(FLAT, AMOUNTS, risk_gone=False)
+
+
+COMPLETE = make_risk(mark_price=1.0, liquidation_price=0.5)
+
+
+@pytest.mark.parametrize(
+    ("missing", "risks"),
+    [
+        (0, [COMPLETE]),
+        (0, [make_risk(mark_price=1.0, liquidation_price=0.0)]),
+        (0, [make_risk(amount=0.5, mark_price=1.0, liquidation_price=0.0)]),
+        (1, []),
+        (1, [make_risk("ETHUSDT", mark_price=1.0, liquidation_price=0.5)]),
+        (1, [make_risk(side="LONG", mark_price=1.0, liquidation_price=0.5)]),
+        (1, [make_risk(liquidation_price=0.5)]),
+        (1, [make_risk(mark_price=0.0, liquidation_price=0.5)]),
+        (1, [make_risk(mark_price=1.0)]),
+        (1, [make_risk(amount=-1.0, mark_price=1.0, liquidation_price=0.5)]),
+        (1, [make_risk(amount=0.0, mark_price=1.0, liquidation_price=0.5)]),
+    ],
+)
+def test_missing_risk_is_counted_at_the_second_poll(missing: int, risks: list[PositionRisk]) -> None:
+    """A position of which a row, a price or the same sign is missing counts once two answers in a row lack it."""
+    check = AnswerCheck()
+    whole, lacking = (
+        make_snapshot([make_asset()], [make_held()], rows, **make_figures()) for rows in ([COMPLETE], risks)
+    )
+
+    counted = [check.accept(one, (), risk_gone=False).without_risk for one in (whole, lacking, lacking, whole, lacking)]
+
+    assert [0, 0, missing, 0, 0] == [len(names or ()) for names in counted]
+
+
+def test_missing_risk_of_another_position_is_no_second_time() -> None:
+    """Two positions of which one and then the other lacks its risk are two races."""
+    check = AnswerCheck()
+    positions = [make_held(), make_held(symbol="ETHUSDT")]
+    rows = [[COMPLETE], [make_risk("ETHUSDT", mark_price=1.0, liquidation_price=0.5)]]
+    snapshots = [make_snapshot([make_asset()], positions, risks, **make_figures()) for risks in rows]
+
+    assert [frozenset(), frozenset()] == [check.accept(one, (), risk_gone=False).without_risk for one in snapshots]
+
+
+def test_every_position_lacks_risk_that_is_no_longer_offered() -> None:
+    """Where the exchange no longer offers position risk each held position counts at once."""
+    snapshot = make_snapshot([make_asset()], [make_held(), make_held(side="LONG")], [], **make_figures())
+
+    assert 2 == len(AnswerCheck().accept(snapshot, (), risk_gone=True).without_risk or ())
+
+
+def test_risk_that_is_not_asked_is_not_missing() -> None:
+    """With position risk switched off it is not known what is missing."""
+    assert AnswerCheck().accept(HELD, (), risk_gone=False).without_risk is None

@@ -16,7 +16,7 @@ from exporter.account.margin import (
     distance_to_liquidation,
     isolated_pools,
     margin_ratio,
-    symbols_without_pool,
+    unknown_ratios,
     worst_ratio,
 )
 from exporter.account.snapshot import AccountSnapshot, AssetMode, build_snapshot
@@ -278,7 +278,7 @@ class TestCross:
         assert {"USDT": None, "USDC": None} == crosses(snapshot)
         assert {("ETHUSDT", "BOTH"): 0.8} == isolated(snapshot)
         assert 0.8 == worst_ratio(snapshot)
-        assert ["BTCEUR"] == symbols_without_pool(snapshot)
+        assert ["BTCEUR: margin asset unknown"] == unknown_ratios(snapshot)
 
     def test_margin_asset_as_sent_decides(self) -> None:
         """A position counts in the pool of the margin asset that was sent, whatever its symbol ends with."""
@@ -288,6 +288,63 @@ class TestCross:
         snapshot = make_snapshot(assets, [position], [risk], asset_mode=AssetMode.SINGLE)
 
         assert {"USDT": 0.0, "BNFCR": 0.1} == crosses(snapshot)
+
+    @pytest.mark.parametrize(
+        ("expected", "own", "cross", "isolated"),
+        [
+            (0.0951, 10.0, 9.51, 0.0),
+            (None, 10.0, 9.49 / 2, 9.49 / 2),
+            (0.05, 10.0, 5.0, 4.51),
+            (0.2, 10.0, 20.0, 0.0),
+            (None, 10.0, 9.49, 0.0),
+            (None, 1.1e-7, 0.0, 0.0),
+            (0.0, 1e-7, 0.0, 0.0),
+            (0.0, None, 0.0, 0.0),
+        ],
+    )
+    def test_margin_that_positions_do_not_account_for(
+        self, expected: float | None, own: float | None, cross: float, isolated: float
+    ) -> None:
+        """An asset of whose own maintenance margin its positions require less than 95 % has no ratio."""
+        usdt = msgspec.structs.replace(make_wallet("USDT", 100.0), maintenance_margin=own)
+        usdc = make_wallet("USDC", 80.0)
+        positions = [
+            make_position("BTCUSDT", maintenance_margin=cross),
+            make_isolated("ETHUSDT", 50.0, 0.0, isolated),
+            make_position("BTCUSDC", maintenance_margin=8.0),
+        ]
+
+        found = crosses(
+            make_snapshot(
+                [usdt, usdc],
+                positions,
+                [make_risk(s, margin_asset=s[3:]) for s in ("BTCUSDT", "ETHUSDT", "BTCUSDC")],
+                asset_mode=AssetMode.SINGLE,
+            )
+        )
+
+        assert 0.1 == found["USDC"]
+        assert expected == (None if found["USDT"] is None else pytest.approx(found["USDT"]))
+
+    @pytest.mark.parametrize(
+        ("known", "notional"), [(False, 1.0), (False, -1.0), (True, 0.99), (True, -0.99), (True, None)]
+    )
+    @pytest.mark.parametrize("mode", AssetMode)
+    def test_position_without_margin_leaves_its_pool_unknown(
+        self, mode: AssetMode, notional: float | None, *, known: bool
+    ) -> None:
+        """A position of at least 1 without maintenance margin leaves its own pool without a ratio."""
+        usdt = make_wallet("USDT", 100.0)
+        bare = make_position(notional=notional, maintenance_margin=0.0)
+        lone = make_isolated("ETHUSDT", 50.0, 0.0, 0.0, notional=notional)
+        other = make_isolated("SOLUSDT", 50.0, -40.0, 8.0, notional=100.0)
+        snapshot = snapshot_of([usdt], [bare, lone, other], mode, maintenance_margin=0.0, margin_balance=100.0)
+
+        ratio = 0.0 if known else None
+        assert {ratio} == set(crosses(snapshot).values())
+        assert {"ETHUSDT": ratio, "SOLUSDT": 0.8} == {
+            symbol: found for (symbol, _), found in isolated(snapshot).items()
+        }
 
     def test_nothing_known_has_no_worst_ratio(self) -> None:
         """Where no pool has a ratio there is no worst one, and without pools neither."""
@@ -415,5 +472,5 @@ def test_asset_that_is_not_listed_is_at_stake_all_the_same() -> None:
     )
 
     assert {"BNFCR": None, "USDT": 0.0} == {pool.margin_asset: pool.ratio for pool in cross_pools(snapshot)}
-    assert ["BTCUSDT"] == symbols_without_pool(snapshot)
+    assert ["BTCUSDT: margin asset unknown"] == unknown_ratios(snapshot)
     assert None is worst_ratio(snapshot)

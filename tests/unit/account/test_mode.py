@@ -100,8 +100,8 @@ async def test_v1_beats_totals_that_look_multi(exchange: SimulatedExchange) -> N
     assert 1 == asked(exchange)
 
 
-async def test_v1_is_asked_first_and_hourly(exchange: SimulatedExchange) -> None:
-    """V1 is asked before the first figures are, then once an hour, and not at the polls between."""
+async def test_v1_is_asked_at_the_first_poll_and_hourly(exchange: SimulatedExchange) -> None:
+    """V1 is asked beside the first poll, then once an hour, and not at the polls between."""
     monotonic = Monotonic()
     async with connected(exchange.url, monotonic=monotonic) as connection:
         polled = Polled(exchange, connection)
@@ -115,7 +115,7 @@ async def test_v1_is_asked_first_and_hourly(exchange: SimulatedExchange) -> None
             pass_time(exchange, connection, monotonic, 60)
             await polled.poll()
 
-    assert [V1, *[STATUS, POSITION] * 3] == methods
+    assert [STATUS, POSITION, V1, *[STATUS, POSITION] * 2] == methods
     assert (1, 2) == (early, asked(exchange))
     assert 6 == len(polled.snapshots)
 
@@ -300,7 +300,7 @@ async def test_turn_that_does_not_come_costs_no_poll(exchange: SimulatedExchange
 
 
 async def test_timestamp_that_v1_refuses_is_mended(exchange: SimulatedExchange) -> None:
-    """When v1 finds the timestamp wrong the time is learnt anew, v1 asked once more, and the poll succeeds."""
+    """When v1 finds the timestamp wrong the time is learnt anew, everything asked once more, and the poll succeeds."""
     async with connected(exchange.url) as connection:
         polled = Polled(exchange, connection)
         with exchange.skew_clock(20.0):
@@ -309,7 +309,7 @@ async def test_timestamp_that_v1_refuses_is_mended(exchange: SimulatedExchange) 
 
     assert {} == state.failures
     assert 2 == learnt == asked(exchange)
-    assert 1 == sum(one.method == STATUS for one in exchange.received)
+    assert 2 == sum(one.method == STATUS for one in exchange.received)
 
 
 async def test_v1_of_all_symbols(logged: list[Any]) -> None:

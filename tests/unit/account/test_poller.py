@@ -521,27 +521,35 @@ async def test_failed_second_answer_keeps_the_last_snapshot(exchange: SimulatedE
     assert 2 == len(polled.snapshots)
 
 
+@pytest.mark.usefixtures("virtual_time")
 async def test_snapshot_is_dated_by_the_status(exchange: SimulatedExchange) -> None:
-    """A second answer that comes later makes the snapshot no younger than its first."""
-    monotonic = Monotonic()
-
-    def late(answer: Answer) -> Answer:
-        monotonic.ahead += 7.0
-        return answer
-
-    async with connected(exchange.url, monotonic=monotonic) as connection:
+    """An answer about positions that comes later makes the snapshot no younger than the account's status."""
+    async with connected(exchange.url) as connection:
         polled = Polled(exchange, connection)
-        with exchange.replace_answer(POSITION, "alice", late):
+        with exchange.delay_answers(7.0, POSITION):
             state = await polled.poll()
         now = connection.clock.monotonic()
 
     (snapshot,) = polled.snapshots
-    assert snapshot.asked_at <= snapshot.answered_at <= now - 7.0
+    assert snapshot.asked_at <= snapshot.answered_at <= now - 6.9
     assert snapshot.answered_at == state.answered_at
 
 
+@pytest.mark.usefixtures("virtual_time")
+async def test_slow_answers_fit_into_a_short_interval(exchange: SimulatedExchange) -> None:
+    """Answers that take most of the interval fail no poll, those about the asset mode included."""
+    async with connected(exchange.url) as connection:
+        polled = Polled(exchange, connection)
+        with exchange.delay_answers(0.7):
+            for _ in range(3):
+                state = await polled.poll(within=1.0)
+
+    assert {} == state.failures
+    assert 3 == len(polled.snapshots)
+
+
 async def test_timestamp_that_the_second_answer_refuses_is_mended(exchange: SimulatedExchange) -> None:
-    """When the timestamp of the second question is wrong the time is learnt anew, and it alone is asked again."""
+    """When the timestamp of the second question is wrong the time is learnt anew, and both are asked again."""
     refusals = [error(400, -1021)]
     async with connected(exchange.url) as connection:
         polled = Polled(exchange, connection, asset_mode=AssetMode.SINGLE)
@@ -549,7 +557,7 @@ async def test_timestamp_that_the_second_answer_refuses_is_mended(exchange: Simu
             state = await polled.poll()
 
     assert {} == state.failures
-    assert (1, 2) == (status_queries(exchange), position_queries(exchange))
+    assert (2, 2) == (status_queries(exchange), position_queries(exchange))
     assert 1 == len(polled.snapshots)
 
 
@@ -580,9 +588,8 @@ async def test_position_risk_gone_is_a_fact_of_the_endpoint(
         assert [*[()] * 6, ("BTCUSDT",)] == [tuple(r.symbol for r in one.risks) for one in polled.snapshots]
         assert ["USDT"] * 7 == [position.margin_asset for one in polled.snapshots for position in one.held]
         assert {} == polled.state.failures
-    assert [("error", "position risk figures are gone")] == [
-        (event["log_level"], event["event"]) for event in logged if event["log_level"] != "info"
-    ]
+    assert ["endpoint"] == [next(iter(event)) for event in logged if event["log_level"] == "error"]
+    assert ["alice", "bob"] == sorted(event["account"] for event in logged if event["log_level"] == "warning")
 
 
 async def test_unknown_margin_asset_is_warned_of_once(exchange: SimulatedExchange, logged: list[Any]) -> None:
@@ -598,8 +605,8 @@ async def test_unknown_margin_asset_is_warned_of_once(exchange: SimulatedExchang
     unknown = [{pool.ratio for pool in cross_pools(snapshot)} for snapshot in polled.snapshots]
     assert [{None}] * 3 == unknown[:3]
     assert None not in unknown[3]
-    (event,) = [event for event in logged if event["log_level"] == "warning"]
-    assert ("alice", ["BTCEUR"]) == (event["account"], event["symbols"])
+    (event,) = [event for event in logged if event["event"] == "margin ratios unknown"]
+    assert ("alice", ["BTCEUR: margin asset unknown"]) == (event["account"], event["missing"])
 
 
 @pytest.mark.parametrize(("weight", "position_risk"), [(10, True), (5, False)])

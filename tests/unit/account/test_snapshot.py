@@ -225,6 +225,28 @@ def test_margin_asset_is_told_from_the_symbol(expected: str | None, symbol: str,
     assert expected == margin_asset_of(symbol, assets, margin_asset="")
 
 
+@pytest.mark.parametrize(
+    ("expected", "symbol", "margins"),
+    [
+        ("BNFCR", "BTCUSDT", {"USDT": 0.0, "BNFCR": 3.6}),
+        ("BNFCR", "BTCUSDT", {"USDT": 0.0, "BNFCR": 3.42}),
+        (None, "BTCUSDT", {"USDT": 0.0, "BNFCR": 3.41}),
+        (None, "BTCUSDT", {"USDT": 0.0, "USDC": 3.6}),
+        ("USDT", "BTCUSDT", {"USDT": 3.6, "BNFCR": 3.6}),
+        ("USDT", "BTCUSDT", {"USDT": None, "BNFCR": 3.6}),
+        ("USDT", "WLDUSDT", {"USDT": 3.6, "LDUSDT": 0.0}),
+        ("LDUSDT", "WLDUSDT", {"USDT": 9.0, "LDUSDT": 3.6}),
+        (None, "BTCUSDT", {}),
+    ],
+)
+def test_margin_asset_carries_the_margin(expected: str | None, symbol: str, margins: dict[str, float | None]) -> None:
+    """An asset that carries less than 95 % of a position's maintenance margin is not what it is margined in."""
+    assets = [make_asset(asset, maintenance_margin=margin) for asset, margin in margins.items()]
+    snapshot = make_snapshot(assets, [make_position(symbol, maintenance_margin=3.6)])
+
+    assert [expected] == [position.margin_asset for position in snapshot.held]
+
+
 @pytest.mark.parametrize("sent", ["USDC", "BNFCR"])
 def test_margin_asset_as_sent_is_believed(sent: str) -> None:
     """A margin asset that was sent is believed over the symbol, also where the account has no row of it."""
@@ -260,7 +282,7 @@ def series_of(position: Position, risk: PositionRisk) -> dict[str, float]:
         name.removeprefix("binance_futures_position_"): value
         for name, value in ((series.partition("{")[0], value) for series, value in samples(text).items())
         if name.startswith(("binance_futures_position_", "binance_futures_isolated_"))
-        and not name.removeprefix("binance_futures_position_").startswith(of_status)
+        and not name.removeprefix("binance_futures_position_").startswith((*of_status, "risk_missing"))
     }
 
 

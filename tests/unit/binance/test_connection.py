@@ -30,6 +30,7 @@ from exporter.binance.errors import (
     Reason,
 )
 from exporter.binance.messages import Method, decode_account_status
+from exporter.binance.queries import good_answer
 from exporter.simulator import SimulatedAccount, SimulatedExchange
 
 if TYPE_CHECKING:
@@ -46,13 +47,14 @@ async def ask(
     connection: Connection, account: SimulatedAccount, *, timeout_seconds: float = 10.0, within: float = 15.0
 ) -> Answer:
     """Ask for an account's status."""
-    return await connection.request(
+    (outcome,) = await connection.request(
         Method.ACCOUNT_STATUS,
-        credentials_of(account),
+        credentials=credentials_of(account),
         recv_window_ms=5000,
         timeout_seconds=timeout_seconds,
         deadline=connection.clock.monotonic() + within,
     )
+    return good_answer(outcome)
 
 
 @pytest.mark.parametrize("key_type", ["HMAC", "RSA", "Ed25519"])

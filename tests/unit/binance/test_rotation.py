@@ -9,6 +9,7 @@ from support.waiting import until
 
 from exporter.binance.errors import Loss
 from exporter.binance.messages import Method
+from exporter.binance.queries import good_answer
 
 if TYPE_CHECKING:
     from exporter.binance.connection import Connection
@@ -22,13 +23,14 @@ SHUTDOWN = '{"event": {"e": "serverShutdown", "E": 1}}'
 
 async def ask(connection: Connection, exchange: SimulatedExchange) -> None:
     """Ask for an account's status, with time enough on any machine."""
-    await connection.request(
+    (outcome,) = await connection.request(
         Method.ACCOUNT_STATUS,
-        credentials_of(exchange.accounts["alice"]),
+        credentials=credentials_of(exchange.accounts["alice"]),
         recv_window_ms=60_000,
         timeout_seconds=30.0,
         deadline=connection.clock.monotonic() + 60.0,
     )
+    good_answer(outcome)
 
 
 async def test_rotation_costs_no_request(exchange: SimulatedExchange) -> None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 import pytest
-from support.builders import make_asset, make_figures, make_position, make_risk, make_status
+from support.builders import make_asset, make_figures, make_position, make_risk, make_snapshot, make_status
 
 from exporter.metrics.catalog import GROUPS
 from exporter.metrics.own import OF_ACCOUNT, OF_ENDPOINT, OF_PROGRAM
@@ -44,6 +45,7 @@ RISK = make_risk(
 )
 # What is read off more than one field of one row.
 OPEN_POSITIONS = "binance_futures_account_open_positions"
+RISK_MISSING = "binance_futures_position_risk_missing"
 POSITION_INFO = "binance_futures_position_info"
 RATIOS = ("binance_futures_cross_margin_ratio", "binance_futures_isolated_margin_ratio")
 # The status tells an amount, and the margin asset is a label of position_info.
@@ -67,7 +69,7 @@ def _families_of(kind: str) -> list[Family]:
         family
         for family in VALUE_FAMILIES
         if re.fullmatch(rf"\w+ of {re.escape(where)}", family.source)
-        and family.name not in {OPEN_POSITIONS, POSITION_INFO, *RATIOS}
+        and family.name not in {OPEN_POSITIONS, RISK_MISSING, POSITION_INFO, *RATIOS}
     ]
 
 
@@ -129,10 +131,10 @@ def test_help_of_ratios_tells_the_formula(name: str, formulas: list[str]) -> Non
 
 
 def test_every_family_has_its_kind() -> None:
-    """Every value family is read off one field of one row, but for the four that are tested by themselves."""
+    """Every value family is read off one field of one row, but for the five that are tested by themselves."""
     of_rows = [family.name for kind in ROWS for family in _families_of(kind)]
 
-    assert sorted([*of_rows, OPEN_POSITIONS, POSITION_INFO, *RATIOS]) == sorted(
+    assert sorted([*of_rows, OPEN_POSITIONS, RISK_MISSING, POSITION_INFO, *RATIOS]) == sorted(
         family.name for family in VALUE_FAMILIES
     )
 
@@ -215,3 +217,13 @@ def test_own_labels_do_not_repeat_the_subject(family: OwnFamily) -> None:
 
     assert sorted(set(family.labels)) == list(family.labels)
     assert set() == identity & set(family.labels)
+
+
+@pytest.mark.parametrize(
+    ("expected", "names"), [(None, None), (0.0, frozenset()), (1.0, frozenset({("BTCUSDT", "BOTH")}))]
+)
+def test_missing_risk_is_counted(expected: float | None, names: frozenset[tuple[str, str]] | None) -> None:
+    """Positions without risk figures are counted, and absent where position risk is not asked for."""
+    (family,) = [family for family in VALUE_FAMILIES if family.name == RISK_MISSING]
+
+    assert expected == family.read(replace(make_snapshot(), without_risk=names))

@@ -46,7 +46,7 @@ def both_ways() -> tuple[Exposition, SlowWay]:
     health = Health(Program(), lambda: [state], clock)
     exposition = Exposition(health.render, clock)
     position = make_position(notional=2.0, maintenance_margin=1.0, update_time_ms=1_700_000_000_000)
-    isolated = make_position("ETHUSDT", isolated_wallet_balance=50.0, unrealized_pnl=-40.0, maintenance_margin=8.0)
+    isolated = make_position("ETHUSDT", isolated_wallet_balance=50.0, unrealized_pnl=-40.0, maintenance_margin=6.0)
     risk = make_risk(
         entry_price=1.0,
         break_even_price=2.0,

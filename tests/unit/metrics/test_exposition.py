@@ -257,7 +257,8 @@ def first_scrape() -> str:
     program = Program([connection], last_reload_success_unix=1_700_000_000.0)
     health = Health(program, lambda: states, clock, process_metrics=False)
     exposition = Exposition(health.render, clock)
-    usdt = make_asset("USDT", **make_figures(1000.5), margin_available=True, update_time_ms=1_700_000_000_123)
+    figures = make_figures(1000.5) | {"maintenance_margin": 308.0}
+    usdt = make_asset("USDT", **figures, margin_available=True, update_time_ms=1_700_000_000_123)
     bnb = make_asset("BNB", wallet_balance=1.25, update_time_ms=0)
     long: dict[str, Any] = {"notional": 50_000.0, "unrealized_pnl": -12.5, "maintenance_margin": 200.0}
     cross = {"isolated_margin": 0.0, "isolated_wallet_balance": 0.0}
