@@ -6,6 +6,8 @@ import math
 import re
 from typing import Any, Final
 
+Identity = tuple[str, str]  # symbol and side
+
 # What Binance calls an account's eleven figures, in rows of assets; as totals most are called total….
 _FIGURES: Final = {
     "walletBalance": "wallet_balance",
@@ -60,6 +62,7 @@ def expected_series(
         series.put(f"account_{name}", status[total], currency=currency)
     amounts = {(row["symbol"], row["positionSide"]): float(row["positionAmt"]) for row in status["positions"]}
     series.put("account_open_positions", sum(map(bool, amounts.values())))
+    series.put("position_risk_missing", 0)
     for row in status["assets"]:
         _put_asset(series, row)
     for row in status["positions"]:
@@ -80,6 +83,12 @@ def expected_series(
             equity = float(row["crossWalletBalance"]) + float(row["crossUnPnl"])
             series.put("cross_margin_ratio", _ratio(margin, equity), margin_asset=row["asset"])
     return series.found
+
+
+def held_positions(rows: list[dict[str, Any]]) -> dict[Identity, float]:
+    """Return the amounts of the positions that are held, by symbol and side."""
+    amounts = {(row["symbol"], row["positionSide"]): float(row["positionAmt"]) for row in rows}
+    return {one: amount for one, amount in amounts.items() if amount}
 
 
 def differences(expected: dict[str, float], found: dict[str, float]) -> list[str]:

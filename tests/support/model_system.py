@@ -29,7 +29,7 @@ from exporter.simulator.alterations import binary, encode, error, truncated
 from exporter.simulator.alterations import field as altered
 from support.builders import samples
 from support.clocks import Clock
-from support.model_series import differences, expected_series, value_series
+from support.model_series import Identity, differences, expected_series, held_positions, value_series
 from support.polling import FAST, connected, credentials_of
 from support.waiting import until
 
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 Answer = dict[str, Any]
 Action = Literal["buy", "sell", "isolate", "close", "order", "cancel"]
 Trade = tuple[Action, str]  # with the symbol
-Kind = Literal["lost", "held", "binary", "cut", "error", "truncated", "decode", "delayed", "revoked"]
+Kind = Literal["lost", "held", "binary", "cut", "error", "truncated", "decode", "hollow", "delayed", "revoked"]
 Fault = tuple[Kind, str]  # with the method
 
 STATUS: Final = "v2/account.status"
@@ -49,6 +49,9 @@ FAULTS: Final[list[Fault]] = [(kind, method) for kind in get_args(Kind) for meth
 ALICE, BOB = "alice", "bob"  # single-asset and one-way; multi-assets and hedge
 PRICES: Final = {"BTCUSDT": 104_000.0, "XRPUSDT": 2.4, "BTCUSDC": 104_010.0}
 _AMOUNTS: Final = {"BTCUSDT": "0.1", "XRPUSDT": "2000", "BTCUSDC": "0.02"}
+# With these a poll succeeds: an empty list of position risk says nothing of the positions that the status holds.
+HARMLESS: Final[set[Fault]] = {("delayed", STATUS), ("delayed", POSITION), ("hollow", POSITION)}
+_EMPTY: Final[dict[str, Any]] = {STATUS: {"assets": [], "positions": []}, POSITION: []}
 _UNANSWERED: Final = {"lost", "held", "binary"}
 _EPOCH: Final = 1_790_000_000.0
 _AMPLE_SECONDS: Final = 120.0  # for what is answered, however slow the machine
@@ -69,12 +72,30 @@ class Known:
     steady: bool = True  # whether no failure of the past may keep a poll from being sent
     # Of the poll under way: the first answer, and what both tell, with the time of the first.
     status: tuple[float, Answer] | None = None
-    told: tuple[float, dict[str, float]] | None = None
+    told: tuple[float, dict[str, float], frozenset[Identity], bool] | None = None
+    # Of the last good poll: the positions without risk figures, and whether the account was flat beside amounts.
+    lacking: frozenset[Identity] = frozenset()
+    flat_beside_amounts: bool = False
 
     @property
     def stale_at(self) -> float:
         """From when on nothing may be shown."""
         return self.shown_from + self.stale_after
+
+    def take_poll(self) -> None:
+        """Take over how a poll has ended."""
+        self.polls += 1
+        flat_before = self.flat_beside_amounts
+        self.flat_beside_amounts = self.told[3] if self.told else flat_before
+        if self.told is None or (flat_before and self.flat_beside_amounts):
+            self.up = self.steady = False
+            self.failures += 1
+            return
+        self.up = self.steady = True
+        self.shown_from, self.shown, lacking, _ = self.told
+        risk_missing = next(series for series in self.shown if "position_risk_missing" in series)
+        self.shown[risk_missing] = len(lacking & self.lacking)
+        self.lacking = lacking
 
     def scraped(self, now: float) -> dict[str, float]:
         """Return what a scrape must show: the figures while they are fresh, and whether the account is up."""
@@ -182,6 +203,7 @@ class World:
             "error": lambda: replace(error(500, code=-1000, msg="An unknown error occurred.")),
             "truncated": lambda: replace(truncated),
             "decode": lambda: replace(altered("result", None)),
+            "hollow": lambda: replace(altered("result", _EMPTY[method])),
             "delayed": lambda: exchange.delay_answers(0.005, method, name),
             "revoked": lambda: exchange.revoke(name),
         }[kind]()
@@ -218,7 +240,7 @@ class World:
         undisturbed = [
             name
             for name in names
-            if good and self.known[name].steady and self.faults.get(name, ("delayed",))[0] == "delayed"
+            if good and self.known[name].steady and self.faults.get(name, ("delayed", STATUS)) in HARMLESS
         ]
         for name in names:
             self.known[name].status = self.known[name].told = None
@@ -226,14 +248,11 @@ class World:
         self._late, self._held = self._late + self._held, []
         for name in names:
             known = self.known[name]
-            known.polls += 1
-            known.up = known.steady = known.told is not None
-            if known.told is None:
-                known.failures += 1
-            else:
-                known.shown_from, known.shown = known.told
+            known.take_poll()
 
-        assert set(undisturbed) <= {name for name in names if self.known[name].up}
+        assert set(undisturbed) <= {
+            name for name in names if self.known[name].up or self.known[name].flat_beside_amounts
+        }
         while self._midway:
             now, body = self._midway.pop(0)
             for name, known in self.known.items():
@@ -258,12 +277,17 @@ class World:
         kind, spoilt = self.faults.get(name, ("", ""))
         if method == POSITION:
             self.clock.now, self.lag = self.clock.now + self.lag, 0.0
-        if "result" in answer and (kind == "delayed" or method != spoilt):
+        if "result" in answer and ((kind, method) in HARMLESS or method != spoilt):
             if method == STATUS:
                 known.status = (self.clock.now, answer["result"])
             elif known.status:
                 sent_at, status = known.status
-                known.told = (sent_at, expected_series(name, known.currency, status, answer["result"]))
+                risks = _EMPTY[POSITION] if (kind, spoilt) == ("hollow", POSITION) else answer["result"]
+                held = held_positions(status["positions"])
+                same = {one for one, amount in held_positions(risks).items() if amount * held.get(one, 0.0) > 0}
+                flat_beside_amounts = not held and bool(held_positions(risks))
+                series = expected_series(name, known.currency, status, risks)
+                known.told = (sent_at, series, frozenset(held.keys() - same), flat_beside_amounts)
         if method == STATUS and self.between:
             between, self.between = self.between, None
             self.trade(name, between)
