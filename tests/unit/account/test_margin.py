@@ -1,4 +1,4 @@
-"""Margin pools and their ratios, for any account, by hand, and against the simulated exchange's own pools."""
+"""Margin pools and their ratios, for any account and by hand."""
 
 from __future__ import annotations
 
@@ -19,16 +19,10 @@ from exporter.account.margin import (
     unknown_ratios,
     worst_ratio,
 )
-from exporter.account.snapshot import AccountSnapshot, AssetMode, build_snapshot
-from exporter.binance.messages import decode_account_status, decode_position_risk
-from exporter.simulator import demo_accounts
-from exporter.simulator.answers import account_position, account_status
-from exporter.simulator.figures import statement_of
-from exporter.simulator.story import Story
-from exporter.simulator.venue import Venue
+from exporter.account.snapshot import AccountSnapshot, AssetMode
 
 if TYPE_CHECKING:
-    from exporter.binance.rows import AssetBalance, Position, PositionRisk
+    from exporter.binance.rows import AssetBalance, Position
 
 ASSETS = ("USDT", "USDC", "BTC")
 # Money in hundredths. Integers, since hypothesis draws decimals ten times slower.
@@ -423,43 +417,6 @@ class TestMulti:
         totals = {"maintenance_margin": 8.0, "margin_balance": 80.0, missing: None}
 
         assert {"USD": None} == crosses(snapshot_of([], [], AssetMode.MULTI, **totals))
-
-
-def encoded(result: object) -> msgspec.Raw:
-    """Return a result as it stands in an answer."""
-    return msgspec.Raw(msgspec.json.encode(result))
-
-
-@pytest.mark.parametrize("with_risk", [True, False])
-@pytest.mark.parametrize("at", [0.0, 40.0, 120.0, 245.0, 300.0, 339.0, 480.0, 599.0])
-@pytest.mark.parametrize("name", ["main", "multi", "hedge", "isolated"])
-def test_ratios_are_the_exchanges(name: str, at: float, *, with_risk: bool) -> None:
-    """All ratios are those that the simulated exchange liquidates by, throughout the demo, in every account."""
-    now = [1_700_000_000.0]
-    accounts = demo_accounts(7)
-    venue = Venue(accounts, seed=7, clock=lambda: now[0], story=Story())
-    now[0] += at
-    venue.advance()
-    account = venue.accounts[name]
-    statement = statement_of(account)
-    mode = AssetMode.MULTI if account.multi_assets else AssetMode.SINGLE
-    risks: tuple[PositionRisk, ...] = ()
-    if with_risk:
-        risks = decode_position_risk(encoded(account_position(account, None)))
-    snapshot = build_snapshot(
-        decode_account_status(encoded(account_status(account))), risks, asset_mode=mode, asked_at=0.0, answered_at=0.0
-    )
-    own = {
-        (row.symbol.name, row.position.side): float(statement.pool_of(row).ratio)
-        for row in statement.rows
-        if row.isolated and row.position.amount
-    }
-
-    assert {asset: float(pool.ratio) for asset, pool in statement.pools.items()} == pytest.approx(
-        crosses(snapshot), abs=1e-6
-    )
-    assert own == pytest.approx(isolated(snapshot), abs=1e-6)
-    assert any(ratio for ratio in (*crosses(snapshot).values(), *isolated(snapshot).values()))
 
 
 def test_asset_that_is_not_listed_is_at_stake_all_the_same() -> None:
