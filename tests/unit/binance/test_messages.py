@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import Raw
+from support.builders import any_text
 
 from exporter.binance.errors import Action, DecodeError, Reason, Verdict, classify
 from exporter.binance.messages import (
@@ -145,14 +146,10 @@ class TestRequests:
 
     def test_request_is_one_json_object(self) -> None:
         """A request holds its id, its method and its parameters, numbers as numbers."""
-        frame = encode_request(7, Method.ACCOUNT_STATUS, {"apiKey": "币", "timestamp": 1, "recvWindow": 5000})
-        expected = {
-            "id": 7,
-            "method": "v2/account.status",
-            "params": {"apiKey": "币", "timestamp": 1, "recvWindow": 5000},
-        }
+        params: dict[str, str | int] = {"apiKey": "币", "timestamp": 1, "recvWindow": 5000}
+        frame = encode_request(7, Method.ACCOUNT_STATUS, params)
 
-        assert expected == json.loads(frame)
+        assert {"id": 7, "method": "v2/account.status", "params": params} == json.loads(frame)
 
     def test_request_without_parameters_has_none(self) -> None:
         """A request without parameters says nothing of them."""
@@ -200,7 +197,7 @@ class TestAccountStatus:
         assert None is decoded.pop(path[-1])
         assert (whole.pop(path[-1]), whole) == (1, decoded)
 
-    @given(st.dictionaries(st.text(), st.recursive(st.none() | st.floats() | st.text(), st.lists, max_leaves=5)))
+    @given(st.dictionaries(any_text, st.recursive(st.none() | st.floats() | any_text, st.lists, max_leaves=5)))
     def test_unknown_fields_are_ignored(self, unknown: dict[str, object]) -> None:
         """Fields that nobody has heard of change nothing, wherever they stand and whatever they hold."""
         result = a_result()

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given
-from hypothesis import strategies as st
+from support.builders import any_text
 from support.config_files import API_KEY, HMAC, pem
 from support.config_folder import Folder
 
@@ -62,7 +62,7 @@ class TestDurations:
         with pytest.raises(ValueError, match="with its unit, such as 15s"):
             parse_duration("15")
 
-    @given(st.text())
+    @given(any_text)
     def test_any_text_is_seconds_or_a_value_error(self, text: str) -> None:
         """No text makes anything but a number or a ValueError."""
         with suppress(ValueError):

@@ -3,13 +3,13 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.builders import make_settings
+from support.builders import characters, make_settings
 
 from exporter.config import Config
 from exporter.config.shards import Shard, shard_index
 
 
-@given(st.lists(st.text(min_size=1), unique=True, max_size=30), st.integers(1, 9))
+@given(st.lists(st.text(characters, min_size=1), unique=True, max_size=30), st.integers(1, 9))
 def test_shards_partition_the_accounts(names: list[str], total: int) -> None:
     """Every account belongs to exactly one of the shards, in the configuration's order."""
     config = Config(accounts=tuple(map(make_settings, names)), weight_share=0.5, warnings=("one",))
