@@ -8,15 +8,20 @@ dns.lookup = (host) => {
   throw new Error(`the connector looked up ${host}`);
 };
 
-const { configuration, calls } = JSON.parse(await text(process.stdin));
-const { websocketAPI } = new DerivativesTradingUsdsFutures({ configurationWebsocketAPI: configuration });
-const connection = await websocketAPI.connect();
-const outcomes = [];
-for (const [name, ...args] of calls) {
-  try {
-    outcomes.push({ answer: await connection[name](...args) });
-  } catch (error) {
-    outcomes.push({ error });
+const outcomesOf = async ({ settings, calls }) => {
+  const { websocketAPI } = new DerivativesTradingUsdsFutures({ configurationWebsocketAPI: settings });
+  const connection = await websocketAPI.connect();
+  const outcomes = [];
+  for (const [name, ...args] of calls) {
+    try {
+      outcomes.push({ answer: await connection[name](...args) });
+    } catch (error) {
+      outcomes.push({ error });
+    }
   }
-}
+  return outcomes;
+};
+
+const outcomes = [];
+for (const client of JSON.parse(await text(process.stdin)).clients) outcomes.push(await outcomesOf(client));
 process.stdout.write(JSON.stringify(outcomes), () => process.exit(0));

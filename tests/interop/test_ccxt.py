@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from support.interop import OWNERS, SHAPES, drive, forger_of, missing, standing_exchange
+from support.interop import OWNERS, SHAPES, Case, Told, ask_all, missing
 
 from exporter.simulator.figures import Row, statement_of
 from exporter.simulator.market import SYMBOLS, Symbol
@@ -19,38 +20,34 @@ DRIVER = Path(__file__).parent / "ccxt_driver.py"
 PYTHON = DRIVER.parent / ".venv" / "bin" / "python"
 V2 = {"method": "v2/account.position"}
 POSITIONS = ["fetch_positions_ws", None, V2]
+BALANCES = [["fetch_balance_ws", {"method": f"v2/account.{name}"}] for name in ("status", "balance")]
+CASES: dict[str, Case] = {
+    **{name: Case(name, [*BALANCES, POSITIONS]) for name in SHAPES},
+    **{key_type: Case(owner, [POSITIONS], forged=True) for key_type, owner in OWNERS.items()},
+    "one symbol": Case("isolated", [["fetch_positions_ws", ["币安人生/USDT:USDT"], V2]]),
+    "balance": Case("main", [["fetch_balance_ws"]]),
+    "behind": Case("main", [POSITIONS], exchange_ahead_seconds=60.0),
+    "ahead": Case("main", [POSITIONS], exchange_ahead_seconds=-60.0),
+    "unknown method": Case("main", [["fetch_positions_ws", None, {"method": "v2/account.gone"}], POSITIONS]),
+}
 
 
-@pytest.fixture(autouse=True)
-def _ccxt() -> None:
+@pytest.fixture(scope="module")
+def told() -> Told:
+    """What ccxt was told in every case."""
     if not PYTHON.exists():
         missing("ccxt")
-
-
-async def outcomes(exchange: SimulatedExchange, account: SimulatedAccount, *calls: list[Any]) -> list[Any]:
-    """Let ccxt make calls in an account's name, and tell what came of each."""
-    [told] = await outcomes_for([(exchange, account)], *calls)
-    return told
-
-
-async def outcomes_for(
-    clients_of: list[tuple[SimulatedExchange, SimulatedAccount]], *calls: list[Any]
-) -> list[list[Any]]:
-    """Let one ccxt for each account make the same calls; together they load ccxt once, which takes it a second."""
-    clients = [
-        {
-            "settings": {
-                "apiKey": account.api_key,
-                "secret": account.secret_key or account.private_key_pem,
-                "urls": {"api": {"ws": {"ws-api": {"linear": exchange.url}}}},
-            },
-            "calls": list(calls),
-        }
-        for exchange, account in clients_of
-    ]
     markets = [market_of(symbol) for symbol in SYMBOLS.values()]
-    told: list[list[Any]] = await drive(PYTHON, DRIVER, {"clients": clients, "markets": markets})
-    return told
+    return asyncio.run(ask_all(PYTHON, DRIVER, CASES, settings_of, markets=markets))
+
+
+def settings_of(exchange: SimulatedExchange, account: SimulatedAccount) -> dict[str, Any]:
+    """Return ccxt's settings for an account."""
+    return {
+        "apiKey": account.api_key,
+        "secret": account.secret_key or account.private_key_pem,
+        "urls": {"api": {"ws": {"ws-api": {"linear": exchange.url}}}},
+    }
 
 
 def market_of(symbol: Symbol) -> dict[str, Any]:
@@ -98,25 +95,11 @@ def decimals(values: dict[str, Any]) -> dict[str, Any]:
     return {name: Decimal(str(value)) if type(value) in {float, int} else value for name, value in values.items()}
 
 
-async def test_ccxt_reads_every_shape_of_account() -> None:
+@pytest.mark.parametrize("name", SHAPES)
+def test_ccxt_reads_every_shape_of_account(name: str, told: Told) -> None:
     """Every shape of account becomes ccxt's balances and positions, equal to the books."""
-    async with standing_exchange() as exchange:
-        told = await outcomes_for(
-            [(exchange, exchange.accounts[name]) for name in SHAPES],
-            ["fetch_balance_ws", {"method": "v2/account.status"}],
-            ["fetch_balance_ws", {"method": "v2/account.balance"}],
-            POSITIONS,
-        )
-
-        for name, answers in zip(SHAPES, told, strict=True):
-            assert_equal_to_the_books(exchange, name, *(outcome["answer"] for outcome in answers))
-
-
-def assert_equal_to_the_books(
-    exchange: SimulatedExchange, name: str, status: Any, balance: Any, positions: Any
-) -> None:
-    """Compare what ccxt made of an account with its books."""
-    account = exchange.account(name)
+    status, balance, positions = (outcome["answer"] for outcome in told.outcomes[name])
+    account = told.exchanges[name].account(name)
     statement = statement_of(account)
     # An asset that never moved has no balance for ccxt, and a row that only has orders is no position.
     used = {asset: figures for asset, figures in statement.assets.items() if account.ledger.asset_times_ms[asset]}
@@ -133,62 +116,48 @@ def assert_equal_to_the_books(
     assert held == [{each: position[each] for each in held[0]} for position in map(decimals, positions)]
 
 
-async def test_ccxt_asks_for_one_symbol() -> None:
+def test_ccxt_asks_for_one_symbol(told: Told) -> None:
     """One symbol that ccxt asks for is all it gets, also where the name is no ASCII; it wants no rate limits."""
-    async with standing_exchange() as exchange:
-        [told] = await outcomes(
-            exchange, exchange.accounts["isolated"], ["fetch_positions_ws", ["币安人生/USDT:USDT"], V2]
-        )
+    [outcome] = told.outcomes["one symbol"]
 
-        assert ["币安人生/USDT:USDT"] == [position["symbol"] for position in told["answer"]]
-        assert {"recvWindow": 10000, "returnRateLimits": False, "symbol": "币安人生USDT"}.items() <= (
-            exchange.received[0].params.items()
-        )
+    assert ["币安人生/USDT:USDT"] == [position["symbol"] for position in outcome["answer"]]
+    assert {"recvWindow": 10000, "returnRateLimits": False, "symbol": "币安人生USDT"}.items() <= (
+        told.exchanges["one symbol"].received[0].params.items()
+    )
 
 
-async def test_ccxt_asks_for_its_balance_as_it_likes() -> None:
-    """What ccxt asks of its own accord for balances, the first account.status, is granted too."""
-    async with standing_exchange() as exchange:
-        [told] = await outcomes(exchange, exchange.accounts["main"], ["fetch_balance_ws"])
-        margin_balance = statement_of(exchange.account("main")).assets["USDT"].margin_balance
+def test_ccxt_asks_for_its_balance_as_it_likes(told: Told) -> None:
+    """What ccxt asks for balances by default, the first account.status, is granted too."""
+    [outcome] = told.outcomes["balance"]
+    exchange = told.exchanges["balance"]
+    margin_balance = statement_of(exchange.account("main")).assets["USDT"].margin_balance
 
-        assert "account.status" == exchange.received[0].method
-        assert margin_balance == Decimal(str(told["answer"]["USDT"]["total"]))
+    assert "account.status" == exchange.received[0].method
+    assert margin_balance == Decimal(str(outcome["answer"]["USDT"]["total"]))
 
 
-async def test_ccxt_is_refused_for_a_wrong_signature() -> None:
+@pytest.mark.parametrize("key_type", OWNERS)
+def test_ccxt_is_refused_for_a_wrong_signature(key_type: str, told: Told) -> None:
     """A signature by another key of the same kind raises ccxt's AuthenticationError with code -1022."""
-    async with standing_exchange() as exchange:
-        forgers = [(exchange, forger_of(exchange.accounts[name])) for name in OWNERS.values()]
-        told = await outcomes_for(forgers, POSITIONS)
+    [refused] = told.outcomes[key_type]
 
-    assert 3 == len(told)
-    for [refused] in told:
-        assert "AuthenticationError" in refused["error"]
-        assert '"code":-1022' in refused["text"]
+    assert "AuthenticationError" in refused["error"]
+    assert '"code":-1022' in refused["text"]
 
 
-async def test_ccxt_is_refused_for_its_clock() -> None:
+@pytest.mark.parametrize(("name", "complaint"), [("behind", "outside of the recvWindow"), ("ahead", "1000ms ahead")])
+def test_ccxt_is_refused_for_its_clock(name: str, complaint: str, told: Told) -> None:
     """A clock that is behind or ahead of the exchange's raises ccxt's InvalidNonce with code -1021."""
-    async with standing_exchange() as ahead, standing_exchange() as behind:
-        with ahead.skew_clock(60.0), behind.skew_clock(-60.0):
-            told = await outcomes_for([(each, each.accounts["main"]) for each in (ahead, behind)], POSITIONS)
+    [refused] = told.outcomes[name]
 
-    for [refused], complaint in zip(told, ("outside of the recvWindow", "1000ms ahead"), strict=True):
-        assert "InvalidNonce" in refused["error"]
-        assert '"code":-1021' in refused["text"]
-        assert complaint in refused["text"]
+    assert "InvalidNonce" in refused["error"]
+    assert '"code":-1021' in refused["text"]
+    assert complaint in refused["text"]
 
 
-async def test_ccxt_is_refused_for_an_unknown_method() -> None:
+def test_ccxt_is_refused_for_an_unknown_method(told: Told) -> None:
     """A method that does not exist raises ccxt's ExchangeError with code -5000, and ccxt goes on."""
-    async with standing_exchange() as exchange:
-        gone, known = await outcomes(
-            exchange,
-            exchange.accounts["main"],
-            ["fetch_positions_ws", None, {"method": "v2/account.gone"}],
-            POSITIONS,
-        )
+    gone, known = told.outcomes["unknown method"]
 
     assert "ExchangeError" == gone["error"][0]
     assert '"code":-5000' in gone["text"]

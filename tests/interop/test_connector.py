@@ -2,25 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from support.interop import (
-    OWNERS,
-    SHAPES,
-    answers_of,
-    drive,
-    figures_held,
-    figures_told,
-    forger_of,
-    missing,
-    standing_exchange,
-)
+from support.interop import OWNERS, SHAPES, Case, Told, answers_of, ask_all, figures_held, figures_told, missing
 
 if TYPE_CHECKING:
-    from exporter.simulator import KeyType, SimulatedAccount, SimulatedExchange
+    from exporter.simulator import SimulatedAccount, SimulatedExchange
 
 DRIVER = Path(__file__).parent / "connector.mjs"
 METHODS = {
@@ -30,71 +21,70 @@ METHODS = {
 }
 
 
-@pytest.fixture(autouse=True)
-def _connector() -> None:
+CALLS = [[method, {"recvWindow": 5000}] for method in METHODS.values()]
+CASES: dict[str, Case] = {
+    **{name: Case(name, CALLS) for name in SHAPES},
+    **{key_type: Case(owner, [["accountInformationV2"]], forged=True) for key_type, owner in OWNERS.items()},
+    "behind": Case("main", [["futuresAccountBalanceV2"]], exchange_ahead_seconds=60.0),
+    "ahead": Case("main", [["futuresAccountBalanceV2"]], exchange_ahead_seconds=-60.0),
+    "unknown method": Case("main", [["sendSignedMessage", "v2/account.gone", {}], ["accountInformationV2"]]),
+}
+
+
+@pytest.fixture(scope="module")
+def told() -> Told:
+    """What the connector was told in every case."""
     if shutil.which("node") is None:
         missing("node")
     if not (DRIVER.parent / "node_modules" / "@binance").is_dir():
         missing("Binance's connector for node")
+    return asyncio.run(ask_all("node", DRIVER, CASES, settings_of))
 
 
-async def outcomes(exchange: SimulatedExchange, account: SimulatedAccount, *calls: list[Any]) -> list[Any]:
-    """Let the connector make calls in an account's name, and tell what came of each."""
-    configuration = {
+def settings_of(exchange: SimulatedExchange, account: SimulatedAccount) -> dict[str, Any]:
+    """Return the connector's configuration for an account."""
+    return {
         "apiKey": account.api_key,
         "apiSecret": account.secret_key,
         "privateKey": account.private_key_pem,
         "wsURL": exchange.url,
     }
-    told: list[Any] = await drive("node", DRIVER, {"configuration": configuration, "calls": list(calls)})
-    return told
 
 
 @pytest.mark.parametrize("name", SHAPES)
-async def test_connector_reads_every_shape_of_account(name: str) -> None:
+def test_connector_reads_every_shape_of_account(name: str, told: Told) -> None:
     """The connector hands over every answer about every shape of account, equal to the books."""
-    async with standing_exchange() as exchange:
-        calls = [[method, {"recvWindow": 5000}] for method in METHODS.values()]
-        answers = [outcome["answer"] for outcome in await outcomes(exchange, exchange.accounts[name], *calls)]
-        told = {method: answer["data"] for method, answer in zip(METHODS, answers, strict=True)}
+    exchange = told.exchanges[name]
+    answers = [outcome["answer"] for outcome in told.outcomes[name]]
+    found = {method: answer["data"] for method, answer in zip(METHODS, answers, strict=True)}
 
-        assert answers_of(exchange, name) == told
-        assert figures_held(exchange, name) == figures_told(told)
-        assert [10, 15, 20] == [answer["rateLimits"][0]["count"] for answer in answers]
-        # The connector sends numbers as text, too.
-        assert "5000" == exchange.received[0].params["recvWindow"]
+    assert answers_of(exchange, name) == found
+    assert figures_held(exchange, name) == figures_told(found)
+    assert [10, 15, 20] == [answer["rateLimits"][0]["count"] for answer in answers]
+    # The connector sends numbers as text, too.
+    assert "5000" == exchange.received[0].params["recvWindow"]
 
 
 @pytest.mark.parametrize("key_type", OWNERS)
-async def test_connector_is_refused_for_a_wrong_signature(key_type: KeyType) -> None:
+def test_connector_is_refused_for_a_wrong_signature(key_type: str, told: Told) -> None:
     """A signature by another key of the same kind rejects the connector's promise with code -1022."""
-    async with standing_exchange() as exchange:
-        account = exchange.accounts[OWNERS[key_type]]
-        told = await outcomes(exchange, forger_of(account), ["accountInformationV2"])
+    error = {"code": -1022, "msg": "Signature for this request is not valid."}
 
-    assert [{"error": {"code": -1022, "msg": "Signature for this request is not valid."}}] == told
+    assert [{"error": error}] == told.outcomes[key_type]
 
 
-@pytest.mark.parametrize(("skew_seconds", "complaint"), [(60.0, "outside of the recvWindow"), (-60.0, "1000ms ahead")])
-async def test_connector_is_refused_for_its_clock(skew_seconds: float, complaint: str) -> None:
+@pytest.mark.parametrize(("name", "complaint"), [("behind", "outside of the recvWindow"), ("ahead", "1000ms ahead")])
+def test_connector_is_refused_for_its_clock(name: str, complaint: str, told: Told) -> None:
     """A clock that is behind or ahead of the exchange's rejects the connector's promise with code -1021."""
-    async with standing_exchange() as exchange:
-        with exchange.skew_clock(skew_seconds):
-            [told] = await outcomes(exchange, exchange.accounts["main"], ["futuresAccountBalanceV2"])
+    [refused] = told.outcomes[name]
 
-    assert -1021 == told["error"]["code"]
-    assert complaint in told["error"]["msg"]
+    assert -1021 == refused["error"]["code"]
+    assert complaint in refused["error"]["msg"]
 
 
-async def test_connector_is_refused_for_an_unknown_method() -> None:
+def test_connector_is_refused_for_an_unknown_method(told: Told) -> None:
     """A method that does not exist rejects the connector's promise with code -5000, and the connector goes on."""
-    async with standing_exchange() as exchange:
-        gone, known = await outcomes(
-            exchange,
-            exchange.accounts["main"],
-            ["sendSignedMessage", "v2/account.gone", {}],
-            ["accountInformationV2"],
-        )
+    gone, known = told.outcomes["unknown method"]
 
-        assert {"error": {"code": -5000, "msg": "Method v2/account.gone is invalid"}} == gone
-        assert answers_of(exchange, "main")["v2/account.status"] == known["answer"]["data"]
+    assert {"error": {"code": -5000, "msg": "Method v2/account.gone is invalid"}} == gone
+    assert answers_of(told.exchanges["unknown method"], "main")["v2/account.status"] == known["answer"]["data"]

@@ -6,12 +6,15 @@ Nothing here knows a client.
 from __future__ import annotations
 
 import asyncio
+import copy
 import json
 import os
 import socket
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any, Final
+from functools import cache
+from typing import TYPE_CHECKING, Any, ClassVar, Final, NamedTuple
 from unittest.mock import patch
 
 import pytest
@@ -22,8 +25,10 @@ from exporter.simulator.figures import statement_of
 from exporter.simulator.market import SYMBOLS
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable, Mapping
     from pathlib import Path
+
+    from exporter.simulator.books import Ledger
 
 SHAPES: Final = ("main", "multi", "hedge", "isolated")
 OWNERS: Final[dict[KeyType, str]] = {"HMAC": "main", "RSA": "hedge", "Ed25519": "multi"}
@@ -32,7 +37,28 @@ OWNERS: Final[dict[KeyType, str]] = {"HMAC": "main", "RSA": "hedge", "Ed25519": 
 # No speed at all: the books stand still between an answer and the look at them.
 _STANDSTILL: Final = 1e-9
 _FALLEN: Final = Decimal("0.99")
-_DRIVER_SECONDS: Final = 30.0
+_DRIVER_SECONDS: Final = 120.0
+
+
+@cache
+def _accounts() -> list[SimulatedAccount]:
+    return demo_accounts(seed=1)
+
+
+class _OpenedOnce(Story):
+    """Opens the demo's books, which means to look ten minutes ahead, once in a process, and copies them after that."""
+
+    _ledgers: ClassVar[dict[str, Ledger]] = {}
+
+    @staticmethod
+    def begin(accounts: Mapping[str, SimulatedAccount]) -> None:
+        """Open the books of the demo's accounts."""
+        ledgers = _OpenedOnce._ledgers
+        if not ledgers:
+            Story.begin(accounts)
+            ledgers |= {name: copy.deepcopy(account.ledger) for name, account in accounts.items()}
+        for name, account in accounts.items():
+            account.ledger = copy.deepcopy(ledgers[name])
 
 
 @asynccontextmanager
@@ -41,13 +67,13 @@ async def standing_exchange(key_type: KeyType | None = None) -> AsyncIterator[Si
 
     With a key type all four accounts have such a key.
     """
-    accounts = demo_accounts(seed=1)
+    accounts = [copy.copy(each) for each in _accounts()]
     if key_type is not None:
         accounts = [
             SimulatedAccount(each.name, key_type, multi_assets=each.multi_assets, hedge=each.hedge, seed=1)
             for each in accounts
         ]
-    exchange = SimulatedExchange(accounts, seed=1, speed=_STANDSTILL, story=Story())
+    exchange = SimulatedExchange(accounts, seed=1, speed=_STANDSTILL, story=_OpenedOnce())
     for symbol in SYMBOLS.values():
         exchange.market.pin(symbol.name, exchange.market.mark_price(symbol, 0) * _FALLEN)
     with patch("socket.getaddrinfo", _loopback_alone):
@@ -125,7 +151,48 @@ def figures_held(exchange: SimulatedExchange, name: str) -> dict[tuple[str, ...]
     return {figure: round(amount, 8) for figure, amount in held.items()}
 
 
-async def drive(program: str | Path, script: Path, request: dict[str, Any]) -> Any:
+class Told(NamedTuple):
+    """What a client that lives outside this interpreter was told in each case, and the exchange that it asked."""
+
+    outcomes: dict[str, list[Any]]
+    exchanges: dict[str, SimulatedExchange]
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """What one client is to ask for: calls in the name of an account of the demo.
+
+    Its key may be `forged`; the clock of its exchange is `exchange_ahead_seconds` of ours.
+    """
+
+    account: str
+    calls: list[list[Any]]
+    forged: bool = False
+    exchange_ahead_seconds: float = 0.0
+
+
+async def ask_all(
+    program: str | Path,
+    script: Path,
+    cases: Mapping[str, Case],
+    settings_of: Callable[[SimulatedExchange, SimulatedAccount], dict[str, Any]],
+    **more: Any,
+) -> Told:
+    """Start a client's program once for all cases, since loading it takes a second; each has an exchange of its own."""
+    exchanges: dict[str, SimulatedExchange] = {}
+    clients = []
+    async with AsyncExitStack() as stack:
+        for name, case in cases.items():
+            exchange = exchanges[name] = await stack.enter_async_context(standing_exchange())
+            stack.enter_context(exchange.skew_clock(case.exchange_ahead_seconds))
+            account = exchange.accounts[case.account]
+            settings = settings_of(exchange, forger_of(account) if case.forged else account)
+            clients.append({"settings": settings, "calls": case.calls})
+        outcomes = await _drive(program, script, {"clients": clients, **more})
+    return Told(dict(zip(cases, outcomes, strict=True)), exchanges)
+
+
+async def _drive(program: str | Path, script: Path, request: dict[str, Any]) -> Any:
     """Run a client that lives outside this interpreter: a request on its standard input, what it got on its output."""
     process = await asyncio.create_subprocess_exec(
         program,
