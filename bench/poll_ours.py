@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from bench.peer import Peer, run
 from exporter import log
 from exporter.account.optional import OptionalMethods
+from exporter.account.pacing import EndpointPacing
 from exporter.account.poller import Poller
 from exporter.account.snapshot import AssetMode
 from exporter.account.state import AccountSettings, AccountState
@@ -55,7 +56,8 @@ async def connect(about: About) -> AsyncIterator[Peer]:
         health.poll_over(state)
         exposition.invalidate()
 
-    poller = Poller(state, connection, OptionalMethods(connection), exposition.publish, poll_over)
+    pacing = EndpointPacing(clock.monotonic)
+    poller = Poller(state, connection, OptionalMethods(connection), pacing, exposition.publish, poll_over)
     running = asyncio.create_task(connection.run())
     await connection.first_attempt_over.wait()
 

@@ -6,11 +6,13 @@ A fleet can be given a new configuration while it runs: what has not changed doe
 from __future__ import annotations
 
 import asyncio
+import random
 from dataclasses import dataclass, replace
 from itertools import chain, count, pairwise
 from typing import TYPE_CHECKING, Any
 
 from exporter.account.optional import OptionalMethods
+from exporter.account.pacing import EndpointPacing
 from exporter.account.poller import Poller, poll_weight
 from exporter.account.state import AccountState
 from exporter.binance.clock import ExchangeClock
@@ -42,6 +44,7 @@ class _Shared:
 
     connection: Connection
     optional: OptionalMethods
+    pacing: EndpointPacing
 
 
 class Fleet:
@@ -103,6 +106,8 @@ class Fleet:
             budget.share = share
             budget.plan((poll_weight(settings), settings.interval_seconds) for settings in group)
             new = [settings for settings in group if settings.name not in kept]
+            if new:
+                shared.pacing.begin_round(len(new))
             phases = _free_phases([pollers[s.name].phase for s in group if s.name in kept], len(new))
             for settings, phase in zip(new, phases, strict=True):
                 pollers[settings.name] = self._poller(settings, shared, phase)
@@ -152,17 +157,20 @@ class Fleet:
             self._budgets[endpoint] = clock, WeightBudget(weight_share, clock)
         clock, budget = self._budgets[endpoint]
         connection = Connection(endpoint, budget, clock, self._timing)
-        return _Shared(connection, OptionalMethods(connection))
+        return _Shared(connection, OptionalMethods(connection), EndpointPacing(clock.monotonic))
 
     def _poller(self, settings: AccountSettings, shared: _Shared, phase: float) -> Poller:
         state = AccountState(settings)
-        return Poller(state, shared.connection, shared.optional, self._publish, self._poll_over, phase)
+        return Poller(state, shared.connection, shared.optional, shared.pacing, self._publish, self._poll_over, phase)
 
     def _start(self) -> None:
         """Start what does not run yet."""
+        pollers = [(f"poller of {name}", poller) for name, poller in self._pollers.items()]
+        # The first round goes by this order. Runs that end before all were polled must not always reach the same ones.
+        random.shuffle(pollers)
         workers: list[tuple[str, Poller | Connection]] = [
             *((f"connection to {one.endpoint.label}", one) for one in self.connections),
-            *((f"poller of {name}", poller) for name, poller in self._pollers.items()),
+            *pollers,
         ]
         for name, worker in workers:
             if worker not in self._tasks:

@@ -130,9 +130,6 @@ def _of_accounts(threshold: Mapping[str, str]) -> tuple[Alert, ...]:
             "An account's figures are too old to be shown",
             "The last good answer for account {{ $labels.account }} is {{ $value | humanizeDuration }} old.",
         ),
-        # Refused keys are asked again every five minutes, and every poll between counts as refused, too. `up` as it was
-        # last, since a restart of the exporter would interrupt `up == 0`. By exporter: of two that poll an account,
-        # each with a key of its own, one may be refused.
         Alert(
             "BinanceFuturesKeyRefused",
             "warning",

@@ -10,15 +10,16 @@ from __future__ import annotations
 import asyncio
 import time
 import traceback
-from dataclasses import replace
 from typing import TYPE_CHECKING, Final, NoReturn
 
 import structlog
 
 from exporter.account.asking import Questions
 from exporter.account.consistency import AnswerCheck
+from exporter.account.key_files import KeyFiles
 from exporter.account.margin import unknown_ratios
 from exporter.account.mode import ModeFinder
+from exporter.account.pacing import refusal_delay
 from exporter.account.snapshot import build_snapshot
 from exporter.account.state import AccountState, Failure
 from exporter.binance.errors import (
@@ -34,27 +35,24 @@ from exporter.binance.errors import (
 )
 from exporter.binance.messages import WEIGHT, Method, decode_account_status, decode_position_risk
 from exporter.binance.queries import good_answer
-from exporter.binance.signing import KeyFault
 from exporter.supervision import RepeatFilter
-from exporter.threads import ThreadUnavailable, run_in_thread
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from exporter.account.optional import OptionalMethods
+    from exporter.account.pacing import EndpointPacing
     from exporter.account.snapshot import AccountSnapshot
     from exporter.account.state import AccountSettings
     from exporter.binance.connection import Connection
     from exporter.binance.queries import Outcome
     from exporter.binance.rows import PositionRisk
-    from exporter.binance.signing import Credentials
 
 log = structlog.get_logger()
 
-_REFUSED_RETRY_SECONDS: Final = 300.0
 _LEAST_BACKOFF_CAP_SECONDS: Final = 60.0
 _BACKOFF_CAP_INTERVALS: Final = 4
-_FIRST_ROUND_SECONDS: Final = 15.0
+_LATE_INTERVALS: Final = 0.1  # a poll that took all of its interval ends about when the next one is due
 
 
 def poll_weight(settings: AccountSettings) -> int:
@@ -69,6 +67,7 @@ class Poller:
         state: what is known of the account; written here only.
         connection: the endpoint's connection.
         optional: what the endpoint still offers of the methods that a poll can do without.
+        pacing: when the endpoint's accounts may poll at the start, and after they were refused.
         publish: called with every good snapshot.
         poll_over: called with the account's state after every due poll, however it ended.
         phase: the account's place on the endpoint's grid, 0 <= phase < 1.
@@ -79,6 +78,7 @@ class Poller:
         state: AccountState,
         connection: Connection,
         optional: OptionalMethods,
+        pacing: EndpointPacing,
         publish: Callable[[AccountState, AccountSnapshot], None],
         poll_over: Callable[[AccountState], None],
         phase: float = 0.0,
@@ -86,6 +86,7 @@ class Poller:
         self.state = state
         self._connection = connection
         self._optional = optional
+        self._pacing = pacing
         self._questions = Questions(state, connection)
         self._mode = ModeFinder(state, connection, optional, self._questions)
         self._warned_of: dict[str, list[str]] = {}  # what is missing, by the event that says so
@@ -94,28 +95,33 @@ class Poller:
         self._poll_over = poll_over
         self.phase = phase
         self._check = AnswerCheck()
+        self._key_files = KeyFiles(state, self._monotonic)
+        self._asked_at = float("-inf")  # when the last due poll that was to be sent began
         self._retries = 0
+        self._refusals = 0  # since the account was last accepted
         self._held_until = float("-inf")  # due polls before are not sent, for the reason of the last failure
         self._failures_logged = RepeatFilter(self._monotonic)
         self._internal_errors = RepeatFilter(self._monotonic)
-        self._unusable_keys = RepeatFilter(self._monotonic)
-        self._rereading: tuple[object, asyncio.Future[Credentials | None]] | None = None
 
     async def run(self) -> NoReturn:
         """Poll on the grid until cancelled; no failure ends it."""
         await self._connection.first_attempt_over.wait()
-        began, origin = self._monotonic(), self._connection.first_attempt_over_at
+        origin, due = self._connection.first_attempt_over_at, self._monotonic()
         self.state.stretch(self._connection.budget.stretch)
-        # The first round is over soon also where the interval is long; the next one comes on the grid, an interval
-        # after the account's first point there.
-        due = began + self.phase * min(self.state.interval_seconds, _FIRST_ROUND_SECONDS)
-        if self.state.polls:  # started again after a failure: that must not make its polls more frequent
-            due = self._next_due(origin, began)
-        while True:
-            await asyncio.sleep(due - self._monotonic())
-            self.state.stretch(self._connection.budget.stretch)
-            await self.poll(due + self.state.interval_seconds)
-            due = self._next_due(origin, max(due, began + self.phase * self.state.interval_seconds))
+        # The first round is soon over, however long the interval; the next poll comes on the grid, an interval after
+        # the account's first point there. Started again after a failure, the account does not poll more often.
+        if not self.state.polls:
+            due += self.phase * self.state.interval_seconds
+            async with self._pacing.first_poll():
+                await self.poll(self._monotonic() + self.state.interval_seconds)
+        try:
+            while True:
+                due = self._next_due(origin, due)
+                await asyncio.sleep(due - self._monotonic())
+                self.state.stretch(self._connection.budget.stretch)
+                await self.poll(due + self.state.interval_seconds)
+        finally:
+            self._mode.stop()
 
     async def poll(self, deadline: float) -> None:
         """Do one due poll, over by `deadline` (monotonic seconds), and write down how it ended."""
@@ -133,53 +139,42 @@ class Poller:
             self._poll_over(self.state)
 
     async def _poll_once(self, deadline: float) -> None:
-        held = self.state.last_failure if self._monotonic() < self._held_until else None
-        if held and not (held.reason is Reason.REFUSED and await self._keys_changed(deadline)):
+        if held := await self._held(deadline):
             self.state.failures[held.reason] += 1
             return
+        self._asked_at = self._monotonic()
+        if self.state.refused:  # its turn may have come late, and its questions are asked one after the other
+            deadline = max(deadline, self._asked_at + 2 * self.state.interval_seconds)
         try:
             snapshot = await self._ask(deadline)
             self._publish(self.state, snapshot)
             self._succeeded(snapshot)
+            if self.state.refused:
+                self.state.refused, self._refusals = False, 0
+                self._pacing.accepted_at = self._monotonic()
         except BinanceError as error:
             self._failed(error, classify(error))
 
-    async def _keys_changed(self, deadline: float) -> bool:
-        """Take over the account's key files if they have changed since they were read; give up at `deadline`."""
-        settings = self.state.settings
-        if settings.reread is None:
-            return False
-        if self._rereading is None or self._rereading[0] != settings.reread:
-            # Kept beyond the deadline: what a slow file system delivers later is used at a later poll.
-            self._rereading = settings.reread, asyncio.ensure_future(run_in_thread(settings.reread))
-        _, rereading = self._rereading
-        rereading.add_done_callback(lambda over: over.cancelled() or over.exception())
-        await asyncio.wait([rereading], timeout=max(deadline - self._monotonic(), 0.0))
-        # A reload may have replaced the settings meanwhile; it has read the files, and names those to look at next.
-        if not rereading.done() or self.state.settings is not settings:
-            return False
-        self._rereading = None
-        try:
-            credentials = rereading.result()
-        except (KeyFault, ThreadUnavailable) as error:
-            if self._unusable_keys.is_due(str(error)):
-                log.warning("changed key files cannot be used", account=settings.name, error=str(error))
-            return False
-        except Exception as error:  # the poll still fails because the key was refused
-            if self._unusable_keys.is_due("".join(traceback.format_exception_only(error))):
-                log.exception("cannot read key files, internal error", account=settings.name)
-            return False
-        self._unusable_keys.reset()
-        if credentials is None or credentials == settings.credentials:
-            return False
-        self.state.settings = replace(settings, credentials=credentials)
-        log.info("key files have changed: trying them", account=settings.name)
-        return True
+    async def _held(self, deadline: float) -> Failure | None:
+        """Return the failure because of which this due poll is not sent; None if it is to be sent."""
+        failure, refused = self.state.last_failure, self.state.refused
+        if failure is None:
+            return None
+        now = self._monotonic()
+        if refused and await self._key_files.reread(now + (deadline - now) / 2):
+            self._refusals = 0
+            return None
+        lifted = failure.reason is Reason.REFUSED and self._pacing.accepted_at > self._asked_at
+        if self._monotonic() < self._held_until and not lifted:
+            return failure
+        if refused and not await self._pacing.take_turn(self._asked_at, deadline):
+            return failure
+        return None
 
     def _next_due(self, origin: float, due: float) -> float:
         """Return the grid's next point after now, also when a stretched interval has moved the grid."""
         interval = self.state.interval_seconds
-        passed = (max(self._monotonic(), due) - origin) / interval - self.phase
+        passed = (max(self._monotonic() - _LATE_INTERVALS * interval, due) - origin) / interval - self.phase
         # The small part keeps rounding from finding the point that was just served again.
         return origin + (int(passed + 1e-6) + 1 + self.phase) * interval
 
@@ -189,13 +184,8 @@ class Poller:
         method = Method.ACCOUNT_POSITION
         with_risk = self.state.settings.position_risk and self._optional.offered(method)
         methods = (Method.ACCOUNT_STATUS, method) if with_risk else (Method.ACCOUNT_STATUS,)
-        # Beside each other, so that the figures are as old as one round trip.
-        preparing = asyncio.ensure_future(self._mode.prepare(deadline))
-        try:
-            status, *more = await self._questions.ask(*methods, deadline=deadline)
-            await preparing
-        finally:
-            preparing.cancel()
+        self._mode.prepare(deadline)
+        status, *more = await self._questions.ask(*methods, deadline=deadline)
         answer = good_answer(status)
         risks = self._decode_risks(more[0]) if with_risk else None
         decoded = decode_account_status(answer.result)
@@ -231,7 +221,6 @@ class Poller:
         state.stale_at = snapshot.asked_at + state.stale_after_seconds
         state.asset_mode = snapshot.asset_mode
         state.open_positions = snapshot.open_positions
-        state.refused = False
         self._warn("margin ratios unknown", unknown_ratios(snapshot))
         self._warn("position risk missing", [" ".join(name) for name in sorted(snapshot.without_risk or ())])
         self._retries = 0
@@ -245,9 +234,10 @@ class Poller:
         self._warned_of[event] = missing
 
     def _failed(self, error: BinanceError, verdict: Verdict) -> None:
-        self.state.refused = verdict.action in {Action.REFUSED, Action.BUG}
-        if self.state.refused:
-            hold = _REFUSED_RETRY_SECONDS
+        if verdict.action in {Action.REFUSED, Action.BUG}:
+            self.state.refused = True
+            self._refusals += 1
+            hold = refusal_delay(self._refusals, self.state.interval_seconds)
         elif isinstance(error, NotSent) or verdict.action is Action.WAIT:
             hold = 0.0  # nothing was asked of the exchange, or the budget holds back by itself
         else:
@@ -267,7 +257,7 @@ class Poller:
 
     def _hold(self, seconds: float) -> None:
         # Half an interval less, so that the grid's point at the end of the hold is let through.
-        self._held_until = self._monotonic() + seconds - self.state.interval_seconds / 2
+        self._held_until = self._asked_at + seconds - self.state.interval_seconds / 2
 
     def _note(self, failure: Failure) -> None:
         self.state.last_poll_succeeded = False

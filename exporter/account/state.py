@@ -57,7 +57,7 @@ class AccountState:
     stale_after_seconds: float = field(init=False)
     last_poll_succeeded: bool = False
     first_poll_over: bool = False
-    refused: bool = False  # whether the last answer refused the key or the question
+    refused: bool = False  # the exchange refused the account's key: until it accepts it, only the status is asked
     polls: int = 0
     # Grows when a poll begins and when it is over: what was rendered of the state before is out of date.
     revision: int = 0

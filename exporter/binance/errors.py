@@ -66,7 +66,7 @@ class Action(Enum):
     RETRY = "retry with backoff"
     RESYNC = "learn the exchange's time and ask once more"
     WAIT = "send nothing to this endpoint for a while"
-    REFUSED = "ask again every five minutes: an operator may mend it meanwhile"
+    REFUSED = "ask again after doubling delays: it may be spurious, or an operator may fix the key"
     BUG = "as refused, but it is this program or the exchange that must change"
 
 

@@ -43,8 +43,8 @@ def _account_info(state: AccountState, _now: float) -> Iterable[tuple[tuple[str,
 OF_ACCOUNT: Final = (
     OwnFamily(
         "binance_futures_up",
-        "Whether the account's last due poll succeeded (1) or not (0).",
-        lambda state, now: (((), state.up(now)),),
+        "Whether the account's last due poll succeeded (1) or not (0); absent until its first poll has ended.",
+        lambda state, now: (((), state.up(now)),) if state.first_poll_over else (),
     ),
     OwnFamily(
         "binance_futures_account_info",

@@ -64,6 +64,14 @@ class Arrival(NamedTuple):
     spent: int  # by the IP in that minute so far, other programs included
 
 
+class Question(NamedTuple):
+    """A query of an account as the exchange got it."""
+
+    at: float  # seconds since the start, by the time it was signed with
+    account: str
+    method: str
+
+
 class Exchange(SimulatedExchange):
     """An exchange that writes down what the exporter costs it; its clock is true unless skewed."""
 
@@ -86,6 +94,15 @@ class Exchange(SimulatedExchange):
         for arrival in self.arrivals:
             weights[int(arrival.at // 60 - START // 60)] += arrival.weight
         return weights
+
+    def questions(self, method: str | None = None) -> list[Question]:
+        """Return the accounts' queries, or those of one method."""
+        names = {account.api_key: name for name, account in self.accounts.items()}
+        return [
+            Question(one.params["timestamp"] / 1000 - START, names[one.params["apiKey"]], one.method)
+            for one in self.received
+            if "apiKey" in one.params and method in {None, one.method}
+        ]
 
     def refused(self) -> list[Arrival]:
         """Return what was answered with 429 or 418."""
@@ -115,11 +132,7 @@ async def running(
         wired = wire(
             Config(accounts=accounts, weight_share=share, warnings=()), lambda *_: None, lambda _: None, timing
         )
-    async with contextlib.AsyncExitStack() as stack:
-        for connection in wired.connections:
-            await stack.enter_async_context(_meanwhile(connection.run()))
-        for poller in wired.pollers:
-            await stack.enter_async_context(_meanwhile(poller.run()))
+    async with _meanwhile(wired.run()):
         yield wired
 
 

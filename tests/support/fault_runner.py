@@ -150,7 +150,7 @@ class Night:
         while True:
             shown = await self.scrape()
             seconds = self.loop.time() - since
-            if all(_own(shown, "up", name) and self.record.shown_at[name] > since for name in ACCOUNTS):
+            if all(_up(shown, name) and self.record.shown_at[name] > since for name in ACCOUNTS):
                 return seconds
             assert seconds < within_seconds, "it does not recover"
             await asyncio.sleep(2.5)
@@ -159,8 +159,9 @@ class Night:
         self, account: str, shown: dict[str, float], values: dict[str, float], failed: float, now: float
     ) -> None:
         record = self.record
-        up, interval, stale_after = (
-            _own(shown, name, account) for name in ("up", "poll_interval_seconds", "stale_after_seconds")
+        up = _up(shown, account)
+        interval, stale_after = (
+            _own(shown, name, account) for name in ("poll_interval_seconds", "stale_after_seconds")
         )
         figures = {series: value for series, value in values.items() if _is_figure(series)}
         if figures:
@@ -221,6 +222,11 @@ def _shortened(reasons: set[str]) -> str:
         kinds.setdefault(kind, [kind]).append(reason)
     text = ", ".join(map(" ".join, kinds.values())) or "none"
     return text if len(text) <= _COUNTED_WIDTH else f"{text[: _COUNTED_WIDTH - 1]}…"
+
+
+def _up(shown: dict[str, float], account: str) -> float:
+    """Return whether an account is up; before its first poll has ended nothing is shown of it."""
+    return shown.get(f'binance_futures_up{{account="{account}"}}', 0.0)
 
 
 def _own(shown: dict[str, float], name: str, account: str) -> float:

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 _SURVIVED_SECONDS: Final = 50.0
 _ASKED_WITH_BACKOFF: Final = 4  # of six due polls
-_REFUSED: Final[dict[str, Any]] = {"asked_at_most": 1, "recovers_within_seconds": 320.0}
+_REFUSED: Final[dict[str, Any]] = {"asked_at_most": 3, "recovers_within_seconds": 80.0}  # 15, 30, 60 s later
 _LATE: Final = frozenset({"poll timeout"})  # what waits for its pair when the fault is over
 _LIMITED: Final[dict[str, Any]] = {"asked_at_most": 2, "recovers_within_seconds": 260.0}  # pauses double
 _SESSION: Final = "session.status"

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, get_args
 import structlog
 
 from exporter.account.optional import OptionalMethods
+from exporter.account.pacing import EndpointPacing
 from exporter.account.poller import Poller
 from exporter.account.state import AccountSettings, AccountState
 from exporter.metrics.exposition import Exposition
@@ -135,7 +136,7 @@ class World:
         states: list[AccountState] = []
         health = Health(Program([self.connection]), lambda: states, self.clock, process_metrics=False)
         self.exposition = Exposition(health.render, self.clock)
-        optional = OptionalMethods(self.connection)
+        optional, pacing = OptionalMethods(self.connection), EndpointPacing(self.clock)
         self.pollers: dict[str, Poller] = {}
         for trader in traders:
             name = trader.name
@@ -152,7 +153,7 @@ class World:
             )
             states.append(AccountState(account))
             publish, poll_over = self.exposition.publish, lambda _: self.exposition.invalidate()
-            self.pollers[name] = Poller(states[-1], self.connection, optional, publish, poll_over)
+            self.pollers[name] = Poller(states[-1], self.connection, optional, pacing, publish, poll_over)
             for method in (STATUS, POSITION):
                 exchange.replace_answer(method, name, partial(self._answered, name, method))
 
@@ -301,4 +302,4 @@ class World:
 
 def _scraped(body: bytes, name: str) -> dict[str, float]:
     found = samples(body)
-    return value_series(found, name) | {"up": found[f'binance_futures_up{{account="{name}"}}']}
+    return value_series(found, name) | {"up": found.get(f'binance_futures_up{{account="{name}"}}', 0.0)}

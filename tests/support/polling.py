@@ -7,6 +7,7 @@ import contextlib
 from typing import TYPE_CHECKING, Any
 
 from exporter.account.optional import OptionalMethods
+from exporter.account.pacing import EndpointPacing
 from exporter.account.poller import Poller
 from exporter.account.state import AccountSettings, AccountState
 from exporter.binance.clock import ExchangeClock, monotonic
@@ -77,7 +78,8 @@ async def connected(
 class Polled:
     """A poller of one account, and the snapshots that it has published.
 
-    Accounts of one endpoint share what is known of its `optional` methods; without it this one is alone there.
+    Accounts of one endpoint share what is known of its `optional` methods, and its `pacing`; without them this one is
+    alone there.
     """
 
     def __init__(
@@ -87,6 +89,7 @@ class Polled:
         name: str = "alice",
         *,
         optional: OptionalMethods | None = None,
+        pacing: EndpointPacing | None = None,
         **settings: Any,
     ) -> None:
         self.snapshots: list[AccountSnapshot] = []
@@ -94,7 +97,8 @@ class Polled:
         self.state = AccountState(AccountSettings(name=name, endpoint=connection.endpoint, **settings))
         self.polls_over = 0
         optional = optional or OptionalMethods(connection)
-        self.poller = Poller(self.state, connection, optional, self._publish, self._poll_over)
+        pacing = pacing or EndpointPacing(connection.clock.monotonic)
+        self.poller = Poller(self.state, connection, optional, pacing, self._publish, self._poll_over)
         self._monotonic = connection.clock.monotonic
 
     async def poll(self, within: float = 15.0) -> AccountState:

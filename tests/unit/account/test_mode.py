@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -195,7 +196,7 @@ async def test_v1_gone_is_a_fact_of_the_endpoint(exchange: SimulatedExchange, lo
 async def test_v1_that_fails_costs_no_poll(
     exchange: SimulatedExchange, logged: list[Any], answer: Callable[[Answer], Answer]
 ) -> None:
-    """Whatever v1 answers, polls succeed by the totals, nothing is warned of, and v1 is asked again after an hour."""
+    """Whatever v1 answers, polls succeed by the totals, nothing is warned of, and v1 is not asked at each of them."""
     monotonic = Monotonic()
     async with connected(exchange.url, monotonic=monotonic) as connection:
         polled = Polled(exchange, connection)
@@ -228,17 +229,57 @@ async def test_v1_is_asked_once_it_can_be(exchange: SimulatedExchange) -> None:
 
 
 @pytest.mark.usefixtures("virtual_time")
-@pytest.mark.parametrize("patience", [4.0, 60.0])
-async def test_unanswered_v1_is_given_up(exchange: SimulatedExchange, patience: float) -> None:
-    """V1 that does not answer, within its timeout or half of the poll, is asked three times, then not for an hour."""
+@pytest.mark.parametrize(
+    ("patience", "answer"), [(4.0, lambda _: "unanswered"), (60.0, lambda _: "unanswered"), (10.0, error(500, -1000))]
+)
+async def test_v1_that_does_not_answer_is_asked_less_and_less(
+    exchange: SimulatedExchange, patience: float, answer: Callable[[Answer], Answer]
+) -> None:
+    """V1 without a good answer is asked again after 1, 2, 4 ... intervals, then hourly; no poll fails for it."""
     async with connected(exchange.url) as connection:
-        polled = Polled(exchange, connection, request_timeout_seconds=patience)
-        with exchange.replace_answer(V1, "alice", lambda _: "unanswered"):
-            for _ in range(5):
-                await polled.poll()
+        polled = Polled(exchange, connection, interval_seconds=60.0, request_timeout_seconds=patience)
+        with exchange.replace_answer(V1, "alice", answer):
+            running = asyncio.create_task(polled.poller.run())
+            await asyncio.sleep(2.2 * HOUR)
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+    times = [one.params["timestamp"] / 1000 for one in exchange.received if one.method == V1]
 
-    assert 3 == asked(exchange)
+    delays = [*(60.0 * 2**n for n in range(6)), HOUR]
+    assert delays == pytest.approx([later - earlier for earlier, later in pairwise(times)], abs=8.0)
     assert {} == polled.state.failures
+
+
+@pytest.mark.usefixtures("virtual_time")
+async def test_v1_that_stops_to_answer_is_asked_less_and_less(exchange: SimulatedExchange) -> None:
+    """V1 that answered once and then never again is not asked at every poll, and what it said stays."""
+    async with connected(exchange.url) as connection:
+        polled = Polled(exchange, connection, interval_seconds=60.0)
+        running = asyncio.create_task(polled.poller.run())
+        await until(lambda: polled.snapshots)
+        with exchange.replace_answer(V1, "alice", lambda _: "unanswered"):
+            await asyncio.sleep(2 * HOUR)
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+
+    assert 1 + 6 == asked(exchange)  # after an hour, and 1, 3, 7, 15 and 31 minutes later
+    assert {AssetMode.SINGLE} == set(modes(polled.snapshots))
+
+
+@pytest.mark.usefixtures("virtual_time")
+async def test_v1_that_contradicts_an_isolated_position_is_asked_less_and_less(exchange: SimulatedExchange) -> None:
+    """V1 that goes on saying what an isolated position disproves is not asked at every poll."""
+    exchange.account("alice").open("SOLUSDT", "1", isolated_wallet="100")
+    async with connected(exchange.url) as connection:
+        polled = Polled(exchange, connection, interval_seconds=60.0)
+        running = asyncio.create_task(polled.poller.run())
+        with exchange.replace_answer(V1, "alice", tells(multi=True)):
+            await asyncio.sleep(HOUR)
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+
+    assert 6 == asked(exchange)  # after 0, 1, 3, 7, 15 and 31 minutes
+    assert {AssetMode.SINGLE} == set(modes(polled.snapshots))
 
 
 async def test_v1_with_a_clock_of_its_own_costs_no_poll(exchange: SimulatedExchange) -> None:
@@ -335,7 +376,8 @@ def with_usdt_totals(result: Answer) -> None:
 
 async def test_proof_outlives_its_position(exchange: SimulatedExchange) -> None:
     """What v1 said before an isolated position disproved it is not believed again: v1 is asked anew."""
-    async with connected(exchange.url) as connection:
+    monotonic = Monotonic()
+    async with connected(exchange.url, monotonic=monotonic) as connection:
         polled = Polled(exchange, connection)
         said_multi = exchange.replace_answer(V1, "alice", altered(lambda result: result.update(multiAssetsMargin=True)))
         exchange.account("alice").close("BTCUSDT")
@@ -344,6 +386,7 @@ async def test_proof_outlives_its_position(exchange: SimulatedExchange) -> None:
         exchange.account("alice").open("ETHUSDT", "1", leverage=10, isolated_wallet="500")
         await polled.poll()
         exchange.account("alice").close("ETHUSDT")
+        pass_time(exchange, connection, monotonic, 15)
         await polled.poll()
 
     assert [AssetMode.MULTI, AssetMode.SINGLE, AssetMode.SINGLE] == modes(polled.snapshots)

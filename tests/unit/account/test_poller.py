@@ -86,39 +86,39 @@ async def test_configured_mode_wins(exchange: SimulatedExchange) -> None:
 
 
 async def test_wrong_secret_is_refused_and_left_alone(exchange: SimulatedExchange, logged: list[Any]) -> None:
-    """A wrong secret is told once with what to check, is not tried at every interval, and leaves others alone."""
+    """A wrong secret is logged once with what to check, is asked again ever later, and leaves others alone."""
     monotonic = Monotonic()
     api_key = Secret(exchange.accounts["alice"].api_key)
     wrong = Credentials.hmac(api_key, Secret("not-the-secret"))
     async with connected(exchange.url, monotonic=monotonic) as connection:
         alice = Polled(exchange, connection, credentials=wrong)
-        for _ in range(4):
+        asked = []
+        for _ in range(8):
+            before = status_queries(exchange)
             await alice.poll()
+            asked.append(status_queries(exchange) - before)
+            pass_time(exchange, connection, monotonic, 15)
         bob = await Polled(exchange, connection, "bob").poll()
-        asked = status_queries(exchange)
-        pass_time(exchange, connection, monotonic, 293)  # the grid's point that lies 300 seconds after the first
-        await alice.poll()
 
     assert bob.last_poll_succeeded
-    assert 2 == asked
-    assert 3 == status_queries(exchange)
-    assert {Reason.REFUSED: 5} == alice.state.failures
+    assert [1, 1, 0, 1, 0, 0, 0, 1] == asked
+    assert {Reason.REFUSED: 8} == alice.state.failures
     assert not alice.state.last_poll_succeeded
     (event,) = [event for event in logged if event["event"] == "poll failed"]
     assert "check that the secret or private key belongs to this API key" == event["advice"]
     assert ("alice", "refused", "warning") == (event["account"], event["reason"], event["log_level"])
-    assert 300.0 == event["retry_in_seconds"]
+    assert 15.0 == event["retry_in_seconds"]
 
 
 async def test_restored_key_is_taken_up(exchange: SimulatedExchange, logged: list[Any]) -> None:
-    """A key that is mended without a restart is polled again after the five minutes."""
+    """A key that is repaired without a restart is polled again at the next interval."""
     monotonic = Monotonic()
     async with connected(exchange.url, monotonic=monotonic) as connection:
         alice = Polled(exchange, connection)
         exchange.revoke("alice")
         await alice.poll()
         exchange.restore("alice")
-        monotonic.ahead += 300
+        monotonic.ahead += 15
         state = await alice.poll()
 
     assert state.last_poll_succeeded
@@ -380,24 +380,33 @@ async def test_polls_on_its_grid(exchange: SimulatedExchange) -> None:
     assert [5.0] * 4 == pytest.approx([later - earlier for earlier, later in pairwise(asked)], abs=0.1)
 
 
-async def test_first_round_is_soon_over(exchange: SimulatedExchange, monkeypatch: pytest.MonkeyPatch) -> None:
-    """However long the interval, each account's first poll comes within seconds; the next comes on the grid."""
-    slept: list[float] = []
-
-    async def sleep(seconds: float) -> None:
-        slept.append(seconds)
-        if len(slept) == 2:
-            raise asyncio.CancelledError
-
+@pytest.mark.usefixtures("virtual_time")
+async def test_first_poll_is_soon_however_long_the_interval(exchange: SimulatedExchange) -> None:
+    """The first poll comes at once; the next one comes on the grid."""
     async with connected(exchange.url) as connection:
-        polled = Polled(exchange, connection, interval_seconds=3600.0, asset_mode=AssetMode.SINGLE)
+        polled = Polled(exchange, connection, interval_seconds=60.0, asset_mode=AssetMode.SINGLE)
         polled.poller.phase = 0.5
-        monkeypatch.setattr("exporter.account.poller.asyncio.sleep", sleep)
-        with pytest.raises(asyncio.CancelledError):
-            await polled.poller.run()
-        monkeypatch.undo()
+        running = asyncio.create_task(polled.poller.run())
+        await asyncio.sleep(160)
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+        began = connection.first_attempt_over_at
 
-    assert [7.5, 5400.0] == pytest.approx(slept, abs=5.0)
+    assert [0.0, 90.0, 150.0] == pytest.approx([one.asked_at - began for one in polled.snapshots], abs=0.2)
+
+
+@pytest.mark.usefixtures("virtual_time")
+async def test_polls_that_take_their_whole_interval_are_due_at_each(exchange: SimulatedExchange) -> None:
+    """A poll that ends when the next one is due does not cost that one."""
+    async with connected(exchange.url) as connection:
+        polled = Polled(exchange, connection, interval_seconds=5.0, asset_mode=AssetMode.SINGLE)
+        with exchange.lose_answers():
+            running = asyncio.create_task(polled.poller.run())
+            await asyncio.sleep(101)
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+
+    assert 20 <= polled.state.polls <= 21
 
 
 @pytest.mark.parametrize(

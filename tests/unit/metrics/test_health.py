@@ -43,11 +43,10 @@ def of(found: dict[str, float], *names: str) -> dict[str, float]:
 
 
 def test_account_before_its_first_poll() -> None:
-    """Before its first poll an account is not up, has never succeeded, and all its failure reasons stand at 0."""
+    """Before its first poll an account is neither up nor down, and all its failure reasons are 0."""
     found = scrape([make_state(interval_seconds=5.0, stale_after_seconds=61.5)])
 
     assert {
-        'up{account="main"}': 0.0,
         'account_info{account="main",asset_mode="unknown",endpoint="localhost:1",key_type="hmac"}': 1.0,
         'polls_total{account="main"}': 0.0,
         **{f'poll_failures_total{{account="main",reason="{reason}"}}': 0.0 for reason in Reason},
@@ -108,7 +107,16 @@ def test_accounts_keep_their_order() -> None:
     """Accounts are shown in the order they are given, each with its own series."""
     found = scrape([make_state("b"), make_state("a"), make_state('quote"\\\n')])
 
-    assert ['up{account="b"}', 'up{account="a"}', r'up{account="quote\"\\\n"}'] == list(of(found, "up"))
+    expected = ['polls_total{account="b"}', 'polls_total{account="a"}', r'polls_total{account="quote\"\\\n"}']
+    assert expected == list(of(found, "polls_total"))
+
+
+def test_account_whose_first_poll_failed() -> None:
+    """Once the first poll has ended, an account that was never polled successfully is down."""
+    state = make_state()
+    state.first_poll_over = True
+
+    assert {'up{account="main"}': 0.0} == of(scrape([state]), "up")
 
 
 def test_endpoint_before_it_is_dialled() -> None:

@@ -1,0 +1,302 @@
+"""When accounts are polled at the start, and after the exchange refused their keys."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from itertools import count, pairwise
+from typing import TYPE_CHECKING
+
+import pytest
+from support.counting_exchange import Exchange, Question, hurried, running
+from support.polling import STATUS
+from support.virtual_time import now
+from support.waiting import until
+
+from exporter.account.pacing import EndpointPacing, refusal_delay
+from exporter.account.snapshot import AssetMode
+from exporter.binance.errors import Reason
+from exporter.simulator.alterations import error
+
+if TYPE_CHECKING:
+    from exporter.simulator.alterations import Replacement
+
+V1 = "account.status"
+
+
+def most_in_a_minute(questions: list[Question]) -> int:
+    """Return how many questions came in the fullest 60 seconds."""
+    times = [question.at for question in questions]
+    return max(sum(begin <= at < begin + 59.9 for at in times) for begin in times)
+
+
+class TestRefused:
+    """Accounts whose keys the exchange refuses."""
+
+    @pytest.mark.parametrize(
+        ("interval", "delays"),
+        [
+            (1.0, [1, 2, 4, 8, 16, 32, 64, 128, 256, 300, 300]),
+            (15.0, [15, 30, 60, 120, 240, 300, 300]),
+            (3600.0, [300, 300]),
+        ],
+    )
+    def test_delays_double(self, interval: float, delays: list[float]) -> None:
+        """The delay begins with an interval and doubles up to five minutes."""
+        assert delays == [refusal_delay(refusals, interval) for refusals in range(1, len(delays) + 1)]
+
+    @hurried
+    async def test_bad_key_costs_little(self) -> None:
+        """A bad key costs at most eight requests in two minutes, after the first poll all of them for the status."""
+        async with Exchange() as exchange:
+            exchange.revoke("trader0")
+            async with running(exchange, interval_seconds=5.0) as wired:
+                await asyncio.sleep(120)
+            questions = exchange.questions()
+            (state,) = wired.states
+
+        assert len(questions) <= 8
+        assert {STATUS} == {question.method for question in questions if question.at > questions[0].at + 1}
+        assert {Reason.REFUSED: state.polls} == state.failures
+        assert 23 <= state.polls <= 25
+
+    @hurried
+    async def test_delays_of_a_bad_key_beside_good_ones(self) -> None:
+        """Accounts that were never refused do not shorten the delays of one that is."""
+        async with Exchange(5) as exchange:
+            exchange.revoke("trader0")
+            async with running(exchange, interval_seconds=5.0, asset_mode=AssetMode.SINGLE):
+                await asyncio.sleep(1200)
+            asked = [one.at for one in exchange.questions() if one.account == "trader0"][1:]
+
+        delays = [later - earlier for earlier, later in pairwise(asked)]
+        assert [10, 20, 40, 80, 160, 300, 300] == pytest.approx(delays[-7:], abs=1)
+
+    @pytest.mark.parametrize("refusal", [error(401, code=-2015, msg="x"), error(404, code=-5000, msg="x")])
+    @hurried
+    async def test_spuriously_refused_key_is_back_within_two_polls(self, refusal: Replacement) -> None:
+        """A good key that is refused once is polled again at the next interval."""
+        async with Exchange() as exchange, running(exchange, interval_seconds=5.0) as wired:
+            (state,) = wired.states
+            await until(lambda: state.last_poll_succeeded)
+            with exchange.replace_answer(STATUS, None, refusal):
+                await until(lambda: state.refused)
+            polls = state.polls
+            await until(lambda: state.last_poll_succeeded)
+
+        assert polls + 1 == state.polls
+        assert {Reason.REFUSED: 1} == state.failures
+
+    @hurried
+    async def test_slow_answers_do_not_keep_a_good_key_out(self) -> None:
+        """The first good poll asks one question after the other: it may take longer than an interval."""
+        async with (
+            Exchange() as exchange,
+            running(exchange, interval_seconds=1.0, asset_mode=AssetMode.SINGLE) as wired,
+        ):
+            (state,) = wired.states
+            exchange.revoke("trader0")
+            await until(lambda: state.refused)
+            exchange.delay_answers(0.7)
+            exchange.restore("trader0")
+            await until(lambda: not state.refused)
+
+        assert {Reason.REFUSED: state.polls - 1} == state.failures
+
+    @hurried
+    async def test_mode_is_asked_for_once_the_key_is_accepted(self) -> None:
+        """V1 is not asked while the key is refused, and in the same poll that finds it accepted."""
+        async with Exchange() as exchange:
+            exchange.account("trader0").multi_assets = True
+            exchange.revoke("trader0")
+            async with running(exchange, interval_seconds=5.0) as wired:
+                await asyncio.sleep(60)
+                refused = exchange.questions(V1)
+                exchange.restore("trader0")
+                (state,) = wired.states
+                await until(lambda: state.last_poll_succeeded)
+
+        assert len(refused) <= 1
+        assert len(refused) + 1 == len(exchange.questions(V1))
+        assert AssetMode.MULTI is state.asset_mode
+
+    @hurried
+    async def test_hundred_keys_ask_in_turn(self) -> None:
+        """A hundred keys refused at once ask 12 times a minute together, each as often as any other."""
+        async with Exchange(100, weight_limit=100_000) as exchange:
+            async with running(exchange, asset_mode=AssetMode.SINGLE) as wired:
+                await asyncio.sleep(60)
+                for name in exchange.accounts:
+                    exchange.revoke(name)
+                await asyncio.sleep(16)
+                before = [state.polls for state in wired.states]
+                await asyncio.sleep(1200)
+                polls = [state.polls - polls for state, polls in zip(wired.states, before, strict=True)]
+            questions = [question for question in exchange.questions() if question.at > 60 + 16]
+            each = Counter(question.account for question in questions)
+
+        assert {STATUS} == {question.method for question in questions}
+        assert 12 >= most_in_a_minute(questions)
+        assert 11 * 20 <= len(questions)
+        assert 100 == len(each)
+        assert [2, 3] == sorted(set(each.values()))
+        assert all(79 <= number <= 81 for number in polls)  # every due poll counts, whether it was sent or not
+
+    @hurried
+    async def test_keys_that_are_accepted_again_are_soon_back(self) -> None:
+        """Once the exchange accepts the keys again they come back at 12 a minute, not each after its own delay."""
+        async with Exchange(30, weight_limit=100_000) as exchange, running(exchange, position_risk=False) as wired:
+            await asyncio.sleep(10)
+            for name in exchange.accounts:
+                exchange.revoke(name)
+            await asyncio.sleep(1800)
+            for name in exchange.accounts:
+                exchange.restore(name)
+            while not any(state.last_poll_succeeded for state in wired.states):  # noqa: ASYNC110 - longer than `until`
+                await asyncio.sleep(0.5)
+            began = now()
+            while not all(state.last_poll_succeeded for state in wired.states):  # noqa: ASYNC110 - longer than `until`
+                await asyncio.sleep(0.5)
+            took = now() - began
+
+        assert 60 <= took <= 150
+
+    @hurried
+    async def test_accepted_key_ends_the_hold_of_another(self) -> None:
+        """A key that was refused for long is asked at its next interval once another one was accepted again."""
+        async with Exchange(2) as exchange, running(exchange, interval_seconds=5.0) as wired:
+            states = {state.settings.name: state for state in wired.states}
+            exchange.revoke("trader0")
+            await asyncio.sleep(1000)
+            exchange.revoke("trader1")
+            await until(lambda: states["trader1"].refused)
+            exchange.restore("trader0")
+            exchange.restore("trader1")
+            await until(lambda: states["trader1"].last_poll_succeeded)
+            began = now()
+            await until(lambda: states["trader0"].last_poll_succeeded)
+            took = now() - began
+
+        assert took <= 5.5
+
+    @hurried
+    async def test_seldom_polled_accounts_get_their_turns(self) -> None:
+        """Where turns are short, accounts with long intervals get theirs, and do not keep the others from theirs."""
+        loop = asyncio.get_running_loop()
+        pacing, turns = EndpointPacing(loop.time), Counter[int]()
+
+        async def ask(number: int, interval: float) -> None:
+            asked_at = 0.0
+            for due in count(interval, interval):
+                await asyncio.sleep(due - loop.time())
+                if await pacing.take_turn(asked_at, due + interval):
+                    asked_at = loop.time()
+                    turns[number] += 1
+
+        tasks = [asyncio.create_task(ask(number, 1800.0 if number < 50 else 5.0)) for number in range(100)]
+        await asyncio.sleep(7200)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+        assert {3} == {turns[number] for number in range(50)}
+        assert 11.8 * 119 <= turns.total() <= 12 * 120
+        often = [turns[number] for number in range(50, 100)]
+        assert max(often) - min(often) <= 2
+
+    @hurried
+    async def test_turn_of_an_account_that_left_is_another_ones(self) -> None:
+        """An account that waits no longer takes no turn, and the next one gets it in time."""
+        loop = asyncio.get_running_loop()
+        pacing = EndpointPacing(loop.time)
+        for _ in range(12):
+            assert await pacing.take_turn(0.0, loop.time() + 1)
+        left = asyncio.create_task(pacing.take_turn(1.0, loop.time() + 600))
+        waiting = asyncio.create_task(pacing.take_turn(2.0, loop.time() + 600))
+        in_vain = await pacing.take_turn(0.0, loop.time() + 10)
+        left.cancel()
+        taken = await waiting
+
+        assert (False, True) == (in_vain, taken)
+        assert loop.time() == pytest.approx(60, abs=1)
+
+
+class TestFirstRound:
+    """The first polls of accounts that are new."""
+
+    @pytest.mark.parametrize("answering", [True, False])
+    @hurried
+    async def test_first_account_is_alone(self, *, answering: bool) -> None:
+        """The first account's poll is over, however it ends, before the others' begin."""
+        async with Exchange(4) as exchange:
+            exchange.delay_answers(2.0, STATUS)
+            if not answering:
+                exchange.replace_answer(STATUS, None, error(500, code=-1000, msg="x"))
+            async with running(exchange, interval_seconds=60.0, asset_mode=AssetMode.SINGLE):
+                await asyncio.sleep(10)
+            first, *others = exchange.questions(STATUS)
+
+        assert 4 == len({first.account, *(other.account for other in others)})
+        assert first.at + 2 <= others[0].at <= others[-1].at <= first.at + 2.5
+
+    @pytest.mark.parametrize("interval", [5.0, 300.0])
+    @hurried
+    async def test_hundred_accounts_take_five_seconds(self, interval: float) -> None:
+        """A hundred accounts are polled evenly within five seconds, and from then on spread over the interval."""
+        async with Exchange(100, weight_limit=100_000) as exchange:
+            async with running(exchange, interval_seconds=interval, asset_mode=AssetMode.SINGLE):
+                await asyncio.sleep(3 * interval)
+            questions = exchange.questions(STATUS)
+
+        first = questions[:100]
+        assert 100 == len({question.account for question in first})
+        assert 4.5 <= first[-1].at - first[0].at <= 5.5
+        assert 25 >= max(Counter(int(question.at) for question in first).values())
+        fifths = Counter(int(one.at / interval * 5) for one in questions if 2 * interval <= one.at < 3 * interval)
+        assert [20] * 5 == pytest.approx(list(fifths.values()), abs=3)
+
+    @hurried
+    async def test_restarts_in_a_loop_reach_all_accounts(self) -> None:
+        """Restarted every four seconds, each run polls all of four accounts, v1 included."""
+        succeeded = []
+        async with Exchange(4) as exchange:
+            for _ in range(10):
+                async with running(exchange) as wired:
+                    await asyncio.sleep(4)
+                    succeeded.append(sum(state.last_poll_succeeded for state in wired.states))
+
+        assert [4] * 10 == succeeded
+
+    @hurried
+    async def test_restarts_reach_all_accounts_although_one_hangs(self) -> None:
+        """An account whose answers never come does not keep the others from being polled at all."""
+        polled = Counter[str]()
+        async with Exchange(4) as exchange:
+            exchange.lose_answers(None, "trader0")
+            for _ in range(20):
+                async with running(exchange) as wired:
+                    await asyncio.sleep(4)
+                    polled.update(state.settings.name for state in wired.states if state.last_poll_succeeded)
+
+        assert {"trader1", "trader2", "trader3"} == set(polled)
+
+    @hurried
+    async def test_first_account_that_is_removed_holds_no_other_up(self) -> None:
+        """When the account that is alone is removed the next one takes its place, and is alone."""
+        loop = asyncio.get_running_loop()
+        pacing = EndpointPacing(loop.time)
+        pacing.begin_round(3)
+        ended: list[float] = []
+
+        async def poll(seconds: float) -> None:
+            async with pacing.first_poll():
+                await asyncio.sleep(seconds)
+                ended.append(loop.time())
+
+        removed = asyncio.create_task(poll(100))
+        others = [asyncio.create_task(poll(3)) for _ in range(2)]
+        await asyncio.sleep(1)
+        removed.cancel()
+        await asyncio.gather(*others)
+
+        assert [4, 7] == pytest.approx(ended, abs=0.5)
