@@ -130,6 +130,9 @@ def _of_accounts(threshold: Mapping[str, str]) -> tuple[Alert, ...]:
             "An account's figures are too old to be shown",
             "The last good answer for account {{ $labels.account }} is {{ $value | humanizeDuration }} old.",
         ),
+        # Refused keys are asked again after at most five minutes, and every poll between counts as refused, too. `up`
+        # as it was last, since a restart of the exporter would interrupt `up == 0`. By exporter: of two that poll an
+        # account, each with its own key, one may be refused.
         Alert(
             "BinanceFuturesKeyRefused",
             "warning",

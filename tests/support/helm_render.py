@@ -4,19 +4,15 @@ from __future__ import annotations
 
 import json
 import subprocess
-from functools import cache
 from typing import Any
 
 import kubernetes_validate
-import kubernetes_validate.utils
 
 from support.helm_chart import missing
 from support.paths import ROOT
 
 OLDEST = "1.27"
 NEWEST = kubernetes_validate.latest_version()
-# It would read a version's definitions, a megabyte, for every object.
-kubernetes_validate.utils.schema_contents = cache(kubernetes_validate.utils.schema_contents)
 
 FOREIGN = ("monitoring.coreos.com/v1", "external-secrets.io/v1")
 

@@ -117,6 +117,24 @@ async def test_added_account_is_polled(desk: Desk) -> None:
     assert [1] == [count for (name, _), count in after.items() if name == "binance_futures_connections_total"]
 
 
+async def test_added_account_is_polled_soon(desk: Desk) -> None:
+    """However long the interval, an account that a reload adds is polled within seconds."""
+    desk.edit(lambda document: document.update(poll={"interval": "1h"}))
+    both = desk.path.read_text()
+    desk.edit(only("alice"))
+    async with desk.open():
+        await desk.shows(1, "up", "alice")
+        desk.path.write_text(both)
+        began = asyncio.get_running_loop().time()
+        await desk.service.reload()
+        before = value(await scrape(desk.client), "up", account="bob")
+        await desk.shows(1, "up", "bob")
+        took = asyncio.get_running_loop().time() - began
+
+    assert before is None
+    assert took <= 5
+
+
 async def test_removed_account_is_gone_at_once(desk: Desk, exchange: SimulatedExchange) -> None:
     """Of an account that a reload removes nothing is shown or asked any more."""
     async with desk.open():

@@ -42,7 +42,7 @@ async def test_serves_every_account(exchange: SimulatedExchange, tmp_path: Path)
 
 
 async def test_before_the_first_answer(exchange: SimulatedExchange, tmp_path: Path) -> None:
-    """Before the first good answer an account is only known to be down; the service waits to be ready."""
+    """Before an account's first poll has ended it is neither up nor down; the service waits to be ready."""
     with exchange.lose_answers():
         async with serving(configured(exchange, tmp_path)) as client:
             samples = await scrape(client)
@@ -51,7 +51,7 @@ async def test_before_the_first_answer(exchange: SimulatedExchange, tmp_path: Pa
 
     assert (503, "not ready: no poll has ended yet of: alice, bob\n") == (ready.status_code, ready.text)
     assert 200 == healthy.status_code
-    assert 0.0 == value(samples, "up", account="alice") == value(samples, "up", account="bob")
+    assert None is value(samples, "up", account="alice") is value(samples, "up", account="bob")
     shown = {name for name, labels in samples if ("account", "alice") in labels}
     assert not {name for name in shown if name.startswith(("binance_futures_asset", "binance_futures_position"))}
     assert "binance_futures_account_open_positions" not in shown
