@@ -8,9 +8,10 @@ import unicodedata
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Final
 
+from exporter.account.risk import ratio_word
 from exporter.account.snapshot import FIGURES
 from exporter.check import POSITION_FIGURES, AccountReport
-from exporter.words import in_digits, in_percent, ratio_word, visible
+from exporter.words import in_digits, in_percent, visible
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence

@@ -1,21 +1,12 @@
-"""How ratios, prices, durations and foreign texts are put before a reader."""
+"""How parts, prices, durations and foreign texts are put before a reader."""
 
 from __future__ import annotations
 
 import math
 from typing import Final
 
-# From which part of the way to liquidation on a margin ratio has another word, the highest first.
-LEVELS: Final = ((1.0, "liquidation"), (0.8, "critical"), (0.7, "high"))
 _MOST_PERCENT: Final = 9999.0
 _UNITS: Final = (("day", 86400), ("hour", 3600), ("minute", 60), ("second", 1))
-
-
-def ratio_word(ratio: float | None) -> str:
-    """Say what a margin ratio means, in a word or three."""
-    if ratio is None:
-        return "unknown"
-    return next((word for least, word in LEVELS if ratio >= least), "normal" if ratio > 0 else "nothing at stake")
 
 
 def in_percent(part: float | None, decimals: int = 1) -> str:

@@ -12,7 +12,7 @@ from grafana_foundation_sdk.models import common as looks
 from grafana_foundation_sdk.models import dashboard as models
 from grafana_foundation_sdk.models.prometheus import PromQueryFormat
 
-from exporter.words import LEVELS
+from exporter.account.risk import LEVELS
 from prometheus.thresholds import THRESHOLDS
 
 if TYPE_CHECKING:

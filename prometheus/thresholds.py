@@ -9,10 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from exporter.words import LEVELS
-
-# The page and `check` call a margin ratio high and critical from the same parts on.
-_LEVELS: Final = {word: part for part, word in LEVELS}
+from exporter.account import risk
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,12 +22,27 @@ class Threshold:
 
 
 THRESHOLDS: Final = (
-    Threshold("margin_ratio_warning", _LEVELS["high"], "the margin ratio of a pool is above; also before going blind"),
-    Threshold("margin_ratio_critical", _LEVELS["critical"], "the margin ratio of a pool is above, critical"),
-    Threshold("liquidation_distance_warning", 0.05, "the way to the liquidation price, in mark prices, is below"),
-    # 20x isolated sits at 4.6 % from the fill on: near, but critical only when its margin is used up as well.
-    Threshold("liquidation_distance_critical", 0.02, "the way to the liquidation price is below, critical"),
-    Threshold("liquidation_margin_ratio", 0.5, "the way is below the warning's and the pool's ratio above, critical"),
+    Threshold(
+        "margin_ratio_warning",
+        risk.MARGIN_RATIO_WARNING,
+        "the margin ratio of a pool is above; also before going blind",
+    ),
+    Threshold("margin_ratio_critical", risk.MARGIN_RATIO_CRITICAL, "the margin ratio of a pool is above, critical"),
+    Threshold(
+        "liquidation_distance_warning",
+        risk.LIQUIDATION_DISTANCE_WARNING,
+        "the way to the liquidation price, in mark prices, is below",
+    ),
+    Threshold(
+        "liquidation_distance_critical",
+        risk.LIQUIDATION_DISTANCE_CRITICAL,
+        "the way to the liquidation price is below, critical",
+    ),
+    Threshold(
+        "liquidation_margin_ratio",
+        risk.LIQUIDATION_MARGIN_RATIO,
+        "the way is below the warning's and the pool's ratio above, critical",
+    ),
     Threshold("adl_quantile", 4, "a position's place in the auto-deleveraging queue reaches"),
     Threshold("unrealized_loss", 0.2, "the unrealized loss, as a part of the wallet balance, is above"),
     Threshold("wallet_drop", 0.1, "the wallet balance has lost more than this part of the last hour's highest"),

@@ -1,16 +1,74 @@
-"""How near each held position is to its liquidation, for the page and `check`."""
+"""How near an account and each of its positions are to liquidation: the one judgement, with its thresholds.
+
+The alert and recording rules compare with the same thresholds, in the same way.
+"""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from enum import StrEnum
+from typing import TYPE_CHECKING, Final
 
-from exporter.account.margin import distance_to_liquidation
+from exporter.account.margin import cross_pools, distance_to_liquidation, isolated_pools
+from exporter.account.snapshot import AssetMode
 
 if TYPE_CHECKING:
     from exporter.account.snapshot import AccountSnapshot, OpenPosition
     from exporter.binance.rows import PositionRisk
+
+# Of a position's margin pool; 1 is liquidation.
+MARGIN_RATIO_WARNING: Final = 0.7
+MARGIN_RATIO_CRITICAL: Final = 0.8
+# The distance from the mark price to the liquidation price, divided by the mark price.
+LIQUIDATION_DISTANCE_WARNING: Final = 0.05
+# An isolated position at leverage 20 starts at 4.6 %: critical only if its margin is used up as well.
+LIQUIDATION_DISTANCE_CRITICAL: Final = 0.02
+# Above this margin ratio the warning's distance is critical.
+LIQUIDATION_MARGIN_RATIO: Final = 0.5
+
+# The word for a margin ratio from each of these on, the highest first.
+LEVELS: Final = ((1.0, "liquidation"), (MARGIN_RATIO_CRITICAL, "critical"), (MARGIN_RATIO_WARNING, "high"))
+
+
+class RiskLevel(StrEnum):
+    """How near an account is to liquidation."""
+
+    NORMAL = "normal"
+    WARNING = "warning"
+    CRITICAL = "critical"
+    UNKNOWN = "unknown"
+
+
+def risk_level(snapshot: AccountSnapshot, *, position_risk: bool) -> RiskLevel:
+    """Return the worst level of the held positions, by margin ratio and by distance to liquidation.
+
+    Unknown if that of any held position is: a known level of the others may not be the worst.
+
+    Args:
+        snapshot: the account.
+        position_risk: whether ``v2/account.position`` is asked for; without it the margin ratio decides alone.
+    """
+    crosses = {pool.margin_asset: pool.ratio for pool in cross_pools(snapshot)}
+    isolated = {(pool.symbol, pool.position_side): pool.ratio for pool in isolated_pools(snapshot)}
+    risks = {(risk.symbol, risk.position_side): risk for risk in snapshot.risks}
+    levels = set()
+    for position in snapshot.held:
+        name = position.row.symbol, position.row.position_side
+        pool = "USD" if snapshot.asset_mode is AssetMode.MULTI else position.margin_asset
+        ratio = isolated[name] if position.isolated else crosses.get(pool or "")
+        risk = risks.get(name)
+        if ratio is None or (position_risk and not _is_complete(position, risk)):
+            return RiskLevel.UNKNOWN
+        levels.add(_position_level(ratio, _distance(risk)))
+    return next((level for level in (RiskLevel.CRITICAL, RiskLevel.WARNING) if level in levels), RiskLevel.NORMAL)
+
+
+def ratio_word(ratio: float | None) -> str:
+    """Say what a margin ratio means, in a word or three."""
+    if ratio is None:
+        return "unknown"
+    return next((word for least, word in LEVELS if ratio >= least), "normal" if ratio > 0 else "nothing at stake")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,3 +106,28 @@ def _risk_figures(position: OpenPosition, risk: PositionRisk | None) -> RiskFigu
         adl_quantile=risk.adl_quantile if risk else None,
         distance_to_liquidation=distance_to_liquidation(mark_price, liquidation_price),
     )
+
+
+def _is_complete(position: OpenPosition, risk: PositionRisk | None) -> bool:
+    """Whether a row is of this position, and has what its distance to liquidation is computed from."""
+    return bool(
+        risk and risk.amount * position.row.amount > 0 and risk.mark_price and risk.liquidation_price is not None
+    )
+
+
+def _distance(risk: PositionRisk | None) -> float | None:
+    if risk is None or (risk.liquidation_price or 0) <= 0:
+        return None
+    return distance_to_liquidation(risk.mark_price, risk.liquidation_price)
+
+
+def _position_level(ratio: float, distance: float | None) -> RiskLevel:
+    far = math.inf if distance is None else distance
+    near = far < LIQUIDATION_DISTANCE_WARNING
+    if (
+        ratio > MARGIN_RATIO_CRITICAL
+        or far < LIQUIDATION_DISTANCE_CRITICAL
+        or (near and ratio > LIQUIDATION_MARGIN_RATIO)
+    ):
+        return RiskLevel.CRITICAL
+    return RiskLevel.WARNING if near or ratio > MARGIN_RATIO_WARNING else RiskLevel.NORMAL

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Final
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from exporter.account.margin import CrossPool, cross_pools, isolated_pools, worst_ratio
-from exporter.account.risk import nearest_first
+from exporter.account.risk import LEVELS, nearest_first, ratio_word
 from exporter.binance.errors import Reason
-from exporter.words import LEVELS, in_digits, in_percent, in_words, ratio_word
+from exporter.words import in_digits, in_percent, in_words
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

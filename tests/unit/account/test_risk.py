@@ -1,0 +1,200 @@
+"""The judgement of an account's risk: each threshold from both sides, the worst of several, and what is unknown."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pytest
+from support.builders import make_asset, make_position, make_risk, make_snapshot
+
+from exporter.account.risk import (
+    LIQUIDATION_DISTANCE_CRITICAL,
+    LIQUIDATION_DISTANCE_WARNING,
+    LIQUIDATION_MARGIN_RATIO,
+    MARGIN_RATIO_CRITICAL,
+    MARGIN_RATIO_WARNING,
+    RiskLevel,
+    ratio_word,
+    risk_level,
+)
+from exporter.account.snapshot import AccountSnapshot, AssetMode
+from exporter.binance.rows import Position, PositionRisk
+from prometheus.thresholds import VALUES
+
+FAR = 0.5
+
+
+def cross(ratio: float, symbol: str = "BTCUSDT", **fields: Any) -> Position:
+    """Return a cross position that alone makes a margin ratio over an equity of 100."""
+    return make_position(symbol, maintenance_margin=100 * ratio, **fields)
+
+
+def isolated(ratio: float, symbol: str = "ETHUSDT", **fields: Any) -> Position:
+    """Return an isolated position with a margin ratio over an equity of 100."""
+    return make_position(
+        symbol,
+        **{"isolated_wallet_balance": 100.0, "unrealized_pnl": 0.0, "maintenance_margin": 100 * ratio, **fields},
+    )
+
+
+def risk_of(symbol: str = "BTCUSDT", distance: float = FAR, **fields: Any) -> PositionRisk:
+    """Return the risk of a position at a distance to its liquidation."""
+    return make_risk(symbol, **{"mark_price": 1000.0, "liquidation_price": 1000 * (1 - distance), **fields})
+
+
+def account(*rows: Position | PositionRisk, mode: AssetMode = AssetMode.SINGLE, **totals: Any) -> AccountSnapshot:
+    """Return an account with 100 USDT."""
+    return make_snapshot(
+        [make_asset("USDT", cross_wallet_balance=100.0, cross_unrealized_pnl=0.0)],
+        [row for row in rows if isinstance(row, Position)],
+        [row for row in rows if isinstance(row, PositionRisk)],
+        asset_mode=mode,
+        **totals,
+    )
+
+
+@pytest.mark.parametrize(
+    ("expected", "ratio", "distance"),
+    [
+        ("normal", 0.0, FAR),
+        ("normal", MARGIN_RATIO_WARNING, FAR),
+        ("warning", MARGIN_RATIO_WARNING + 1e-9, FAR),
+        ("warning", MARGIN_RATIO_CRITICAL, FAR),
+        ("critical", MARGIN_RATIO_CRITICAL + 1e-9, FAR),
+        ("critical", 5.0, FAR),
+        ("normal", 0.1, LIQUIDATION_DISTANCE_WARNING + 1e-9),
+        ("warning", 0.1, LIQUIDATION_DISTANCE_WARNING - 1e-9),
+        ("warning", 0.1, LIQUIDATION_DISTANCE_CRITICAL + 1e-9),
+        ("critical", 0.1, LIQUIDATION_DISTANCE_CRITICAL - 1e-9),
+        ("critical", 0.1, 0.0),
+        ("warning", LIQUIDATION_MARGIN_RATIO, LIQUIDATION_DISTANCE_WARNING - 1e-9),
+        ("critical", LIQUIDATION_MARGIN_RATIO + 1e-9, LIQUIDATION_DISTANCE_WARNING - 1e-9),
+        ("normal", LIQUIDATION_MARGIN_RATIO + 1e-9, LIQUIDATION_DISTANCE_WARNING + 1e-9),
+        ("warning", 0.75, 0.06),
+        ("critical", 0.9, 0.06),
+        ("critical", 0.75, 0.01),
+    ],
+)
+@pytest.mark.parametrize("side", [1.0, -1.0])
+@pytest.mark.parametrize("make", [cross, isolated])
+def test_level(expected: str, ratio: float, distance: float, side: float, make: Any) -> None:
+    """The worse of margin ratio and distance decides, long and short, cross and isolated."""
+    position = make(ratio, amount=side)
+    snapshot = account(position, risk_of(position.symbol, side * distance, amount=side))
+
+    assert expected == risk_level(snapshot, position_risk=True)
+
+
+@pytest.mark.parametrize("ratio", [0.1, 0.75, 0.85, math.inf])
+@pytest.mark.parametrize("margin_asset", ["USDT", "BNFCR"])
+def test_multi_assets(ratio: float, margin_asset: str) -> None:
+    """In multi-assets mode the totals decide for every position, also where the margin asset is unknown."""
+    position, risk = cross(0.01, "BTCUSDT"), risk_of(margin_asset=margin_asset)
+    equity = 0.0 if math.isinf(ratio) else 100 / ratio
+    snapshot = account(position, risk, mode=AssetMode.MULTI, maintenance_margin=100.0, margin_balance=equity)
+
+    assert {0.1: "normal", 0.75: "warning"}.get(ratio, "critical") == risk_level(snapshot, position_risk=True)
+
+
+def test_worst_position_decides() -> None:
+    """Of several positions the worst gives the level; orders without a position give none."""
+    rows: list[Position | PositionRisk] = [
+        cross(0.1),
+        risk_of(),
+        isolated(0.75),
+        risk_of("ETHUSDT"),
+        make_position("BNBUSDT", amount=0.0),
+    ]
+
+    assert RiskLevel.WARNING is risk_level(account(*rows), position_risk=True)
+    rows += [isolated(0.1, "XRPUSDT"), risk_of("XRPUSDT", 0.01)]
+    assert RiskLevel.CRITICAL is risk_level(account(*rows), position_risk=True)
+
+
+@pytest.mark.parametrize("mode", list(AssetMode))
+def test_flat_account_is_normal(mode: AssetMode) -> None:
+    """An account without a position is not at risk."""
+    assert RiskLevel.NORMAL is risk_level(account(mode=mode), position_risk=True)
+
+
+@pytest.mark.parametrize(
+    "position",
+    [
+        pytest.param(make_position("BTCUSDT"), id="no maintenance margin"),
+        pytest.param(cross(0.1, "BTCNEW"), id="margin asset unknown"),
+        pytest.param(isolated(0.1, "BTCUSDT", unrealized_pnl=None), id="isolated equity unknown"),
+    ],
+)
+@pytest.mark.parametrize("other", [0.1, 0.9])
+def test_position_without_ratio_is_unknown(position: Position, other: float) -> None:
+    """A held position without a margin ratio makes the account unknown, whatever the others are."""
+    snapshot = account(position, risk_of(position.symbol), isolated(other), risk_of("ETHUSDT"))
+
+    assert RiskLevel.UNKNOWN is risk_level(snapshot, position_risk=True)
+    assert RiskLevel.UNKNOWN is risk_level(snapshot, position_risk=False)
+
+
+def test_multi_assets_without_totals_is_unknown() -> None:
+    """In multi-assets mode a missing total makes every position unknown."""
+    snapshot = account(cross(0.1), risk_of(), mode=AssetMode.MULTI, maintenance_margin=1.0)
+
+    assert RiskLevel.UNKNOWN is risk_level(snapshot, position_risk=True)
+
+
+@pytest.mark.parametrize(
+    "risk",
+    [
+        pytest.param(None, id="no row"),
+        pytest.param(risk_of("BTCUSDC"), id="another symbol"),
+        pytest.param(risk_of(side="LONG"), id="another side"),
+        pytest.param(risk_of(amount=-1.0), id="opposite sign"),
+        pytest.param(risk_of(amount=0.0), id="no amount"),
+        pytest.param(risk_of(mark_price=None), id="no mark price"),
+        pytest.param(risk_of(mark_price=0.0), id="mark price of 0"),
+        pytest.param(risk_of(liquidation_price=None), id="no liquidation price sent"),
+    ],
+)
+@pytest.mark.parametrize("ratio", [0.1, 0.9])
+def test_position_without_risk_is_unknown(risk: PositionRisk | None, ratio: float) -> None:
+    """Missing risk figures make the account unknown; where they are not asked for the ratio decides."""
+    snapshot = account(cross(ratio), *filter(None, [risk]))
+
+    assert RiskLevel.UNKNOWN is risk_level(snapshot, position_risk=True)
+    assert ("critical" if ratio > 0.8 else "normal") == risk_level(snapshot, position_risk=False)
+
+
+@pytest.mark.parametrize("price", [0.0, -1.0])
+def test_no_liquidation_price_is_far(price: float) -> None:
+    """A liquidation price of 0, which is Binance's way to say that there is none, is no distance."""
+    snapshot = account(cross(0.1), risk_of(liquidation_price=price))
+
+    assert RiskLevel.NORMAL is risk_level(snapshot, position_risk=True)
+
+
+def test_thresholds_are_those_of_the_rules() -> None:
+    """The alert rules compare with the same values."""
+    assert {
+        "margin_ratio_warning": MARGIN_RATIO_WARNING,
+        "margin_ratio_critical": MARGIN_RATIO_CRITICAL,
+        "liquidation_distance_warning": LIQUIDATION_DISTANCE_WARNING,
+        "liquidation_distance_critical": LIQUIDATION_DISTANCE_CRITICAL,
+        "liquidation_margin_ratio": LIQUIDATION_MARGIN_RATIO,
+    }.items() <= {name: float(value) for name, value in VALUES.items()}.items()
+
+
+@pytest.mark.parametrize(
+    ("expected", "ratio"),
+    [
+        ("unknown", None),
+        ("nothing at stake", 0.0),
+        ("normal", 0.69),
+        ("high", 0.7),
+        ("critical", 0.8),
+        ("liquidation", 1.0),
+        ("liquidation", math.inf),
+    ],
+)
+def test_words(expected: str, ratio: float | None) -> None:
+    """A margin ratio is said in words from the same thresholds."""
+    assert expected == ratio_word(ratio)
