@@ -13,8 +13,8 @@ from typing import Any, Final
 
 import yaml
 
-from prometheus import recordings
 from prometheus.health import health
+from prometheus.recordings import recordings
 from prometheus.risk import risk
 from prometheus.rule import Alert, Group, Recording
 from prometheus.thresholds import THRESHOLDS, VALUES
@@ -24,7 +24,7 @@ _HEADER: Final = "# {what} Made by `python -m prometheus.build`: change the Pyth
 
 # Each file of rules/ with what its first line says of it.
 GROUPS: Final[dict[str, tuple[str, Group]]] = {
-    "recordings": ("What alerts and dashboards share.", recordings.GROUP),
+    "recordings": ("What alerts and dashboards share.", recordings(VALUES)),
     "health": ("Alerts on the watching itself.", health(VALUES)),
     "risk": ("Alerts on the accounts.", risk(VALUES)),
 }

@@ -67,7 +67,9 @@ def _of_the_program(threshold: Mapping[str, str], job: str) -> tuple[Alert, ...]
 
 def _of_accounts(threshold: Mapping[str, str]) -> tuple[Alert, ...]:
     # One that is gone altogether, with the shard that polled it or by a mistake in its configuration, is down as well.
-    # A target that cannot be scraped has an alert of its own.
+    # A target that cannot be scraped has an alert of its own. One that was never polled, by any one exporter, gets five
+    # minutes more: the first round of many accounts takes a while.
+    of_one = f"{INSTANCE}, account"
     down = promql("""
         %s
         or
@@ -78,29 +80,16 @@ def _of_accounts(threshold: Mapping[str, str]) -> tuple[Alert, ...]:
           unless on (%s)
           min by (%s) (up) == 0
         )
-    """) % (_failing("account:binance_futures_up:max", threshold), SCOPE, SCOPE)
-    of_one = f"{INSTANCE}, account"
+        or
+        max by (%s) (
+          binance_futures_account_info offset 5m
+          unless on (%s)
+          last_over_time(binance_futures_up[5m])
+          unless on (%s)
+          up == 0
+        )
+    """) % (_failing("account:binance_futures_up:max", threshold), SCOPE, SCOPE, ACCOUNT, of_one, INSTANCE)
     return (
-        # Known for a day, since the figures go when they are needed most: in a crash the exchange bans or falls silent.
-        # Whatever the reason, also when the exporter itself is gone, it is over only once the account is polled again,
-        # and for a while: one good poll among many that fail is none. What was flat when last seen is not at risk.
-        Alert(
-            "BinanceFuturesBlindWhileAtRisk",
-            "critical",
-            promql(f"""
-                last_over_time(account:binance_futures_margin_ratio:max_over_time{REMEMBERED}[{KNOWN}])
-                > {threshold["margin_ratio_warning"]}
-                and
-                last_over_time(account:binance_futures_margin_ratio:max[{KNOWN}]) > 0
-                unless on ({ACCOUNT})
-                account:binance_futures_up:max == 1
-            """),
-            "2m",
-            "An account at risk of liquidation is not watched",
-            "Account {{ $labels.account }} cannot be polled, and its worst margin ratio was "
-            "{{ $value | humanizePercentage }} in the 15 minutes before; liquidation is at 100%.",
-            kept="5m",
-        ),
         Alert(
             "BinanceFuturesAccountDown",
             "critical",
@@ -116,7 +105,7 @@ def _of_accounts(threshold: Mapping[str, str]) -> tuple[Alert, ...]:
             down,
             "5m",
             "An account cannot be polled",
-            "Polls of account {{ $labels.account }} fail: its figures vanish, and no alert on them can fire.",
+            "Polls of account {{ $labels.account }} fail or have never started: no alert on its figures can fire.",
         ),
         Alert(
             "BinanceFuturesDataStale",

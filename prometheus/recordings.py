@@ -7,11 +7,22 @@ assets is never added: sums keep `margin_asset`.
 
 from __future__ import annotations
 
-from typing import Final
+from textwrap import indent
+from typing import TYPE_CHECKING, Final
 
+from prometheus.conditions import liquidation_near, margin_ratio_high
 from prometheus.rule import ACCOUNT, INSTANCE, KNOWN, POOL, POSITION, REMEMBERED, Group, Recording, promql
 
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+RISK_LEVEL: Final = "account:binance_futures_risk_level:max"
+AT_STAKE: Final = "pool:binance_futures_wallet_at_stake:max"
+
 _ROW: Final = f"{INSTANCE}, account, symbol, position_side"
+
+# Accounts with figures: `up` alone is nothing to judge by.
+_POLLED: Final = "(account:binance_futures_open_positions:max or account:binance_futures_margin_ratio:max)"
 
 
 def _of_pools(aggregate: str, figure: str) -> Recording:
@@ -37,25 +48,29 @@ def _of_pools(aggregate: str, figure: str) -> Recording:
     )
 
 
-def _remembered(recorded: str) -> Recording:
+def _remembered(recorded: str, also: str = "") -> Recording:
     """Record what was recorded last, also while the account is not polled or its ratios are not known.
 
     A position that was closed is forgotten at once: its account is polled, and lacks no ratio. An alert on this neither
     starts anew nor ends because polls fail.
     """
     level, metric, _ = recorded.split(":")
-    return Recording(
-        f"{level}:{metric}:last_over_time{REMEMBERED}",
-        promql(f"""
-            {recorded}
-            or
-            (
-              last_over_time({recorded}[{REMEMBERED}])
-              unless on ({ACCOUNT})
-              (account:binance_futures_up:max == 1 unless account:binance_futures_positions_without_margin_ratio:count)
-            )
-        """),
-    )
+    held = promql(f"""
+        {recorded}
+        or
+        (
+          last_over_time({recorded}[{REMEMBERED}])
+          unless on ({ACCOUNT})
+          (
+            {_POLLED}
+            and
+            account:binance_futures_up:max == 1
+            unless
+            account:binance_futures_positions_without_margin_ratio:count
+          )
+        )
+    """)
+    return Recording(f"{level}:{metric}:last_over_time{REMEMBERED}", f"{held}\n{also}".strip())
 
 
 _POLLING: Final = (
@@ -87,16 +102,8 @@ _MARGIN: Final = (
     Recording(
         "account:binance_futures_margin_ratio:max", f"max by ({ACCOUNT}) (pool:binance_futures_margin_ratio:max)"
     ),
-    # Only as long as there are figures: its last sample tells the worst of the 15 minutes before they went.
-    Recording(
-        f"account:binance_futures_margin_ratio:max_over_time{REMEMBERED}",
-        promql(f"""
-            max_over_time(account:binance_futures_margin_ratio:max[{REMEMBERED}])
-            and
-            account:binance_futures_margin_ratio:max
-        """),
-    ),
-    # The ratio of the pool that a position would be liquidated with.
+    # The ratio of the pool that a position would be liquidated with. In multi-assets mode there is one pool, also for
+    # positions whose margin asset is unknown.
     Recording(
         "position:binance_futures_margin_ratio:max",
         promql(f"""
@@ -109,7 +116,12 @@ _MARGIN: Final = (
             )
             or
             max by ({POSITION}) (
-              binance_futures_position_info{{margin_type="cross"}}
+              (
+                binance_futures_position_info{{margin_type="cross"}}
+                or on ({_ROW})
+                abs(sgn(binance_futures_position_amount != 0))
+                unless on ({_ROW}) binance_futures_position_info
+              )
               * on ({INSTANCE}, account) group_left ()
               max by ({INSTANCE}, account) (binance_futures_cross_margin_ratio{{margin_asset="USD"}})
             )
@@ -187,13 +199,84 @@ _MONEY: Final = (
     ),
 )
 
-_REMEMBERED: Final = tuple(
-    _remembered(recorded)
-    for recorded in (
+_DISTANCE: Final = "position:binance_futures_liquidation_distance:min"
+_REMEMBERED: Final = (
+    # A cross pool stays when its positions are closed: it is gone only after a change of the asset mode, and the alert
+    # on the pool that replaces it has to wait for its `for`.
+    _remembered(
         "pool:binance_futures_margin_ratio:max",
-        "position:binance_futures_margin_ratio:max",
-        "position:binance_futures_liquidation_distance:min",
-    )
+        'or\nlast_over_time(pool:binance_futures_margin_ratio:max{margin_asset!=""}[3m])',
+    ),
+    _remembered("position:binance_futures_margin_ratio:max"),
+    # Also while the prices of a position that is still open are missing. One that has them but no liquidation price
+    # cannot be liquidated.
+    _remembered(
+        _DISTANCE,
+        promql(f"""
+            or
+            (
+              last_over_time({_DISTANCE}[{REMEMBERED}])
+              and
+              max by ({POSITION}) (abs(binance_futures_position_amount)) > 0
+              unless
+              max by ({POSITION}) (binance_futures_position_mark_price and binance_futures_position_entry_price)
+            )
+        """),
+    ),
 )
 
-GROUP: Final = Group("binance-futures-recordings", (*_POLLING, *_MARGIN, *_POSITIONS, *_MONEY, *_REMEMBERED))
+
+def _risk_level(threshold: Mapping[str, str]) -> Recording:
+    """Record the level of the worst alert on an account's risk (0: none, 1: warning, 2: critical), only while known.
+
+    The conditions are those of the alerts, so that the last level is at least as severe as any of them that fires.
+    Of two exporters that poll an account one that has all figures is enough.
+    """
+    levels = [
+        f"group by ({ACCOUNT}) (\n"
+        f"  {margin_ratio_high(severity, threshold)}\n"
+        f"  or\n"
+        f"{indent(liquidation_near(severity, threshold), '  ')}\n"
+        f")"
+        for severity in ("critical", "warning")
+    ]
+    known = promql(f"""
+        and
+        {_POLLED}
+        and
+        account:binance_futures_up:max == 1
+        unless
+        account:binance_futures_positions_without_margin_ratio:count > 0
+        unless
+        min by ({ACCOUNT}) (binance_futures_position_risk_missing) > 0
+    """)
+    level = indent(f"{levels[0]} + 1\nor\n{levels[1]}\nor\n0 * account:binance_futures_up:max", "  ")
+    return Recording(RISK_LEVEL, f"(\n{level}\n)\n{known}")
+
+
+# Assets worth about a dollar (USDT, USDC, FDUSD, BFUSD, USD1, LDUSDT, RWUSD, and in multi-assets mode USD), and those
+# worth thousands. There is no price to compare others by.
+_DOLLARS: Final = ".*USD.?|BNFCR"
+_COINS: Final = ".*BTC|.*ETH"
+
+
+def _at_stake(threshold: Mapping[str, str]) -> Recording:
+    wallet = "pool:binance_futures_wallet_balance:max"
+    return Recording(
+        AT_STAKE,
+        promql(f"""
+            {wallet}{{margin_asset=~"{_DOLLARS}"}} > {threshold["wallet_floor_usd"]}
+            or
+            {wallet}{{margin_asset=~"{_COINS}"}} > {threshold["wallet_floor_btc"]}
+            or
+            {wallet}{{margin_asset!~"{_DOLLARS}|{_COINS}"}} > {threshold["wallet_floor_other"]}
+        """),
+    )
+
+
+def recordings(threshold: Mapping[str, str]) -> Group:
+    """Return the recording rules; `threshold` maps each name of the table to what stands in the expressions."""
+    return Group(
+        "binance-futures-recordings",
+        (*_POLLING, *_MARGIN, *_POSITIONS, *_MONEY, _at_stake(threshold), *_REMEMBERED, _risk_level(threshold)),
+    )

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from prometheus.rule import POSITION, RECENTLY, REMEMBERED, Alert, Group, promql
+from prometheus.conditions import liquidation_near, margin_ratio_high
+from prometheus.recordings import AT_STAKE, RISK_LEVEL
+from prometheus.rule import KNOWN, POSITION, Alert, Group, Severity, promql
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -15,25 +17,17 @@ _MONEY: Final = "in {{ $labels.margin_asset }} of account {{ $labels.account }}"
 
 def risk(threshold: Mapping[str, str]) -> Group:
     """Return the alerts; `threshold` maps each name of the table to what stands in the expressions."""
-    return Group("binance-futures-risk", (*_of_margin(threshold), *_of_positions(threshold), *_of_money(threshold)))
-
-
-def _beyond(recorded: str, limit: str) -> str:
-    """Compare with a limit (`> 0.8`): what is beyond it, or has recently been on average, and is still there.
-
-    One sample on the safe side neither ends an alert nor makes its `for` start anew.
-    """
-    return f"{recorded} {limit} or (avg_over_time({recorded}[{RECENTLY}]) {limit} and {recorded})"
+    return Group(
+        "binance-futures-risk", (*_of_margin(threshold), *_of_positions(threshold), *_UNKNOWN, *_of_money(threshold))
+    )
 
 
 def _of_margin(threshold: Mapping[str, str]) -> tuple[Alert, ...]:
-    ratio = f"pool:binance_futures_margin_ratio:last_over_time{REMEMBERED}"
-
-    def margin_ratio_high(severity: str, lasting: str, summary: str) -> Alert:
+    def high(severity: Severity, lasting: str, summary: str) -> Alert:
         return Alert(
             "BinanceFuturesMarginRatioHigh",
-            "critical" if severity == "critical" else "warning",
-            _beyond(ratio, f"> {threshold[f'margin_ratio_{severity}']}"),
+            severity,
+            margin_ratio_high(severity, threshold),
             lasting,
             summary,
             "The margin ratio of {{ if $labels.symbol }}the isolated position {{ $labels.symbol }} "
@@ -42,8 +36,8 @@ def _of_margin(threshold: Mapping[str, str]) -> tuple[Alert, ...]:
         )
 
     return (
-        margin_ratio_high("critical", "1m", "Liquidation is close: a margin ratio is very high"),
-        margin_ratio_high("warning", "2m", "A margin ratio is high"),
+        high("critical", "1m", "Liquidation is close: a margin ratio is very high"),
+        high("warning", "2m", "A margin ratio is high"),
         Alert(
             "BinanceFuturesMarginRatioUnknown",
             "warning",
@@ -57,9 +51,6 @@ def _of_margin(threshold: Mapping[str, str]) -> tuple[Alert, ...]:
 
 
 def _of_positions(threshold: Mapping[str, str]) -> tuple[Alert, ...]:
-    distance = f"position:binance_futures_liquidation_distance:last_over_time{REMEMBERED}"
-    ratio = f"position:binance_futures_margin_ratio:last_over_time{REMEMBERED}"
-    near = _beyond(distance, f"< {threshold['liquidation_distance_warning']}")
     description = (
         f"The mark price is {{{{ $value | humanizePercentage }}}} away from the liquidation price of {_POSITION}."
     )
@@ -67,15 +58,7 @@ def _of_positions(threshold: Mapping[str, str]) -> tuple[Alert, ...]:
         Alert(
             "BinanceFuturesLiquidationNear",
             "critical",
-            promql(f"""
-                {_beyond(distance, f"< {threshold['liquidation_distance_critical']}")}
-                or
-                (
-                  ({near})
-                  and
-                  {ratio} > {threshold["liquidation_margin_ratio"]}
-                )
-            """),
+            liquidation_near("critical", threshold),
             "1m",
             "The mark price is very near to a position's liquidation price",
             description,
@@ -83,7 +66,7 @@ def _of_positions(threshold: Mapping[str, str]) -> tuple[Alert, ...]:
         Alert(
             "BinanceFuturesLiquidationNear",
             "warning",
-            near,
+            liquidation_near("warning", threshold),
             "2m",
             "The mark price is near to a position's liquidation price",
             description,
@@ -104,14 +87,40 @@ def _of_positions(threshold: Mapping[str, str]) -> tuple[Alert, ...]:
     )
 
 
+def _risk_unknown(severity: Severity, level: int, summary: str, known: str) -> Alert:
+    """Return the alert that replaces those on margin ratio and liquidation when what they stand on is missing.
+
+    It fires while they are still held. Its own hold keeps a single good poll among many failures from ending it.
+    """
+    return Alert(
+        "BinanceFuturesRiskUnknown",
+        severity,
+        promql(f"""
+            (last_over_time({RISK_LEVEL}[{KNOWN}]) == {level})
+            unless
+            {RISK_LEVEL}
+        """),
+        "1m",
+        summary,
+        f"Account {{{{ $labels.account }}}} {known} when its risk was last known; since then its polls have failed, or "
+        "figures of its positions are missing.",
+        kept="5m",
+    )
+
+
+_UNKNOWN: Final = (
+    _risk_unknown("critical", 2, "The risk of an account near liquidation is unknown", "was near liquidation"),
+    _risk_unknown("warning", 1, "The risk of an account is unknown, and it was raised", "was at risk"),
+)
+
+
 def _of_money(threshold: Mapping[str, str]) -> tuple[Alert, ...]:
     wallet = "pool:binance_futures_wallet_balance:max"
-    floor = threshold["wallet_floor"]
     return (
         Alert(
             "BinanceFuturesUnrealizedLossHigh",
             "warning",
-            f"-pool:binance_futures_unrealized_pnl:wallet_ratio > {threshold['unrealized_loss']}",
+            f"-pool:binance_futures_unrealized_pnl:wallet_ratio > {threshold['unrealized_loss']}\nand\n{AT_STAKE}",
             "5m",
             "Open positions lose a large part of the wallet",
             f"The unrealized loss {_MONEY} is {{{{ $value | humanizePercentage }}}} of the wallet balance.",
@@ -119,7 +128,7 @@ def _of_money(threshold: Mapping[str, str]) -> tuple[Alert, ...]:
         Alert(
             "BinanceFuturesWalletBalanceDrop",
             "warning",
-            f"1 - {wallet} / (max_over_time({wallet}[1h]) > {floor}) > {threshold['wallet_drop']}",
+            f"1 - {wallet} / max_over_time({AT_STAKE}[1h]) > {threshold['wallet_drop']}",
             "2m",
             "A wallet balance has fallen fast",
             f"The wallet balance {_MONEY} is {{{{ $value | humanizePercentage }}}} below the highest of the last hour.",
@@ -127,7 +136,7 @@ def _of_money(threshold: Mapping[str, str]) -> tuple[Alert, ...]:
         Alert(
             "BinanceFuturesWithdrawableGone",
             "warning",
-            f"pool:binance_futures_max_withdraw_amount:max / ({wallet} > {floor}) < {threshold['withdrawable']}",
+            f"pool:binance_futures_max_withdraw_amount:max / {AT_STAKE} < {threshold['withdrawable']}",
             "15m",
             "Nothing can be withdrawn although the wallet is not empty",
             f"Of the wallet balance {_MONEY} {{{{ $value | humanizePercentage }}}} can be withdrawn.",

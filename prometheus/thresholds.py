@@ -25,7 +25,7 @@ THRESHOLDS: Final = (
     Threshold(
         "margin_ratio_warning",
         risk.MARGIN_RATIO_WARNING,
-        "the margin ratio of a pool is above; also before going blind",
+        "the margin ratio of a pool is above",
     ),
     Threshold("margin_ratio_critical", risk.MARGIN_RATIO_CRITICAL, "the margin ratio of a pool is above, critical"),
     Threshold(
@@ -46,8 +46,10 @@ THRESHOLDS: Final = (
     Threshold("adl_quantile", 4, "a position's place in the auto-deleveraging queue reaches"),
     Threshold("unrealized_loss", 0.2, "the unrealized loss, as a part of the wallet balance, is above"),
     Threshold("wallet_drop", 0.1, "the wallet balance has lost more than this part of the last hour's highest"),
-    # What rounding leaves over is below it in any asset, and what anybody would miss above.
-    Threshold("wallet_floor", 0.001, "(the two before and after this) the wallet balance was, in its asset, above"),
+    # Below these a wallet balance is dust: there is no price to weigh an asset by, but its name.
+    Threshold("wallet_floor_usd", 10, "(on money in USD or an asset worth about 1 USD) the wallet balance is above"),
+    Threshold("wallet_floor_btc", 0.001, "(on money in BTC or ETH) the wallet balance is above"),
+    Threshold("wallet_floor_other", 0.1, "(on money in any other asset) the wallet balance is above"),
     Threshold("withdrawable", 0.01, "what can be withdrawn, as a part of the wallet balance, is below"),
     # A loss of five minutes in the quarter of an hour stays above it, every second one lost does not.
     Threshold("success", 0.6, "polls or scrapes that succeed, as a part of a quarter of an hour's, are below"),

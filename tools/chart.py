@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Final
 
 import yaml
 
-from prometheus import recordings
 from prometheus.build import as_mapping
 from prometheus.health import health
+from prometheus.recordings import recordings
 from prometheus.risk import risk
 from prometheus.thresholds import THRESHOLDS
 
@@ -37,7 +37,7 @@ class Value:
 def rules() -> str:
     """Return the shipped rules with __NAME__ in the place of each threshold and of the job, which templates replace."""
     places = {threshold.name: f"__{threshold.name}__" for threshold in THRESHOLDS}
-    groups = [recordings.GROUP, health(places, job="__job__"), risk(places)]
+    groups = [recordings(places), health(places, job="__job__"), risk(places)]
     return json.dumps({"groups": [as_mapping(group) for group in groups]}, indent=1, ensure_ascii=False) + "\n"
 
 

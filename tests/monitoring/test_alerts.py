@@ -40,7 +40,8 @@ NEVER: Final = {
 # to be relied upon.
 ONLY_WHEN_LATE: Final = {
     "account:binance_futures_positions_without_margin_ratio:count": "between a scrape and the rule after it",
-    "BinanceFuturesBlindWhileAtRisk critical": "every account is polled while it is at risk",
+    "BinanceFuturesRiskUnknown critical": "every account is polled while it is at risk",
+    "BinanceFuturesRiskUnknown warning": "every account is polled while it is at risk",
     "BinanceFuturesAccountDown critical": "every account is up",
     "BinanceFuturesAccountDown warning": "every account is up",
     "BinanceFuturesDataStale warning": "every poll succeeds",

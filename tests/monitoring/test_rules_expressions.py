@@ -11,6 +11,7 @@ import pytest
 from exporter.metrics import reference
 from prometheus.build import ALERTS, GROUPS, HERE, as_mapping
 from prometheus.health import health
+from prometheus.recordings import recordings
 from prometheus.risk import risk
 from prometheus.rule import Alert, Recording
 from prometheus.thresholds import THRESHOLDS, VALUES
@@ -98,7 +99,7 @@ def labels_of_operation(operation: promql.BinaryExpr, known: dict[str, frozenset
 
 
 def numbers_of(expression: str) -> set[float]:
-    """Return all numbers in an expression, but for those that no threshold could be: 0 and 1."""
+    """Return all numbers in an expression, but for the risk levels, which no threshold could be: 0, 1 and 2."""
     found: set[float] = set()
 
     def visit(node: promql.Expr) -> bool:
@@ -107,7 +108,7 @@ def numbers_of(expression: str) -> set[float]:
         return True
 
     promql.walk(promql.parse(expression), visit)
-    return found - {0, 1}
+    return found - {0, 1, 2}
 
 
 @pytest.mark.parametrize("rule", [pytest.param(rule, id=f"{number} {rule.name}") for number, rule in enumerate(RULES)])
@@ -183,10 +184,10 @@ def test_metrics_in_runbooks_exist(name: str) -> None:
 
 
 def test_thresholds_are_named_once() -> None:
-    """Rules made from other thresholds differ in those alone: none is unused, and no alert spells a number itself."""
+    """Rules made from other thresholds differ in those alone: none is unused, and no rule spells a number itself."""
     others = {threshold.name: str(1001 + number) for number, threshold in enumerate(THRESHOLDS)}
-    alerts = [rule for group in (health(others), risk(others)) for rule in group.rules]
-    used = set[float]().union(*(numbers_of(rule.expression) for rule in alerts))
+    rules = [rule for group in (recordings(others), health(others), risk(others)) for rule in group.rules]
+    used = set[float]().union(*(numbers_of(rule.expression) for rule in rules))
 
     assert {float(value) for value in others.values()} == used
 
@@ -194,8 +195,8 @@ def test_thresholds_are_named_once() -> None:
 def test_rules_can_be_made_with_other_texts() -> None:
     """A template's placeholders in place of thresholds and job give the same rules once they are filled in."""
     holes = {name: f"<{name}>" for name in VALUES}
-    made = str([as_mapping(health(holes, job="<job>")), as_mapping(risk(holes))])
+    made = str([as_mapping(group) for group in (recordings(holes), health(holes, job="<job>"), risk(holes))])
     for name, value in {**VALUES, "job": "binance-futures"}.items():
         made = made.replace(f"<{name}>", value)
 
-    assert str([as_mapping(GROUPS[name][1]) for name in ("health", "risk")]) == made
+    assert str([as_mapping(GROUPS[name][1]) for name in ("recordings", "health", "risk")]) == made
