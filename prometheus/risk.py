@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from prometheus.conditions import liquidation_near, margin_ratio_high
 from prometheus.recordings import AT_STAKE, RISK_LEVEL
-from prometheus.rule import KNOWN, POSITION, Alert, Group, Severity, promql
+from prometheus.rule import ACCOUNT, KNOWN, POSITION, Alert, Group, Severity, promql
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -55,6 +55,16 @@ def _of_positions(threshold: Mapping[str, str]) -> tuple[Alert, ...]:
         f"The mark price is {{{{ $value | humanizePercentage }}}} away from the liquidation price of {_POSITION}."
     )
     return (
+        Alert(
+            "BinanceFuturesLiquidationPriceUnknown",
+            "warning",
+            # Of two exporters, one that has all prices is enough.
+            f"min by ({ACCOUNT}) (binance_futures_position_risk_missing) > 0",
+            "5m",
+            "The liquidation prices of open positions are not known",
+            "Open positions of account {{ $labels.account }} without a mark or liquidation price: {{ $value }}. Alerts "
+            "on their distance to liquidation cannot fire.",
+        ),
         Alert(
             "BinanceFuturesLiquidationNear",
             "critical",

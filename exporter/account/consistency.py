@@ -30,12 +30,14 @@ class AnswerCheck:
 
     def __init__(self) -> None:
         self._before: AccountSnapshot | None = None  # the last one accepted
-        self._flat_beside_amounts = False  # whether the last one was
+        self._published: AccountSnapshot | None = None  # the same, as it was published
+        self._flat_beside_amounts = False  # whether the last answer was
 
     def accept(self, snapshot: AccountSnapshot, risks: Sequence[PositionRisk], *, risk_gone: bool) -> AccountSnapshot:
         """Return the snapshot to publish, in which `without_risk` holds what lasts.
 
-        A position may be opened or closed between the two answers: only what two polls in a row say counts.
+        A position may be opened or closed between the two answers: only what two polls in a row say counts. After one
+        status without positions beside amounts that is the snapshot before.
 
         Args:
             snapshot: the answers as a snapshot.
@@ -49,11 +51,14 @@ class AnswerCheck:
         flat_before, self._flat_beside_amounts = self._flat_beside_amounts, _is_flat_beside_amounts(snapshot, risks)
         if flat_before and self._flat_beside_amounts:
             raise DecodeError("result.positions", f"has no position, but {Method.ACCOUNT_POSITION} holds amounts")
+        if self._flat_beside_amounts and self._published and self._published.held:
+            return self._published  # an alert on a position must not end because of one such answer
         before, self._before = self._before, snapshot
-        if not snapshot.without_risk or risk_gone:
-            return snapshot
-        lasting = snapshot.without_risk & ((before and before.without_risk) or frozenset())
-        return replace(snapshot, without_risk=lasting)
+        if snapshot.without_risk and not risk_gone:
+            lasting = snapshot.without_risk & ((before and before.without_risk) or frozenset())
+            snapshot = replace(snapshot, without_risk=lasting)
+        self._published = snapshot
+        return snapshot
 
 
 def _check_totals(snapshot: AccountSnapshot, before: AccountSnapshot | None) -> None:

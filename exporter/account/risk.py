@@ -11,7 +11,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
 from exporter.account.margin import cross_pools, distance_to_liquidation, isolated_pools
-from exporter.account.snapshot import AssetMode
+from exporter.account.snapshot import AssetMode, tells_risk
 
 if TYPE_CHECKING:
     from exporter.account.snapshot import AccountSnapshot, OpenPosition
@@ -40,14 +40,11 @@ class RiskLevel(StrEnum):
     UNKNOWN = "unknown"
 
 
-def risk_level(snapshot: AccountSnapshot, *, position_risk: bool) -> RiskLevel:
+def risk_level(snapshot: AccountSnapshot) -> RiskLevel:
     """Return the worst level of the held positions, by margin ratio and by distance to liquidation.
 
-    Unknown if that of any held position is: a known level of the others may not be the worst.
-
-    Args:
-        snapshot: the account.
-        position_risk: whether ``v2/account.position`` is asked for; without it the margin ratio decides alone.
+    Unknown if that of any held position is: a known level of the others may not be the worst. Where
+    ``v2/account.position`` is not asked for, the margin ratio decides alone.
     """
     crosses = {pool.margin_asset: pool.ratio for pool in cross_pools(snapshot)}
     isolated = {(pool.symbol, pool.position_side): pool.ratio for pool in isolated_pools(snapshot)}
@@ -58,7 +55,7 @@ def risk_level(snapshot: AccountSnapshot, *, position_risk: bool) -> RiskLevel:
         pool = "USD" if snapshot.asset_mode is AssetMode.MULTI else position.margin_asset
         ratio = isolated[name] if position.isolated else crosses.get(pool or "")
         risk = risks.get(name)
-        if ratio is None or (position_risk and not _is_complete(position, risk)):
+        if ratio is None or (snapshot.without_risk is not None and not tells_risk(risk, position.row)):
             return RiskLevel.UNKNOWN
         levels.add(_position_level(ratio, _distance(risk)))
     return next((level for level in (RiskLevel.CRITICAL, RiskLevel.WARNING) if level in levels), RiskLevel.NORMAL)
@@ -105,13 +102,6 @@ def _risk_figures(position: OpenPosition, risk: PositionRisk | None) -> RiskFigu
         liquidation_price=liquidation_price,
         adl_quantile=risk.adl_quantile if risk else None,
         distance_to_liquidation=distance_to_liquidation(mark_price, liquidation_price),
-    )
-
-
-def _is_complete(position: OpenPosition, risk: PositionRisk | None) -> bool:
-    """Whether a row is of this position, and has what its distance to liquidation is computed from."""
-    return bool(
-        risk and risk.amount * position.row.amount > 0 and risk.mark_price and risk.liquidation_price is not None
     )
 
 

@@ -128,7 +128,7 @@ def build_snapshot(
         ),
         without_risk=None
         if risks is None
-        else frozenset(name for name, row in held.items() if not _tells_risk(known.get(name), row)),
+        else frozenset(name for name, row in held.items() if not tells_risk(known.get(name), row)),
         asset_mode=asset_mode or tell_asset_mode(status),
         asked_at=asked_at,
         answered_at=answered_at,
@@ -168,7 +168,7 @@ def _identity(row: Position | PositionRisk) -> tuple[str, str]:
     return row.symbol, row.position_side
 
 
-def _tells_risk(risk: PositionRisk | None, row: Position) -> bool:
+def tells_risk(risk: PositionRisk | None, row: Position) -> bool:
     """Whether a row tells how near the same position is to liquidation; a liquidation price of 0 is an answer."""
     return (
         risk is not None

@@ -34,6 +34,7 @@ NEVER: Final = {
     "BinanceFuturesPaused critical": "nobody exceeds the simulated limits so that an IP would be banned",
     "BinanceFuturesPaused warning": "the exporter stays below the simulated limits",
     "BinanceFuturesMarginRatioUnknown warning": "every margin asset is told",
+    "BinanceFuturesLiquidationPriceUnknown warning": "every position has its prices",
     "BinanceFuturesRequestWeightHigh warning": "four accounts use about half of the weight, and no other program asks",
 }
 # What returns something only if the machine is so late that polls fail or connections break, or in a chance moment: not

@@ -19,6 +19,7 @@ MONEY: Final = frozenset({"currency", "asset", "margin_asset"})
 MONEY_OF_POSITIONS: Final = re.compile(r"binance_futures_position_(notional|unrealized_pnl|.*margin|.*balance)$")
 # Not on any dashboard, for another figure tells as much to who looks; they are for queries of one's own.
 REFERENCE_ONLY: Final = {
+    "binance_futures_position_risk_missing": "for the rules: the recorded risk level is absent while it is above 0",
     "binance_futures_account_cross_wallet_balance": "by asset on Account",
     "binance_futures_account_cross_unrealized_pnl": "by asset on Account",
     "binance_futures_account_position_initial_margin": "by asset on Account",

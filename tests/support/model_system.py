@@ -53,6 +53,7 @@ _AMOUNTS: Final = {"BTCUSDT": "0.1", "XRPUSDT": "2000", "BTCUSDC": "0.02"}
 # With these a poll succeeds: an empty list of position risk says nothing of the positions that the status holds.
 HARMLESS: Final[set[Fault]] = {("delayed", STATUS), ("delayed", POSITION), ("hollow", POSITION)}
 _EMPTY: Final[dict[str, Any]] = {STATUS: {"assets": [], "positions": []}, POSITION: []}
+_HELD: Final = "binance_futures_position_info{"
 _UNANSWERED: Final = {"lost", "held", "binary"}
 _EPOCH: Final = 1_790_000_000.0
 _AMPLE_SECONDS: Final = 120.0  # for what is answered, however slow the machine
@@ -93,6 +94,8 @@ class Known:
             self.failures += 1
             return
         self.up = self.steady = True
+        if self.flat_beside_amounts and any(series.startswith(_HELD) for series in self.shown):
+            return  # what was shown before stays for one poll
         self.shown_from, self.shown, lacking, _ = self.told
         risk_missing = next(series for series in self.shown if "position_risk_missing" in series)
         self.shown[risk_missing] = len(lacking & self.lacking)

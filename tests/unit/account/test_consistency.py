@@ -164,6 +164,15 @@ def test_flat_status_beside_amounts_is_refused_at_the_second_poll() -> None:
             check.accept(FLAT, AMOUNTS, risk_gone=False)
 
 
+def test_flat_status_beside_amounts_leaves_the_positions_of_before() -> None:
+    """What was published before stays for the one poll that it takes to know better."""
+    check = AnswerCheck()
+    held = check.accept(HELD, AMOUNTS, risk_gone=False)
+
+    assert held is check.accept(FLAT, AMOUNTS, risk_gone=False)
+    assert () == check.accept(FLAT, [make_risk(amount=0.0)], risk_gone=False).held
+
+
 COMPLETE = make_risk(mark_price=1.0, liquidation_price=0.5)
 
 

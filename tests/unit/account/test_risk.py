@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -83,7 +84,7 @@ def test_level(expected: str, ratio: float, distance: float, side: float, make: 
     position = make(ratio, amount=side)
     snapshot = account(position, risk_of(position.symbol, side * distance, amount=side))
 
-    assert expected == risk_level(snapshot, position_risk=True)
+    assert expected == risk_level(snapshot)
 
 
 @pytest.mark.parametrize("ratio", [0.1, 0.75, 0.85, math.inf])
@@ -94,7 +95,7 @@ def test_multi_assets(ratio: float, margin_asset: str) -> None:
     equity = 0.0 if math.isinf(ratio) else 100 / ratio
     snapshot = account(position, risk, mode=AssetMode.MULTI, maintenance_margin=100.0, margin_balance=equity)
 
-    assert {0.1: "normal", 0.75: "warning"}.get(ratio, "critical") == risk_level(snapshot, position_risk=True)
+    assert {0.1: "normal", 0.75: "warning"}.get(ratio, "critical") == risk_level(snapshot)
 
 
 def test_worst_position_decides() -> None:
@@ -107,15 +108,15 @@ def test_worst_position_decides() -> None:
         make_position("BNBUSDT", amount=0.0),
     ]
 
-    assert RiskLevel.WARNING is risk_level(account(*rows), position_risk=True)
+    assert RiskLevel.WARNING is risk_level(account(*rows))
     rows += [isolated(0.1, "XRPUSDT"), risk_of("XRPUSDT", 0.01)]
-    assert RiskLevel.CRITICAL is risk_level(account(*rows), position_risk=True)
+    assert RiskLevel.CRITICAL is risk_level(account(*rows))
 
 
 @pytest.mark.parametrize("mode", list(AssetMode))
 def test_flat_account_is_normal(mode: AssetMode) -> None:
     """An account without a position is not at risk."""
-    assert RiskLevel.NORMAL is risk_level(account(mode=mode), position_risk=True)
+    assert RiskLevel.NORMAL is risk_level(account(mode=mode))
 
 
 @pytest.mark.parametrize(
@@ -131,15 +132,15 @@ def test_position_without_ratio_is_unknown(position: Position, other: float) -> 
     """A held position without a margin ratio makes the account unknown, whatever the others are."""
     snapshot = account(position, risk_of(position.symbol), isolated(other), risk_of("ETHUSDT"))
 
-    assert RiskLevel.UNKNOWN is risk_level(snapshot, position_risk=True)
-    assert RiskLevel.UNKNOWN is risk_level(snapshot, position_risk=False)
+    assert RiskLevel.UNKNOWN is risk_level(snapshot)
+    assert RiskLevel.UNKNOWN is risk_level(replace(snapshot, risks=(), without_risk=None))
 
 
 def test_multi_assets_without_totals_is_unknown() -> None:
     """In multi-assets mode a missing total makes every position unknown."""
     snapshot = account(cross(0.1), risk_of(), mode=AssetMode.MULTI, maintenance_margin=1.0)
 
-    assert RiskLevel.UNKNOWN is risk_level(snapshot, position_risk=True)
+    assert RiskLevel.UNKNOWN is risk_level(snapshot)
 
 
 @pytest.mark.parametrize(
@@ -160,8 +161,8 @@ def test_position_without_risk_is_unknown(risk: PositionRisk | None, ratio: floa
     """Missing risk figures make the account unknown; where they are not asked for the ratio decides."""
     snapshot = account(cross(ratio), *filter(None, [risk]))
 
-    assert RiskLevel.UNKNOWN is risk_level(snapshot, position_risk=True)
-    assert ("critical" if ratio > 0.8 else "normal") == risk_level(snapshot, position_risk=False)
+    assert RiskLevel.UNKNOWN is risk_level(snapshot)
+    assert ("critical" if ratio > 0.8 else "normal") == risk_level(replace(snapshot, risks=(), without_risk=None))
 
 
 @pytest.mark.parametrize("price", [0.0, -1.0])
@@ -169,7 +170,7 @@ def test_no_liquidation_price_is_far(price: float) -> None:
     """A liquidation price of 0, which is Binance's way to say that there is none, is no distance."""
     snapshot = account(cross(0.1), risk_of(liquidation_price=price))
 
-    assert RiskLevel.NORMAL is risk_level(snapshot, position_risk=True)
+    assert RiskLevel.NORMAL is risk_level(snapshot)
 
 
 def test_thresholds_are_those_of_the_rules() -> None:
