@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import math
 import random
@@ -11,11 +12,19 @@ import time
 from dataclasses import dataclass, field
 from datetime import UTC
 from email.utils import parsedate_to_datetime
-from typing import TYPE_CHECKING, Final, NoReturn
+from typing import TYPE_CHECKING, Any, Final, NoReturn, cast
 from urllib.parse import urlsplit
 
 from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import ConnectionClosed, InvalidMessage, InvalidProxy, InvalidStatus, InvalidURI
+from websockets.exceptions import (
+    ConnectionClosed,
+    InvalidHandshake,
+    InvalidMessage,
+    InvalidProxy,
+    InvalidStatus,
+    InvalidURI,
+    ProxyError,
+)
 from websockets.proxy import get_proxy
 from websockets.uri import parse_uri
 
@@ -97,18 +106,31 @@ async def open_socket(endpoint: Endpoint) -> ClientConnection:
     Raises:
         Exception: any that :func:`explain_refusal` explains.
     """
-    return await _Dial(
-        endpoint.url,
-        proxy=True if endpoint.proxy is None else None if endpoint.proxy == "none" else endpoint.proxy,
-        # Measured to double the CPU of a poll; and websockets#1060 tells of a Binance that sends no data with it.
-        compression=None,
-        logger=_silent,
-        max_size=_LARGEST_FRAME_BYTES,
-        open_timeout=_OPEN_TIMEOUT_SECONDS,
-        ping_interval=_PING_SECONDS,
-        ping_timeout=_PING_SECONDS,
-        close_timeout=_CLOSE_TIMEOUT_SECONDS,
-    )
+    reached = False
+
+    def create(*args: Any, **options: Any) -> ClientConnection:
+        nonlocal reached
+        reached = True  # called once TCP is connected, before TLS
+        return ClientConnection(*args, **options)
+
+    try:
+        return await _Dial(
+            endpoint.url,
+            proxy=True if endpoint.proxy is None else None if endpoint.proxy == "none" else endpoint.proxy,
+            # Measured to double the CPU of a poll; and websockets#1060 tells of a Binance that sends no data with it.
+            compression=None,
+            logger=_silent,
+            max_size=_LARGEST_FRAME_BYTES,
+            open_timeout=_OPEN_TIMEOUT_SECONDS,
+            ping_interval=_PING_SECONDS,
+            ping_timeout=_PING_SECONDS,
+            close_timeout=_CLOSE_TIMEOUT_SECONDS,
+            create_connection=cast("type[ClientConnection]", create),  # documented to take a wrapper, too
+        )
+    except TimeoutError:
+        if reached:
+            raise
+        raise TimeoutError(errno.ETIMEDOUT, "no TCP connection") from None
 
 
 def explain_refusal(error: Exception) -> Refusal:
@@ -117,26 +139,31 @@ def explain_refusal(error: Exception) -> Refusal:
         case InvalidStatus():
             status = error.response.status_code
             words = f"the handshake was answered with HTTP {status}"
-            return Refusal(Loss.REFUSED, words, status, _retry_after_seconds(error.response.headers))
+            return Refusal(Loss.REJECTED, words, status, _retry_after_seconds(error.response.headers))
         case ssl.SSLCertVerificationError():
             return Refusal(Loss.TLS, f"the certificate is not trusted: {scrub(error.verify_message)}")
         case ssl.SSLError():
             return Refusal(Loss.TLS, f"no TLS connection: {scrub(error.reason or str(error))}")
-        case socket.gaierror():
-            return Refusal(Loss.DNS, f"the host name cannot be resolved: {error.strerror}")
+        case socket.gaierror() | UnicodeError():
+            why = getattr(error, "strerror", "it is not a valid name")
+            return Refusal(Loss.DNS, f"the host name cannot be resolved: {why}")
         case TimeoutError():
-            return Refusal(Loss.SILENT, f"no connection within {_OPEN_TIMEOUT_SECONDS} s")
+            loss, what = (Loss.UNREACHABLE, "TCP connection") if error.errno else (Loss.SILENT, "connection")
+            return Refusal(loss, f"no {what} within {_OPEN_TIMEOUT_SECONDS} s")
         case ConnectionRefusedError():
-            return Refusal(Loss.REFUSED, "the connection was refused")
+            return Refusal(Loss.UNREACHABLE, "the connection was refused")
         case ConnectionError() | EOFError() | InvalidMessage():
             return Refusal(Loss.RESET, "the connection ended during the handshake")
         case OSError():
-            return Refusal(Loss.REFUSED, scrub(error.strerror or str(error) or type(error).__name__))
+            return Refusal(Loss.UNREACHABLE, scrub(error.strerror or str(error) or type(error).__name__))
         case InvalidProxy() | InvalidURI():
             # Their texts hold the whole URL, which may hold a password.
-            return Refusal(Loss.REFUSED, f"an address cannot be used: {scrub(error.msg)}")
+            return Refusal(Loss.UNREACHABLE, f"an address cannot be used: {scrub(error.msg)}")
         case _:
-            return Refusal(Loss.REFUSED, scrub(f"{type(error).__name__}: {error}"))
+            # A status of the proxy's says that the exchange was not reached, as a SOCKS proxy's refusal does.
+            answered = isinstance(error, InvalidHandshake) and not isinstance(error, ProxyError)
+            words = scrub(f"{type(error).__name__}: {error}")
+            return Refusal(Loss.REJECTED if answered else Loss.UNREACHABLE, words)
 
 
 def advise_on(refusal: Refusal) -> str:

@@ -44,7 +44,8 @@ class Loss(StrEnum):
     SILENT = "silent"
     ROTATION = "rotation"
     SHUTDOWN = "shutdown"
-    REFUSED = "refused"
+    UNREACHABLE = "unreachable"  # no TCP connection to the exchange, through the proxy where there is one
+    REJECTED = "rejected"  # the handshake was answered with another HTTP status, or not as a WebSocket server does
     TLS = "tls"
     DNS = "dns"
 

@@ -103,7 +103,8 @@ OF_ENDPOINT: Final = (
     ),
     OwnFamily(
         "binance_futures_disconnections_total",
-        "Connections to the endpoint that ended or could not be opened, by reason.",
+        "Connections to the endpoint that ended or could not be opened, by reason; unreachable is a TCP connection "
+        "that could not be made, rejected an HTTP status at the handshake.",
         _losses,
         ("reason",),
         "counter",

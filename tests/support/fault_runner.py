@@ -216,7 +216,7 @@ def _is_figure(series: str) -> bool:
 
 
 def _shortened(reasons: set[str]) -> str:
-    """Name each kind once, as in "connection refused reset, poll connection"."""
+    """Name each kind once, as in "connection rejected reset, poll connection"."""
     kinds: dict[str, list[str]] = {}
     for kind, _, reason in sorted(reason.partition(" ") for reason in reasons):
         kinds.setdefault(kind, [kind]).append(reason)

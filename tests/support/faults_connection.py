@@ -62,7 +62,7 @@ def handshake(status: int, poll: str = "poll connection", retry_after: str | Non
     headers = None if retry_after is None else {"Retry-After": retry_after}
     told = "" if retry_after is None else f", Retry-After {retry_after}"
     name = f"HTTP {status} at the handshake{told}"
-    return dials(name, lambda it: it.reject_handshake(status, headers), "connection refused", poll, **options)
+    return dials(name, lambda it: it.reject_handshake(status, headers), "connection rejected", poll, **options)
 
 
 def written(data: bytes) -> Switch:
@@ -198,7 +198,7 @@ _FORBIDDEN: Final[dict[str, Any]] = {"recovers_within_seconds": 220.0}
 
 
 def _rows() -> Iterator[Fault]:
-    yield fault("connections refused", gone, "connection refused", "poll connection", perhaps=_ENDS)
+    yield fault("connections refused", gone, "connection unreachable", "poll connection", perhaps=_ENDS)
     yield fault("name not resolved", unresolvable, "connection dns", "poll connection", perhaps=_ENDS, front=named)
     for name, chosen in (("of another host", "other"), ("expired", "expired"), ("that nobody knows", "unknown")):
         yield tls(f"TLS certificate {name}", chosen)
@@ -273,7 +273,7 @@ def _rows() -> Iterator[Fault]:
     yield fault("host's clock steps 30 s", host_clock)
     yield fault("host's clock 30 s wrong from the start", host_clock, from_start=True)
     down = switched(lambda it: it.reject_handshake(503))
-    yield fault("handshake refused from the start", down, "connection refused", "poll connection", from_start=True)
+    yield fault("handshake refused from the start", down, "connection rejected", "poll connection", from_start=True)
 
 
 CONNECTIONS: Final = tuple(_rows())

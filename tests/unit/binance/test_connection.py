@@ -173,7 +173,7 @@ async def test_unreachable_exchange_says_why() -> None:
 
         assert not connection.connected
         assert 0 == connection.connections
-        assert 0 < connection.disconnections[Loss.REFUSED]
+        assert 0 < connection.disconnections[Loss.UNREACHABLE]
 
 
 async def test_accept_then_close_backs_off() -> None:
@@ -322,7 +322,7 @@ async def test_refused_handshake_stops_dialling(exchange: SimulatedExchange, sta
             await asyncio.sleep(0.1)
 
             assert connection.budget.paused is reason
-            assert 1 == connection.disconnections[Loss.REFUSED]
+            assert 1 == connection.disconnections[Loss.REJECTED]
             assert spent == connection.budget.spent_total
 
 
@@ -331,7 +331,7 @@ async def test_ban_of_absurd_length_is_capped(exchange: SimulatedExchange, retry
     """A ban at the handshake holds whatever end it reports, for at most four days."""
     with exchange.reject_handshake(418, {"Retry-After": retry_after}):
         async with connected(exchange.url, wait=False) as connection:
-            await until(lambda: connection.disconnections[Loss.REFUSED])
+            await until(lambda: connection.disconnections[Loss.REJECTED])
 
             assert 3.9 * 86400 < connection.budget.pause_seconds <= 4 * 86400
 
@@ -341,7 +341,7 @@ async def test_refused_handshake_is_survived(exchange: SimulatedExchange, status
     """Whatever HTTP status refuses a handshake, dialling goes on and succeeds when it is lifted."""
     rejection = exchange.reject_handshake(status)
     async with connected(exchange.url, wait=False) as connection:
-        await until(lambda: connection.disconnections[Loss.REFUSED] >= 2)
+        await until(lambda: connection.disconnections[Loss.REJECTED] >= 2)
         rejection.close()
         await until(lambda: connection.connected)
 

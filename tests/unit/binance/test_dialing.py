@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import socket
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -14,7 +15,7 @@ from support.proxies import PROXY_USER, Proxy, certificate, listen
 from websockets.asyncio.client import ClientConnection
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.client import ClientProtocol
-from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidProxy, InvalidURI
+from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidProxy, InvalidURI, ProxyError
 from websockets.uri import parse_uri
 
 from exporter.binance import dialing
@@ -76,7 +77,7 @@ def at(port: int, scheme: str = "ws", host: str = "127.0.0.1", proxy: str | None
 
 async def refusal_of(endpoint: Endpoint) -> Refusal:
     """Return why a dial failed."""
-    with pytest.raises((OSError, InvalidHandshake)) as caught:
+    with pytest.raises((OSError, InvalidHandshake, UnicodeError)) as caught:
         await open_socket(endpoint)
     return explain_refusal(caught.value)
 
@@ -181,7 +182,7 @@ class TestRefusals:
         async with answering(f"{head}\r\n\r\n".encode()) as port:
             told = await refusal_of(at(port))
 
-        assert Refusal(Loss.REFUSED, f"the handshake was answered with HTTP {status}", status, retry_after) == told
+        assert Refusal(Loss.REJECTED, f"the handshake was answered with HTTP {status}", status, retry_after) == told
 
     @pytest.mark.parametrize("status", [300, 301, 302, 303, 307, 308])
     async def test_redirect_is_not_followed(self, status: int) -> None:
@@ -196,7 +197,7 @@ class TestRefusals:
             async with answering(head.encode()) as port:
                 told = await refusal_of(at(port))
 
-        assert (Refusal(Loss.REFUSED, f"the handshake was answered with HTTP {status}", status), []) == (told, asked)
+        assert (Refusal(Loss.REJECTED, f"the handshake was answered with HTTP {status}", status), []) == (told, asked)
 
     @pytest.mark.parametrize("scheme", ["ws", "wss"])
     async def test_server_that_closes_is_a_reset(self, scheme: str) -> None:
@@ -215,11 +216,31 @@ class TestRefusals:
         async with answering(b"HTTP/1.1 101 Switching Protocols\r\n\r\n") as port:
             told = await refusal_of(at(port))
 
-        assert Refusal(Loss.REFUSED, "InvalidUpgrade: missing Connection header") == told
+        assert Refusal(Loss.REJECTED, "InvalidUpgrade: missing Connection header") == told
 
     async def test_closed_port_refuses(self) -> None:
         """Where nobody listens the connection is refused."""
-        assert Refusal(Loss.REFUSED, "the connection was refused") == await refusal_of(at(free_port()))
+        assert Refusal(Loss.UNREACHABLE, "the connection was refused") == await refusal_of(at(free_port()))
+
+    async def test_host_that_drops_packets_is_unreachable(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A TCP connection that is never accepted is told apart from a handshake that is never answered."""
+        monkeypatch.setattr(dialing, "_OPEN_TIMEOUT_SECONDS", 0.05)
+        with socket.socket() as full, contextlib.ExitStack() as clients:
+            full.bind(("127.0.0.1", 0))
+            full.listen(0)
+            for _ in range(4):  # the backlog is full after the first or second: the kernel drops further SYNs
+                client = clients.enter_context(socket.socket())
+                client.settimeout(0)
+                client.connect_ex(full.getsockname())
+            told = await refusal_of(at(full.getsockname()[1]))
+
+        assert Refusal(Loss.UNREACHABLE, "no TCP connection within 0.05 s") == told
+
+    async def test_name_that_cannot_be_encoded_is_of_dns(self) -> None:
+        """A host name with a label that is too long cannot be resolved."""
+        told = await refusal_of(at(443, "wss", "x" * 70 + ".invalid"))
+
+        assert Refusal(Loss.DNS, "the host name cannot be resolved: it is not a valid name") == told
 
     @pytest.mark.parametrize("proxy", ["none", "http://proxy.invalid:8080"])
     async def test_unknown_name_is_of_dns(self, proxy: str) -> None:
@@ -241,25 +262,32 @@ class TestRefusals:
         assert Refusal(Loss.SILENT, "no connection within 0.05 s") == told
 
     @pytest.mark.parametrize(
-        ("error", "refusal"),
+        ("error", "loss", "words"),
         [
-            (OSError(113, "No route to host 203.0.113.7"), "No route to host [ip]"),
-            (OSError(), "OSError"),
-            (OSError("Multiple exceptions: [Errno 111] 203.0.113.7"), "Multiple exceptions: [Errno 111] [ip]"),
+            (OSError(113, "No route to host 203.0.113.7"), Loss.UNREACHABLE, "No route to host [ip]"),
+            (OSError(), Loss.UNREACHABLE, "OSError"),
+            (
+                OSError("Multiple exceptions: [Errno 111] 203.0.113.7"),
+                Loss.UNREACHABLE,
+                "Multiple exceptions: [Errno 111] [ip]",
+            ),
             (
                 InvalidProxy("ftp://user:hunter22@proxy:1", "no such scheme"),
+                Loss.UNREACHABLE,
                 "an address cannot be used: no such scheme",
             ),
-            (InvalidURI("wss://user:hunter22@host", "odd"), "an address cannot be used: odd"),
-            (ValueError("bad 203.0.113.7\n"), "ValueError: bad [ip]"),
-            (EOFError(), "the connection ended during the handshake"),
-            (ConnectionResetError(104, "reset"), "the connection ended during the handshake"),
+            (InvalidURI("wss://user:hunter22@host", "odd"), Loss.UNREACHABLE, "an address cannot be used: odd"),
+            (ProxyError("ruleset"), Loss.UNREACHABLE, "ProxyError: ruleset"),
+            (ValueError("bad 203.0.113.7\n"), Loss.UNREACHABLE, "ValueError: bad [ip]"),
+            (InvalidHandshake("odd"), Loss.REJECTED, "InvalidHandshake: odd"),
+            (EOFError(), Loss.RESET, "the connection ended during the handshake"),
+            (ConnectionResetError(104, "reset"), Loss.RESET, "the connection ended during the handshake"),
         ],
-        ids=lambda each: type(each).__name__,
+        ids=lambda each: type(each).__name__ if isinstance(each, Exception) else None,
     )
-    def test_any_error_has_words_without_an_address(self, error: Exception, refusal: str) -> None:
-        """Whatever a dial raises is told in words without an IP address."""
-        assert refusal == explain_refusal(error).words
+    def test_any_error_has_words_without_an_address(self, error: Exception, loss: Loss, words: str) -> None:
+        """Every error of a dial has a reason, and words without an IP address."""
+        assert Refusal(loss, words) == explain_refusal(error)
 
 
 class TestTls:
@@ -348,14 +376,14 @@ class TestProxies:
         async with listen(Proxy(b"HTTP/1.1 407 Who are you?\r\n\r\n").http) as proxy_port:
             told = await refusal_of(at(443, proxy=f"http://{PROXY_USER}@127.0.0.1:{proxy_port}"))
 
-        assert Refusal(Loss.REFUSED, "InvalidProxyStatus: proxy rejected connection: HTTP 407") == told
+        assert Refusal(Loss.UNREACHABLE, "InvalidProxyStatus: proxy rejected connection: HTTP 407") == told
 
     @pytest.mark.parametrize("kind", ["http", "socks5"])
     async def test_proxy_that_is_not_there_is_told_without_its_password(self, kind: str) -> None:
         """A proxy that does not listen is a refusal in words without its password and address."""
         told = await refusal_of(at(443, proxy=f"{kind}://{PROXY_USER}@127.0.0.1:{free_port()}"))
 
-        assert Loss.REFUSED is told.loss
+        assert Loss.UNREACHABLE is told.loss
         assert [] == [part for part in ("hunter2", "desk", "127.0.0.1") if part in told.words]
 
 
@@ -481,14 +509,14 @@ def test_proxy_of_the_environment_is_named(
 @pytest.mark.parametrize(
     ("refusal", "words"),
     [
-        (Refusal(Loss.REFUSED, "x", 451), "this IP or region"),
-        (Refusal(Loss.REFUSED, "x", 403), "this IP or region"),
-        (Refusal(Loss.REFUSED, "x", 404), "the endpoint's URL"),
-        (Refusal(Loss.REFUSED, "x", 502), "trouble of its own"),
+        (Refusal(Loss.REJECTED, "x", 451), "this IP or region"),
+        (Refusal(Loss.REJECTED, "x", 403), "this IP or region"),
+        (Refusal(Loss.REJECTED, "x", 404), "the endpoint's URL"),
+        (Refusal(Loss.REJECTED, "x", 502), "trouble of its own"),
         (Refusal(Loss.DNS, "x"), "name servers"),
         (Refusal(Loss.TLS, "x"), "certificates"),
         (Refusal(Loss.RESET, "x"), ""),
-        (Refusal(Loss.REFUSED, "x", 400), ""),
+        (Refusal(Loss.REJECTED, "x", 400), ""),
     ],
 )
 def test_advice_fits_the_refusal(refusal: Refusal, words: str) -> None:

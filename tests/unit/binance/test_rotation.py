@@ -68,7 +68,7 @@ async def test_refused_rotation_keeps_the_old_link(exchange: SimulatedExchange) 
     async with connected(exchange.url, timing=replace(FAST, rotate_between=NEVER)) as connection:
         with exchange.reject_handshake(503):
             await exchange.send_raw(SHUTDOWN)
-            await until(lambda: connection.disconnections[Loss.REFUSED] >= 3)
+            await until(lambda: connection.disconnections[Loss.REJECTED] >= 3)
             await ask(connection, exchange)
 
             assert connection.connected
@@ -82,7 +82,7 @@ async def test_shutdown_before_the_successor(exchange: SimulatedExchange, logged
     async with connected(exchange.url) as connection:
         with exchange.reject_handshake(503):
             await exchange.send_raw(SHUTDOWN)
-            await until(lambda: connection.disconnections[Loss.REFUSED] >= 1)
+            await until(lambda: connection.disconnections[Loss.REJECTED] >= 1)
             exchange.drop_connections()
             await until(lambda: connection.disconnections[Loss.SHUTDOWN] == 1)
 
@@ -97,7 +97,7 @@ async def test_link_lost_while_a_rotation_is_refused(exchange: SimulatedExchange
     async with connected(exchange.url, timing=ROTATING) as connection:
         await until(lambda: connection.disconnections[Loss.ROTATION] >= 1)
         with exchange.reject_handshake(503):
-            await until(lambda: connection.disconnections[Loss.REFUSED] >= 1)
+            await until(lambda: connection.disconnections[Loss.REJECTED] >= 1)
             rotations = connection.disconnections[Loss.ROTATION]
             exchange.drop_connections()
             # A dial whose handshake is under way breaks off with it, which is another loss.
