@@ -10,7 +10,7 @@ from exporter.simulator.books import ZERO, Position
 from exporter.simulator.brackets import max_notional
 from exporter.simulator.figures import Row, row_of, statement_of
 from exporter.simulator.market import ASSETS, SYMBOLS
-from exporter.simulator.risk import break_even_price, deleverage_rank, liquidation_prices
+from exporter.simulator.risk import break_even_price, deleverage_ranks, liquidation_prices
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -47,9 +47,9 @@ def account_status(account: SimulatedAccount) -> dict[str, Any]:
 def account_position(account: SimulatedAccount, symbol: str | None) -> list[dict[str, Any]]:
     """Answer `v2/account.position`, for one symbol or for all that have a row."""
     statement = statement_of(account)
-    prices = liquidation_prices(statement)
+    prices, ranks = liquidation_prices(statement), deleverage_ranks(statement)
     return [
-        _risk(row, prices.get((row.symbol.name, row.position.side)))
+        _risk(row, prices.get((row.symbol.name, row.position.side)), ranks.get((row.symbol.name, row.position.side), 0))
         for row in statement.rows
         if symbol in {None, row.symbol.name}
     ]
@@ -123,14 +123,15 @@ def _assets(account: SimulatedAccount, statement: Statement) -> list[dict[str, A
         {
             "asset": asset,
             **_figures(figures),
-            "marginAvailable": account.multi_assets or not ASSETS[asset].multi_only,
+            # Binance leaves it out of the status of an account in single-asset mode.
+            **({"marginAvailable": True} if account.multi_assets else {}),
             "updateTime": account.ledger.asset_times_ms[asset],
         }
         for asset, figures in statement.assets.items()
     ]
 
 
-def _risk(row: Row, liquidation_price: Decimal | None) -> dict[str, Any]:
+def _risk(row: Row, liquidation_price: Decimal | None, deleverage_rank: int) -> dict[str, Any]:
     held = bool(row.position.amount)
     return {
         "symbol": row.symbol.name,
@@ -149,7 +150,7 @@ def _risk(row: Row, liquidation_price: Decimal | None) -> dict[str, Any]:
         "maintMargin": _money(row.maintenance_margin),
         "positionInitialMargin": _money(row.position_initial_margin),
         "openOrderInitialMargin": _money(row.open_order_initial_margin),
-        "adl": deleverage_rank(row) if held else 0,
+        "adl": deleverage_rank,
         "bidNotional": _money(row.bid_notional) if row.bid_notional else "0",
         "askNotional": _money(row.ask_notional) if row.ask_notional else "0",
         "updateTime": row.position.update_time_ms,

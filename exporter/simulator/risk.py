@@ -13,6 +13,8 @@ from exporter.simulator.figures import Pool, statement_of
 from exporter.simulator.market import CENT
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from exporter.simulator.books import RowKey, SimulatedAccount
     from exporter.simulator.figures import Row, Statement
 
@@ -22,15 +24,32 @@ def liquidation_prices(statement: Statement) -> dict[RowKey, Decimal]:
 
     The keys are symbol and position side. LONG and SHORT of one symbol move together, and share a price.
     """
+    prices: dict[RowKey, Decimal] = {}
+    for rows in _rows_liquidated_together(statement):
+        price = _solve(rows, _pool_without(statement, rows))
+        prices.update({(row.symbol.name, row.position.side): price for row in rows})
+    return prices
+
+
+def deleverage_ranks(statement: Statement) -> dict[RowKey, int]:
+    """Return Binance's adl of each position, 0 to 4: the more profit and leverage, the earlier it is deleveraged.
+
+    The keys are symbol and position side. Cross positions on both sides of a symbol show the same figure, as Binance's
+    answers do.
+    """
+    ranks: dict[RowKey, int] = {}
+    for rows in _rows_liquidated_together(statement):
+        rank = max(_deleverage_rank(row) for row in rows)
+        ranks.update({(row.symbol.name, row.position.side): rank for row in rows})
+    return ranks
+
+
+def _rows_liquidated_together(statement: Statement) -> Iterable[list[Row]]:
     groups: defaultdict[tuple[str, str], list[Row]] = defaultdict(list)
     for row in statement.rows:
         if row.position.amount:
             groups[row.symbol.name, row.position.side if row.isolated else ""].append(row)
-    prices: dict[RowKey, Decimal] = {}
-    for (symbol, _), rows in groups.items():
-        price = _solve(rows, _pool_without(statement, rows))
-        prices.update({(symbol, row.position.side): price for row in rows})
-    return prices
+    return groups.values()
 
 
 def _pool_without(statement: Statement, rows: list[Row]) -> Pool:
@@ -68,8 +87,7 @@ def break_even_price(row: Row) -> Decimal:
     return ((amount * row.position.entry_price + fees) / (amount - abs(amount) * FEE_RATE)).quantize(CENT)
 
 
-def deleverage_rank(row: Row) -> int:
-    """Tell Binance's adl, 0 to 4: the more profit and leverage, the earlier a position is deleveraged."""
+def _deleverage_rank(row: Row) -> int:
     score = row.unrealized_profit / abs(row.notional) * row.leverage
     return sum(score > step for step in (Decimal("-0.1"), ZERO, Decimal("0.1"), Decimal("0.5")))
 

@@ -9,7 +9,7 @@ from support.fault_truth import POSITION, STATUS
 from support.faults_answers import alices
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from support.fault_runner import Fault
 
@@ -46,8 +46,8 @@ def _single_values() -> Iterator[Fault]:
     for value in _values(-1, "yesterday", 10**20):
         yield _bad("update time", STATUS, f"{_ASSET}.updateTime", value)
     yield alices("update time is 0", field(f"{_ROW}.updateTime", 0))
-    yield _bad("flag", STATUS, f"{_ASSET}.marginAvailable", "perhaps")
-    yield alices("flag is missing", without("result.assets.*.marginAvailable"))
+    for flag, counted in (("perhaps", ("poll decode",)), (True, ()), (None, ())):
+        yield alices(f"flag is {flag!r}", field("result.assets.*", _with_flag(flag)), *counted)
     for value in _values(-1, "first"):
         yield _bad("ADL quantile", POSITION, "result.0.adl", value)
 
@@ -79,6 +79,10 @@ def _values(*values: object) -> tuple[object, ...]:
 
 def _bad(what: str, method: str, path: str, value: object) -> Fault:
     return alices(f"{what} is {value!r}", field(path, value), "poll decode", method=method)
+
+
+def _with_flag(flag: object) -> Callable[[dict[str, Any]], dict[str, Any]]:
+    return lambda row: row | {"marginAvailable": flag}
 
 
 def _with_more(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:

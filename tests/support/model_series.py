@@ -114,7 +114,8 @@ class _Series:
 def _put_asset(series: _Series, row: dict[str, Any]) -> None:
     for wire, name in _FIGURES.items():
         series.put(f"asset_{name}", row[wire], asset=row["asset"])
-    series.put("asset_margin_available", int(row["marginAvailable"]), asset=row["asset"])
+    if "marginAvailable" in row:
+        series.put("asset_margin_available", int(row["marginAvailable"]), asset=row["asset"])
     if row["updateTime"]:
         series.put("asset_update_timestamp_seconds", row["updateTime"] / 1000, asset=row["asset"])
 

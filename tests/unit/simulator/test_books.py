@@ -139,6 +139,14 @@ def test_multi_assets_totals_are_usd_values() -> None:
         assert asset["marginAvailable"]
 
 
+def test_single_asset_status_leaves_out_margin_available() -> None:
+    """In single-asset mode no asset of a status has marginAvailable."""
+    account = one_way()
+
+    for status in (account_status(account), account_status_v1(account, 0)):
+        assert [] == [asset for asset in status["assets"] if "marginAvailable" in asset]
+
+
 def test_balance_tells_the_assets_of_the_status() -> None:
     """The balances are the wallets of the account's status."""
     account = one_way()

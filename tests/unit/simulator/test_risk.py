@@ -40,6 +40,20 @@ def test_deleverage_rank_follows_profit() -> None:
     assert ranks == [0, 1, 2, 3, 4]
 
 
+def test_deleverage_rank_is_the_same_on_both_sides_of_a_cross_position() -> None:
+    """Both sides of a hedged symbol show one rank while they are cross, and one each while isolated."""
+    ranks = {}
+    for wallet in (None, "5000"):
+        account = trader(hedge=True)
+        with account.market.pin("BTCUSDT", "100000"):
+            account.open("BTCUSDT", "0.5", "LONG", leverage=50, isolated_wallet=wallet)
+            account.open("BTCUSDT", "-0.5", "SHORT", leverage=50, isolated_wallet=wallet)
+        with account.market.pin("BTCUSDT", "101000"):
+            ranks[wallet] = [row["adl"] for row in account_position(account, None)]
+
+    assert {None: [3, 3], "5000": [3, 0]} == ranks
+
+
 @pytest.mark.parametrize("bracket", TIERS)
 def test_maintenance_margin_is_continuous(bracket: str) -> None:
     """The maintenance margin does not jump where one tier ends and the next begins."""
