@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     Replacement = Callable[[Answer], Frame | list[Frame]]
 
 _OVER_8_MIB = 8 * 2**20 + 1
+_CREDITS = {"USDT": "BNFCR"}
 
 
 def encode(answer: Frame) -> str | bytes:
@@ -72,6 +73,33 @@ def row_twice(path: str) -> Replacement:
         return answer
 
     return repeat
+
+
+def in_credits_mode(answer: Answer) -> Frame | list[Frame]:
+    """Have BNFCR carry what USDT did, as for accounts in credits mode; USDT is left with nothing."""
+    result = answer.get("result")
+    if isinstance(result, list):
+        return field("result.*.marginAsset", lambda asset: _CREDITS.get(asset, asset))(answer)
+    if not isinstance(result, dict) or "assets" not in result:
+        return answer
+    multi_assets = any("marginAvailable" in row for row in result["assets"])
+    for number, row in enumerate(result["assets"]):
+        if row["asset"] == "USDT":
+            nothing = _with_zeros(row) | {"asset": "USDT", "updateTime": 0}
+            result["assets"][number : number + 1] = [nothing, row | {"asset": "BNFCR"}]
+            break
+    # In single-asset mode the totals are those of USDT.
+    return answer if multi_assets else answer | {"result": _with_zeros(result)}
+
+
+def _with_zeros(figures: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: "0.00000000" if isinstance(value, str) else value for name, value in figures.items()}
+
+
+def once(replacement: Replacement) -> Replacement:
+    """Alter the first answer alone."""
+    left = [replacement]
+    return lambda answer: left.pop()(answer) if left else answer
 
 
 def raw(*frames: str | bytes) -> Replacement:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from exporter.simulator.alterations import (
     InPairs,
@@ -12,7 +12,9 @@ from exporter.simulator.alterations import (
     body,
     error,
     field,
+    in_credits_mode,
     nested,
+    once,
     padded,
     raw,
     row_twice,
@@ -36,6 +38,7 @@ _LONGEST_BAN_SECONDS: Final = 3 * 86_400.0
 _REQUESTS: Final = 10
 _STATUS: Final = "v2/account.status"
 _POSITION: Final = "v2/account.position"
+_NO_ROWS: Final[dict[str, Any]] = {"assets": [], "positions": []}
 _GARBAGE: Final = "\x00\ufffd{]garbage"
 _MAINTENANCE: Final = "The system is under maintenance, please try again later."
 
@@ -54,6 +57,10 @@ def _rejected(status: int, retry_after: str | None = None) -> Switch:
 
 def _answers(replacement: Callable[[], Replacement], method: str | None = None) -> Switch:
     return lambda exchange: exchange.replace_answer(method, None, replacement())
+
+
+def _null_totals(result: dict[str, Any]) -> dict[str, Any]:
+    return {name: value if isinstance(value, list) else None for name, value in result.items()}
 
 
 def _rate_limited(exchange: SimulatedExchange) -> ExitStack:
@@ -129,6 +136,28 @@ FAULTS: Final[dict[str, NamedFault]] = {
     "rows-twice": NamedFault(
         "v2/account.status has a position twice", _answers(lambda: row_twice("result.positions.0"), _STATUS)
     ),
+    "hollow-answers": NamedFault(
+        "v2/account.status has neither totals nor rows", _answers(lambda: field("result", dict(_NO_ROWS)), _STATUS)
+    ),
+    "no-rows": NamedFault(
+        "v2/account.status has totals and no rows", _answers(lambda: field("result", lambda it: it | _NO_ROWS), _STATUS)
+    ),
+    "null-totals": NamedFault(
+        "v2/account.status has rows, and null for every total", _answers(lambda: field("result", _null_totals), _STATUS)
+    ),
+    "no-positions": NamedFault(
+        "v2/account.status has margin and no positions", _answers(lambda: field("result.positions", []), _STATUS)
+    ),
+    "no-risk-rows": NamedFault("v2/account.position has no rows", _answers(lambda: field("result", []), _POSITION)),
+    "risk-row-missing": NamedFault(
+        "v2/account.position lacks the first row", _answers(lambda: without("result.0"), _POSITION)
+    ),
+    "no-margin-assets": NamedFault(
+        "v2/account.position lacks marginAsset", _answers(lambda: without("result.*.marginAsset"), _POSITION)
+    ),
+    "credits-mode": NamedFault("BNFCR carries the margin of USDT symbols", _answers(lambda: in_credits_mode)),
+    "time-unanswered": NamedFault("session.status is never answered", lambda it: it.lose_answers("session.status")),
+    "v1-unanswered": NamedFault("account.status (v1) is never answered", lambda it: it.lose_answers("account.status")),
     "position-gone": NamedFault(
         "v2/account.position is gone: 404, code -5000",
         _answers(lambda: error(404, code=-5000, msg=f"Method {_POSITION} is invalid"), _POSITION),
@@ -143,5 +172,9 @@ FAULTS: Final[dict[str, NamedFault]] = {
     ),
     "busy-ip": NamedFault("others spend 80 % of every minute's weight", _busy_ip),
     "rate-limited": NamedFault("others spend all of every minute's weight", _rate_limited),
+    "refused-once": NamedFault(
+        "the next v2/account.status is refused, code -2015",
+        _answers(lambda: once(error(401, code=-2015, msg="Invalid API-key, IP, or permissions for action.")), _STATUS),
+    ),
     "key-revoked": NamedFault("the key of the first account is invalid", _key_revoked),
 }

@@ -36,6 +36,7 @@ async def exchange(clock: Clock) -> AsyncIterator[SimulatedExchange]:
     async with SimulatedExchange([SimulatedAccount("main"), SimulatedAccount("other")], clock=clock) as running:
         running.account("main").deposit("USDT", "1000")
         running.account("main").open("BTCUSDT", "0.001")
+        running.account("main").open("ETHUSDT", "0.01")
         yield running
 
 
@@ -232,7 +233,22 @@ ANSWERS: dict[str, tuple[str, Callable[[list[Any]], bool]]] = {
     "zero-limit": (STATUS, lambda came: came[0]["rateLimits"][0]["limit"] == 0),
     "nonsense-figures": (STATUS, lambda came: came[0]["result"]["totalWalletBalance"] == "NaN"),
     "no-assets": (STATUS, lambda came: "assets" not in came[0]["result"]),
-    "rows-twice": (STATUS, lambda came: [row["symbol"] for row in came[0]["result"]["positions"]] == ["BTCUSDT"] * 2),
+    "rows-twice": (
+        STATUS,
+        lambda came: [row["symbol"] for row in came[0]["result"]["positions"]][:2] == ["BTCUSDT"] * 2,
+    ),
+    "hollow-answers": (STATUS, lambda came: came[0]["result"] == {"assets": [], "positions": []}),
+    "no-rows": (STATUS, lambda came: len(came[0]["result"]) == 13 and came[0]["result"]["assets"] == []),
+    "null-totals": (STATUS, lambda came: list(came[0]["result"].values()).count(None) == 11),
+    "no-positions": (
+        STATUS,
+        lambda came: came[0]["result"]["positions"] == [] and float(came[0]["result"]["totalMaintMargin"]) > 0,
+    ),
+    "no-risk-rows": (POSITION, lambda came: came[0]["result"] == []),
+    "risk-row-missing": (POSITION, lambda came: [row["symbol"] for row in came[0]["result"]] == ["ETHUSDT"]),
+    "no-margin-assets": (POSITION, lambda came: "marginAsset" not in {*came[0]["result"][0], *came[0]["result"][1]}),
+    "credits-mode": (POSITION, lambda came: {row["marginAsset"] for row in came[0]["result"]} == {"BNFCR"}),
+    "refused-once": (STATUS, lambda came: (came[0]["status"], came[0]["error"]["code"]) == (401, -2015)),
     "position-gone": (POSITION, lambda came: (came[0]["status"], came[0]["error"]["code"]) == (404, -5000)),
     "clock-ahead": (STATUS, lambda came: came[0]["error"]["code"] == -1021 and "outside" in came[0]["error"]["msg"]),
     "clock-behind": (STATUS, lambda came: came[0]["error"]["code"] == -1021 and "ahead" in came[0]["error"]["msg"]),
@@ -279,8 +295,36 @@ async def test_swapped_answers(exchange: SimulatedExchange, client: Client, cloc
     await is_well(exchange, clock)
 
 
+@pytest.mark.parametrize("mode", ["single", "multi"])
+async def test_credits_mode(clock: Clock, mode: str) -> None:
+    """BNFCR takes the place of USDT, which has nothing left; totals in USD stay, those of USDT are 0."""
+    account = SimulatedAccount("main", multi_assets=mode == "multi")
+    async with SimulatedExchange([account], clock=clock) as exchange, client_of(exchange, clock) as client:
+        exchange.account("main").deposit("USDT", "1000")
+        before = await client.result(account, STATUS)
+        with FAULTS["credits-mode"].switch(exchange):
+            after = await client.result(account, STATUS)
+
+    rows = [{row["asset"]: row for row in result["assets"]} for result in (before, after)]
+    assert rows[0]["USDT"] | {"asset": "BNFCR"} == rows[1]["BNFCR"]
+    assert (0.0, 0.0) == (float(rows[1]["USDT"]["walletBalance"]), float(rows[1]["USDT"]["maintMargin"]))
+    assert (before["totalWalletBalance"] if mode == "multi" else "0.00000000") == after["totalWalletBalance"]
+
+
+async def test_methods_that_are_never_answered(exchange: SimulatedExchange, client: Client) -> None:
+    """Of two requests the one that the name says is never answered, and the other is."""
+    for name, method in (("time-unanswered", "session.status"), ("v1-unanswered", "account.status")):
+        with FAULTS[name].switch(exchange):
+            await client.connection.send(json.dumps({"id": "lost", "method": method}))
+            answer = await client.signed(exchange.accounts["main"], STATUS)
+
+        assert ("lost", 200) != (answer["id"], answer["status"])
+        assert 200 == answer["status"]
+
+
 def test_every_name_is_shown() -> None:
     """No name is left out above."""
     others = {"handshake-silent", "clock-jumps", "silent", "no-answers", "slow-answers", "swapped-answers"}
+    others |= {"time-unanswered", "v1-unanswered"}
 
     assert set(FAULTS) == {*REFUSALS, *BROKEN_HANDSHAKES, *LIVES, *EVENTS, *ANSWERS} | others
