@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from exporter.account.risk import ratio_word
 from exporter.account.snapshot import FIGURES
+from exporter.binance.clock import DATE_ERROR_SECONDS
 from exporter.check import POSITION_FIGURES, AccountReport
 from exporter.words import in_digits, in_percent, visible
 
@@ -88,7 +89,7 @@ def _paragraph(report: AccountReport, paint: Callable[[str, str], str]) -> Itera
         yield _line("what to do", paint(_YELLOW, report.advice or ""))
     yield _line("endpoint", f"{report.endpoint}, {report.key_type} key")
     if report.clock_offset_seconds is not None:
-        yield _line("clock", _clock(report.clock_offset_seconds))
+        yield _line("clock", _clock(report.clock_offset_seconds, report.clock_uncertainty_seconds or 0.0))
         if report.clock_is_wrong:
             advice = "set this host's clock (NTP): this exporter corrects for it, other programs are refused"
             yield _line("what to do", paint(_YELLOW, advice))
@@ -149,10 +150,12 @@ def _risk(row: Mapping[str, Any]) -> dict[str, object]:
     )
 
 
-def _clock(offset_seconds: float) -> str:
-    if abs(offset_seconds) < 0.0005:
-        return "this host agrees with the exchange"
-    return f"this host is {abs(offset_seconds):.3f} s {'behind' if offset_seconds > 0 else 'ahead of'} the exchange"
+def _clock(offset_seconds: float, uncertainty_seconds: float) -> str:
+    exact = uncertainty_seconds < DATE_ERROR_SECONDS
+    if abs(offset_seconds) < (0.0005 if exact else uncertainty_seconds):
+        return "this host agrees with the exchange" + ("" if exact else ", as far as its time is known")
+    amount = f"{abs(offset_seconds):.3f}" if exact else f"about {abs(offset_seconds):.0f}"
+    return f"this host is {amount} s {'behind' if offset_seconds > 0 else 'ahead of'} the exchange"
 
 
 def _line(title: str, text: str) -> str:

@@ -22,6 +22,8 @@ def monotonic() -> float:
 
 
 _CLOCK: Final = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+DATE_ERROR_SECONDS: Final = 1.5  # a Date names a second, of which the middle is taken; and it was under way
+_DOUBTED_SECONDS: Final = 1e9
 
 
 class ExchangeClock:
@@ -32,11 +34,28 @@ class ExchangeClock:
         self.monotonic = monotonic
         self._base_seconds: float | None = None  # exchange's time at monotonic zero
         self.uncertainty_seconds = 0.0  # half of the round trip that taught it: the ways there and back may differ
+        self.learnt_at = float("-inf")  # monotonic seconds
 
     def learn(self, server_time_ms: int, sent: float, received: float) -> None:
         """Take over the exchange's time as of the middle of a round trip (monotonic seconds)."""
         self._base_seconds = server_time_ms / 1000 - (sent + received) / 2
         self.uncertainty_seconds = (received - sent) / 2
+        self.learnt_at = self.monotonic()
+
+    def learn_date(self, date_ms: int, received: float) -> None:
+        """Take the time from a handshake's Date where that is surely better than what is known.
+
+        Precise to a second, it serves where the exchange does not tell its time, and lets the first answer and the end
+        of a ban be reckoned by the exchange's minutes on a host whose clock is wrong.
+        """
+        off_seconds = abs(date_ms / 1000 - (self.seconds - self.monotonic() + received))
+        if not self.learnt or max(self.uncertainty_seconds, off_seconds) >= DATE_ERROR_SECONDS:
+            self.learn(date_ms, received, received)
+            self.uncertainty_seconds = DATE_ERROR_SECONDS
+
+    def doubt(self) -> None:
+        """Let whatever is learnt next replace what is known, however imprecise it is."""
+        self.uncertainty_seconds = _DOUBTED_SECONDS
 
     def would_gain(self, sent: float, received: float) -> bool:
         """Whether a round trip (monotonic seconds) would tell the time better than what was learnt last."""
@@ -61,3 +80,8 @@ class ExchangeClock:
     def offset_seconds(self) -> float | None:
         """How far the exchange is ahead of this host's wall clock; None until learnt."""
         return None if self._base_seconds is None else self.seconds - self._wall()
+
+    @property
+    def exact_offset_seconds(self) -> float | None:
+        """The same, and also None while it is known no better than from a Date."""
+        return self.offset_seconds if self.uncertainty_seconds < DATE_ERROR_SECONDS else None

@@ -11,7 +11,7 @@ import asyncio
 import contextlib
 import random
 from collections import Counter
-from typing import TYPE_CHECKING, Any, Final, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import structlog
 
@@ -24,10 +24,11 @@ from exporter.binance.dialing import (
     name_environment_proxy,
     open_socket,
 )
-from exporter.binance.errors import BinanceError, ConnectionLost, Crowded, Loss, NoAnswer, NotConnected, NotSent
+from exporter.binance.errors import Crowded, Loss, NotConnected, NotSent
 from exporter.binance.link import Link
-from exporter.binance.messages import HANDSHAKE_WEIGHT, WEIGHT, Method, decode_session_status
+from exporter.binance.messages import HANDSHAKE_WEIGHT, WEIGHT
 from exporter.binance.queries import PAUSES, Outcome, Queries
+from exporter.binance.server_time import ServerTime
 from exporter.supervision import supervise
 
 if TYPE_CHECKING:
@@ -36,12 +37,13 @@ if TYPE_CHECKING:
     from websockets.asyncio.client import ClientConnection
 
     from exporter.binance.clock import ExchangeClock
+    from exporter.binance.messages import Method
     from exporter.binance.signing import Credentials
     from exporter.binance.weight import WeightBudget
 
 log = structlog.get_logger()
 
-_DATE_ERROR_SECONDS: Final = 1.5  # a Date names a second, of which the middle is taken; and it was under way
+_Result = TypeVar("_Result")
 
 
 class Connection:
@@ -67,15 +69,14 @@ class Connection:
         self.disconnections: Counter[Loss] = Counter()
         self._timing = timing or Timing()
         self._queries = Queries(endpoint.label, budget, clock, self._timing.silence)
+        self._server_time = ServerTime(endpoint.label, self._queries, clock, self._timing)
         self.ignored = self._queries.ignored
         self.durations = self._queries.durations
         self._backoff = Backoff(self._timing.backoff_first, self._timing.backoff_cap)
         self._link: Link | None = None  # what requests are sent over
-        self._tasks: set[asyncio.Task[None]] = set()  # that read links, and retire those that were replaced
+        self._tasks: set[asyncio.Task[Any]] = set()  # that read links, ask them, and retire those that were replaced
         self._connected = asyncio.Event()
         self._why_not, self._advice = "not dialled yet", ""
-        self._clock_lock = asyncio.Lock()
-        self._clock_asked_at = float("-inf")
         self._saving_for_dial = False  # whether the next dial waits for weight
 
     @property
@@ -131,14 +132,12 @@ class Connection:
         )
 
     async def resync_clock(self, since: float) -> None:
-        """Learn the exchange's time anew, unless that was begun after `since` (monotonic seconds).
+        """Learn the exchange's time again, unless that was begun after `since` (monotonic seconds).
 
         Raises:
             BinanceError: it could not be asked.
         """
-        async with self._clock_lock:
-            if self._clock_asked_at <= since:
-                await self._learn_clock(self._usable_link())
+        await self._server_time.resync(since, self._usable_link)
 
     async def run(self) -> NoReturn:
         """Keep the connection up until cancelled; no failure ends it."""
@@ -181,17 +180,17 @@ class Connection:
         self.connections += 1
         link = Link(socket, self._queries.ignore, self.clock.monotonic)
         life = self._spawn(self._live(link))
+        if link.handshake_date_ms is not None:
+            self.clock.learn_date(link.handshake_date_ms, link.opened_at)
         try:
-            self._learn_date(link)
-            async with self._clock_lock:
-                await self._learn_clock(link)
-        except (NoAnswer, ConnectionLost):
-            link.abort("the connection did not answer its first question")  # it would not answer a poll either
-            await life
-            return self._backoff.next_seconds()
+            answers = await self._answers(link)
         except BaseException:
             life.cancel()
             raise
+        if not answers:
+            link.abort("the connection did not answer its first question")  # it would not answer a poll either
+            await life
+            return self._backoff.next_seconds()
         if life.done():  # it ended right after its first answer
             return self._backoff.next_seconds()
         if self._link is not None:
@@ -199,7 +198,7 @@ class Connection:
         self._link = link
         self._connected.set()
         self._end_first_attempt()
-        offset = self.clock.offset_seconds
+        offset = self.clock.exact_offset_seconds
         log.info(
             "connected",
             endpoint=self.endpoint.label,
@@ -211,6 +210,31 @@ class Connection:
         self._backoff.reset()
         return 0.0 if link.due else self._backoff.next_seconds()
 
+    async def _answers(self, link: Link) -> bool:
+        """Ask a new link for the exchange's time, and return whether the link may be used.
+
+        Not every exchange may answer that question, so polls do not wait for it: a pong shows that the link is alive,
+        and the question goes on beside them. A link that serves is given up for a pong alone only where the question
+        is known to stay unanswered.
+        """
+        question = self._spawn(self._server_time.ask(link))
+        if self._link is not None and not self._server_time.unanswered:
+            answered = await question
+            if answered or self._link is not None:
+                return answered
+        pong = self._spawn(self._pongs(link))
+        await asyncio.wait({question, pong}, return_when=asyncio.FIRST_COMPLETED)
+        alive = (question.done() and question.result()) or await pong
+        (pong if alive else question).cancel()
+        return alive
+
+    async def _pongs(self, link: Link) -> bool:
+        """Return whether a link answers a ping, a moment later where it may still tell the time."""
+        alive = await link.responds(self._timing.clock_timeout)
+        if alive and not self._server_time.unanswered:
+            await asyncio.sleep(self._timing.answer_grace)
+        return alive
+
     def _end_first_attempt(self) -> None:
         if not self.first_attempt_over.is_set():
             self.first_attempt_over_at = self.clock.monotonic()
@@ -218,14 +242,14 @@ class Connection:
 
     async def _until_due(self, link: Link, life: asyncio.Task[None]) -> None:
         """Wait until a link has ended, or is due for replacement."""
-        announced = asyncio.create_task(link.shutdown_announced.wait())
+        requested = asyncio.create_task(link.replacement_requested.wait())
         try:
             rotate_after = random.uniform(*self._timing.rotate_between)  # noqa: S311 - spread, not secrecy
-            await asyncio.wait({life, announced}, timeout=rotate_after, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({life, requested}, timeout=rotate_after, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            announced.cancel()
+            requested.cancel()
         if not life.done():
-            link.due = Loss.SHUTDOWN if link.shutdown_announced.is_set() else Loss.ROTATION
+            link.due = link.due or Loss.ROTATION
             log.info("connection due for replacement", endpoint=self.endpoint.label, reason=link.due.value)
 
     async def _live(self, link: Link) -> None:
@@ -242,43 +266,23 @@ class Connection:
         else:
             self._lost(loss, words)
 
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+    def _spawn(self, work: Coroutine[Any, Any, _Result]) -> asyncio.Task[_Result]:
         task = asyncio.create_task(work, name=f"link of {self.endpoint.label}")
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(self._task_ended)
         return task
+
+    def _task_ended(self, task: asyncio.Task[Any]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()):
+            log.error("connection task failed, internal error", endpoint=self.endpoint.label, exc_info=error)
 
     async def _keep_clock(self) -> NoReturn:
         """Ask for the exchange's time again and again."""
         while True:
             await asyncio.sleep(self._timing.clock_interval)
-            with contextlib.suppress(BinanceError):  # no answer: polls find out what it means
-                await self.resync_clock(self.clock.monotonic())
-
-    def _learn_date(self, link: Link) -> None:
-        """Take the time from the handshake's Date where that is surely better than what is known.
-
-        Precise to a second, it serves where the exchange does not tell its time, and lets the first answer and the end
-        of a ban be reckoned by the exchange's minutes on a host whose clock is wrong.
-        """
-        if (date_ms := link.handshake_date_ms) is not None:
-            off_seconds = abs(date_ms / 1000 - (self.clock.seconds - self.clock.monotonic() + link.opened_at))
-            if not self.clock.learnt or off_seconds > _DATE_ERROR_SECONDS:
-                self.clock.learn(date_ms, link.opened_at - _DATE_ERROR_SECONDS, link.opened_at + _DATE_ERROR_SECONDS)
-
-    async def _learn_clock(self, link: Link) -> None:
-        self._clock_asked_at = self.clock.monotonic()
-        reservation = await self._queries.afford(WEIGHT[Method.SESSION_STATUS])
-        try:
-            answer = await self._queries.ask_one(
-                link, reservation, Method.SESSION_STATUS, timeout_seconds=self._timing.clock_timeout
-            )
-            server_time_ms = decode_session_status(answer.result).server_time_ms
-            self.clock.learn(server_time_ms, answer.asked_at, answer.answered_at)
-        except (NoAnswer, ConnectionLost):
-            raise
-        except BinanceError as error:
-            log.warning("exchange does not tell its time", endpoint=self.endpoint.label, error=str(error))
+            if self._link is not None:
+                await self._server_time.ask(self._link)  # no answer: polls find out what it means
 
     def _refused(self, error: Exception, sent_at: float) -> float:
         refusal = explain_refusal(error)

@@ -77,6 +77,7 @@ class Timing:
     rotate_between: tuple[float, float] = (22.5 * 3600, 23.5 * 3600)
     clock_interval: float = 600.0
     clock_timeout: float = 10.0
+    answer_grace: float = 1.0  # the first polls wait this long for the exchange's time where a ping was answered
     silence: float = 60.0  # nothing arrived for this long despite requests: the link is dead
     stable_after: float = 60.0  # a connection that lived this long resets the backoff
     forbidden: float = 180.0  # between dials that HTTP 403 or 451 refuses: time does not mend these soon

@@ -39,7 +39,7 @@ class Link:
     ) -> None:
         self.opened_at = self.last_frame_at = monotonic()
         self.answered = False
-        self.shutdown_announced = asyncio.Event()
+        self.replacement_requested = asyncio.Event()
         self.due: Loss | None = None  # why it is to be replaced: ROTATION or SHUTDOWN
         self.retired = False  # nothing is sent over it any more
         self.handshake_date_ms = handshake_date_ms(socket)
@@ -98,6 +98,20 @@ class Link:
                 if not answer.done():
                     answer.set_exception(ConnectionLost(words))
 
+    async def responds(self, timeout_seconds: float) -> bool:
+        """Return whether the exchange answers a ping within `timeout_seconds`."""
+        try:
+            async with asyncio.timeout(timeout_seconds):
+                await (await self._socket.ping())
+        except (TimeoutError, ConnectionClosed):
+            return False
+        return True
+
+    def request_replacement(self, reason: Loss) -> None:
+        """Have the link replaced soon, by one that answers."""
+        self.due = reason
+        self.replacement_requested.set()
+
     def abort(self, why: str) -> None:
         """End the socket at once, without a close handshake that a dead peer would not answer."""
         self._aborted = why
@@ -136,7 +150,7 @@ class Link:
             return
         if envelope.kind is FrameKind.EVENT:
             if decode_event_name(envelope.event) == "serverShutdown":
-                self.shutdown_announced.set()
+                self.request_replacement(Loss.SHUTDOWN)
             self._ignore(Ignored.EVENT, envelope)
         elif envelope.id is None:
             self._ignore(Ignored.NULL_ID, envelope)

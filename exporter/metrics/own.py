@@ -117,8 +117,8 @@ OF_ENDPOINT: Final = (
     ),
     OwnFamily(
         "binance_futures_clock_offset_seconds",
-        "How far the exchange's clock is ahead of this host's, in seconds; absent until learnt.",
-        _one("clock.offset_seconds"),
+        "How far the exchange's clock is ahead of this host's, in seconds; absent while only known to a second.",
+        _one("clock.exact_offset_seconds"),
     ),
     OwnFamily(
         "binance_futures_request_weight_used",

@@ -308,7 +308,7 @@ def _endpoint(connection: Connection) -> _Endpoint:
         connected=connection.connected,
         pause=_PAUSES.get(paused, str(paused)) if paused else "",
         paused_until=f"{until:%Y-%m-%d %H:%M:%S} UTC, for another {in_words(pause_seconds)}",
-        clock=_clock(clock.offset_seconds),
+        clock=_clock(clock.exact_offset_seconds),
         weight=_weight(budget.used, budget.limit),
         used=budget.used,
         limit=budget.limit,

@@ -152,6 +152,7 @@ def _errors() -> Iterator[Fault]:
         yield everybodys(f"account.status {name} from the start", replacement, method=_V1, from_start=True)
     for name, replacement in (
         ("refused", error(404, code=-5000, msg="x")),
+        ("unanswered", raw()),
         ("of 1970", field("result.serverTime", 7)),
         ("no number", field("result.serverTime", "soon")),
     ):

@@ -291,6 +291,21 @@ def test_clock_is_judged_as_the_exchange_does(offset: float, uncertainty: float,
     assert wrong is ("other programs are refused" in as_text([report], colour=False))
 
 
+@pytest.mark.parametrize(
+    ("offset", "uncertainty", "words"),
+    [
+        (0.25, 0.02, "this host is 0.250 s behind the exchange"),
+        (-29.6, 1.5, "this host is about 30 s ahead of the exchange"),
+        (0.7, 1.5, "this host agrees with the exchange, as far as its time is known"),
+    ],
+)
+def test_clock_is_reported_as_precisely_as_it_is_known(offset: float, uncertainty: float, words: str) -> None:
+    """An offset that is only known to a second is not printed with milliseconds."""
+    report = replace(GOOD, clock_offset_seconds=offset, clock_uncertainty_seconds=uncertainty)
+
+    assert f"{words}\n" in as_text([report], colour=False)
+
+
 def test_hostile_texts_cannot_reach_the_terminal() -> None:
     """Control characters in names from the exchange or the configuration become escapes."""
     hostile = "A\x1b]0;pwn\x07\u202e\n"

@@ -71,6 +71,44 @@ def test_learning_anew_replaces_what_was_learnt() -> None:
     assert (1_700_000_030_000, -30.0) == (host.exchange.milliseconds, host.exchange.offset_seconds)
 
 
+def test_date_teaches_what_is_not_known_better() -> None:
+    """A Date is taken before anything is learnt, where another Date was, and where it surely contradicts."""
+    host = Host()
+    seconds = []
+    for date_ms in (1_700_000_030_000, 1_700_000_030_600):
+        host.exchange.learn_date(date_ms, 100.0)
+        seconds.append(round(host.exchange.seconds - 1_700_000_000, 3))
+    host.exchange.learn(1_700_000_031_000, 99.9, 100.1)
+    for date_ms in (1_700_000_030_000, 1_700_000_040_000):
+        host.exchange.learn_date(date_ms, 100.0)
+        seconds.append(round(host.exchange.seconds - 1_700_000_000, 3))
+
+    assert [30.0, 30.6, 31.0, 40.0] == seconds
+
+
+def test_doubted_time_gives_way_to_any() -> None:
+    """What is doubted is replaced by a Date that is within its error, and by any round trip."""
+    host = Host()
+    host.exchange.learn(1_700_000_001_000, 100.0, 100.0)
+    host.exchange.doubt()
+    gains = host.exchange.would_gain(0.0, 100.0)
+    host.exchange.learn_date(1_700_000_000_000, 100.0)
+
+    assert (True, 1_700_000_000_000) == (gains, host.exchange.milliseconds)
+
+
+def test_offset_is_exact_when_no_date_taught_it() -> None:
+    """An offset that is known no better than from a Date is known, and not exact."""
+    host = Host()
+    offsets = [host.exchange.exact_offset_seconds]
+    host.exchange.learn_date(1_700_000_002_000, 100.0)
+    offsets += [host.exchange.offset_seconds, host.exchange.exact_offset_seconds]
+    host.exchange.learn(1_700_000_003_000, 99.5, 100.5)
+    offsets += [host.exchange.exact_offset_seconds]
+
+    assert [None, 2.0, None, 3.0] == offsets
+
+
 @given(
     st.integers(0, 4_000_000_000_000), st.integers(0, 10**6), st.integers(0, 10_000), st.integers(0, 10**6), st.floats()
 )

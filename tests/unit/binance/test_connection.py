@@ -303,7 +303,7 @@ async def test_clock_keeper_that_fails_ends_the_link(
 ) -> None:
     """A fault while learning the time does not leave a link that nobody uses: it is dialled anew."""
     with monkeypatch.context() as patch:
-        patch.setattr("exporter.binance.connection.decode_session_status", None)
+        patch.setattr("exporter.binance.server_time.decode_session_status", None)
         async with connected(exchange.url, wait=False) as connection:
             await until(lambda: connection.connections >= 2)
             patch.undo()
@@ -395,8 +395,8 @@ async def test_clock_from_a_refusal_that_tells_it(exchange: SimulatedExchange) -
 
 
 async def test_link_that_does_not_answer_is_not_used(exchange: SimulatedExchange) -> None:
-    """A socket that leaves the first question unanswered never serves a poll."""
-    with exchange.lose_answers():
+    """A socket on which neither an answer nor a pong comes never serves a poll."""
+    with exchange.silence_after(0):
         timing = replace(FAST, clock_timeout=0.02)
         async with connected(exchange.url, wait=False, timing=timing) as connection:
             await until(lambda: connection.connections >= 2)

@@ -1,0 +1,111 @@
+"""Learning the exchange's time over a link, from an exchange that may not answer `session.status`."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from typing import TYPE_CHECKING
+
+import structlog
+
+from exporter.binance.errors import BinanceError, ConnectionLost, Loss, NoAnswer
+from exporter.binance.messages import WEIGHT, Method, decode_session_status
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from exporter.binance.clock import ExchangeClock
+    from exporter.binance.dialing import Timing
+    from exporter.binance.link import Link
+    from exporter.binance.queries import Queries
+
+log = structlog.get_logger()
+
+
+class ServerTime:
+    """Asks one endpoint for its time, one question at a time.
+
+    Args:
+        endpoint: the label that log lines name.
+        queries: asks and pays for the question.
+        clock: taught by the answers.
+        timing: how long things may take.
+    """
+
+    def __init__(self, endpoint: str, queries: Queries, clock: ExchangeClock, timing: Timing) -> None:
+        self.unanswered = False  # whether a link that was alive left the last question unanswered
+        self._endpoint = endpoint
+        self._queries = queries
+        self._clock = clock
+        self._timing = timing
+        self._lock = asyncio.Lock()
+        self._asked_at = self._replaced_at = float("-inf")
+        self._problem = ""
+
+    async def ask(self, link: Link) -> bool:
+        """Ask over a link; return whether it answered, whatever it said."""
+        with contextlib.suppress(ConnectionLost):
+            async with self._lock:
+                return await self._learn(link) is not None
+        return False
+
+    async def resync(self, since: float, usable_link: Callable[[], Link]) -> None:
+        """Learn the time again, unless that was begun after `since` (monotonic seconds).
+
+        Where neither the answer nor an error reports the time, the Date of the next handshake does: a link that is not
+        young is replaced, at most once in `clock_interval`.
+
+        Raises:
+            BinanceError: there is no usable link, or it ended.
+        """
+        async with self._lock:
+            if self._asked_at > since:
+                return
+            link = usable_link()
+            learnt = not self.unanswered and await self._learn(link)
+            if not learnt and self._clock.learnt_at < since:
+                self._clock.doubt()
+                self._replace(link)
+
+    def _replace(self, link: Link) -> None:
+        now = self._clock.monotonic()
+        young = now - link.opened_at <= self._timing.stable_after
+        if not young and now - self._replaced_at >= self._timing.clock_interval:
+            self._replaced_at = now
+            link.request_replacement(Loss.ROTATION)
+
+    async def _learn(self, link: Link) -> bool | None:
+        """Return whether the answer reported the time, None without an answer; raise ConnectionLost."""
+        self._asked_at = self._clock.monotonic()
+        reservation = await self._queries.afford(WEIGHT[Method.SESSION_STATUS])
+        timeout_seconds = self._timing.clock_timeout
+        try:
+            answer = await self._queries.ask_one(
+                link, reservation, Method.SESSION_STATUS, timeout_seconds=timeout_seconds
+            )
+            server_time_ms = decode_session_status(answer.result).server_time_ms
+        except ConnectionLost:
+            raise
+        except NoAnswer as error:
+            if await link.responds(timeout_seconds):
+                self.unanswered = True
+                self._log(error)
+            return None
+        except BinanceError as error:
+            self.unanswered = False
+            self._log(error)
+            return False
+        self.unanswered, self._problem = False, ""
+        self._clock.learn(server_time_ms, answer.asked_at, answer.answered_at)
+        return True
+
+    def _log(self, error: BinanceError) -> None:
+        """Log why the exchange does not report its time, once while that stays so."""
+        if str(error) != self._problem:
+            self._problem = str(error)
+            log.warning(
+                "could not read server time from session.status",
+                endpoint=self._endpoint,
+                error=self._problem,
+                using="Date of the handshake" if self._clock.learnt else "clock of this host",
+            )

@@ -1,0 +1,204 @@
+"""An exchange that never answers `session.status` is polled all the same."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from support.clocks import Monotonic
+from support.polling import FAST, Polled, connected, credentials_of, error
+from support.waiting import until
+
+from exporter.binance.errors import ExchangeError, Loss, NoAnswer, Reason
+from exporter.binance.messages import Method
+
+if TYPE_CHECKING:
+    from exporter.binance.connection import Connection
+    from exporter.simulator import SimulatedExchange
+
+SESSION = "session.status"
+SHUTDOWN = '{"event": {"e": "serverShutdown", "E": 1}}'
+PROBLEM = "could not read server time from session.status"
+SLOW = replace(FAST, clock_timeout=10.0)  # as in production
+QUICK = replace(FAST, clock_timeout=0.05, answer_grace=0.01)
+
+
+async def ask(connection: Connection, exchange: SimulatedExchange, timeout_seconds: float = 30.0) -> None:
+    """Ask for an account's status."""
+    await connection.request(
+        Method.ACCOUNT_STATUS,
+        credentials_of(exchange.accounts["alice"]),
+        recv_window_ms=5000,
+        timeout_seconds=timeout_seconds,
+        deadline=connection.clock.monotonic() + 60.0,
+    )
+
+
+def asked_for_time(exchange: SimulatedExchange) -> int:
+    """Count the questions for the exchange's time."""
+    return sum(received.method == SESSION for received in exchange.received)
+
+
+@pytest.mark.usefixtures("virtual_time")
+async def test_polls_do_not_wait_for_the_answer(exchange: SimulatedExchange, logged: list[Any]) -> None:
+    """The first poll goes out after a moment, the first one of later connections at once, signed by the Date."""
+    now = asyncio.get_running_loop().time
+    waits = []
+    with exchange.skew_clock(30.0), exchange.lose_answers(SESSION):
+        async with connected(exchange.url, timing=SLOW) as connection:
+            for connections in (1, 2, 3):
+                began = now()
+                await until(lambda at_least=connections: connection.connections >= at_least and connection.connected)  # type: ignore[misc]
+                await ask(connection, exchange)
+                waits.append(now() - began)
+                await asyncio.sleep(30.0)  # the question's answer is given up meanwhile
+                if connections < 3:
+                    exchange.drop_connections()
+
+            assert exchange.server_time() == pytest.approx(connection.clock.seconds, abs=3.0)
+            assert connection.clock.exact_offset_seconds is None
+            assert {Loss.RESET: 2} == connection.disconnections
+    assert max(waits) < 5.0
+    assert ["Date of the handshake"] == [event["using"] for event in logged if event["event"] == PROBLEM]
+    assert [None] * 3 == [event["clock_offset_seconds"] for event in logged if event["event"] == "connected"]
+
+
+async def test_rotation_costs_no_request(exchange: SimulatedExchange) -> None:
+    """Connections that answer a ping replace each other, and no request is lost."""
+    timing = replace(QUICK, rotate_between=(0.1, 0.2), stable_after=0.0)
+    with exchange.lose_answers(SESSION):
+        async with connected(exchange.url, timing=timing) as connection:
+            while connection.disconnections[Loss.ROTATION] < 3:
+                await ask(connection, exchange)
+
+                assert connection.connected
+            assert {Loss.ROTATION} == set(connection.disconnections)
+
+
+async def test_link_that_serves_outlives_a_mute_successor(exchange: SimulatedExchange) -> None:
+    """Where the question used to be answered, a successor that leaves it unanswered is not taken the first time."""
+    async with connected(exchange.url, timing=QUICK) as connection:
+        with exchange.lose_answers(SESSION):
+            await exchange.send_raw(SHUTDOWN)
+            await until(lambda: connection.disconnections[Loss.SILENT] == 1)
+            await ask(connection, exchange)
+
+            assert connection.connected
+            await until(lambda: connection.disconnections[Loss.SHUTDOWN] == 1)
+            assert 3 == connection.connections
+            await ask(connection, exchange)
+
+
+async def test_late_answer_is_learnt(exchange: SimulatedExchange, logged: list[Any]) -> None:
+    """An answer that polls did not wait for still teaches the time, and nothing is logged as a problem."""
+    with exchange.delay_answers(0.3, SESSION):
+        async with connected(exchange.url, timing=replace(FAST, answer_grace=0.01)) as connection:
+            exact_at_first = connection.clock.exact_offset_seconds
+            await until(lambda: connection.clock.exact_offset_seconds is not None)
+
+    assert exact_at_first is None
+    assert [] == [event for event in logged if event["event"] == PROBLEM]
+
+
+async def test_exchange_may_stop_answering_and_begin_again(exchange: SimulatedExchange, logged: list[Any]) -> None:
+    """Questions that stay unanswered for a while are logged once, and change nothing but that."""
+    async with connected(exchange.url, timing=replace(QUICK, clock_interval=0.02)) as connection:
+        with exchange.lose_answers(SESSION):
+            asked = asked_for_time(exchange)
+            await until(lambda: asked_for_time(exchange) >= asked + 3)
+            learnt_at = connection.clock.learnt_at
+        await until(lambda: connection.clock.learnt_at > learnt_at)
+
+        assert 1 == connection.connections
+        assert not connection.disconnections
+    assert 1 == len([event for event in logged if event["event"] == PROBLEM])
+
+
+@pytest.mark.usefixtures("virtual_time")
+async def test_unanswered_questions_leave_a_quiet_link_alone(exchange: SimulatedExchange) -> None:
+    """A link without polls stays, however often the exchange's time is asked for in vain."""
+    with exchange.lose_answers(SESSION):
+        async with connected(exchange.url, timing=SLOW) as connection:
+            await asyncio.sleep(2000.0)
+
+            assert asked_for_time(exchange) >= 4
+            assert 1 == connection.connections
+            assert not connection.disconnections
+
+
+async def test_link_that_answers_nothing_is_dropped(exchange: SimulatedExchange) -> None:
+    """Pongs alone do not keep a link on which polls stay unanswered."""
+    monotonic = Monotonic()
+    with exchange.lose_answers():
+        async with connected(exchange.url, timing=QUICK, monotonic=monotonic) as connection:
+            monotonic.ahead += 100
+            with pytest.raises(NoAnswer):
+                await ask(connection, exchange, timeout_seconds=0.01)
+            await until(lambda: connection.connections == 2)
+
+            assert {Loss.SILENT: 1} == connection.disconnections
+
+
+@pytest.mark.parametrize("answer", ["none", "error"])
+async def test_wrong_time_is_learnt_from_the_next_handshake(exchange: SimulatedExchange, answer: str) -> None:
+    """After -1021 a connection that is not young is replaced, and the Date of the handshake tells the time."""
+    gone = error(404, -5000, "Method v1/session.status is invalid")
+    lost = exchange.lose_answers(SESSION) if answer == "none" else exchange.replace_answer(SESSION, None, gone)
+    with lost:
+        async with connected(exchange.url, timing=replace(QUICK, stable_after=0.0)) as connection:
+            await ask(connection, exchange)
+            with exchange.skew_clock(-3.0):
+                asked_at = connection.clock.monotonic()
+                with pytest.raises(ExchangeError, match="-1021"):
+                    await ask(connection, exchange)
+                await connection.resync_clock(asked_at)
+                await until(lambda: connection.disconnections[Loss.ROTATION] == 1)
+                await ask(connection, exchange)
+
+            assert 2 == connection.connections
+
+
+async def test_wrong_time_does_not_replace_connections_for_ever(exchange: SimulatedExchange) -> None:
+    """A timestamp that is never accepted costs one new connection in ten minutes, and no more."""
+    with exchange.lose_answers(SESSION):
+        async with connected(exchange.url, timing=replace(QUICK, stable_after=0.0)) as connection:
+            for _ in range(5):
+                await connection.resync_clock(connection.clock.monotonic())
+                await until(lambda: connection.connections == 2 and connection.connected)
+                await ask(connection, exchange)
+
+            assert 2 == connection.connections
+
+
+async def test_wrong_time_on_a_young_connection_is_reported(exchange: SimulatedExchange) -> None:
+    """-1021 that nothing can correct fails the poll with its own reason and advice, and does not redial."""
+    with exchange.lose_answers(SESSION):
+        async with connected(exchange.url, timing=QUICK) as connection:
+            with exchange.skew_clock(-30.0):
+                state = await Polled(exchange, connection).poll()
+
+            assert 1 == connection.connections
+    assert Reason.CLOCK is state.last_failure.reason  # type: ignore[union-attr]
+    assert "clock (NTP)" in state.last_failure.advice  # type: ignore[union-attr]
+
+
+async def test_refusal_that_tells_the_time_is_enough(exchange: SimulatedExchange) -> None:
+    """-1021 with the exchange's time in its data corrects the clock at once."""
+
+    def refuse(answer: dict[str, Any]) -> dict[str, Any]:
+        if answer["status"] == 200:
+            return answer
+        return answer | {"error": answer["error"] | {"data": {"serverTime": int(exchange.server_time() * 1000)}}}
+
+    with exchange.lose_answers(SESSION), exchange.replace_answer("v2/account.status", None, refuse):
+        async with connected(exchange.url, timing=replace(QUICK, stable_after=0.0)) as connection:
+            with exchange.skew_clock(-30.0):
+                with pytest.raises(ExchangeError, match="-1021"):
+                    await ask(connection, exchange)
+                await connection.resync_clock(connection.clock.learnt_at)
+                await ask(connection, exchange)
+
+            assert 1 == connection.connections
+            assert connection.clock.exact_offset_seconds is not None
