@@ -50,6 +50,8 @@ def plain(model: Any) -> Any:
         return model
     fields = {field.alias or name: getattr(model, name) for name, field in type(model).model_fields.items()}
     assert {} == fields.pop("additional_properties")
+    if fields.get("marginAvailable", True) is None:
+        del fields["marginAvailable"]  # left out by single-asset answers
     return {name: plain(value) for name, value in fields.items()}
 
 
