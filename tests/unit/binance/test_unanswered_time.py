@@ -29,7 +29,7 @@ async def ask(connection: Connection, exchange: SimulatedExchange, timeout_secon
     """Ask for an account's status."""
     await connection.request(
         Method.ACCOUNT_STATUS,
-        credentials_of(exchange.accounts["alice"]),
+        credentials=credentials_of(exchange.accounts["alice"]),
         recv_window_ms=5000,
         timeout_seconds=timeout_seconds,
         deadline=connection.clock.monotonic() + 60.0,
