@@ -17,6 +17,8 @@ import structlog
 import exporter
 from exporter import config as configuration
 from exporter import log as logging
+from exporter.binance.clock import monotonic
+from exporter.binance.host_clock import HostClockLoop
 from exporter.check import check
 from exporter.config.shards import Shard
 from exporter.flags import PROGRAM, Usage, parse
@@ -171,7 +173,7 @@ _COMMANDS: Final[dict[str, Callable[[Namespace], int]]] = {
 
 def _run_in_loop(work: Coroutine[None, None, _Result]) -> _Result:
     """Return the result of `work`, run in an event loop whose end waits for no name look-up that hangs."""
-    runner = asyncio.Runner()
+    runner = asyncio.Runner(loop_factory=lambda: HostClockLoop(monotonic))
     try:
         runner.get_loop().set_default_executor(THREADS)
         return runner.run(work)

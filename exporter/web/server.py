@@ -8,7 +8,6 @@ import errno
 import os
 import re
 import socket
-import time
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
@@ -271,7 +270,7 @@ class WebServer:
         return _Pieces(body, self._bodies, headers=headers, media_type=content_type)
 
     async def _index(self, _request: Request) -> Response:
-        now = time.monotonic()
+        now = asyncio.get_running_loop().time()
         if now >= self._page_until:
             self._shared_page, self._page_until = Body([self._page().encode()]), now + _PAGE_SECONDS
         return _Pieces(self._shared_page, self._bodies, headers=_PAGE_HEADERS, media_type="text/html")

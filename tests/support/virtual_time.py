@@ -51,6 +51,10 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
         """Return the seconds that have passed."""
         return self._clock.passed
 
+    def suspend(self, seconds: float) -> None:
+        """Let time pass without anything running: a suspend, as a loop sees it whose clock goes on meanwhile."""
+        self._clock.passed += seconds
+
     def run_in_executor(  # type: ignore[override]
         self, executor: Executor | None, func: Callable[..., _Result], *args: Any
     ) -> asyncio.Future[_Result]:
