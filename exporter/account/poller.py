@@ -7,7 +7,6 @@ is sent, or it counts as failed with the reason why it was not.
 
 from __future__ import annotations
 
-import asyncio
 import time
 import traceback
 from typing import TYPE_CHECKING, Final, NoReturn
@@ -20,6 +19,7 @@ from exporter.account.key_files import KeyFiles
 from exporter.account.margin import unknown_ratios
 from exporter.account.mode import ModeFinder
 from exporter.account.pacing import refusal_delay
+from exporter.account.poll_timer import PollTimer
 from exporter.account.snapshot import build_snapshot
 from exporter.account.state import AccountState, Failure
 from exporter.binance.errors import (
@@ -53,6 +53,12 @@ log = structlog.get_logger()
 _LEAST_BACKOFF_CAP_SECONDS: Final = 60.0
 _BACKOFF_CAP_INTERVALS: Final = 4
 _LATE_INTERVALS: Final = 0.1  # a poll that took all of its interval ends about when the next one is due
+_ROUND_SECONDS: Final = 5.0
+_WOKEN: Final = Failure(
+    Reason.CLOCK,
+    "the host was suspended, or its clock jumped ahead, since the last answer",
+    "none needed: the account is polled again; if this repeats, check the host's time synchronization",
+)
 
 
 def poll_weight(settings: AccountSettings) -> int:
@@ -91,6 +97,7 @@ class Poller:
         self._mode = ModeFinder(state, connection, optional, self._questions)
         self._warned_of: dict[str, list[str]] = {}  # what is missing, by the event that says so
         self._monotonic = connection.clock.monotonic
+        self._timer = PollTimer(self._monotonic)
         self._publish = publish
         self._poll_over = poll_over
         self.phase = phase
@@ -116,12 +123,23 @@ class Poller:
                 await self.poll(self._monotonic() + self.state.interval_seconds)
         try:
             while True:
-                due = self._next_due(origin, due)
-                await asyncio.sleep(due - self._monotonic())
+                spread_seconds = self.phase * min(self.state.interval_seconds, _ROUND_SECONDS)
+                due = await self._timer.wait_until(self._next_due(origin, due), spread_seconds)
                 self.state.stretch(self._connection.budget.stretch)
                 await self.poll(due + self.state.interval_seconds)
         finally:
             self._mode.stop()
+
+    def wake(self) -> None:
+        """Poll again as at a start, since the host was suspended or its clock jumped; until then the account is down.
+
+        A poll that is held back after a failure stays so.
+        """
+        if self.state.last_poll_succeeded:
+            self.state.last_poll_succeeded = False
+            self.state.last_failure = _WOKEN
+            self.state.revision += 1
+        self._timer.wake()
 
     async def poll(self, deadline: float) -> None:
         """Do one due poll, over by `deadline` (monotonic seconds), and write down how it ended."""
