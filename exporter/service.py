@@ -11,6 +11,7 @@ import structlog
 
 import exporter
 from exporter.binance.clock import monotonic
+from exporter.binance.host_clock import HostClock
 from exporter.config import ConfigError, Fault
 from exporter.metrics.collector import SlowWay, SnapshotCollector
 from exporter.metrics.exposition import Exposition
@@ -57,6 +58,7 @@ class Service:
         web: how to serve.
         timing: the connections' delays, where not the usual ones.
         load: reads the configuration again for `reload`, in a worker thread; raises ConfigError.
+        host: this host's clocks, where not the real ones.
     """
 
     def __init__(
@@ -65,17 +67,19 @@ class Service:
         web: WebSettings,
         timing: Timing | None = None,
         load: Callable[[], Config] | None = None,
+        host: HostClock | None = None,
     ) -> None:
+        self._host = host = host or HostClock(time.time, monotonic)
         self._program = program = Program(last_reload_success_unix=time.time())
-        health = Health(program, lambda: self._fleet.states, monotonic, process_metrics=web.process_metrics)
-        self._exposition = exposition = Exposition(health.render, monotonic)
+        health = Health(program, lambda: self._fleet.states, host.age, process_metrics=web.process_metrics)
+        self._exposition = exposition = Exposition(health.render, host.age)
         slow_way = SlowWay([SnapshotCollector(exposition.snapshots), *health.collectors])
 
         def poll_over(state: AccountState) -> None:
             health.poll_over(state)
             exposition.invalidate()
 
-        self._fleet = wire(config, exposition.publish, poll_over, timing)
+        self._fleet = wire(config, exposition.publish, poll_over, timing, host)
         program.connections = self._fleet.connections
         self._load = load or (lambda: config)
         self._reloading = asyncio.Lock()
@@ -108,6 +112,8 @@ class Service:
         """Poll and serve until `stop` is set; over within two seconds of it, whatever is under way."""
         web = asyncio.create_task(self._web.run(), name="web server")
         work = [asyncio.create_task(supervise("polling", self._fleet.run), name="polling")]
+        name = "clock watcher"
+        work.append(asyncio.create_task(supervise(name, lambda: self._host.watch(self._woken)), name=name))
         if self._live:
             name = "web configuration watcher"
             work.append(asyncio.create_task(supervise(name, self._live.run), name=name))
@@ -187,6 +193,10 @@ class Service:
             self._exposition.forget(account)
         return changes
 
+    def _woken(self) -> None:
+        self._fleet.wake()
+        self._exposition.invalidate()
+
     def _show_reload(self) -> None:
         self._program.last_reload_succeeded = self._config_usable and (self._live is None or self._live.usable)
         self._exposition.invalidate()
@@ -200,7 +210,7 @@ class Service:
         return render_page(
             self._fleet.states,
             self._fleet.connections,
-            monotonic(),
+            self._host.age(),
             self._telemetry_path,
             exporter.__version__,
             self._exposition.snapshots(),

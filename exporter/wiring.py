@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import time
 from dataclasses import dataclass, replace
 from itertools import chain, count, pairwise
 from typing import TYPE_CHECKING, Any
@@ -15,8 +16,9 @@ from exporter.account.optional import OptionalMethods
 from exporter.account.pacing import EndpointPacing
 from exporter.account.poller import Poller, poll_weight
 from exporter.account.state import AccountState
-from exporter.binance.clock import ExchangeClock
+from exporter.binance.clock import ExchangeClock, monotonic
 from exporter.binance.connection import Connection
+from exporter.binance.host_clock import HostClock
 from exporter.binance.weight import WeightBudget
 from exporter.supervision import supervise
 
@@ -54,6 +56,7 @@ class Fleet:
         publish: called with every good snapshot.
         poll_over: called with the account's state after every due poll, however it ended.
         timing: the connections' delays, where not the usual ones.
+        host: this host's clocks, where not the real ones.
     """
 
     def __init__(
@@ -61,7 +64,9 @@ class Fleet:
         publish: Callable[[AccountState, AccountSnapshot], None],
         poll_over: Callable[[AccountState], None],
         timing: Timing | None = None,
+        host: HostClock | None = None,
     ) -> None:
+        self.host = host or HostClock(time.time, monotonic)
         self._publish = publish
         self._poll_over = poll_over
         self._timing = timing
@@ -124,6 +129,11 @@ class Fleet:
             removed=tuple(name for name in before if name not in names),
         )
 
+    def wake(self) -> None:
+        """Poll every account again as at a start: the host was suspended, or its clock jumped ahead."""
+        for poller in self._pollers.values():
+            poller.wake()
+
     async def run(self) -> None:
         """Poll until cancelled; a poller or connection that fails is started again."""
         self._running = True
@@ -153,7 +163,7 @@ class Fleet:
 
     def _share(self, endpoint: Endpoint, weight_share: float) -> _Shared:
         if endpoint not in self._budgets:
-            clock = ExchangeClock()
+            clock = ExchangeClock(host=self.host)
             self._budgets[endpoint] = clock, WeightBudget(weight_share, clock)
         clock, budget = self._budgets[endpoint]
         connection = Connection(endpoint, budget, clock, self._timing)
@@ -186,9 +196,10 @@ def wire(
     publish: Callable[[AccountState, AccountSnapshot], None],
     poll_over: Callable[[AccountState], None],
     timing: Timing | None = None,
+    host: HostClock | None = None,
 ) -> Fleet:
     """Make a fleet for `config` that does not run yet; the other arguments are the fleet's."""
-    fleet = Fleet(publish, poll_over, timing)
+    fleet = Fleet(publish, poll_over, timing, host)
     fleet.apply(config)
     return fleet
 

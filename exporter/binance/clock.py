@@ -9,6 +9,8 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Final
 
+from exporter.binance.host_clock import HostClock
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -27,17 +29,34 @@ _DOUBTED_SECONDS: Final = 1e9
 
 
 class ExchangeClock:
-    """One endpoint's idea of the exchange's time; until something is learnt it is the host's wall clock."""
+    """One endpoint's idea of the exchange's time; until something is learnt it is the host's wall clock.
 
-    def __init__(self, wall: Callable[[], float] = time.time, monotonic: Callable[[], float] = monotonic) -> None:
-        self._wall = wall
-        self.monotonic = monotonic
+    Args:
+        wall: epoch seconds of this host.
+        monotonic: seconds to count on with.
+        host: both, where endpoints share them.
+    """
+
+    def __init__(
+        self,
+        wall: Callable[[], float] = time.time,
+        monotonic: Callable[[], float] = monotonic,
+        host: HostClock | None = None,
+    ) -> None:
+        self.host = host or HostClock(wall, monotonic)
+        self._wall = self.host.wall
+        self.monotonic = self.host.monotonic
         self._base_seconds: float | None = None  # exchange's time at monotonic zero
         self.uncertainty_seconds = 0.0  # half of the round trip that taught it: the ways there and back may differ
         self.learnt_at = float("-inf")  # monotonic seconds
 
     def learn(self, server_time_ms: int, sent: float, received: float) -> None:
-        """Take over the exchange's time as of the middle of a round trip (monotonic seconds)."""
+        """Take over the exchange's time as of the middle of a round trip (monotonic seconds).
+
+        An answer to what was sent before the host was woken may have been on its way for hours: it is ignored.
+        """
+        if sent < self.host.woken_at:
+            return
         self._base_seconds = server_time_ms / 1000 - (sent + received) / 2
         self.uncertainty_seconds = (received - sent) / 2
         self.learnt_at = self.monotonic()
@@ -49,7 +68,8 @@ class ExchangeClock:
         of a ban be reckoned by the exchange's minutes on a host whose clock is wrong.
         """
         off_seconds = abs(date_ms / 1000 - (self.seconds - self.monotonic() + received))
-        if not self.learnt or max(self.uncertainty_seconds, off_seconds) >= DATE_ERROR_SECONDS:
+        better = not self.learnt or max(self.uncertainty_seconds, off_seconds) >= DATE_ERROR_SECONDS
+        if better and received >= self.host.woken_at:
             self.learn(date_ms, received, received)
             self.uncertainty_seconds = DATE_ERROR_SECONDS
 
@@ -63,8 +83,11 @@ class ExchangeClock:
 
     @property
     def learnt(self) -> bool:
-        """Whether the exchange has told its time yet."""
-        return self._base_seconds is not None
+        """Whether the exchange has told its time yet, and again since the host was woken.
+
+        The monotonic clock stands still while a virtual machine is paused.
+        """
+        return self._base_seconds is not None and self.learnt_at >= self.host.woken_at
 
     @property
     def seconds(self) -> float:
@@ -79,7 +102,7 @@ class ExchangeClock:
     @property
     def offset_seconds(self) -> float | None:
         """How far the exchange is ahead of this host's wall clock; None until learnt."""
-        return None if self._base_seconds is None else self.seconds - self._wall()
+        return self.seconds - self._wall() if self.learnt else None
 
     @property
     def exact_offset_seconds(self) -> float | None:

@@ -110,6 +110,7 @@ class Connection:
                 async with asyncio.timeout(grace):
                     await self._connected.wait()
         self._usable_link()
+        await self._server_time.resync_after_waking(self._usable_link, deadline)
         try:
             async with asyncio.timeout(deadline - self.clock.monotonic()):
                 reservation = await self.budget.acquire(sum(WEIGHT[method] for method in methods))

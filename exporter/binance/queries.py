@@ -44,11 +44,17 @@ PAUSES: Final = {418: Reason.BANNED, 429: Reason.RATE_LIMITED}  # by HTTP-like s
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A good answer's undecoded result, and when it was asked for and came, in monotonic seconds."""
+    """A good answer's undecoded result, and when it was asked for and came.
+
+    `asked_at` and `answered_at` date the data, in seconds of `HostClock.age`; `sent_at` and `received_at` are the same
+    moments in monotonic seconds.
+    """
 
     result: Raw
     asked_at: float
     answered_at: float
+    sent_at: float
+    received_at: float
 
 
 Outcome = Answer | BinanceError
@@ -106,14 +112,14 @@ class Queries:
                 request_id = next(self._ids)
                 params = self._sign(credentials, recv_window_ms) if credentials else {}
                 frames[request_id] = encode_request(request_id, method, params)
-            asked_at = self._clock.monotonic()
+            asked_at, sent_at = self._clock.host.age(), self._clock.monotonic()
             replies = await link.exchange(frames, timeout_seconds)
             # Any other question may be one that this exchange never answers.
             unanswered = Method.ACCOUNT_STATUS in methods and isinstance(replies[0], NoAnswer)
             if unanswered and self._clock.monotonic() - link.last_frame_at > self._silence_seconds:
                 link.abort("nothing came for long, although it was asked")  # half-open: ours still sends
             return [
-                self._outcome(method, reply, part, asked_at)
+                self._outcome(method, reply, part, asked_at, sent_at)
                 for method, reply, part in zip(methods, replies, reservations, strict=True)
             ]
         finally:
@@ -159,22 +165,25 @@ class Queries:
             # also one that answers a question which nobody waits for any more.
             self._note_refusal(decode_error(envelope))
 
-    def _outcome(self, method: Method, reply: Reply | BinanceError, part: Reservation, asked_at: float) -> Outcome:
+    def _outcome(
+        self, method: Method, reply: Reply | BinanceError, part: Reservation, asked_at: float, sent_at: float
+    ) -> Outcome:
         if isinstance(reply, BinanceError):
             return reply
-        envelope, answered_at = reply
+        envelope, received_at = reply
         self._budget.settle(part, decode_request_weight(envelope.rate_limits))
-        self.durations[method].observe(answered_at - asked_at)
+        self.durations[method].observe(received_at - sent_at)
         if envelope.failed or envelope.status not in {None, 200}:
             error = decode_error(envelope)
             wrong = classify(error).action is Action.RESYNC
-            if error.server_time_ms is not None and (wrong or self._clock.would_gain(asked_at, answered_at)):
-                self._clock.learn(error.server_time_ms, asked_at, answered_at)
-            self._note_refusal(error, asked_at)
+            if error.server_time_ms is not None and (wrong or self._clock.would_gain(sent_at, received_at)):
+                self._clock.learn(error.server_time_ms, sent_at, received_at)
+            self._note_refusal(error, sent_at)
             return error
         if envelope.status is None and not envelope.result:
             return ProtocolError("the answer holds neither a result nor an error")
-        return Answer(envelope.result, asked_at, answered_at)
+        answered_at = self._clock.host.age() - (self._clock.monotonic() - received_at)
+        return Answer(envelope.result, asked_at, answered_at, sent_at, received_at)
 
     def _sign(self, credentials: Credentials, recv_window_ms: int) -> Mapping[str, str | int]:
         params: dict[str, str | int] = {

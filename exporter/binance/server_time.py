@@ -40,6 +40,7 @@ class ServerTime:
         self._timing = timing
         self._lock = asyncio.Lock()
         self._asked_at = self._replaced_at = float("-inf")
+        self._resynced_after = float("-inf")  # the last time the host was woken that this has been done for
         self._problem = ""
 
     async def ask(self, link: Link) -> bool:
@@ -66,6 +67,14 @@ class ServerTime:
             if not learnt and self._clock.learnt_at < since:
                 self._clock.doubt()
                 self._replace(link)
+
+    async def resync_after_waking(self, usable_link: Callable[[], Link], deadline: float) -> None:
+        """After the host was woken, ask once for the time and wait for it, before anything is signed."""
+        if (woken_at := self._clock.host.woken_at) > self._resynced_after:
+            with contextlib.suppress(BinanceError, TimeoutError):  # the request finds out what it means
+                async with asyncio.timeout(deadline - self._clock.monotonic()):
+                    await self.resync(woken_at, usable_link)
+            self._resynced_after = woken_at
 
     def _replace(self, link: Link) -> None:
         now = self._clock.monotonic()
@@ -96,7 +105,7 @@ class ServerTime:
             self._log(error)
             return False
         self.unanswered, self._problem = False, ""
-        self._clock.learn(server_time_ms, answer.asked_at, answer.answered_at)
+        self._clock.learn(server_time_ms, answer.sent_at, answer.received_at)
         return True
 
     def _log(self, error: BinanceError) -> None:

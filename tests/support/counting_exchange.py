@@ -10,11 +10,9 @@ import random
 from collections import Counter
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, ParamSpec
 
-import pytest
-
 from exporter.account.state import AccountSettings
-from exporter.binance.clock import ExchangeClock
 from exporter.binance.dialing import Endpoint, Timing
+from exporter.binance.host_clock import HostClock
 from exporter.config import Config
 from exporter.simulator import SimulatedAccount, SimulatedExchange
 from exporter.wiring import Fleet, wire
@@ -50,9 +48,9 @@ class Host:
     def __init__(self, wrong: float = 0.0) -> None:
         self.wrong = wrong
 
-    def clock(self) -> ExchangeClock:
-        """Make what the exporter knows of time."""
-        return ExchangeClock(lambda: now() + self.wrong, lambda: asyncio.get_running_loop().time())
+    def clocks(self) -> HostClock:
+        """Make the clocks that the exporter reads."""
+        return HostClock(lambda: now() + self.wrong, lambda: asyncio.get_running_loop().time())
 
 
 class Arrival(NamedTuple):
@@ -127,11 +125,8 @@ async def running(
         AccountSettings(name=name, endpoint=endpoint, credentials=credentials_of(account), **settings)
         for name, account in exchange.accounts.items()
     )
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("exporter.wiring.ExchangeClock", (host or Host()).clock)
-        wired = wire(
-            Config(accounts=accounts, weight_share=share, warnings=()), lambda *_: None, lambda _: None, timing
-        )
+    config, clocks = Config(accounts=accounts, weight_share=share, warnings=()), (host or Host()).clocks()
+    wired = wire(config, lambda *_: None, lambda _: None, timing, clocks)
     async with _meanwhile(wired.run()):
         yield wired
 

@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING, Final, Literal
 from urllib.parse import urlsplit
 
 from exporter.account.state import AccountSettings
+from exporter.binance.clock import monotonic
 from exporter.binance.dialing import Endpoint
+from exporter.binance.host_clock import HostClock
 from exporter.config import Config
 from exporter.service import Service, WebSettings
 from exporter.web.server import ListenAddress
@@ -295,7 +297,7 @@ async def _exporting(exchange: WitnessedExchange, fault: Fault, record: Record) 
         )
         config = Config(accounts=accounts, weight_share=_SHARE, warnings=())
         web = WebSettings(addresses=(ListenAddress("127.0.0.1", 0),), process_metrics=False)
-        service = Service(config, web, fault.timing)
+        service = Service(config, web, fault.timing, host=HostClock(night_loop().host_clock, monotonic))
         (url,) = service.bind()
         stop = asyncio.Event()
         running = asyncio.create_task(service.run(stop))

@@ -13,7 +13,6 @@ import socket
 from typing import TYPE_CHECKING, Any, Final, TypeVar, TypeVarTuple, Unpack
 
 from exporter.binance import clock
-from exporter.binance.clock import ExchangeClock
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -119,7 +118,5 @@ class _Clocks:
 
 
 def set_clocks(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Have the exporter go by the running loop's clocks."""
+    """Have the exporter's monotonic clock go by the running loop's."""
     monkeypatch.setattr(clock, "time", _Clocks)
-    defaults = (lambda: night_loop().host_clock(), clock.monotonic)
-    monkeypatch.setattr(ExchangeClock.__init__, "__defaults__", defaults)

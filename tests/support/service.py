@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
     from pathlib import Path
 
+    from exporter.binance.host_clock import HostClock
     from exporter.config import Config
     from exporter.simulator import SimulatedExchange
 
@@ -36,9 +37,9 @@ def configured(exchange: SimulatedExchange, directory: Path, *, stale_after: str
 
 
 @contextlib.asynccontextmanager
-async def serving(loaded: Config) -> AsyncIterator[httpx.AsyncClient]:
+async def serving(loaded: Config, host: HostClock | None = None) -> AsyncIterator[httpx.AsyncClient]:
     """Run the whole exporter on a free port; yield a client of it."""
-    service = Service(loaded, WebSettings(addresses=(ListenAddress("127.0.0.1", 0),)), FAST)
+    service = Service(loaded, WebSettings(addresses=(ListenAddress("127.0.0.1", 0),)), FAST, host=host)
     (url,) = service.bind()
     stop = asyncio.Event()
     running = asyncio.create_task(service.run(stop))

@@ -109,6 +109,35 @@ def test_offset_is_exact_when_no_date_taught_it() -> None:
     assert [None, 2.0, None, 3.0] == offsets
 
 
+def test_jump_of_the_hosts_clock_leaves_the_time_in_doubt() -> None:
+    """Once the wall clock has run ahead there is no offset until the time is told again; it counts on meanwhile."""
+    host = Host()
+    host.exchange.learn(1_700_000_000_000, sent=100.0, received=100.0)
+    host.pass_time(10.0)
+    host.wall += 3600.0
+    host.exchange.host.age()
+    host.pass_time(5.0)
+    doubtful = (host.exchange.learnt, host.exchange.offset_seconds, host.exchange.milliseconds)
+    gains = host.exchange.would_gain(sent=115.0, received=119.0)
+    host.exchange.learn(1_700_003_615_000, sent=115.0, received=115.0)
+
+    assert (False, None, 1_700_000_015_000) == doubtful
+    assert gains
+    assert (True, 0.0) == (host.exchange.learnt, host.exchange.offset_seconds)
+
+
+def test_time_that_was_asked_for_before_a_jump_is_not_learnt() -> None:
+    """An answer that was on its way while the host was paused tells a time that has long passed."""
+    host = Host()
+    host.exchange.learn(1_700_000_000_000, sent=100.0, received=100.0)
+    host.pass_time(10.0)
+    host.wall += 3600.0
+    host.exchange.host.age()
+    host.exchange.learn(1_700_000_009_000, sent=109.0, received=110.0)
+
+    assert (False, 1_700_000_010_000) == (host.exchange.learnt, host.exchange.milliseconds)
+
+
 @given(
     st.integers(0, 4_000_000_000_000), st.integers(0, 10**6), st.integers(0, 10_000), st.integers(0, 10**6), st.floats()
 )
