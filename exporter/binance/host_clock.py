@@ -38,10 +38,13 @@ class HostClock:
         self._last_wall, self._last_monotonic = wall(), monotonic()
         self._logged = RepeatFilter(monotonic)
 
-    def age(self) -> float:
+    def age(self, moment: float | None = None) -> float:
         """Return the seconds that data ages by: monotonic ones, and all jumps ahead of the wall clock.
 
         A paused virtual machine and a clock that is set ahead look alike: data may be as old as the wall clock says.
+
+        Args:
+            moment: monotonic seconds, since the last jump; None: now.
         """
         wall, now = self.wall(), self.monotonic()
         gained = wall - self._last_wall - (now - self._last_monotonic)
@@ -49,7 +52,7 @@ class HostClock:
         if gained > _JUMP_SECONDS:
             self._gained_seconds += gained
             self._wake("wall clock jumped ahead, polling all accounts again", gained)
-        return now + self._gained_seconds
+        return (now if moment is None else moment) + self._gained_seconds
 
     async def watch(self, woken: Callable[[], None]) -> NoReturn:
         """Look at the clocks every second, and call `woken` after each suspend or jump of more than 30 seconds.

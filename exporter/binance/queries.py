@@ -182,8 +182,7 @@ class Queries:
             return error
         if envelope.status is None and not envelope.result:
             return ProtocolError("the answer holds neither a result nor an error")
-        answered_at = self._clock.host.age() - (self._clock.monotonic() - received_at)
-        return Answer(envelope.result, asked_at, answered_at, sent_at, received_at)
+        return Answer(envelope.result, asked_at, self._clock.host.age(received_at), sent_at, received_at)
 
     def _sign(self, credentials: Credentials, recv_window_ms: int) -> Mapping[str, str | int]:
         params: dict[str, str | int] = {

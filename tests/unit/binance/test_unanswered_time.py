@@ -13,6 +13,7 @@ from support.waiting import until
 
 from exporter.binance.errors import ExchangeError, Loss, NoAnswer, Reason
 from exporter.binance.messages import Method
+from exporter.binance.queries import good_answer
 
 if TYPE_CHECKING:
     from exporter.binance.connection import Connection
@@ -27,13 +28,14 @@ QUICK = replace(FAST, clock_timeout=0.05, answer_grace=0.01)
 
 async def ask(connection: Connection, exchange: SimulatedExchange, timeout_seconds: float = 30.0) -> None:
     """Ask for an account's status."""
-    await connection.request(
+    (outcome,) = await connection.request(
         Method.ACCOUNT_STATUS,
         credentials=credentials_of(exchange.accounts["alice"]),
         recv_window_ms=5000,
         timeout_seconds=timeout_seconds,
         deadline=connection.clock.monotonic() + 60.0,
     )
+    good_answer(outcome)
 
 
 def asked_for_time(exchange: SimulatedExchange) -> int:
