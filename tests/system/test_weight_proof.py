@@ -22,6 +22,8 @@ from exporter.account.snapshot import AssetMode
 from exporter.simulator.alterations import field, without
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from exporter.simulator.alterations import Replacement
 
 
@@ -177,31 +179,26 @@ async def test_limit_that_others_exceed() -> None:
     assert [20, 120, 240, 480] == pytest.approx(exchange.waits(), abs=6)
 
 
+@pytest.mark.parametrize(
+    ("after", "disturb", "pause", "watched", "least", "most"),
+    [
+        (40, lambda exchange: exchange.ban(60), 60, 20, 30, 2 * 4),  # 60 requests in 16 seconds are 4 a second
+        (60, lambda exchange: exchange.add_other_traffic(2000), 40, 10, 10, 30),  # half of the 60 requests that waited
+    ],
+    ids=["ban", "full minute"],
+)
 @hurried
-async def test_polls_after_a_ban_are_spread() -> None:
-    """After a ban polls are as far apart as ever: none of 30 accounts makes up for what it has missed."""
+async def test_polls_after_a_pause_are_spread(
+    after: float, disturb: Callable[[Exchange], object], pause: float, watched: float, least: int, most: int
+) -> None:
+    """After a ban, or a minute whose weight is spent, the polls of 30 accounts that have waited do not come at once."""
     async with Exchange(30) as exchange, running(exchange, asset_mode=AssetMode.SINGLE) as wired:
-        await asyncio.sleep(40)
-        exchange.ban(60)
-        await asyncio.sleep(60)
+        await asyncio.sleep(after)
+        disturb(exchange)
+        await asyncio.sleep(pause)
         before, began = good_polls(wired), now()
-        await asyncio.sleep(20)
+        await asyncio.sleep(watched)
         polls = good_polls(wired) - before
 
-    assert 30 < polls
-    assert 2 * 4 >= exchange.most_in_a_second(began)  # 60 requests in 16 seconds are 4 a second
-
-
-@hurried
-async def test_polls_after_a_full_minute_are_spread() -> None:
-    """Polls that wait for the next minute together are spread over its first seconds."""
-    async with Exchange(30) as exchange, running(exchange, asset_mode=AssetMode.SINGLE) as wired:
-        await asyncio.sleep(60)
-        exchange.add_other_traffic(2000)
-        await asyncio.sleep(40)
-        before, began = good_polls(wired), now()
-        await asyncio.sleep(10)
-        polls = good_polls(wired) - before
-
-    assert 10 < polls
-    assert 30 >= exchange.most_in_a_second(began)  # half of the 60 requests that waited
+    assert least < polls
+    assert most >= exchange.most_in_a_second(began)
