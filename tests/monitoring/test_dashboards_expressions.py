@@ -8,6 +8,7 @@ from typing import Any, Final
 import promql_parser as promql
 import pytest
 from support.dashboards import NAMES, filled, load
+from support.promql import labels_of, nodes
 
 from exporter.metrics import reference
 
@@ -48,87 +49,26 @@ def known_metrics() -> dict[str, frozenset[str]]:
 KNOWN: Final = known_metrics()
 
 
-def labels_of(expression: promql.Expr) -> frozenset[str]:
+def checked(expression: promql.Expr) -> frozenset[str]:
     """Return the labels that an expression's series may have.
 
     Raises:
-        AssertionError: it names a metric or a label that does not exist, matches series that can have no equal, or adds
-            money of different assets.
+        AssertionError: see `labels_of`; or a metric is of any job, or money of different assets is added.
     """
-    match expression:
-        case promql.NumberLiteral() | promql.StringLiteral():
-            return frozenset()
-        case promql.ParenExpr() | promql.UnaryExpr() | promql.SubqueryExpr():
-            return labels_of(expression.expr)
-        case promql.MatrixSelector():
-            return labels_of(expression.vector_selector)
-        case promql.VectorSelector():
-            return labels_of_selector(expression)
-        case promql.AggregateExpr():
-            return labels_of_aggregation(expression)
-        case promql.Call():
-            inner = [labels_of(argument) for argument in expression.args]
-            labels = max(inner, key=len, default=frozenset[str]())
-            return labels - {"le"} if expression.func.name == "histogram_quantile" else labels
-        case promql.BinaryExpr():
-            return labels_of_operation(expression)
-        case _:
-            pytest.fail(f"not yet understood here: {expression!r}")
-
-
-def labels_of_selector(selector: promql.VectorSelector) -> frozenset[str]:
-    """Return the labels of a metric."""
-    assert selector.name in KNOWN, f"no metric {selector.name}"
-    named = {matcher.name for matcher in selector.matchers.matchers}
-    assert named <= KNOWN[selector.name], f"{selector.name} has no {named - KNOWN[selector.name]}"
-    assert "job" in named, f"{selector.name} is of any job"
-    return KNOWN[selector.name]
-
-
-def labels_of_aggregation(aggregation: promql.AggregateExpr) -> frozenset[str]:
-    """Return the labels that are left of those aggregated."""
-    inner = labels_of(aggregation.expr)
-    operator = str(aggregation.op)
-    if operator in {"topk", "bottomk"}:
-        return inner
-    kept = frozenset(aggregation.modifier.labels if aggregation.modifier else ())
-    assert kept <= inner, f"{kept - inner} is aggregated by, but is not there"
-    if operator in {"sum", "avg"} and (inner & MONEY or is_money(aggregation.expr)):
-        assert kept & MONEY, "money of different assets is added"
-    return kept
+    labels = labels_of(expression, KNOWN)
+    for selector in nodes(expression, promql.VectorSelector):
+        named = {matcher.name for matcher in selector.matchers.matchers}
+        assert "job" in named, f"{selector.name} is of any job"
+    for aggregation in nodes(expression, promql.AggregateExpr):
+        inner = labels_of(aggregation.expr, KNOWN)
+        if str(aggregation.op) in {"sum", "avg"} and (inner & MONEY or is_money(aggregation.expr)):
+            assert labels_of(aggregation, KNOWN) & MONEY, "money of different assets is added"
+    return labels
 
 
 def is_money(expression: promql.Expr) -> bool:
     """Tell whether positions' money is within an expression: its asset is not among its labels."""
-    found: list[str] = []
-
-    def visit(node: promql.Expr) -> bool:
-        if isinstance(node, promql.VectorSelector) and node.name and MONEY_OF_POSITIONS.match(node.name):
-            found.append(node.name)
-        return True
-
-    promql.walk(expression, visit)
-    return bool(found)
-
-
-def labels_of_operation(operation: promql.BinaryExpr) -> frozenset[str]:
-    """Return the labels that the result of a binary operation may have."""
-    left, right = labels_of(operation.lhs), labels_of(operation.rhs)
-    operator, modifier = str(operation.op), operation.modifier
-    if operator == "or" or not left or not right:
-        return left | right
-    if modifier is None or modifier.matching is None:
-        assert left == right, f"{operator}: {left ^ right} is on one side only"
-        return left
-    on = frozenset(modifier.matching.labels)
-    assert on <= left & right, f"{operator}: {on - (left & right)} is not on both sides"
-    if operator in {"and", "unless"}:
-        return left
-    if "ManyToOne" in str(modifier.card):
-        added = frozenset(modifier.group_labels or ())
-        assert added <= right, f"{operator}: {added - right} is not there to be joined"
-        return left | added
-    return on
+    return any(MONEY_OF_POSITIONS.match(each.name or "") for each in nodes(expression, promql.VectorSelector))
 
 
 def targets() -> list[Any]:
@@ -144,7 +84,7 @@ def targets() -> list[Any]:
 @pytest.mark.parametrize(("panel", "target"), targets())
 def test_metrics_and_labels_exist(panel: dict[str, Any], target: dict[str, Any]) -> None:
     """A query names metrics of the catalog and labels they have, and so do its legend and the columns of its table."""
-    labels = labels_of(promql.parse(filled(target["expr"])))
+    labels = checked(promql.parse(filled(target["expr"])))
 
     assert set(re.findall(r"\{\{(\w+)\}\}", target.get("legendFormat", ""))) <= labels
     if panel["type"] == "table":
@@ -169,7 +109,7 @@ def test_metrics_and_labels_exist(panel: dict[str, Any], target: dict[str, Any])
 def test_faults_are_found(expression: str, fault: str) -> None:
     """Each kind of fault that the test above looks for is found."""
     with pytest.raises(AssertionError, match=fault):
-        labels_of(promql.parse(expression))
+        checked(promql.parse(expression))
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -7,6 +7,7 @@ from typing import Final
 
 import promql_parser as promql
 import pytest
+from support.promql import labels_of, nodes
 
 from exporter.metrics import reference
 from prometheus.build import ALERTS, GROUPS, HERE, as_mapping
@@ -19,7 +20,6 @@ from prometheus.thresholds import THRESHOLDS, VALUES
 # What Prometheus adds to every scraped series; `namespace` where it runs in a cluster.
 SCRAPED: Final = frozenset({"job", "instance", "namespace"})
 RULES: Final = [rule for _, group in GROUPS.values() for rule in group.rules]
-SETS: Final = frozenset({"and", "or", "unless"})
 
 
 def known_metrics() -> dict[str, frozenset[str]]:
@@ -32,91 +32,19 @@ def known_metrics() -> dict[str, frozenset[str]]:
     return known
 
 
-def labels_of(expression: promql.Expr, known: dict[str, frozenset[str]]) -> frozenset[str]:
-    """Return the labels that an expression's series may have.
-
-    Raises:
-        AssertionError: it names a metric or a label that does not exist, or matches series that can have no equal.
-    """
-    match expression:
-        case promql.NumberLiteral() | promql.StringLiteral():
-            return frozenset()
-        case promql.ParenExpr() | promql.UnaryExpr():
-            return labels_of(expression.expr, known)
-        case promql.MatrixSelector():
-            return labels_of(expression.vector_selector, known)
-        case promql.VectorSelector():
-            assert expression.name in known, f"no metric {expression.name}"
-            named = {matcher.name for matcher in expression.matchers.matchers}
-            assert named <= known[expression.name], f"{expression.name} has no {named - known[expression.name]}"
-            return known[expression.name]
-        case promql.AggregateExpr():
-            inner = labels_of(expression.expr, known)
-            assert expression.modifier
-            kept = frozenset(expression.modifier.labels)
-            assert kept <= inner, f"{kept - inner} is aggregated by, but is not there"
-            return kept
-        case promql.Call():
-            return labels_of_call(expression, known)
-        case promql.BinaryExpr():
-            return labels_of_operation(expression, known)
-        case _:
-            pytest.fail(f"not yet understood here: {expression!r}")
-
-
-def labels_of_call(call: promql.Call, known: dict[str, frozenset[str]]) -> frozenset[str]:
-    """Return the labels that a function's series may have."""
-    inner = labels_of(call.args[0], known) if call.args else frozenset[str]()
-    if call.func.name == "label_replace":
-        _, added, _, source, _ = call.args
-        assert isinstance(added, promql.StringLiteral)
-        assert isinstance(source, promql.StringLiteral)
-        assert source.val in inner, f"no label {source.val} to replace from"
-        return inner | {added.val}
-    return inner
-
-
-def labels_of_operation(operation: promql.BinaryExpr, known: dict[str, frozenset[str]]) -> frozenset[str]:
-    """Return the labels that the result of a binary operation may have."""
-    left, right = labels_of(operation.lhs, known), labels_of(operation.rhs, known)
-    operator, modifier = str(operation.op), operation.modifier
-    if not left or not right:
-        return left | right
-    if operator == "or":
-        return left | right
-    if modifier is None or modifier.matching is None:
-        assert left == right, f"{operator}: {left ^ right} is on one side only"
-        return left
-    on = frozenset(modifier.matching.labels)
-    assert on <= left & right, f"{operator}: {on - (left & right)} is not on both sides"
-    if operator in SETS:
-        return left
-    if "ManyToOne" in str(modifier.card):
-        added = frozenset(modifier.group_labels or ())
-        assert added <= right, f"{operator}: {added - right} is not there to be joined"
-        return left | added
-    return on
-
-
 def numbers_of(expression: str) -> set[float]:
     """Return all numbers in an expression, but for the risk levels, which no threshold could be: 0, 1 and 2."""
-    found: set[float] = set()
-
-    def visit(node: promql.Expr) -> bool:
-        if isinstance(node, promql.NumberLiteral):
-            found.add(node.val)
-        return True
-
-    promql.walk(promql.parse(expression), visit)
-    return found - {0, 1, 2}
+    return {node.val for node in nodes(promql.parse(expression), promql.NumberLiteral)} - {0, 1, 2}
 
 
 @pytest.mark.parametrize("rule", [pytest.param(rule, id=f"{number} {rule.name}") for number, rule in enumerate(RULES)])
 def test_metrics_and_labels_exist(rule: Alert | Recording) -> None:
     """An expression names metrics of the catalog or recorded ones, and labels they have; so do an alert's texts."""
-    labels = labels_of(promql.parse(rule.expression), known_metrics())
+    expression = promql.parse(rule.expression)
+    labels = labels_of(expression, known_metrics())
 
     assert labels
+    assert all(each.modifier for each in nodes(expression, promql.AggregateExpr)), "an aggregation without labels"
     if isinstance(rule, Alert):
         assert set(re.findall(r"\$labels\.(\w+)", rule.description)) <= labels
 
