@@ -7,6 +7,7 @@ asks for the fixture of that name. Other processes do not share its time: they m
 from __future__ import annotations
 
 import asyncio
+import itertools
 import selectors
 import time
 from typing import TYPE_CHECKING, Any, Final, TypeVar
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
 
 _Result = TypeVar("_Result")
 START: Final = 1_700_000_060.0  # epoch seconds; the exchange's minute is 20 seconds old
-_LONGEST_JUMP_SECONDS: Final = 1.0
 _IDLE_SECONDS: Final = 0.0005
 _THREAD_SECONDS: Final = 0.05  # real ones, between looks at the sockets while a thread works
 
@@ -25,26 +25,37 @@ _THREAD_SECONDS: Final = 0.05  # real ones, between looks at the sockets while a
 class _Selector(selectors.DefaultSelector):
     """Waits a moment for the sockets, then lets the time pass that it was asked to wait."""
 
-    passed = 0.0
-    threads = 0  # that work for the loop: what they do takes no time
+    def __init__(self, shortest_leap: float, longest_leap: float, leaps_between_rests: int) -> None:
+        super().__init__()
+        self.passed = 0.0
+        self.threads = 0  # that work for the loop: what they do takes no time
+        self._shortest_leap = shortest_leap
+        self._longest_leap = longest_leap
+        self._rests = itertools.cycle([True] + [False] * leaps_between_rests)
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
-        if self.threads:
+        if self.threads or timeout is None:
             return super().select(_THREAD_SECONDS if timeout is None else min(timeout, _THREAD_SECONDS))
-        if timeout:
+        if timeout <= 0:
+            return super().select(0)
+        if next(self._rests):
             time.sleep(_IDLE_SECONDS)  # finer than a selector's milliseconds
-        ready = super().select(timeout and 0)
-        if timeout and not ready:
-            # In steps: what is on its way between two sockets of this process arrives before any deadline passes.
-            self.passed += min(timeout, _LONGEST_JUMP_SECONDS)
+        ready = super().select(0)
+        if not ready:
+            self.passed += min(max(timeout, self._shortest_leap), self._longest_leap)
         return ready
 
 
 class VirtualTimeLoop(asyncio.SelectorEventLoop):
-    """An event loop whose time moves only while neither it nor a thread of its executors has anything to do."""
+    """An event loop whose time moves only while neither it nor a thread of its executors has anything to do.
 
-    def __init__(self) -> None:
-        self._clock = _Selector()
+    It leaps by no more than `longest_leap` seconds, so that what is on its way between two sockets of this process
+    arrives before any deadline passes. Timers within `shortest_leap` of each other may end at once, and only one leap
+    in so many rests: both save processor time.
+    """
+
+    def __init__(self, *, shortest_leap: float = 0.0, longest_leap: float = 1.0, leaps_between_rests: int = 0) -> None:
+        self._clock = _Selector(shortest_leap, longest_leap, leaps_between_rests)
         super().__init__(self._clock)
 
     def time(self) -> float:
