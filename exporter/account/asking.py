@@ -37,7 +37,8 @@ class Questions:
         """
         asked_at = self._connection.clock.monotonic()
         outcomes = await self._ask_once(*methods, deadline=deadline)
-        if any(isinstance(one, BinanceError) and classify(one).action is Action.RESYNC for one in outcomes):
+        wrong = any(isinstance(one, BinanceError) and classify(one).action is Action.RESYNC for one in outcomes)
+        if wrong and not self._connection.budget.paused:
             try:
                 async with asyncio.timeout(deadline - self._connection.clock.monotonic()):
                     await self._connection.resync_clock(asked_at)

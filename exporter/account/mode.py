@@ -28,7 +28,8 @@ log = structlog.get_logger()
 
 _METHOD: Final = Method.ACCOUNT_STATUS_V1
 _DISAGREEMENTS_AT_MOST: Final = 3
-_PART_OF_POLL_BESIDE: Final = 0.9
+_ENOUGH_SECONDS: Final = 5.0
+_LARGEST_PART: Final = 0.9
 
 
 class ModeFinder:
@@ -64,7 +65,7 @@ class ModeFinder:
             asking.result()
         # Of a refused key v1 is asked once the exchange has accepted it again, in `find`.
         if self._asking is None and self._is_due and not self._state.refused:
-            self._asking = asyncio.create_task(self._ask(deadline, _PART_OF_POLL_BESIDE), name="asset mode")
+            self._asking = asyncio.create_task(self._ask(deadline), name="asset mode")
 
     def stop(self) -> None:
         """End a question that is still open."""
@@ -109,8 +110,8 @@ class ModeFinder:
     def _is_due(self) -> bool:
         return not self._state.settings.asset_mode and self._monotonic() >= self._ask_at
 
-    async def _ask(self, deadline: float, part: float = 0.5) -> None:
-        """Ask v1, within a part of the time until `deadline`; its failure never fails the poll."""
+    async def _ask(self, deadline: float) -> None:
+        """Ask v1, within half of the time until `deadline`, or more if that is short; its failure fails no poll."""
         self._answered = False
         self._asked_at = now = self._monotonic()
         self._ask_at = now + ASK_AGAIN_SECONDS
@@ -120,7 +121,8 @@ class ModeFinder:
         if not self._connection.connected:
             self._ask_at = now  # the poll itself will say why; no turn is waited for
             return
-        until = now + (deadline - now) * part
+        left = deadline - now
+        until = now + min(max(left / 2, _ENOUGH_SECONDS), _LARGEST_PART * left)
         try:
             async with asyncio.timeout(until - now):
                 await self._optional.wait_for_turn(WEIGHT[_METHOD])

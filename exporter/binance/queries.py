@@ -162,8 +162,11 @@ class Queries:
             return
         if envelope.failed or envelope.status in PAUSES:
             # It belongs to nobody, and to fail a request with it might blame the wrong account. A ban is everybody's,
-            # also one that answers a question which nobody waits for any more.
-            self._note_refusal(decode_error(envelope))
+            # also one that answers a question which nobody waits for any more, unless that comes after its end.
+            error = decode_error(envelope)
+            over = kind is Ignored.UNKNOWN_ID and 0 < (error.retry_at_ms or 0) <= self._clock.milliseconds
+            if not over:
+                self._note_refusal(error)
 
     def _outcome(
         self, method: Method, reply: Reply | BinanceError, part: Reservation, asked_at: float, sent_at: float

@@ -50,7 +50,7 @@ _OWN: Final = re.compile(
     r"binance_futures_(up|account_info|last_success_timestamp_seconds|polls_total|poll_failures_total"
     r"|poll_interval_seconds|stale_after_seconds)\{"
 )
-_FIGURES: Final = re.compile(r"binance_futures_(account|asset|position)_(?!info\{)")
+_FIGURES: Final = re.compile(r"binance_futures_(account|asset|position)_(?!info\{|risk_missing\{)")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

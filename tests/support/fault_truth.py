@@ -99,21 +99,24 @@ class WitnessedExchange(SimulatedExchange):
 
     def told(self, account: str, since: float) -> Iterator[tuple[float, dict[str, float]]]:
         """Yield what each poll since then was told, the latest first: when, and the series that this makes."""
-        risks: Any = None
-        for said in reversed(self.said[account]):
+        all_said = self.said[account]
+        for place in reversed(range(len(all_said))):
+            said = all_said[place]
             if said.at < since:
                 return
             if said.method == POSITION:
-                risks = said.result
                 continue
-            key = id(said.result), id(risks)
-            if key not in self._shown:
-                self._shown[key] = None  # broken: nothing may be shown of it
-                with suppress(KeyError, TypeError, ValueError, AttributeError):
-                    self._shown[key] = dict(_series(account, said.result, risks))
-            if (series := self._shown[key]) is not None:
-                yield said.at, series
-            risks = None
+            # Both are asked at once: the answer about positions may come before or after.
+            after, before = all_said[place + 1 :], reversed(all_said[:place])
+            for some in (after, before):
+                risks = next((one.result for one in some if one.method == POSITION), None)
+                key = id(said.result), id(risks)
+                if key not in self._shown:
+                    self._shown[key] = None  # broken: nothing may be shown of it
+                    with suppress(KeyError, TypeError, ValueError, AttributeError):
+                        self._shown[key] = dict(_series(account, said.result, risks))
+                if (series := self._shown[key]) is not None:
+                    yield said.at, series
 
     def _keep(self, at: float, frame: str | bytes) -> None:
         if isinstance(frame, bytes) or len(frame) > _LONGEST_READ:

@@ -254,9 +254,9 @@ class World:
             known = self.known[name]
             known.take_poll()
 
-        assert set(undisturbed) <= {
-            name for name in names if self.known[name].up or self.known[name].flat_beside_amounts
-        }
+        for name in undisturbed:
+            known = self.known[name]
+            assert known.up or known.flat_beside_amounts, (name, self.pollers[name].state.last_failure)
         while self._midway:
             now, body = self._midway.pop(0)
             for name, known in self.known.items():

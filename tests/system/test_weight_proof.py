@@ -87,10 +87,10 @@ async def test_other_programs_go_first(others: int, most: int) -> None:
     """No request brings a minute above nine tenths, but for the one poll that finds how full others have made it."""
     async with Exchange(20) as exchange:
         async with running(exchange, interval_seconds=5.0):
-            await asyncio.sleep(5)
+            await asyncio.sleep(41)
             with exchange.share_weight(others):
-                await asyncio.sleep(175)
-        spent = [arrival.spent for arrival in exchange.arrivals if arrival.at > START + 40]
+                await asyncio.sleep(140)
+        spent = [arrival.spent for arrival in exchange.arrivals if arrival.at > START + 100]
 
     assert others < max(spent) <= most
     assert [] == exchange.refused()
@@ -123,7 +123,7 @@ async def test_restarts_in_a_loop_share_one_share(wrong: float) -> None:
 async def test_nothing_is_sent_during_a_ban_that_tells_its_end(
     lost_after: float | None, *, data: bool, text: bool
 ) -> None:
-    """After what finds the ban neither request nor handshake comes before its end, also when the link is lost."""
+    """After the poll that finds a ban nothing is sent before its end, no handshake either if the link is lost."""
     async with Exchange(5, ban_data=data, ban_text=text) as exchange, running(exchange):
         await asyncio.sleep(20.1234567)
         began = now()
@@ -134,8 +134,11 @@ async def test_nothing_is_sent_during_a_ban_that_tells_its_end(
         await asyncio.sleep(120)
         after = [arrival for arrival in exchange.arrivals if arrival.at >= began]
 
-    assert [418] == [arrival.status for arrival in after if arrival.at < began + 100]
-    assert {200} == {arrival.status for arrival in after[1:]}
+    finding = [arrival for arrival in after if arrival.at < began + 100]
+    assert {418} == {arrival.status for arrival in finding}
+    assert len(finding) <= 2  # both questions of one poll
+    assert finding[-1].at - finding[0].at < 0.01
+    assert {200} == {arrival.status for arrival in after[len(finding) :]}
 
 
 @hurried
