@@ -90,12 +90,6 @@ GROUPS: Final = (
                 f"rows with a non-zero positionAmt in {_POSITION_ROWS}",
                 lambda snapshot: float(snapshot.open_positions),
             ),
-            Family(
-                f"{_POSITION}_risk_missing",
-                "Positions without a mark or liquidation price in two answers in a row; absent if not asked for",
-                f"markPrice and liquidationPrice of {_RISK}",
-                lambda snapshot: None if snapshot.without_risk is None else float(len(snapshot.without_risk)),
-            ),
         ),
     ),
     Group(
@@ -172,6 +166,19 @@ GROUPS: Final = (
                     "bid_notional": "Value of the open buy orders",
                     "ask_notional": "Value of the open sell orders",
                 },
+            ),
+        ),
+    ),
+    Group(
+        (),
+        lambda snapshot: (snapshot,),
+        lambda *_: [()],
+        (
+            Family(
+                f"{_POSITION}_risk_missing",
+                "Positions without a mark or liquidation price in two answers in a row; absent if not asked for",
+                f"markPrice and liquidationPrice of {_RISK}",
+                lambda snapshot: None if snapshot.without_risk is None else float(len(snapshot.without_risk)),
             ),
         ),
     ),

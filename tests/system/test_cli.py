@@ -240,8 +240,8 @@ def test_run_without_an_exchange(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setenv("BINANCE_ENDPOINT", NOBODY)
     monkeypatch.setenv("BINANCE_FUTURES_EXPORTER_WEB_LISTEN_ADDRESS", "127.0.0.1:0")
     with started(tmp_path, "run", "--log.level", "debug") as program:
-        text = program.scrape(accounts=0)
         program.found(r"msg=\"(poll failed)\"")
+        text = program.scrape(accounts=0)
         code = program.end(signal.SIGTERM)
 
     assert code == 0
