@@ -33,7 +33,6 @@ NEVER: Final = {
     "BinanceFuturesKeyRefused warning": "the simulated exchange knows every key",
     "BinanceFuturesPaused critical": "nobody exceeds the simulated limits so that an IP would be banned",
     "BinanceFuturesPaused warning": "the exporter stays below the simulated limits",
-    "BinanceFuturesMarginRatioUnknown warning": "every margin asset is told",
     "BinanceFuturesLiquidationPriceUnknown warning": "every position has its prices",
     "BinanceFuturesRequestWeightHigh warning": "four accounts use about half of the weight, and no other program asks",
 }
@@ -41,6 +40,7 @@ NEVER: Final = {
 # to be relied upon.
 ONLY_WHEN_LATE: Final = {
     "account:binance_futures_positions_without_margin_ratio:count": "between a scrape and the rule after it",
+    "BinanceFuturesMarginRatioUnknown warning": "between a scrape and the rule after it",
     "BinanceFuturesRiskUnknown critical": "every account is polled while it is at risk",
     "BinanceFuturesRiskUnknown warning": "every account is polled while it is at risk",
     "BinanceFuturesAccountDown critical": "every account is up",
