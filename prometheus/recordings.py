@@ -142,6 +142,18 @@ _POSITIONS: Final = (
               unless
               position:binance_futures_margin_ratio:max
             )
+            or
+            count by ({ACCOUNT}) (
+              max by ({POOL}) (
+                label_replace(
+                  binance_futures_asset_maintenance_margin > 0, "margin_asset", "$1", "asset", "(.+)"
+                )
+              )
+              unless
+              max by ({POOL}) (binance_futures_cross_margin_ratio)
+              unless on ({ACCOUNT})
+              max by ({ACCOUNT}) (binance_futures_cross_margin_ratio{{margin_asset="USD"}})
+            )
         """),
     ),
     Recording(

@@ -18,7 +18,8 @@ _MONEY: Final = "in {{ $labels.margin_asset }} of account {{ $labels.account }}"
 def risk(threshold: Mapping[str, str]) -> Group:
     """Return the alerts; `threshold` maps each name of the table to what stands in the expressions."""
     return Group(
-        "binance-futures-risk", (*_of_margin(threshold), *_of_positions(threshold), *_UNKNOWN, *_of_money(threshold))
+        "binance-futures-risk",
+        (*_of_margin(threshold), *_of_positions(threshold), *_unknown(threshold), *_of_money(threshold)),
     )
 
 
@@ -97,7 +98,7 @@ def _of_positions(threshold: Mapping[str, str]) -> tuple[Alert, ...]:
     )
 
 
-def _risk_unknown(severity: Severity, level: int, summary: str, known: str) -> Alert:
+def _risk_unknown(severity: Severity, last: str, summary: str, known: str) -> Alert:
     """Return the alert that replaces those on margin ratio and liquidation when what they stand on is missing.
 
     It fires while they are still held. Its own hold keeps a single good poll among many failures from ending it.
@@ -106,7 +107,7 @@ def _risk_unknown(severity: Severity, level: int, summary: str, known: str) -> A
         "BinanceFuturesRiskUnknown",
         severity,
         promql(f"""
-            (last_over_time({RISK_LEVEL}[{KNOWN}]) == {level})
+            ({last})
             unless
             {RISK_LEVEL}
         """),
@@ -118,10 +119,18 @@ def _risk_unknown(severity: Severity, level: int, summary: str, known: str) -> A
     )
 
 
-_UNKNOWN: Final = (
-    _risk_unknown("critical", 2, "The risk of an account near liquidation is unknown", "was near liquidation"),
-    _risk_unknown("warning", 1, "The risk of an account is unknown, and it was raised", "was at risk"),
-)
+def _unknown(threshold: Mapping[str, str]) -> tuple[Alert, ...]:
+    last = f"last_over_time({RISK_LEVEL}[{KNOWN}])"
+    # The level is not recorded while prices are missing; a ratio that was critical then counts as well.
+    ratio = f"last_over_time(account:binance_futures_margin_ratio:max[{KNOWN}]) > {threshold['margin_ratio_critical']}"
+    near, raised = (
+        "The risk of an account near liquidation is unknown",
+        "The risk of an account is unknown, and it was raised",
+    )
+    return (
+        _risk_unknown("critical", f"{last} == 2 or {ratio}", near, "was near liquidation"),
+        _risk_unknown("warning", f"{last} == 1", raised, "was at risk"),
+    )
 
 
 def _of_money(threshold: Mapping[str, str]) -> tuple[Alert, ...]:

@@ -8,8 +8,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-from exporter.account.margin import LEAST_MARGIN
-from exporter.account.snapshot import FIGURES, AssetMode
+from exporter.account.margin import LEAST_MARGIN, is_above_rounding
+from exporter.account.snapshot import FIGURES, AssetMode, identity
 from exporter.binance.errors import DecodeError
 from exporter.binance.messages import Method
 from exporter.binance.rows import AccountStatus, AssetBalance, wire_name
@@ -17,12 +17,12 @@ from exporter.binance.rows import AccountStatus, AssetBalance, wire_name
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from exporter.account.snapshot import AccountSnapshot
+    from exporter.account.snapshot import AccountSnapshot, Identity
     from exporter.binance.rows import PositionRisk
 
-_LEAST_MARGIN_PART: Final = 1e-6  # of the margin balance
 _LEAST_USDT: Final = 1.0  # in credits mode up to so much is left beside totals of 0
 _MAINTENANCE_MARGIN: Final = "maintenance_margin"
+_OF_POSITIONS: Final = (_MAINTENANCE_MARGIN, "position_initial_margin", "unrealized_pnl")
 
 
 class AnswerCheck:
@@ -31,13 +31,13 @@ class AnswerCheck:
     def __init__(self) -> None:
         self._before: AccountSnapshot | None = None  # the last one accepted
         self._published: AccountSnapshot | None = None  # the same, as it was published
-        self._flat_beside_amounts = False  # whether the last answer was
+        self._lost: frozenset[Identity] = frozenset()  # held by the last answer about positions, and not by its status
 
     def accept(self, snapshot: AccountSnapshot, risks: Sequence[PositionRisk], *, risk_gone: bool) -> AccountSnapshot:
         """Return the snapshot to publish, in which `without_risk` holds what lasts.
 
         A position may be opened or closed between the two answers: only what two polls in a row say counts. After one
-        status without positions beside amounts that is the snapshot before.
+        status without a position that the other answer holds that is the snapshot before, if that has the position.
 
         Args:
             snapshot: the answers as a snapshot.
@@ -48,10 +48,15 @@ class AnswerCheck:
             DecodeError: the answer is empty or contradicts itself; the text names both figures.
         """
         _check_totals(snapshot, self._before)
-        flat_before, self._flat_beside_amounts = self._flat_beside_amounts, _is_flat_beside_amounts(snapshot, risks)
-        if flat_before and self._flat_beside_amounts:
-            raise DecodeError("result.positions", f"has no position, but {Method.ACCOUNT_POSITION} holds amounts")
-        if self._flat_beside_amounts and self._published and self._published.held:
+        _check_margin_type(snapshot, self._before)
+        held = {identity(one.row) for one in snapshot.held}
+        lost = frozenset(identity(row) for row in risks if row.amount and identity(row) not in held)
+        lost_before, self._lost = self._lost, lost
+        again = lost if not held and (lost_before or self._published is None) else lost & lost_before
+        if again:
+            name = " ".join(min(again))
+            raise DecodeError("result.positions", f"does not hold {name}, but {Method.ACCOUNT_POSITION} does")
+        if lost and self._published and any(identity(one.row) in lost for one in self._published.held):
             return self._published  # an alert on a position must not end because of one such answer
         before, self._before = self._before, snapshot
         if snapshot.without_risk and not risk_gone:
@@ -65,35 +70,50 @@ def _check_totals(snapshot: AccountSnapshot, before: AccountSnapshot | None) -> 
     totals = {name: getattr(snapshot.totals, name) for name in FIGURES}
     if all(figure is None for figure in totals.values()):
         raise DecodeError("result", "has none of the account's totals")
+    if None in totals.values() and not any(totals.values()) and not snapshot.held and _had_content(before):
+        raise DecodeError("result", "lacks totals and has none that is not 0, unlike the last answer")
     if not snapshot.assets:
         _check_empty_assets(totals, before)
     if not snapshot.held:
         _check_flat(snapshot)
     elif snapshot.asset_mode is AssetMode.MULTI:
         _check_multi_assets(snapshot)
-    if snapshot.asset_mode is AssetMode.MULTI and not any(totals.values()):
+    if not any(totals.values()):
         _check_zero_totals(snapshot)
-
-
-def _is_flat_beside_amounts(snapshot: AccountSnapshot, risks: Sequence[PositionRisk]) -> bool:
-    return not snapshot.held and any(row.amount for row in risks)
 
 
 def _check_empty_assets(totals: dict[str, float | None], before: AccountSnapshot | None) -> None:
     if name := next((name for name, figure in totals.items() if figure), None):
         raise DecodeError("result.assets", f"is empty, but {_total(name)} is not 0")
-    if before and (before.held or any(row.wallet_balance for row in before.assets)):
+    if _had_content(before):
         raise DecodeError("result.assets", "is empty, but the last answer had a position or a wallet balance")
 
 
+def _had_content(before: AccountSnapshot | None) -> bool:
+    return before is not None and bool(before.held or any(row.wallet_balance for row in before.assets))
+
+
+def _check_margin_type(snapshot: AccountSnapshot, before: AccountSnapshot | None) -> None:
+    """Refuse a position that was isolated and now has neither of the figures that say so."""
+    untold = {
+        identity(one.row)
+        for one in snapshot.held
+        if one.row.isolated_wallet_balance is None and one.row.isolated_margin is None
+    }
+    for one in before.held if before and untold else ():
+        if one.isolated and identity(one.row) in untold:
+            raise DecodeError("result.positions", f"lacks the isolated wallet of {one.row.symbol}, which was isolated")
+
+
 def _check_flat(snapshot: AccountSnapshot) -> None:
-    """Refuse a maintenance margin that no position requires."""
-    if _is_margin(snapshot.totals):
-        raise DecodeError("result.positions", f"has no position, but {_total(_MAINTENANCE_MARGIN)} is not 0")
-    for index, row in enumerate(snapshot.assets):
-        if _is_margin(row):
-            name = f"result.assets[{index}].{wire_name(AssetBalance, _MAINTENANCE_MARGIN)}"
-            raise DecodeError("result.positions", f"has no position, but {name} is not 0")
+    """Refuse figures that only positions make other than 0."""
+    for name in _OF_POSITIONS:
+        if _is_not_zero(snapshot.totals, name):
+            raise DecodeError("result.positions", f"has no position, but {_total(name)} is not 0")
+        for index, row in enumerate(snapshot.assets):
+            if _is_not_zero(row, name):
+                path = f"result.assets[{index}].{wire_name(AssetBalance, name)}"
+                raise DecodeError("result.positions", f"has no position, but {path} is not 0")
 
 
 def _check_multi_assets(snapshot: AccountSnapshot) -> None:
@@ -105,14 +125,13 @@ def _check_multi_assets(snapshot: AccountSnapshot) -> None:
 
 
 def _check_zero_totals(snapshot: AccountSnapshot) -> None:
-    """Refuse totals of 0 in USD beside USDT in the wallet."""
+    """Refuse totals of 0 beside USDT in the wallet, which counts in both modes."""
     if any(row.asset == "USDT" and (row.wallet_balance or 0.0) > _LEAST_USDT for row in snapshot.assets):
         raise DecodeError("result", "has totals of 0, but the wallet balance of USDT is above 1")
 
 
-def _is_margin(figures: AccountStatus | AssetBalance) -> bool:
-    margin, balance = figures.maintenance_margin or 0.0, abs(figures.margin_balance or 0.0)
-    return margin > max(LEAST_MARGIN, _LEAST_MARGIN_PART * balance)
+def _is_not_zero(figures: AccountStatus | AssetBalance, name: str) -> bool:
+    return is_above_rounding(abs(getattr(figures, name) or 0.0), figures.margin_balance)
 
 
 def _total(name: str) -> str:

@@ -35,7 +35,8 @@ if TYPE_CHECKING:
     from exporter.binance.rows import AssetBalance, Position
 
 
-LEAST_MARGIN: Final = 1e-7  # less is rounding
+LEAST_MARGIN: Final = 1e-7  # less is rounding, and so is a millionth of the margin balance
+_LEAST_MARGIN_PART: Final = 1e-6
 _ACCOUNTED_PART: Final = 0.95
 _LEAST_NOTIONAL: Final = 1.0
 
@@ -96,6 +97,11 @@ def isolated_pools(snapshot: AccountSnapshot) -> tuple[IsolatedPool, ...]:
 
 def _pools(snapshot: AccountSnapshot) -> tuple[CrossPool | IsolatedPool, ...]:
     return (*cross_pools(snapshot), *isolated_pools(snapshot))
+
+
+def is_above_rounding(figure: float, margin_balance: float | None) -> bool:
+    """Whether a figure is more than the rounding of the balance that it belongs to."""
+    return figure > max(LEAST_MARGIN, _LEAST_MARGIN_PART * abs(margin_balance or 0.0))
 
 
 def margin_ratio(maintenance_margin: float | None, equity: float | None) -> float | None:
@@ -163,7 +169,7 @@ class _Margins:
     def short(self, row: AssetBalance) -> bool:
         """Whether the asset's positions account for less than its own maintenance margin."""
         own, margin = row.maintenance_margin or 0.0, self._all[row.asset]
-        return margin is not None and own > LEAST_MARGIN and margin < _ACCOUNTED_PART * own
+        return margin is not None and margin < _ACCOUNTED_PART * own and is_above_rounding(own, row.margin_balance)
 
 
 def _margin(row: Position) -> float | None:
@@ -173,7 +179,8 @@ def _margin(row: Position) -> float | None:
 
 def _lacks_margin(row: Position) -> bool:
     """Whether a position of some value requires nothing, which no bracket of Binance's allows."""
-    return row.maintenance_margin == 0 and abs(row.notional or 0.0) >= _LEAST_NOTIONAL
+    margin = row.maintenance_margin
+    return margin is not None and margin < LEAST_MARGIN and abs(row.notional or 0.0) >= _LEAST_NOTIONAL
 
 
 def _sum(first: float | None, second: float | None) -> float | None:

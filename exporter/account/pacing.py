@@ -40,7 +40,7 @@ class EndpointPacing:
         self._spacing = _LONGEST_SPACING_SECONDS
         self._next_first_poll_at = float("-inf")
         self._turns = deque([float("-inf")] * _TURNS_PER_MINUTE, maxlen=_TURNS_PER_MINUTE)  # when they were taken
-        self._waiting: list[tuple[float, int]] = []  # refused accounts, the one that goes next first
+        self._waiting: list[tuple[bool, float, int]] = []  # refused accounts, the one that goes next first
         self._places = count()
         # When an account that had been refused was last accepted. Refusals before may have been spurious, or their
         # cause gone: accounts refused before that need not wait any longer for their delay.
@@ -66,16 +66,18 @@ class EndpointPacing:
             self._next_first_poll_at += self._spacing
         yield
 
-    async def take_turn(self, asked_at: float, deadline: float) -> bool:
+    async def take_turn(self, asked_at: float, deadline: float, *, worked: bool) -> bool:
         """Wait until a refused account may ask again, `deadline` at the latest; return whether it may.
 
-        All refused accounts together get 12 turns in any minute, those that have not asked for longest first.
+        All refused accounts together get 12 turns in any minute: those first that have ever been accepted, and of them
+        those that have not asked for longest.
 
         Args:
             asked_at: when the account last asked, in monotonic seconds.
             deadline: in monotonic seconds.
+            worked: whether the account has been accepted before.
         """
-        place = (asked_at, next(self._places))
+        place = (not worked, asked_at, next(self._places))
         insort(self._waiting, place)
         try:
             async with asyncio.timeout(deadline - self._monotonic()):
@@ -88,7 +90,7 @@ class EndpointPacing:
         self._turns.append(self._monotonic())
         return True
 
-    def _seconds_until_turn(self, place: tuple[float, int]) -> float:
+    def _seconds_until_turn(self, place: tuple[bool, float, int]) -> float:
         """Return the seconds until all turns are free that this account and those before it need."""
         now = self._monotonic()
         rounds, turn = divmod(self._waiting.index(place), _TURNS_PER_MINUTE)

@@ -185,7 +185,9 @@ class Poller:
         lifted = failure.reason is Reason.REFUSED and self._pacing.accepted_at > self._asked_at
         if self._monotonic() < self._held_until and not lifted:
             return failure
-        if refused and not await self._pacing.take_turn(self._asked_at, deadline):
+        if refused and not await self._pacing.take_turn(
+            self._asked_at, deadline, worked=self.state.last_success_unix is not None
+        ):
             return failure
         return None
 
@@ -197,14 +199,15 @@ class Poller:
         return origin + (int(passed + 1e-6) + 1 + self.phase) * interval
 
     async def _ask(self, deadline: float) -> AccountSnapshot:
-        if self.state.refused:  # until the key is good again no more is asked than it takes to find out
-            await self._questions.ask_one(Method.ACCOUNT_STATUS, deadline)
-        method = Method.ACCOUNT_POSITION
-        with_risk = self.state.settings.position_risk and self._optional.offered(method)
-        methods = (Method.ACCOUNT_STATUS, method) if with_risk else (Method.ACCOUNT_STATUS,)
+        with_risk = self.state.settings.position_risk and self._optional.offered(Method.ACCOUNT_POSITION)
+        methods = (Method.ACCOUNT_STATUS, Method.ACCOUNT_POSITION)[: 1 + with_risk]
         self._mode.prepare(deadline)
-        status, *more = await self._questions.ask(*methods, deadline=deadline)
+        # At once; but of a refused key no more is asked than it takes to find out whether it is good again.
+        first = 1 if self.state.refused else len(methods)
+        status, *more = await self._questions.ask(*methods[:first], deadline=deadline)
         answer = good_answer(status)
+        if with_risk and not more:
+            more = await self._questions.ask(Method.ACCOUNT_POSITION, deadline=deadline)
         risks = self._decode_risks(more[0]) if with_risk else None
         decoded = decode_account_status(answer.result)
         snapshot = build_snapshot(

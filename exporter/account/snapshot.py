@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from exporter.binance.rows import AccountStatus, AssetBalance, Position, PositionRisk
 
 _Row = TypeVar("_Row")
+Identity = tuple[str, str]  # symbol and side
 
 
 class AssetMode(StrEnum):
@@ -67,7 +68,7 @@ class AccountSnapshot:
     positions: tuple[Position, ...]
     risks: tuple[PositionRisk, ...]
     held: tuple[OpenPosition, ...]
-    without_risk: frozenset[tuple[str, str]] | None
+    without_risk: frozenset[Identity] | None
     asset_mode: AssetMode
     asked_at: float
     answered_at: float
@@ -106,10 +107,10 @@ def build_snapshot(
     _refuse_duplicates("assets", status.assets, lambda row: row.asset)
     rows = {(row.symbol, row.position_side): row for row in status.positions}
     if len(rows) < len(status.positions):
-        _refuse_duplicates("positions", status.positions, _identity)
-    told = {_identity(risk): risk for risk in risks or ()}
+        _refuse_duplicates("positions", status.positions, identity)
+    told = {identity(risk): risk for risk in risks or ()}
     if risks and len(told) < len(risks):
-        _refuse_duplicates("", risks, _identity)
+        _refuse_duplicates("", risks, identity)
     known = {name: risk for name, risk in told.items() if name in rows}
     margin_assets = MarginAssets(status.assets)
     sent = {name: risk.margin_asset for name, risk in known.items()}
@@ -119,8 +120,9 @@ def build_snapshot(
         assets=status.assets,
         positions=status.positions,
         risks=tuple(
-            # A position closed or turned round between the two answers: the second tells of another one.
-            risk if rows[name].amount * risk.amount > 0 else _without_position(risk)
+            # A position closed or turned round between the two answers: the second tells of another one. A row that
+            # lacks a price is of no use either, and the alert rules tell by the entry price that figures are missing.
+            risk if tells_risk(risk, rows[name]) else _without_position(risk)
             for name, risk in known.items()
         ),
         held=tuple(
@@ -164,7 +166,8 @@ def mode_by_totals(status: AccountStatus) -> AssetMode:
     return AssetMode.SINGLE
 
 
-def _identity(row: Position | PositionRisk) -> tuple[str, str]:
+def identity(row: Position | PositionRisk) -> Identity:
+    """Return what tells a row from the others of its account."""
     return row.symbol, row.position_side
 
 
@@ -179,9 +182,14 @@ def tells_risk(risk: PositionRisk | None, row: Position) -> bool:
 
 
 def _without_position(risk: PositionRisk) -> PositionRisk:
-    """Return a row without what belongs to a held position alone; the mark price is the symbol's."""
+    """Return a row without what belongs to a held position alone; the mark price is the symbol's, and never 0."""
     return msgspec.structs.replace(
-        risk, entry_price=None, break_even_price=None, liquidation_price=None, adl_quantile=None
+        risk,
+        mark_price=risk.mark_price or None,
+        entry_price=None,
+        break_even_price=None,
+        liquidation_price=None,
+        adl_quantile=None,
     )
 
 

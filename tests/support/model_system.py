@@ -14,7 +14,7 @@ import math
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final, Literal, get_args
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, get_args
 
 import structlog
 
@@ -53,11 +53,20 @@ _AMOUNTS: Final = {"BTCUSDT": "0.1", "XRPUSDT": "2000", "BTCUSDC": "0.02"}
 # With these a poll succeeds: an empty list of position risk says nothing of the positions that the status holds.
 HARMLESS: Final[set[Fault]] = {("delayed", STATUS), ("delayed", POSITION), ("hollow", POSITION)}
 _EMPTY: Final[dict[str, Any]] = {STATUS: {"assets": [], "positions": []}, POSITION: []}
-_HELD: Final = "binance_futures_position_info{"
 _UNANSWERED: Final = {"lost", "held", "binary"}
 _EPOCH: Final = 1_790_000_000.0
 _AMPLE_SECONDS: Final = 120.0  # for what is answered, however slow the machine
 _HOPELESS_SECONDS: Final = 0.03  # for what is never answered
+
+
+class Told(NamedTuple):
+    """What both answers to a poll say."""
+
+    sent_at: float  # the first of them
+    series: dict[str, float]
+    held: frozenset[Identity]
+    lacking: frozenset[Identity]  # held, without risk figures
+    lost: frozenset[Identity]  # held by the second answer alone
 
 
 @dataclass(slots=True)
@@ -74,10 +83,11 @@ class Known:
     steady: bool = True  # whether no failure of the past may keep a poll from being sent
     # Of the poll under way: the first answer, and what both tell, with the time of the first.
     status: tuple[float, Answer] | None = None
-    told: tuple[float, dict[str, float], frozenset[Identity], bool] | None = None
-    # Of the last good poll: the positions without risk figures, and whether the account was flat beside amounts.
+    told: Told | None = None
+    # Of the last answers: the positions without risk figures, and those that the status alone does not hold.
     lacking: frozenset[Identity] = frozenset()
-    flat_beside_amounts: bool = False
+    lost: frozenset[Identity] = frozenset()
+    held: frozenset[Identity] = frozenset()  # by what is shown
 
     @property
     def stale_at(self) -> float:
@@ -87,19 +97,25 @@ class Known:
     def take_poll(self) -> None:
         """Take over how a poll has ended."""
         self.polls += 1
-        flat_before = self.flat_beside_amounts
-        self.flat_beside_amounts = self.told[3] if self.told else flat_before
-        if self.told is None or (flat_before and self.flat_beside_amounts):
+        lost_before = self.lost
+        if self.told:
+            self.lost = self.told.lost
+        if self.told is None or self._contradicted(self.told, lost_before):
             self.up = self.steady = False
             self.failures += 1
             return
         self.up = self.steady = True
-        if self.flat_beside_amounts and any(series.startswith(_HELD) for series in self.shown):
+        if self.lost & self.held:
             return  # what was shown before stays for one poll
-        self.shown_from, self.shown, lacking, _ = self.told
+        self.shown_from, self.shown, self.held = self.told.sent_at, self.told.series, self.told.held
         risk_missing = next(series for series in self.shown if "position_risk_missing" in series)
-        self.shown[risk_missing] = len(lacking & self.lacking)
-        self.lacking = lacking
+        self.shown[risk_missing] = len(self.told.lacking & self.lacking)
+        self.lacking = self.told.lacking
+
+    def _contradicted(self, told: Told, lost_before: frozenset[Identity]) -> bool:
+        if told.held:
+            return bool(told.lost & lost_before)
+        return bool(told.lost and (lost_before or not self.shown))
 
     def scraped(self, now: float) -> dict[str, float]:
         """Return what a scrape must show: the figures while they are fresh, and whether the account is up."""
@@ -256,7 +272,7 @@ class World:
 
         for name in undisturbed:
             known = self.known[name]
-            assert known.up or known.flat_beside_amounts, (name, self.pollers[name].state.last_failure)
+            assert known.up or known.lost, (name, self.pollers[name].state.last_failure)
         while self._midway:
             now, body = self._midway.pop(0)
             for name, known in self.known.items():
@@ -288,10 +304,11 @@ class World:
                 sent_at, status = known.status
                 risks = _EMPTY[POSITION] if (kind, spoilt) == ("hollow", POSITION) else answer["result"]
                 held = held_positions(status["positions"])
-                same = {one for one, amount in held_positions(risks).items() if amount * held.get(one, 0.0) > 0}
-                flat_beside_amounts = not held and bool(held_positions(risks))
+                amounts = held_positions(risks)
+                same = {one for one, amount in amounts.items() if amount * held.get(one, 0.0) > 0}
                 series = expected_series(name, known.currency, status, risks)
-                known.told = (sent_at, series, frozenset(held.keys() - same), flat_beside_amounts)
+                lacking, lost = frozenset(held.keys() - same), frozenset(amounts.keys() - held.keys())
+                known.told = Told(sent_at, series, frozenset(held), lacking, lost)
         if method == STATUS and self.between:
             between, self.between = self.between, None
             self.trade(name, between)

@@ -14,7 +14,7 @@ from exporter.binance.errors import DecodeError, Reason
 
 if TYPE_CHECKING:
     from exporter.account.snapshot import AccountSnapshot
-    from exporter.binance.rows import PositionRisk
+    from exporter.binance.rows import Position, PositionRisk
     from exporter.simulator import SimulatedExchange
 
 ZEROS: dict[str, Any] = dict.fromkeys(FIGURES, 0.0)
@@ -102,6 +102,26 @@ def test_plausible_answer_is_accepted(snapshot: AccountSnapshot, before: Account
             None,
         ),
         (
+            "result.positions: has no position, but result.totalUnrealizedProfit is not 0",
+            make_snapshot([make_asset()], **ZEROS | {"unrealized_pnl": -200.0, "maintenance_margin": None}),
+            None,
+        ),
+        (
+            "result.positions: has no position, but result.assets[0].positionInitialMargin is not 0",
+            make_snapshot([make_asset(position_initial_margin=700.0)], **ZEROS | {"maintenance_margin": None}),
+            None,
+        ),
+        (
+            "result: lacks totals and has none that is not 0, unlike the last answer",
+            make_snapshot([make_asset()], wallet_balance=0.0),
+            HELD,
+        ),
+        (
+            "result: has totals of 0, but the wallet balance of USDT is above 1",
+            make_snapshot([make_asset("USDT", wallet_balance=1.01)], asset_mode=SINGLE, **ZEROS),
+            None,
+        ),
+        (
             "result.positions: has no position, but result.assets[1].maintMargin is not 0",
             make_snapshot([make_asset("BNB"), make_asset("USDC", maintenance_margin=640.0)], **ZEROS),
             None,
@@ -156,12 +176,51 @@ def test_flat_status_beside_amounts_is_refused_at_the_second_poll() -> None:
     """A status without positions beside amounts is a race once, and a contradiction in two answers in a row."""
     check = AnswerCheck()
     for _ in range(2):
-        check.accept(FLAT, AMOUNTS, risk_gone=False)
         check.accept(FLAT, [make_risk(amount=0.0)], risk_gone=False)
+        check.accept(FLAT, AMOUNTS, risk_gone=False)
+    check.accept(FLAT, (), risk_gone=False)
     check.accept(FLAT, AMOUNTS, risk_gone=False)
     for _ in range(2):
         with pytest.raises(DecodeError, match=r"^result\.positions: .*v2/account\.position"):
             check.accept(FLAT, AMOUNTS, risk_gone=False)
+
+
+def test_flat_status_beside_amounts_is_refused_at_a_start() -> None:
+    """With nothing published before, a status without positions beside amounts is refused at once."""
+    with pytest.raises(DecodeError):
+        AnswerCheck().accept(FLAT, AMOUNTS, risk_gone=False)
+
+
+OTHER = make_held(symbol="ETHUSDT")
+RISKS = [make_risk(symbol, mark_price=1.0, liquidation_price=0.5) for symbol in ("BTCUSDT", "ETHUSDT")]
+
+
+@pytest.mark.parametrize("rows", [[make_held()], [make_held(), make_position("ETHUSDT", amount=0.0)]])
+def test_position_that_the_status_lost_is_refused_at_the_second_poll(rows: list[Position]) -> None:
+    """A position that is held in the answer about positions alone keeps what was published, then fails the poll."""
+    check = AnswerCheck()
+    whole = make_snapshot([make_asset()], [make_held(), OTHER], RISKS, **make_figures())
+    lost = make_snapshot([make_asset()], rows, RISKS, **make_figures())
+
+    published = check.accept(whole, RISKS, risk_gone=False)
+    assert published is check.accept(lost, RISKS, risk_gone=False)
+    with pytest.raises(DecodeError, match="ETHUSDT"):
+        check.accept(lost, RISKS, risk_gone=False)
+    assert 1 == check.accept(lost, RISKS[:1], risk_gone=False).open_positions
+
+
+def test_isolated_position_without_its_wallet_is_refused() -> None:
+    """A position that was isolated and comes without the figures that say so is refused, not taken for cross."""
+    check = AnswerCheck()
+    isolated = make_snapshot(
+        [make_asset()], [make_held(isolated_wallet_balance=5.0)], asset_mode=SINGLE, **make_figures()
+    )
+    check.accept(isolated, (), risk_gone=False)
+
+    with pytest.raises(DecodeError, match="BTCUSDT"):
+        check.accept(make_snapshot([make_asset()], [make_held()], **make_figures()), (), risk_gone=False)
+    closed_and_cross = make_held(isolated_wallet_balance=0.0, isolated_margin=0.0)
+    check.accept(make_snapshot([make_asset()], [closed_and_cross], **make_figures()), (), risk_gone=False)
 
 
 def test_flat_status_beside_amounts_leaves_the_positions_of_before() -> None:

@@ -189,7 +189,7 @@ class TestRefused:
             asked_at = 0.0
             for due in count(interval, interval):
                 await asyncio.sleep(due - loop.time())
-                if await pacing.take_turn(asked_at, due + interval):
+                if await pacing.take_turn(asked_at, due + interval, worked=True):
                     asked_at = loop.time()
                     turns[number] += 1
 
@@ -210,10 +210,10 @@ class TestRefused:
         loop = asyncio.get_running_loop()
         pacing = EndpointPacing(loop.time)
         for _ in range(12):
-            assert await pacing.take_turn(0.0, loop.time() + 1)
-        left = asyncio.create_task(pacing.take_turn(1.0, loop.time() + 600))
-        waiting = asyncio.create_task(pacing.take_turn(2.0, loop.time() + 600))
-        in_vain = await pacing.take_turn(0.0, loop.time() + 10)
+            assert await pacing.take_turn(0.0, loop.time() + 1, worked=True)
+        left = asyncio.create_task(pacing.take_turn(1.0, loop.time() + 600, worked=True))
+        waiting = asyncio.create_task(pacing.take_turn(2.0, loop.time() + 600, worked=True))
+        in_vain = await pacing.take_turn(0.0, loop.time() + 10, worked=True)
         left.cancel()
         taken = await waiting
 

@@ -605,7 +605,7 @@ async def test_unknown_margin_asset_is_warned_of_once(exchange: SimulatedExchang
     """A position whose margin asset nobody tells leaves no cross ratios, which is warned of once."""
     strange = altered(lambda result: result["positions"][0].update(symbol="BTCEUR"))
     async with connected(exchange.url) as connection:
-        polled = Polled(exchange, connection)
+        polled = Polled(exchange, connection, position_risk=False)
         with exchange.replace_answer(STATUS, "alice", strange):
             for _ in range(3):
                 await polled.poll()

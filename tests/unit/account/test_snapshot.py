@@ -341,10 +341,8 @@ def test_several_assets_may_end_a_symbol() -> None:
     ("gone", "fields"),
     [
         ("liquidation_price", {"liquidation_price": 0.0}),
-        ("liquidation_price", {"liquidation_price": None}),
         ("adl_quantile", {"adl_quantile": None}),
         ("entry_price", {"entry_price": None}),
-        ("mark_price", {"mark_price": None}),
     ],
 )
 def test_figure_that_was_not_sent_is_no_sample(gone: str, fields: dict[str, Any]) -> None:
@@ -353,6 +351,24 @@ def test_figure_that_was_not_sent_is_no_sample(gone: str, fields: dict[str, Any]
     del expected[gone]
 
     assert expected == series_of(make_position(), make_risk(**{**RISK, **fields}))
+
+
+@pytest.mark.parametrize(
+    ("mark_price", "fields"),
+    [
+        (3.0, {"liquidation_price": None}),
+        (None, {"mark_price": None}),
+        (None, {"mark_price": 0.0}),
+    ],
+)
+def test_position_without_distance_to_liquidation_has_no_prices(
+    mark_price: float | None, fields: dict[str, Any]
+) -> None:
+    """Without a mark or liquidation price a position has neither of its prices; a mark price of 0 is not a price."""
+    found = series_of(make_position(), make_risk(**{**RISK, **fields}))
+
+    assert not {"entry_price", "break_even_price", "liquidation_price", "adl_quantile"} & found.keys()
+    assert mark_price == found.get("mark_price")
 
 
 def test_position_info_needs_the_margin_asset() -> None:
