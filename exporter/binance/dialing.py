@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import logging
 import math
@@ -25,7 +26,7 @@ from websockets.exceptions import (
     InvalidURI,
     ProxyError,
 )
-from websockets.proxy import get_proxy
+from websockets.proxy import get_proxy, parse_proxy
 from websockets.uri import parse_uri
 
 from exporter.binance.errors import Loss, scrub
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
 _LARGEST_FRAME_BYTES: Final = 8 * 2**20
 _PING_SECONDS: Final = 20
 _OPEN_TIMEOUT_SECONDS: Final = 10
+_NEXT_ADDRESS_SECONDS: Final = 0.25  # happy eyeballs (RFC 8305): the next address of a name is tried in parallel
 _LONGEST_RETRY_AFTER_SECONDS: Final = 1e9  # far beyond any ban; with the date of one it must stay a valid date
 _LONGEST_DATE: Final = 64
 _EARLIEST_SECONDS, _LATEST_SECONDS = 1e9, 1e11  # an exchange of 1970 does not know the time
@@ -117,7 +119,8 @@ async def open_socket(endpoint: Endpoint) -> ClientConnection:
     try:
         return await _Dial(
             endpoint.url,
-            proxy=True if endpoint.proxy is None else None if endpoint.proxy == "none" else endpoint.proxy,
+            proxy=await _proxy_url(endpoint),
+            happy_eyeballs_delay=_NEXT_ADDRESS_SECONDS,  # passed to loop.create_connection, for an HTTP proxy as well
             # Measured to double the CPU of a poll; and websockets#1060 tells of a Binance that sends no data with it.
             compression=None,
             logger=_silent,
@@ -132,6 +135,27 @@ async def open_socket(endpoint: Endpoint) -> ClientConnection:
         if reached:
             raise
         raise TimeoutError(errno.ETIMEDOUT, "no TCP connection") from None
+
+
+async def _proxy_url(endpoint: Endpoint) -> str | None:
+    """Return the URL of the proxy to dial through, None for none; of a SOCKS proxy by an address that answers."""
+    proxy = endpoint.proxy
+    if proxy is None:
+        proxy = get_proxy(parse_uri(endpoint.url))
+    if proxy is None or proxy == "none":
+        return None
+    parsed = parse_proxy(proxy)
+    if not parsed.scheme.startswith("socks"):
+        return proxy
+    # python-socks tries only the first address of a name and takes no socket: find one that answers before.
+    async with asyncio.timeout(_OPEN_TIMEOUT_SECONDS):
+        transport, _ = await asyncio.get_running_loop().create_connection(
+            asyncio.Protocol, parsed.host, parsed.port, happy_eyeballs_delay=_NEXT_ADDRESS_SECONDS
+        )
+    host, port = transport.get_extra_info("peername")[:2]
+    transport.abort()
+    user, at, _ = urlsplit(proxy).netloc.rpartition("@")
+    return f"{parsed.scheme}://{user}{at}{f'[{host}]' if ':' in host else host}:{port}"
 
 
 def explain_refusal(error: Exception) -> Refusal:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import logging
 import socket
@@ -34,8 +35,7 @@ from exporter.binance.dialing import (
 from exporter.binance.errors import Loss
 
 if TYPE_CHECKING:
-    import asyncio
-    from collections.abc import AsyncIterator, Awaitable, Callable
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
     from pathlib import Path
 
     from websockets.http11 import Request, Response
@@ -56,6 +56,32 @@ async def answering(answer: bytes) -> AsyncIterator[int]:
 
     async with listen(answer_once) as port:
         yield port
+
+
+@contextlib.contextmanager
+def dropping_packets(host: str = "127.0.0.1", port: int = 0) -> Iterator[tuple[str, int]]:
+    """Return an address of this machine at which the kernel drops further SYNs, since its backlog is full."""
+    with socket.socket() as full, contextlib.ExitStack() as clients:
+        full.bind((host, port))
+        full.listen(0)
+        for _ in range(4):  # the backlog is full after the first or second
+            client = clients.enter_context(socket.socket())
+            client.settimeout(0)
+            client.connect_ex(full.getsockname())
+        yield full.getsockname()
+
+
+def resolve(monkeypatch: pytest.MonkeyPatch, names: dict[str, list[tuple[str, int]]]) -> None:
+    """Have the running loop resolve names to addresses and ports, in their order."""
+    loop = asyncio.get_running_loop()
+    resolve_others = loop.getaddrinfo
+
+    async def getaddrinfo(host: Any, port: Any, **options: Any) -> Any:
+        if host in names:
+            return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", address) for address in names[host]]
+        return await resolve_others(host, port, **options)
+
+    monkeypatch.setattr(loop, "getaddrinfo", getaddrinfo)
 
 
 @contextlib.asynccontextmanager
@@ -149,6 +175,27 @@ class TestOpening:
         assert None is handshake_date_ms(ClientConnection(ClientProtocol(parse_uri("ws://localhost"))))
 
 
+class TestAddresses:
+    """Names with several addresses."""
+
+    @pytest.mark.parametrize("way", ["direct", "http", "socks5", "socks5h"])
+    async def test_second_address_is_tried_while_the_first_drops_packets(
+        self, way: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The endpoint's and a proxy's name lead to the address that answers when the first one drops packets."""
+        proxy = Proxy()
+        serve_proxy = proxy.http if way == "http" else proxy.socks
+        async with exchange() as port, listen(serve_proxy) as proxy_port:
+            answering_port = port if way == "direct" else proxy_port
+            with dropping_packets("127.0.0.2", answering_port) as dropping:
+                resolve(monkeypatch, {"several.test": [dropping, ("127.0.0.1", answering_port)]})
+                direct = at(port, host="several.test")
+                proxied = at(port, proxy=f"{way}://{PROXY_USER}@several.test:{proxy_port}")
+                answer = await first_answer(direct if way == "direct" else proxied)
+
+        assert "币安" == answer
+
+
 class TestRefusals:
     """Dials that fail."""
 
@@ -225,14 +272,8 @@ class TestRefusals:
     async def test_host_that_drops_packets_is_unreachable(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """A TCP connection that is never accepted is told apart from a handshake that is never answered."""
         monkeypatch.setattr(dialing, "_OPEN_TIMEOUT_SECONDS", 0.05)
-        with socket.socket() as full, contextlib.ExitStack() as clients:
-            full.bind(("127.0.0.1", 0))
-            full.listen(0)
-            for _ in range(4):  # the backlog is full after the first or second: the kernel drops further SYNs
-                client = clients.enter_context(socket.socket())
-                client.settimeout(0)
-                client.connect_ex(full.getsockname())
-            told = await refusal_of(at(full.getsockname()[1]))
+        with dropping_packets() as (_, port):
+            told = await refusal_of(at(port))
 
         assert Refusal(Loss.UNREACHABLE, "no TCP connection within 0.05 s") == told
 
