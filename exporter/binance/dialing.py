@@ -5,16 +5,11 @@ from __future__ import annotations
 import asyncio
 import errno
 import logging
-import math
 import random
 import socket
 import ssl
-import time
 from dataclasses import dataclass, field
-from datetime import UTC
-from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, Final, NoReturn, cast
-from urllib.parse import urlsplit
 
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import (
@@ -26,22 +21,26 @@ from websockets.exceptions import (
     InvalidURI,
     ProxyError,
 )
-from websockets.proxy import get_proxy, parse_proxy
-from websockets.uri import parse_uri
+from websockets.proxy import parse_proxy as parse_proxy_url
 
 from exporter.binance.errors import Loss, scrub
+from exporter.binance.hosts import join_host_and_port
+from exporter.binance.http_headers import date_seconds, retry_after_seconds
+from exporter.binance.proxies import (
+    Proxy,
+    UnusableProxy,
+    explain_proxy_error,
+    find_proxy,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from websockets.datastructures import Headers
 
 _LARGEST_FRAME_BYTES: Final = 8 * 2**20
 _PING_SECONDS: Final = 20
 _OPEN_TIMEOUT_SECONDS: Final = 10
 _NEXT_ADDRESS_SECONDS: Final = 0.25  # happy eyeballs (RFC 8305): the next address of a name is tried in parallel
-_LONGEST_RETRY_AFTER_SECONDS: Final = 1e9  # far beyond any ban; with the date of one it must stay a valid date
-_LONGEST_DATE: Final = 64
 _EARLIEST_SECONDS, _LATEST_SECONDS = 1e9, 1e11  # an exchange of 1970 does not know the time
 _CLOSE_TIMEOUT_SECONDS: Final = 1  # a peer that does not answer a close must not hold up the shutdown
 
@@ -95,6 +94,11 @@ class Refusal:
     words: str
     status: int | None = None
     retry_after_seconds: float | None = None
+    advice: str = ""  # where the cause has its own
+
+
+class FailedAtProxy(Exception):
+    """The dial ended before the proxy had connected to the exchange; the cause says why."""
 
 
 class _Dial(connect):
@@ -110,6 +114,7 @@ async def open_socket(endpoint: Endpoint) -> ClientConnection:
         Exception: any that :func:`explain_refusal` explains.
     """
     reached = False
+    proxy, proxy_url = find_proxy(endpoint.url, endpoint.proxy), None
 
     def create(*args: Any, **options: Any) -> ClientConnection:
         nonlocal reached
@@ -117,9 +122,10 @@ async def open_socket(endpoint: Endpoint) -> ClientConnection:
         return ClientConnection(*args, **options)
 
     try:
+        proxy_url = await _reachable_url(proxy) if proxy else None
         return await _Dial(
             endpoint.url,
-            proxy=await _proxy_url(endpoint),
+            proxy=proxy_url,
             happy_eyeballs_delay=_NEXT_ADDRESS_SECONDS,  # passed to loop.create_connection, for an HTTP proxy as well
             # Measured to double the CPU of a poll; and websockets#1060 tells of a Binance that sends no data with it.
             compression=None,
@@ -131,31 +137,29 @@ async def open_socket(endpoint: Endpoint) -> ClientConnection:
             close_timeout=_CLOSE_TIMEOUT_SECONDS,
             create_connection=cast("type[ClientConnection]", create),  # documented to take a wrapper, too
         )
-    except TimeoutError:
-        if reached:
-            raise
-        raise TimeoutError(errno.ETIMEDOUT, "no TCP connection") from None
+    except (OSError, UnicodeError) as error:
+        # With socks5:// the endpoint's name is resolved here, once the proxy was reached.
+        of_endpoint = isinstance(error, socket.gaierror | UnicodeError) and proxy_url and proxy_url.startswith("socks")
+        if proxy and not reached and not of_endpoint:
+            raise FailedAtProxy from error
+        if isinstance(error, TimeoutError) and not reached:
+            raise TimeoutError(errno.ETIMEDOUT, "no TCP connection") from None
+        raise
 
 
-async def _proxy_url(endpoint: Endpoint) -> str | None:
-    """Return the URL of the proxy to dial through, None for none; of a SOCKS proxy by an address that answers."""
-    proxy = endpoint.proxy
-    if proxy is None:
-        proxy = get_proxy(parse_uri(endpoint.url))
-    if proxy is None or proxy == "none":
-        return None
-    parsed = parse_proxy(proxy)
-    if not parsed.scheme.startswith("socks"):
-        return proxy
-    # python-socks tries only the first address of a name and takes no socket: find one that answers before.
+async def _reachable_url(proxy: Proxy) -> str:
+    """Return a proxy's URL, of a SOCKS proxy with the address that answers first."""
+    if not proxy.scheme.startswith("socks"):
+        return proxy.url
+    # python-socks tries a single address of a name and takes no socket.
+    parsed = parse_proxy_url(proxy.url)
     async with asyncio.timeout(_OPEN_TIMEOUT_SECONDS):
         transport, _ = await asyncio.get_running_loop().create_connection(
             asyncio.Protocol, parsed.host, parsed.port, happy_eyeballs_delay=_NEXT_ADDRESS_SECONDS
         )
     host, port = transport.get_extra_info("peername")[:2]
     transport.abort()
-    user, at, _ = urlsplit(proxy).netloc.rpartition("@")
-    return f"{parsed.scheme}://{user}{at}{f'[{host}]' if ':' in host else host}:{port}"
+    return proxy.url.removesuffix(proxy.place) + join_host_and_port(host, port)
 
 
 def explain_refusal(error: Exception) -> Refusal:
@@ -164,7 +168,30 @@ def explain_refusal(error: Exception) -> Refusal:
         case InvalidStatus():
             status = error.response.status_code
             words = f"the handshake was answered with HTTP {status}"
-            return Refusal(Loss.REJECTED, words, status, _retry_after_seconds(error.response.headers))
+            return Refusal(Loss.REJECTED, words, status, retry_after_seconds(error.response.headers))
+        case OSError() | UnicodeError() | EOFError() | InvalidMessage():
+            return _explain_network_error(error)
+        case FailedAtProxy(__cause__=Exception() as cause):
+            refusal = explain_refusal(cause)
+            at_proxy = refusal.loss if refusal.loss in {Loss.DNS, Loss.TLS} else Loss.UNREACHABLE
+            advice = "check the proxy's scheme, host and port, and whether it runs and this host can reach it"
+            return Refusal(at_proxy, f"failed at the proxy: {refusal.words}", advice=advice)
+        case ProxyError():
+            # No status: the proxy's says that the exchange was not reached, not that it wants to be left alone.
+            words, advice = explain_proxy_error(error)
+            return Refusal(Loss.UNREACHABLE, words, advice=advice)
+        case UnusableProxy():
+            return Refusal(Loss.UNREACHABLE, str(error), advice="correct the proxy's URL")
+        case InvalidProxy() | InvalidURI():
+            # Their texts hold the whole URL, which may hold a password.
+            return Refusal(Loss.UNREACHABLE, f"an address cannot be used: {scrub(error.msg)}")
+        case _:
+            loss = Loss.REJECTED if isinstance(error, InvalidHandshake) else Loss.UNREACHABLE
+            return Refusal(loss, scrub(f"{type(error).__name__}: {error}"))
+
+
+def _explain_network_error(error: OSError | UnicodeError | EOFError | InvalidMessage) -> Refusal:
+    match error:
         case ssl.SSLCertVerificationError():
             return Refusal(Loss.TLS, f"the certificate is not trusted: {scrub(error.verify_message)}")
         case ssl.SSLError():
@@ -179,21 +206,15 @@ def explain_refusal(error: Exception) -> Refusal:
             return Refusal(Loss.UNREACHABLE, "the connection was refused")
         case ConnectionError() | EOFError() | InvalidMessage():
             return Refusal(Loss.RESET, "the connection ended during the handshake")
-        case OSError():
-            return Refusal(Loss.UNREACHABLE, scrub(error.strerror or str(error) or type(error).__name__))
-        case InvalidProxy() | InvalidURI():
-            # Their texts hold the whole URL, which may hold a password.
-            return Refusal(Loss.UNREACHABLE, f"an address cannot be used: {scrub(error.msg)}")
         case _:
-            # A status of the proxy's says that the exchange was not reached, as a SOCKS proxy's refusal does.
-            answered = isinstance(error, InvalidHandshake) and not isinstance(error, ProxyError)
-            words = scrub(f"{type(error).__name__}: {error}")
-            return Refusal(Loss.REJECTED if answered else Loss.UNREACHABLE, words)
+            return Refusal(Loss.UNREACHABLE, scrub(error.strerror or str(error) or type(error).__name__))
 
 
 def advise_on(refusal: Refusal) -> str:
     """Return what an operator can do about a failed dial; empty where there is nothing special to say."""
     match refusal:
+        case Refusal(advice=advice) if advice:
+            return advice
         case Refusal(status=403 | 451):
             return "the exchange refuses this IP or region: leave by an IP, or a proxy, that it takes"
         case Refusal(status=404):
@@ -201,7 +222,10 @@ def advise_on(refusal: Refusal) -> str:
         case Refusal(status=int(status)) if status >= 500:
             return "the exchange reports trouble of its own: try again later"
         case Refusal(loss=Loss.DNS):
-            return "check the endpoint's host name, and this host's network and name servers"
+            return (
+                "check the endpoint's host name, and this host's network and name servers; "
+                "with a socks5h:// proxy instead of socks5:// the proxy resolves the name"
+            )
         case Refusal(loss=Loss.TLS):
             return "check this host's clock and certificates, and whether a proxy on the way opens TLS"
         case _:
@@ -210,8 +234,13 @@ def advise_on(refusal: Refusal) -> str:
 
 def name_environment_proxy(endpoint: Endpoint) -> str:
     """Return words that name the environment's proxy which a dial goes through, empty where there is none."""
-    proxy = get_proxy(parse_uri(endpoint.url)) if endpoint.proxy is None else None
-    return f" (through the environment's proxy {urlsplit(proxy).netloc.rpartition('@')[2]})" if proxy else ""
+    try:
+        proxy = find_proxy(endpoint.url, endpoint.proxy)
+    except UnusableProxy:
+        return ""  # its own words name the variable
+    if not proxy or not proxy.variable:
+        return ""
+    return f" (through the environment's proxy {proxy.place}, of {proxy.variable})"
 
 
 def explain_loss(closed: ConnectionClosed) -> tuple[Loss, str]:
@@ -234,7 +263,7 @@ def is_oversized(closed: ConnectionClosed) -> bool:
 
 def handshake_date_ms(socket: ClientConnection) -> int | None:
     """Return the `Date` of the handshake's answer in epoch milliseconds; its precision is a second."""
-    seconds = _http_date(_header(socket.response.headers, "Date")) if socket.response else None
+    seconds = date_seconds(socket.response.headers) if socket.response else None
     if seconds is None or not _EARLIEST_SECONDS <= seconds <= _LATEST_SECONDS:
         return None
     return int(seconds * 1000) + 500  # the middle of the second that it names
@@ -258,30 +287,3 @@ class Backoff:
     def reset(self) -> None:
         """Begin again with the first delay."""
         self._tries = 0
-
-
-def _retry_after_seconds(headers: Headers) -> float | None:
-    """Return the seconds of a Retry-After, sent as a number or as a date; None where it is neither."""
-    retry_after = _header(headers, "Retry-After")
-    try:
-        seconds = float(retry_after)
-    except ValueError:
-        until, date = _http_date(retry_after), _http_date(_header(headers, "Date"))
-        if until is None:
-            return None
-        seconds = until - (time.time() if date is None else date)
-    return None if math.isnan(seconds) else max(0.0, min(seconds, _LONGEST_RETRY_AFTER_SECONDS))
-
-
-def _http_date(text: str) -> float | None:
-    """Return a header's date in epoch seconds."""
-    try:
-        date = parsedate_to_datetime(text[:_LONGEST_DATE])
-        return (date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp()  # HTTP's dates are in GMT
-    except (ValueError, TypeError, IndexError, OverflowError):
-        return None
-
-
-def _header(headers: Headers, name: str) -> str:
-    # get() raises when a header comes twice.
-    return next(iter(headers.get_all(name)), "")

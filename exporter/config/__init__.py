@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 from exporter import redaction
 from exporter.account.state import AccountSettings
 from exporter.binance.dialing import Endpoint
+from exporter.binance.proxies import warn_of_environment
 from exporter.config.document import ConfigError, Fault, Findings, Invalid, Reader
 from exporter.config.files import Files, read_document
 from exporter.config.keys import VARIABLES, Environment, KeyFiles, KeyLoader
@@ -187,6 +188,8 @@ class _Accounts:
             if same > 1:
                 what = f"asks {label} in another way than accounts before it: each way spends weight_share by itself"
                 self.findings.warn(reader.where("name"), what)
+            for warning in warn_of_environment(url) if proxy is None else ():
+                self.findings.warn("environment", warning)
             self._endpoints[url, proxy] = Endpoint(label if same == 1 else f"{label} #{same}", url, proxy)
         return self._endpoints[url, proxy]
 

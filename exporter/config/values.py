@@ -6,10 +6,10 @@ import re
 import unicodedata
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Final
-from urllib.parse import SplitResult, unquote, urlsplit
+from urllib.parse import SplitResult, urlsplit
 
-from exporter import redaction
 from exporter.account.snapshot import AssetMode
+from exporter.binance.proxies import UnusableProxy, parse_proxy
 from exporter.config.document import Invalid
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ MAINNET: Final = "wss://ws-fapi.binance.com/ws-fapi/v1"
 _NETWORKS: Final = {"mainnet": MAINNET, "testnet": "wss://testnet.binancefuture.com/ws-fapi/v1"}
 _NETWORK_OF_URL: Final = {url: name for name, url in _NETWORKS.items()}
 _DEFAULT_PORTS: Final = {"ws": 80, "wss": 443}
-_PROXY_SCHEMES: Final = frozenset({"http", "https", "socks5", "socks5h"})
+_PROXY_SCHEME: Final = re.compile("(https?|socks5h?)://", re.IGNORECASE)
 
 _LONGEST_PATH: Final = 4096
 _LONGEST_URL: Final = 2048
@@ -130,31 +130,30 @@ def endpoint_url(value: object) -> str:
 
 def proxy_url(value: object) -> str | None:
     """Check null (None: from the environment), ``none`` or a proxy's URL; hide the password in it."""
-    allowed = "must be null, none or a http://, https://, socks5:// or socks5h:// URL"
     if value is None or value == "none":
         return value
-    parts = _split(value, _PROXY_SCHEMES, allowed)
-    if parts.username is not None:
-        if not parts.password:
-            raise Invalid("must hold a password where it holds a user")
-        for text in (parts.password, unquote(parts.password), parts.netloc.rpartition("@")[0]):
-            redaction.hide(text)
-        try:
-            unquote(parts.username + parts.password, errors="strict")
-        except UnicodeDecodeError:
-            raise Invalid("must percent-encode its user and password as UTF-8") from None
-    # websockets would dial 80 even for socks5://, which nobody means.
-    if not parts.port:
+    if not isinstance(value, str) or not _PROXY_SCHEME.match(value):
+        raise Invalid("must be null, none or a http://, https://, socks5:// or socks5h:// URL")
+    if len(value) > _LONGEST_URL:
+        raise Invalid(f"must be a URL of at most {_LONGEST_URL} characters")
+    # Some hosts beyond ASCII cannot be dialled.
+    if not value.isascii() or not value.isprintable() or " " in value:
+        raise Invalid("must be a URL of printable ASCII characters without spaces")
+    try:
+        proxy = parse_proxy(value)
+    except UnusableProxy as error:
+        raise Invalid(str(error)) from None
+    if not proxy.has_port:
         raise Invalid("must name its port, such as http://proxy:3128")
-    if parts.path not in {"", "/"} or "?" in str(value) or "#" in str(value):
-        raise Invalid("must end after the port")
-    return parts.geturl()
+    if ":@" in proxy.url:
+        raise Invalid("must hold a password where it holds a user")
+    return proxy.url
 
 
 def endpoint_label(url: str, proxy: str | None) -> str:
     """Return the `endpoint` label of checked URLs: no user, no password, no path, no query."""
     label = _NETWORK_OF_URL.get(url) or _host_and_port(url)
-    return label if proxy in {None, "none"} else f"{label} via {_host_and_port(str(proxy))}"
+    return label if proxy is None or proxy == "none" else f"{label} via {parse_proxy(proxy).place}"
 
 
 def sends_in_clear(url: str) -> bool:

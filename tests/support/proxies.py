@@ -83,9 +83,9 @@ def certificate(folder: Path, name: str, days: int = 1) -> ssl.SSLContext:
 class Proxy:
     """An HTTP and SOCKS5 proxy; `asked` holds what it was asked for, its user and where it connected to."""
 
-    def __init__(self, refusal: bytes = b"") -> None:
+    def __init__(self, refusal: bytes = b"", socks_reply: int = 0) -> None:
         self.asked: list[tuple[str, int]] = []
-        self._refusal = refusal
+        self._refusal, self._socks_reply = refusal, socks_reply
 
     async def http(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Serve CONNECT to those who know the password."""
@@ -99,13 +99,21 @@ class Proxy:
     async def socks(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Serve SOCKS5 to those who know the password (RFC 1928, RFC 1929)."""
         _, methods = await reader.readexactly(2)
-        await reader.readexactly(methods)
+        if 2 not in await reader.readexactly(methods):
+            writer.write(b"\x05\xff")
+            return
         writer.write(b"\x05\x02")
         _, length = await reader.readexactly(2)
         user = await reader.readexactly(length)
         password = await reader.readexactly((await reader.readexactly(1))[0])
-        if user + b":" + password == PROXY_USER.encode():
-            writer.write(b"\x01\x00")
+        if user + b":" + password != PROXY_USER.encode():
+            writer.write(b"\x01\x01")
+            return
+        writer.write(b"\x01\x00")
+        if self._socks_reply:
+            await reader.readexactly(10)
+            writer.write(bytes([5, self._socks_reply, 0, 1]) + bytes(6))
+        else:
             await reader.readexactly(4)
             host = str(ipaddress.IPv4Address(await reader.readexactly(4)))
             port = int.from_bytes(await reader.readexactly(2))

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import logging
 import socket
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from support.dials import answering, at, exchange, first_answer, refusal_of, resolve
 from support.ports import free_port
 from support.proxies import PROXY_USER, Proxy, certificate, listen
 from websockets.asyncio.client import ClientConnection
-from websockets.asyncio.server import ServerConnection, serve
 from websockets.client import ClientProtocol
-from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidProxy, InvalidURI, ProxyError
+from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidProxy, InvalidURI
 from websockets.uri import parse_uri
 
 from exporter.binance import dialing
@@ -29,33 +28,22 @@ from exporter.binance.dialing import (
     explain_loss,
     explain_refusal,
     handshake_date_ms,
-    name_environment_proxy,
     open_socket,
 )
 from exporter.binance.errors import Loss
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+    import asyncio
+    from collections.abc import Awaitable, Callable, Iterator
     from pathlib import Path
 
+    from websockets.asyncio.server import ServerConnection
     from websockets.http11 import Request, Response
 
     Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
     Behaviour = Callable[[ServerConnection], Awaitable[None]]
 
 PATH = "/ws-fapi/v1"
-
-
-@contextlib.asynccontextmanager
-async def answering(answer: bytes) -> AsyncIterator[int]:
-    """Serve a fixed answer to every HTTP request."""
-
-    async def answer_once(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await reader.readuntil(b"\r\n\r\n")
-        writer.write(answer)
-
-    async with listen(answer_once) as port:
-        yield port
 
 
 @contextlib.contextmanager
@@ -71,56 +59,12 @@ def dropping_packets(host: str = "127.0.0.1", port: int = 0) -> Iterator[tuple[s
         yield full.getsockname()
 
 
-def resolve(monkeypatch: pytest.MonkeyPatch, names: dict[str, list[tuple[str, int]]]) -> None:
-    """Have the running loop resolve names to addresses and ports, in their order."""
-    loop = asyncio.get_running_loop()
-    resolve_others = loop.getaddrinfo
-
-    async def getaddrinfo(host: Any, port: Any, **options: Any) -> Any:
-        if host in names:
-            return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", address) for address in names[host]]
-        return await resolve_others(host, port, **options)
-
-    monkeypatch.setattr(loop, "getaddrinfo", getaddrinfo)
-
-
-@contextlib.asynccontextmanager
-async def exchange(behaviour: Behaviour | None = None, **options: Any) -> AsyncIterator[int]:
-    """Serve WebSockets; without a behaviour every message is sent back."""
-
-    async def echo(connection: ServerConnection) -> None:
-        async for message in connection:
-            await connection.send(message)
-
-    async with serve(behaviour or echo, "127.0.0.1", 0, close_timeout=0.1, **options) as server:
-        yield next(iter(server.sockets)).getsockname()[1]
-
-
-def at(port: int, scheme: str = "ws", host: str = "127.0.0.1", proxy: str | None = "none") -> Endpoint:
-    """Return the endpoint on a port of this machine."""
-    return Endpoint("test", f"{scheme}://{host}:{port}{PATH}", proxy)
-
-
-async def refusal_of(endpoint: Endpoint) -> Refusal:
-    """Return why a dial failed."""
-    with pytest.raises((OSError, InvalidHandshake, UnicodeError)) as caught:
-        await open_socket(endpoint)
-    return explain_refusal(caught.value)
-
-
 async def loss_of(port: int) -> tuple[Loss, str]:
     """Return why an open socket ended."""
     connection = await open_socket(at(port))
     with pytest.raises(ConnectionClosed) as caught:
         await connection.recv()
     return explain_loss(caught.value)
-
-
-async def first_answer(endpoint: Endpoint) -> str | bytes:
-    """Open a socket, say something and return what is said."""
-    async with await open_socket(endpoint) as connection:
-        await connection.send("币安")
-        return await connection.recv()
 
 
 class TestOpening:
@@ -283,12 +227,19 @@ class TestRefusals:
 
         assert Refusal(Loss.DNS, "the host name cannot be resolved: it is not a valid name") == told
 
-    @pytest.mark.parametrize("proxy", ["none", "http://proxy.invalid:8080"])
-    async def test_unknown_name_is_of_dns(self, proxy: str) -> None:
-        """A host name, or a proxy's, that cannot be resolved is told as such."""
-        told = await refusal_of(at(443, "wss", "exchange.invalid", proxy))
+    @pytest.mark.parametrize(
+        ("proxy", "words"),
+        [
+            ("none", "the host name cannot be resolved: "),
+            ("http://proxy.invalid:8080", "failed at the proxy: the host name cannot be resolved: "),
+            ("socks5://proxy.invalid:8080", "failed at the proxy: the host name cannot be resolved: "),
+        ],
+    )
+    async def test_unknown_name_is_of_dns(self, proxy: str, words: str) -> None:
+        """A host name that cannot be resolved is reported as such, a proxy's as the proxy's."""
+        refusal = await refusal_of(at(443, "wss", "exchange.invalid", proxy))
 
-        assert (Loss.DNS, True) == (told.loss, told.words.startswith("the host name cannot be resolved: "))
+        assert (Loss.DNS, True) == (refusal.loss, refusal.words.startswith(words))
 
     async def test_server_that_says_nothing_is_silent(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """A server that takes the connection and never answers is given up."""
@@ -318,7 +269,6 @@ class TestRefusals:
                 "an address cannot be used: no such scheme",
             ),
             (InvalidURI("wss://user:hunter22@host", "odd"), Loss.UNREACHABLE, "an address cannot be used: odd"),
-            (ProxyError("ruleset"), Loss.UNREACHABLE, "ProxyError: ruleset"),
             (ValueError("bad 203.0.113.7\n"), Loss.UNREACHABLE, "ValueError: bad [ip]"),
             (InvalidHandshake("odd"), Loss.REJECTED, "InvalidHandshake: odd"),
             (EOFError(), Loss.RESET, "the connection ended during the handshake"),
@@ -384,48 +334,6 @@ class TestTls:
             told = await refusal_of(at(port, "wss"))
 
         assert (Loss.TLS, True) == (told.loss, told.words.startswith("no TLS connection: "))
-
-
-class TestProxies:
-    """Sockets that leave through a proxy."""
-
-    @pytest.mark.parametrize("named_by", ["configuration", "environment"])
-    @pytest.mark.parametrize("kind", ["http", "socks5"])
-    async def test_socket_goes_through_the_proxy(
-        self, kind: str, named_by: str, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        """A proxy named by the configuration or the environment, with its password, is what the socket goes through."""
-        proxy = Proxy()
-        async with exchange() as port, listen(proxy.http if kind == "http" else proxy.socks) as proxy_port:
-            url = f"{kind}://{PROXY_USER}@127.0.0.1:{proxy_port}"
-            monkeypatch.setenv("http_proxy" if kind == "http" else "socks_proxy", url)
-            answer = await first_answer(at(port, proxy=None if named_by == "environment" else url))
-
-        assert ("币安", [("127.0.0.1", port)]) == (answer, proxy.asked)
-
-    async def test_no_proxy_overrides_the_environment(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """Where the configuration wants no proxy the environment's is not used."""
-        proxy = Proxy()
-        async with exchange() as port, listen(proxy.http) as proxy_port:
-            monkeypatch.setenv("http_proxy", f"http://{PROXY_USER}@127.0.0.1:{proxy_port}")
-            answer = await first_answer(at(port))
-
-        assert ("币安", []) == (answer, proxy.asked)
-
-    async def test_proxy_that_refuses_is_told_without_its_password(self) -> None:
-        """A proxy's refusal is told as the proxy's, without its password and without the exchange's status."""
-        async with listen(Proxy(b"HTTP/1.1 407 Who are you?\r\n\r\n").http) as proxy_port:
-            told = await refusal_of(at(443, proxy=f"http://{PROXY_USER}@127.0.0.1:{proxy_port}"))
-
-        assert Refusal(Loss.UNREACHABLE, "InvalidProxyStatus: proxy rejected connection: HTTP 407") == told
-
-    @pytest.mark.parametrize("kind", ["http", "socks5"])
-    async def test_proxy_that_is_not_there_is_told_without_its_password(self, kind: str) -> None:
-        """A proxy that does not listen is a refusal in words without its password and address."""
-        told = await refusal_of(at(443, proxy=f"{kind}://{PROXY_USER}@127.0.0.1:{free_port()}"))
-
-        assert Loss.UNREACHABLE is told.loss
-        assert [] == [part for part in ("hunter2", "desk", "127.0.0.1") if part in told.words]
 
 
 class TestLosses:
@@ -518,33 +426,6 @@ def test_endpoint_shows_its_label_alone() -> None:
 
     assert "Endpoint(mainnet)" == f"{endpoints[0]}" == repr(endpoints[0])
     assert 1 == len(set(endpoints))
-
-
-@pytest.mark.parametrize(
-    ("proxy", "environment", "words"),
-    [
-        (None, {}, ""),
-        (None, {"https_proxy": "http://proxy.example:8080"}, " (through the environment's proxy proxy.example:8080)"),
-        (
-            None,
-            {"https_proxy": "http://me:pass@proxy.example:8080"},
-            " (through the environment's proxy proxy.example:8080)",
-        ),
-        ("none", {"https_proxy": "http://proxy.example:8080"}, ""),
-        ("http://own.example:1", {"https_proxy": "http://proxy.example:8080"}, ""),
-    ],
-)
-def test_proxy_of_the_environment_is_named(
-    monkeypatch: pytest.MonkeyPatch, proxy: str | None, environment: dict[str, str], words: str
-) -> None:
-    """A failed dial says when it went through the environment's proxy, without the proxy's password."""
-    for name in ("http_proxy", "https_proxy", "socks_proxy", "all_proxy", "no_proxy"):
-        monkeypatch.delenv(name, raising=False)
-        monkeypatch.delenv(name.upper(), raising=False)
-    for name, value in environment.items():
-        monkeypatch.setenv(name, value)
-
-    assert words == name_environment_proxy(Endpoint("x", "wss://exchange.example/", proxy))
 
 
 @pytest.mark.parametrize(

@@ -240,6 +240,26 @@ class TestEndpoints:
         assert config.accounts[0].endpoint.proxy == "http://user:pass%20word1@p:1"
         assert redaction.redact("pass word1, user:pass%20word1") == "[redacted], [redacted]"
 
+    @pytest.mark.parametrize("password", ["pa/ss", "pa#ss", "pa?ss", "pa@ss", "12/34@x", "pa:ss"])
+    def test_proxy_password_may_hold_any_character(self, folder: Folder, password: str) -> None:
+        """A proxy's password may hold what ends a host in other URLs, and the label shows none of it."""
+        config = folder.load(f"binance: {{proxy: 'http://me:{password}@p:1'}}\naccounts: [{{name: a, {HMAC}}}]")
+
+        assert config.accounts[0].endpoint.label == "mainnet via p:1"
+
+    def test_ignored_proxy_of_the_environment_is_a_warning(
+        self, folder: Folder, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A variable that does not count is a warning where the proxy is the environment's, and only there."""
+        monkeypatch.setenv("HTTP_PROXY", "proxy:3128")
+        automatic, direct = (
+            folder.load(f"binance: {{proxy: {proxy}}}\naccounts: [{{name: a, {HMAC}}}]") for proxy in ("null", "none")
+        )
+
+        assert len(automatic.warnings) == 1
+        assert automatic.warnings[0].startswith("environment: HTTP_PROXY is not used for wss:// endpoints")
+        assert direct.warnings == ()
+
     def test_requests_in_clear_are_a_warning(self, folder: Folder) -> None:
         """A ws:// URL to another machine is a warning at the place where it is set."""
         config = folder.load(f"binance: {{endpoint: 'ws://10.0.0.1'}}\naccounts: [{{name: a, {HMAC}}}]")

@@ -1,0 +1,232 @@
+"""Proxies: which one a dial goes through, and what their errors mean. Only a proxy's host and port are ever shown."""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from ipaddress import ip_address, ip_network
+from typing import Final
+from urllib.parse import quote, unquote, urlsplit
+
+import python_socks
+from websockets.exceptions import InvalidProxyStatus, ProxyError
+
+from exporter import redaction
+from exporter.binance.hosts import join_host_and_port, normalize_host
+
+# The variables that curl reads, in its order, each in lower case before upper case; an empty one counts as unset.
+# HTTP_PROXY, which curl leaves to CGI scripts, and SOCKS_PROXY are additions.
+_VARIABLES: Final = {
+    "wss": ("wss_proxy", "https_proxy", "all_proxy", "socks_proxy"),
+    "ws": ("ws_proxy", "http_proxy", "all_proxy", "socks_proxy"),
+}
+_SUGGESTED: Final = {"wss": "HTTPS_PROXY", "ws": "HTTP_PROXY"}
+_DEFAULT_PORTS: Final = {"ws": 80, "wss": 443}
+_SCHEMES: Final = {name: name for name in ("http", "https", "socks4", "socks4a", "socks5", "socks5h")} | {
+    "socks": "socks4"
+}
+# The password may hold any character, "@" included: it ends at the last "@", whatever urlsplit makes of it.
+_PROXY: Final = re.compile(
+    r"(?:(?P<scheme>[a-z][a-z0-9+.-]*)://)?(?:(?P<login>.*)@)?"
+    r"(?P<host>\[[0-9a-f:.]+\]|[\w.-]+)?(?::(?P<port>[0-9]{1,5}))?(?P<rest>[/?#][^@]*)?",
+    re.IGNORECASE | re.DOTALL,
+)
+
+_CREDENTIALS: Final = "check the user and password in the proxy's URL, special characters percent-encoded"
+_RULES: Final = (
+    "the proxy forbids this host or port: have its rules allow the endpoint; if they go by name, "
+    "use socks5h://, with which the proxy resolves names, instead of socks5://"
+)
+_UNREACHABLE: Final = (
+    "the proxy cannot reach the exchange: check its network and name servers; "
+    "with socks5h:// instead of socks5:// the proxy resolves the name"
+)
+_PROTOCOL: Final = "check the scheme (http://, socks5://) and the port of the proxy's URL against what the proxy speaks"
+_SOCKS_REPLIES: Final = {
+    1: ("general failure", f"see the proxy's log; {_UNREACHABLE}"),
+    2: ("connection not allowed by its ruleset", _RULES),
+    3: ("network unreachable", _UNREACHABLE),
+    4: ("host unreachable", _UNREACHABLE),
+    5: ("connection refused by the destination", "check the endpoint's host and port, and the proxy's firewall"),
+    6: ("TTL expired", _UNREACHABLE),
+    7: ("command not supported", "the proxy does not support CONNECT, which is needed: use another one"),
+    8: ("address type not supported", "use socks5h:// instead of socks5://, or the other way round"),
+    # SOCKS4
+    91: ("request rejected or failed", _RULES),
+    92: ("request rejected: no identd on this host", _CREDENTIALS),
+    93: ("request rejected: identd reports another user", _CREDENTIALS),
+}
+_STATUS_ADVICE: Final = {
+    400: _PROTOCOL,
+    401: _CREDENTIALS,
+    403: "the proxy forbids this host or port: have its rules allow CONNECT to the endpoint",
+    404: _PROTOCOL,
+    405: "the proxy does not allow CONNECT to this port: have its rules allow it",
+    407: _CREDENTIALS,
+    429: "the proxy limits its users: wait, or raise its limit",
+    451: "the proxy forbids this host: have its rules allow CONNECT to the endpoint",
+    501: "the proxy does not support CONNECT, which is needed: use another one",
+}
+
+
+class UnusableProxy(Exception):
+    """A proxy's URL is wrong; the text says how, without any part of the URL."""
+
+
+@dataclass(frozen=True, slots=True)
+class Proxy:
+    """A proxy to dial through."""
+
+    scheme: str
+    place: str  # host:port: all of it that may be shown
+    url: str = field(repr=False)  # normalized, with user and password
+    has_port: bool = True  # whether its URL names one
+    variable: str = ""  # of the environment; empty: named by the configuration
+
+
+def parse_proxy(text: str, variable: str = "", default_scheme: str = "http") -> Proxy:
+    """Return the proxy of a URL as curl reads it, and hide its password from now on.
+
+    Raises:
+        UnusableProxy: it is none.
+    """
+    match = _PROXY.fullmatch(text.strip())
+    if not match:
+        raise UnusableProxy("must be host:port or a URL that ends after the port, such as http://proxy:3128")
+    if not match["host"]:
+        raise UnusableProxy("must be a URL with a host")
+    if (match["rest"] or "/") != "/":
+        raise UnusableProxy("must end after the port")
+    scheme = _SCHEMES.get((match["scheme"] or default_scheme).lower())
+    if not scheme:
+        raise UnusableProxy("must be a http://, https://, socks4://, socks4a://, socks5:// or socks5h:// URL")
+    port = int(match["port"] or (443 if scheme == "https" else 1080))
+    if not 0 < port < 2**16:
+        raise UnusableProxy("must have a port from 1 to 65535")
+    place = join_host_and_port(normalize_host(match["host"]), port)
+    login = _normalize_login(match["login"])
+    return Proxy(scheme, place, f"{scheme}://{login}{place}", match["port"] is not None, variable)
+
+
+def environment_proxy(url: str) -> Proxy | None:
+    """Return the proxy that the environment names for a ws:// or wss:// URL, None for a direct connection.
+
+    Raises:
+        UnusableProxy: the variable's value cannot be used; the text names the variable.
+    """
+    scheme = urlsplit(url).scheme
+    variable = next((name for base in _VARIABLES[scheme] if (name := _first_set(base))), None)
+    if not variable or _is_excluded(url):
+        return None
+    try:
+        default_scheme = "socks5h" if variable.lower() == "socks_proxy" else "http"
+        return parse_proxy(os.environ[variable], variable, default_scheme)
+    except UnusableProxy as error:
+        raise UnusableProxy(f"{variable} cannot be used: {error}") from None
+
+
+def find_proxy(url: str, configured: str | None) -> Proxy | None:
+    """Return the proxy to dial `url` through; `configured` as in the configuration: None, ``none`` or a URL.
+
+    Raises:
+        UnusableProxy: the configured one, or the environment's, cannot be used.
+    """
+    if configured is None:
+        return environment_proxy(url)
+    return None if configured == "none" else parse_proxy(configured)
+
+
+def warn_of_environment(url: str) -> list[str]:
+    """Return a warning for each variable that looks as if it named a proxy for `url` and does not."""
+    if _is_excluded(url):
+        return []
+    scheme = urlsplit(url).scheme
+    try:
+        proxy = environment_proxy(url)
+    except UnusableProxy as error:
+        return [str(error)]
+    every = {base for bases in _VARIABLES.values() for base in bases}
+    present = [name for name, value in sorted(os.environ.items()) if value and name.lower() in every]
+    if proxy is None:
+        how = f"is not used for {scheme}:// endpoints, which are connected to directly: set {_SUGGESTED[scheme]}"
+        return [f"{name} {how}" for name in present]
+    used = proxy.variable
+    return [
+        f"{name} is ignored: {used} is set as well, and used"
+        for name in present
+        if name.lower() == used.lower() and os.environ[name] != os.environ[used]
+    ]
+
+
+def explain_proxy_error(error: ProxyError) -> tuple[str, str]:
+    """Return why a proxy did not connect, in words that hold none of its own, and what an operator can do."""
+    cause = error.__cause__
+    match error:
+        case InvalidProxyStatus():
+            status = error.response.status_code
+            phrase = f" ({HTTPStatus(status).phrase})" if status in set(HTTPStatus) else ""
+            advice = _STATUS_ADVICE.get(status, _UNREACHABLE if status >= 500 else _PROTOCOL)
+            return f"the proxy answered with HTTP {status}{phrase}", advice
+        case _ if isinstance(cause, python_socks.ProxyError):
+            return _explain_socks(cause)
+        case _:
+            return "the proxy's answer was not understood", _PROTOCOL
+
+
+def _explain_socks(error: python_socks.ProxyError) -> tuple[str, str]:
+    if error.error_code in _SOCKS_REPLIES:
+        reply, advice = _SOCKS_REPLIES[error.error_code]
+        return f"the SOCKS proxy replied: {reply}", advice
+    text = str(error)  # the library tells these apart by text alone
+    if "No acceptable authentication" in text:
+        return "the SOCKS proxy accepts none of the offered ways to authenticate", _CREDENTIALS
+    if "authentication failure" in text:
+        return "the SOCKS proxy rejected the user or password", _CREDENTIALS
+    if "closed" in text:
+        return "the SOCKS proxy closed the connection", f"{_CREDENTIALS}; {_PROTOCOL}"
+    return "the proxy's answer was not understood as SOCKS", _PROTOCOL
+
+
+def _normalize_login(login: str | None) -> str:
+    if login is None:
+        return ""
+    user, _, password = login.partition(":")
+    for text in (password, unquote(password), login):
+        redaction.hide(text)
+    try:
+        user, password = (unquote(text, errors="strict") for text in (user, password))
+        normalized = f"{quote(user, safe='')}:{quote(password, safe='')}@"
+    except UnicodeError:
+        raise UnusableProxy("must percent-encode its user and password as UTF-8") from None
+    if ":" in user:
+        raise UnusableProxy("must not have a colon in its user")
+    return normalized
+
+
+def _first_set(variable: str) -> str | None:
+    return next((name for name in (variable, variable.upper()) if os.environ.get(name)), None)
+
+
+def _is_excluded(url: str) -> bool:
+    """Whether NO_PROXY, or no_proxy before it, names the URL's host, as curl reads it; ``host:port`` is an addition."""
+    parts = urlsplit(url)
+    host, port = normalize_host(parts.hostname or ""), parts.port or _DEFAULT_PORTS[parts.scheme]
+    excluded = os.environ.get(_first_set("no_proxy") or "", "")
+    entries = re.split(r"[,\s]+", excluded.strip())
+    return entries == ["*"] or any(
+        _is_of(host, each) for entry in entries for each in (entry, entry.removesuffix(f":{port}"))
+    )
+
+
+def _is_of(host: str, entry: str) -> bool:
+    try:
+        address = ip_address(host)
+    except ValueError:
+        domain = entry.lower().removeprefix(".").rstrip(".")
+        return bool(domain) and (host == domain or host.endswith(f".{domain}"))
+    try:
+        return address in ip_network(entry.strip("[]"), strict=False)
+    except ValueError:
+        return host == normalize_host(entry)

@@ -1,0 +1,79 @@
+"""Endpoints on this machine, and what dials to them give."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from websockets.asyncio.server import ServerConnection, serve
+from websockets.exceptions import InvalidHandshake
+
+from exporter.binance.dialing import Endpoint, FailedAtProxy, Refusal, explain_refusal, open_socket
+from exporter.binance.proxies import UnusableProxy
+from support.proxies import listen
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable
+
+    Behaviour = Callable[[ServerConnection], Awaitable[None]]
+
+PATH = "/ws-fapi/v1"
+
+
+@contextlib.asynccontextmanager
+async def answering(answer: bytes) -> AsyncIterator[int]:
+    """Serve a fixed answer to every HTTP request."""
+
+    async def answer_once(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(answer)
+
+    async with listen(answer_once) as port:
+        yield port
+
+
+def resolve(monkeypatch: pytest.MonkeyPatch, names: dict[str, list[tuple[str, int]]]) -> None:
+    """Have the running loop resolve names to addresses and ports, in their order."""
+    loop = asyncio.get_running_loop()
+    resolve_others = loop.getaddrinfo
+
+    async def getaddrinfo(host: Any, port: Any, **options: Any) -> Any:
+        if host in names:
+            return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", address) for address in names[host]]
+        return await resolve_others(host, port, **options)
+
+    monkeypatch.setattr(loop, "getaddrinfo", getaddrinfo)
+
+
+@contextlib.asynccontextmanager
+async def exchange(behaviour: Behaviour | None = None, **options: Any) -> AsyncIterator[int]:
+    """Serve WebSockets; without a behaviour every message is sent back."""
+
+    async def echo(connection: ServerConnection) -> None:
+        async for message in connection:
+            await connection.send(message)
+
+    async with serve(behaviour or echo, "127.0.0.1", 0, close_timeout=0.1, **options) as server:
+        yield next(iter(server.sockets)).getsockname()[1]
+
+
+def at(port: int, scheme: str = "ws", host: str = "127.0.0.1", proxy: str | None = "none") -> Endpoint:
+    """Return the endpoint on a port of this machine."""
+    return Endpoint("test", f"{scheme}://{host}:{port}{PATH}", proxy)
+
+
+async def refusal_of(endpoint: Endpoint) -> Refusal:
+    """Return why a dial failed."""
+    with pytest.raises((OSError, InvalidHandshake, UnicodeError, FailedAtProxy, UnusableProxy)) as caught:
+        await open_socket(endpoint)
+    return explain_refusal(caught.value)
+
+
+async def first_answer(endpoint: Endpoint) -> str | bytes:
+    """Open a socket, say something and return what is said."""
+    async with await open_socket(endpoint) as connection:
+        await connection.send("币安")
+        return await connection.recv()

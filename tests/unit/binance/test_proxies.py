@@ -1,0 +1,378 @@
+"""Proxies: which one is dialled through, what their refusals mean, and that their passwords are never shown."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from support.dials import answering, at, exchange, first_answer, refusal_of
+from support.ports import free_port
+from support.proxies import PROXY_USER, Proxy, listen
+from websockets.proxy import parse_proxy as parse_in_websockets
+
+from exporter.binance import dialing
+from exporter.binance.dialing import Endpoint, advise_on, name_environment_proxy
+from exporter.binance.errors import Loss
+from exporter.binance.proxies import UnusableProxy, environment_proxy, parse_proxy, warn_of_environment
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Mapping
+
+MAINNET = "wss://ws-fapi.binance.com/ws-fapi/v1"
+
+UNUSABLE = "ALL_PROXY cannot be used: must be a http://, https://, socks4://, socks4a://, socks5:// or socks5h:// URL"
+THROUGH = " (through the environment's proxy proxy.test:8080, of HTTPS_PROXY)"
+
+
+def set_environment(monkeypatch: pytest.MonkeyPatch, variables: Mapping[str, str]) -> None:
+    """Set variables of the environment, which has none of a proxy."""
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+
+
+class TestDials:
+    """Sockets that leave through a proxy."""
+
+    @pytest.mark.parametrize(
+        ("variable", "url"),
+        [
+            ("", "http://{}"),
+            ("", "socks5://{}"),
+            ("http_proxy", "http://{}"),
+            ("HTTP_PROXY", "{}"),
+            ("ALL_PROXY", "{}"),
+            ("all_proxy", "socks5h://{}"),
+            ("socks_proxy", "socks5://{}"),
+            ("SOCKS_PROXY", "{}"),
+        ],
+    )
+    async def test_socket_goes_through_the_proxy(
+        self, variable: str, url: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The socket goes through the proxy of the configuration or the environment, with its password."""
+        proxy = Proxy()
+        socks = "socks" in f"{variable}{url}".lower()
+        async with exchange() as port, listen(proxy.socks if socks else proxy.http) as proxy_port:
+            url = url.format(f"{PROXY_USER}@127.0.0.1:{proxy_port}")
+            set_environment(monkeypatch, {variable: url} if variable else {})
+            answer = await first_answer(at(port, proxy=None if variable else url))
+
+        assert ("币安", [("127.0.0.1", port)]) == (answer, proxy.asked)
+
+    @pytest.mark.parametrize(("proxy_setting", "excluded"), [("none", ""), (None, "127.0.0.1")])
+    async def test_proxy_of_the_environment_is_not_used_where_excluded(
+        self, proxy_setting: str | None, excluded: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The environment's proxy is not used where the configuration or NO_PROXY excludes it."""
+        proxy = Proxy()
+        async with exchange() as port, listen(proxy.http) as proxy_port:
+            set_environment(monkeypatch, {"ALL_PROXY": f"127.0.0.1:{proxy_port}", "NO_PROXY": excluded})
+            answer = await first_answer(at(port, proxy=proxy_setting))
+
+        assert ("币安", []) == (answer, proxy.asked)
+
+    @pytest.mark.parametrize("kind", ["http", "socks5"])
+    async def test_proxy_that_is_not_there_is_reported_without_its_password(self, kind: str) -> None:
+        """A proxy that does not listen is reported as such, without its password and address."""
+        refusal = await refusal_of(at(443, proxy=f"{kind}://{PROXY_USER}@127.0.0.1:{free_port()}"))
+
+        assert (Loss.UNREACHABLE, "failed at the proxy: the connection was refused") == (refusal.loss, refusal.words)
+        assert "check the proxy's scheme, host and port" in advise_on(refusal)
+
+    @pytest.mark.parametrize("kind", ["http", "socks5"])
+    async def test_proxy_that_does_not_answer_is_reported(self, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A proxy that accepts the connection and never answers is named, not the exchange."""
+        monkeypatch.setattr(dialing, "_OPEN_TIMEOUT_SECONDS", 0.2)
+
+        async def stay_silent(reader: asyncio.StreamReader, _: asyncio.StreamWriter) -> None:
+            await reader.read()
+
+        async with listen(stay_silent) as port:
+            refusal = await refusal_of(at(443, proxy=f"{kind}://127.0.0.1:{port}"))
+
+        assert (Loss.UNREACHABLE, "failed at the proxy: no connection within 0.2 s") == (refusal.loss, refusal.words)
+
+    async def test_unusable_variable_is_named_and_nothing_is_dialled(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A variable that names no usable proxy fails the dial, which must not leave by another IP, and is named."""
+        monkeypatch.setenv("ALL_PROXY", "ftp://proxy:1")
+        async with exchange() as port:
+            refusal = await refusal_of(at(port, proxy=None))
+
+        assert refusal.words.startswith("ALL_PROXY cannot be used: ")
+        assert "" == name_environment_proxy(at(port, proxy=None))
+
+
+class TestRefusals:
+    """Refusals by proxies."""
+
+    @pytest.mark.parametrize(
+        ("status", "words", "advice"),
+        [
+            (407, "HTTP 407 (Proxy Authentication Required)", "user and password"),
+            (403, "HTTP 403 (Forbidden)", "forbids this host or port"),
+            (429, "HTTP 429 (Too Many Requests)", "limits its users"),
+            (502, "HTTP 502 (Bad Gateway)", "cannot reach the exchange"),
+            (504, "HTTP 504 (Gateway Timeout)", "cannot reach the exchange"),
+            (501, "HTTP 501 (Not Implemented)", "does not support CONNECT"),
+            (405, "HTTP 405 (Method Not Allowed)", "CONNECT to this port"),
+            (400, "HTTP 400 (Bad Request)", "check the scheme"),
+            (599, "HTTP 599", "cannot reach the exchange"),
+        ],
+    )
+    async def test_status_of_an_http_proxy_is_reported_with_advice(self, status: int, words: str, advice: str) -> None:
+        """An HTTP proxy's status is reported in words as the proxy's, with advice that fits and not its own text."""
+        answer = f"HTTP/1.1 {status} {PROXY_USER}\r\nContent-Length: 0\r\n\r\n"
+        async with listen(Proxy(answer.encode()).http) as port:
+            refusal = await refusal_of(at(443, proxy=f"http://{PROXY_USER}@127.0.0.1:{port}"))
+
+        assert (Loss.UNREACHABLE, None) == (refusal.loss, refusal.status)
+        assert f"the proxy answered with {words}" == refusal.words
+        assert advice in advise_on(refusal)
+
+    @pytest.mark.parametrize(
+        ("reply", "words", "advice"),
+        [
+            (1, "general failure", "socks5h://"),
+            (2, "connection not allowed by its ruleset", "forbids this host or port"),
+            (3, "network unreachable", "socks5h://"),
+            (4, "host unreachable", "socks5h://"),
+            (5, "connection refused by the destination", "endpoint's host and port"),
+            (6, "TTL expired", "socks5h://"),
+            (7, "command not supported", "does not support CONNECT"),
+            (8, "address type not supported", "socks5h://"),
+        ],
+    )
+    async def test_reply_of_a_socks_proxy_is_reported_with_advice(self, reply: int, words: str, advice: str) -> None:
+        """A SOCKS proxy's reply is reported in words, with advice that fits."""
+        async with listen(Proxy(socks_reply=reply).socks) as port:
+            refusal = await refusal_of(at(443, proxy=f"socks5://{PROXY_USER}@127.0.0.1:{port}"))
+
+        assert (Loss.UNREACHABLE, f"the SOCKS proxy replied: {words}") == (refusal.loss, refusal.words)
+        assert advice in advise_on(refusal)
+
+    @pytest.mark.parametrize(
+        ("user", "words"),
+        [
+            ("desk:wrong@", "the SOCKS proxy rejected the user or password"),
+            ("", "the SOCKS proxy accepts none of the offered ways to authenticate"),
+        ],
+    )
+    async def test_refused_login_of_a_socks_proxy_is_reported(self, user: str, words: str) -> None:
+        """A SOCKS proxy that wants another password, or one at all, is reported with advice on credentials."""
+        async with listen(Proxy().socks) as port:
+            refusal = await refusal_of(at(443, proxy=f"socks5://{user}127.0.0.1:{port}"))
+
+        assert words == refusal.words
+        assert "user and password" in advise_on(refusal)
+
+    async def test_socks4_refusal_is_reported(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A SOCKS4 proxy, which the environment may name, is reported with its reply."""
+
+        async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await reader.readexactly(9)
+            writer.write(b"\x00\x5b" + bytes(6))
+
+        async with listen(refuse) as port:
+            monkeypatch.setenv("ALL_PROXY", f"socks://127.0.0.1:{port}")
+            refusal = await refusal_of(at(443, proxy=None))
+
+        assert "the SOCKS proxy replied: request rejected or failed" == refusal.words
+
+    @pytest.mark.parametrize(
+        ("scheme", "answer", "words"),
+        [
+            ("socks5", b"HTTP/1.1 400 Bad Request\r\n\r\n", "the proxy's answer was not understood as SOCKS"),
+            ("socks5", b"", "the SOCKS proxy closed the connection"),
+            ("http", b"\x05\xff", "the proxy's answer was not understood"),
+            ("http", b"", "the proxy's answer was not understood"),
+        ],
+    )
+    async def test_proxy_of_another_kind_is_reported(self, scheme: str, answer: bytes, words: str) -> None:
+        """A proxy that does not speak its URL's protocol is reported with advice on the scheme."""
+
+        async def answer_anything(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await reader.read(1)
+            writer.write(answer)
+
+        async with listen(answer_anything) as port:
+            refusal = await refusal_of(at(443, proxy=f"{scheme}://127.0.0.1:{port}"))
+
+        assert words == refusal.words
+        assert "check the scheme" in advise_on(refusal)
+
+    async def test_name_that_this_host_cannot_resolve_is_the_endpoints(self) -> None:
+        """With socks5:// a name that cannot be resolved here is reported as the endpoint's, not as the proxy's."""
+        async with listen(Proxy().socks) as port:
+            refusal = await refusal_of(at(443, "wss", "exchange.invalid", f"socks5://{PROXY_USER}@127.0.0.1:{port}"))
+
+        assert Loss.DNS is refusal.loss
+        assert refusal.words.startswith("the host name cannot be resolved: ")
+        assert "socks5h://" in advise_on(refusal)
+
+    async def test_answer_of_the_exchange_through_a_proxy_is_the_exchanges(self) -> None:
+        """A handshake that the exchange refuses through a proxy keeps its status."""
+        async with answering(b"HTTP/1.1 451 No\r\n\r\n") as port, listen(Proxy().http) as proxy_port:
+            refusal = await refusal_of(at(port, proxy=f"http://{PROXY_USER}@127.0.0.1:{proxy_port}"))
+
+        assert 451 == refusal.status
+
+
+class TestParsing:
+    """URLs of proxies."""
+
+    @pytest.mark.parametrize(
+        ("text", "place", "url"),
+        [
+            ("proxy.example:3128", "proxy.example:3128", "http://proxy.example:3128"),
+            ("http://proxy", "proxy:1080", "http://proxy:1080"),
+            ("https://proxy", "proxy:443", "https://proxy:443"),
+            ("HTTP://Proxy.Example.:3128/", "proxy.example:3128", "http://proxy.example:3128"),
+            ("socks://[0::1]:1", "[::1]:1", "socks4://[::1]:1"),
+            ("me@proxy:1\n", "proxy:1", "http://me:@proxy:1"),
+        ],
+    )
+    def test_proxy_is_read_as_by_curl(self, text: str, place: str, url: str) -> None:
+        """Scheme and port may be missing, and equal proxies have one spelling."""
+        proxy = parse_proxy(text)
+
+        assert (place, url) == (proxy.place, proxy.url)
+
+    @given(st.text(st.characters(exclude_categories=["Cs"]), min_size=1), st.sampled_from(["http", "socks5"]))
+    def test_any_password_is_used_and_not_shown(self, password: str, scheme: str) -> None:
+        """A password may hold any character, percent-encoded or not, and only host and port are shown."""
+        text = f"{scheme}://desk:{password.replace('%', '%25')}@proxy.example:3128"
+        proxy = parse_proxy(text)
+
+        assert "proxy.example:3128" == proxy.place
+        assert password == parse_in_websockets(proxy.url).password
+        assert repr(parse_proxy(f"{scheme}://proxy.example:3128")) == repr(proxy)
+
+    @pytest.mark.parametrize(
+        "text",
+        [
+            "http://desk:hunter2",
+            "http://desk:hunter2#@",
+            "http://desk:hunter2/x",
+            "ftp://desk:hunter2@proxy:1",
+            "http://desk:hunter2@proxy:0",
+            "http://desk:hunter2@proxy:99999",
+            "http://desk:hunter2@proxy:1/path",
+            "http://desk:hunter2%ff@proxy:1",
+            "http://de%3Ask:hunter2@proxy:1",
+            "http://desk:hunter2\udcff@proxy:1",
+            "hunter2://x",
+        ],
+    )
+    def test_unusable_proxy_is_refused_without_any_part_of_it(self, text: str) -> None:
+        """What is not a proxy's URL is refused, without showing any part of it."""
+        with pytest.raises(UnusableProxy) as caught:
+            parse_proxy(text)
+
+        assert [] == [part for part in ("hunter2", "desk") if part in repr(caught.value)]
+        assert caught.value.__cause__ is None
+
+
+class TestEnvironment:
+    """Which variable counts."""
+
+    @pytest.mark.parametrize(
+        ("variables", "url", "expected"),
+        [
+            ({}, MAINNET, None),
+            ({"https_proxy": "a:1", "HTTPS_PROXY": "b:1", "ALL_PROXY": "c:1"}, MAINNET, "a:1"),
+            ({"https_proxy": "", "HTTPS_PROXY": "b:1", "ALL_PROXY": "c:1"}, MAINNET, "b:1"),
+            ({"wss_proxy": "d:1", "HTTPS_PROXY": "b:1"}, MAINNET, "d:1"),
+            ({"all_proxy": "c:1", "ALL_PROXY": "e:1", "http_proxy": "f:1", "socks_proxy": "g:1"}, MAINNET, "c:1"),
+            ({"http_proxy": "f:1", "HTTPS_PROXY": "b:1"}, "ws://exchange.test", "f:1"),
+            ({"HTTPS_PROXY": "b:1", "ALL_PROXY": "e:1"}, "ws://exchange.test", "e:1"),
+        ],
+    )
+    def test_variable_is_the_one_of_curl(
+        self, variables: dict[str, str], url: str, expected: str | None, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Variables count in curl's order: the scheme's own, then ALL_PROXY; lower case first, never an empty one."""
+        set_environment(monkeypatch, variables)
+        proxy = environment_proxy(url)
+
+        assert expected == (proxy and proxy.place)
+
+    @pytest.mark.parametrize(
+        ("no_proxy", "url", "excluded"),
+        [
+            ("*", MAINNET, True),
+            ("binance.com", MAINNET, True),
+            (".Binance.COM.", MAINNET, True),
+            ("localhost, ws-fapi.binance.com", MAINNET, True),
+            ("localhost ws-fapi.binance.com:443", MAINNET, True),
+            ("ws-fapi.binance.com:80,nance.com,com.", "wss://ws-fapi.binance.org", False),
+            ("nance.com", MAINNET, False),
+            ("10.0.0.0/8", "ws://10.1.2.3:9", True),
+            ("10.0.0.0/8,::1", "ws://11.1.2.3:9", False),
+            ("::1", "ws://[::1]:9", True),
+            ("[::1]:9", "ws://[::1]:9", True),
+        ],
+    )
+    def test_no_proxy_excludes_hosts(
+        self, no_proxy: str, url: str, monkeypatch: pytest.MonkeyPatch, *, excluded: bool
+    ) -> None:
+        """NO_PROXY excludes hosts, domains and networks as it does in curl, and host:port."""
+        set_environment(monkeypatch, {"ALL_PROXY": "proxy:1", "NO_PROXY": no_proxy})
+
+        assert excluded is (environment_proxy(url) is None)
+
+    @pytest.mark.parametrize(
+        ("variables", "warnings"),
+        [
+            ({}, []),
+            ({"HTTP_PROXY": "a:1", "HTTPS_PROXY": "a:1", "ALL_PROXY": "b:1"}, []),
+            ({"HTTP_PROXY": "a:1", "NO_PROXY": "binance.com"}, []),
+            (
+                {"HTTP_PROXY": "a:1"},
+                ["HTTP_PROXY is not used for wss:// endpoints, which are connected to directly: set HTTPS_PROXY"],
+            ),
+            (
+                {"Https_Proxy": "a:1"},
+                ["Https_Proxy is not used for wss:// endpoints, which are connected to directly: set HTTPS_PROXY"],
+            ),
+            ({"https_proxy": "a:1", "HTTPS_PROXY": "a:1"}, []),
+            (
+                {"https_proxy": "a:1", "HTTPS_PROXY": "b:1"},
+                ["HTTPS_PROXY is ignored: https_proxy is set as well, and used"],
+            ),
+            (
+                {"ALL_PROXY": "socks6://me:hunter2@p:1"},
+                [UNUSABLE],
+            ),
+        ],
+    )
+    def test_ignored_variable_is_a_warning(
+        self, variables: dict[str, str], warnings: list[str], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A variable that looks as if it named the proxy and does not is named in a warning."""
+        set_environment(monkeypatch, variables)
+
+        assert warnings == warn_of_environment(MAINNET)
+
+    @pytest.mark.parametrize(
+        ("proxy", "value", "words"),
+        [
+            (None, "", ""),
+            (None, "proxy.test:8080", THROUGH),
+            *(
+                (None, f"http://me:{password}@proxy.test:8080", THROUGH)
+                for password in ("pass", "pa/ss", "pa#ss", "pa?ss", "pa@ss", "pa%ss", "p@/ss#x?y%z", "12/34")
+            ),
+            ("none", "proxy.test:8080", ""),
+            ("http://own.test:1", "proxy.test:8080", ""),
+        ],
+    )
+    def test_proxy_of_the_environment_is_named(
+        self, proxy: str | None, value: str, words: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A failed dial names the environment's proxy by variable, host and port, without its password."""
+        set_environment(monkeypatch, {"HTTPS_PROXY": value})
+
+        assert words == name_environment_proxy(Endpoint("x", "wss://exchange.test/", proxy))
