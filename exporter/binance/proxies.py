@@ -95,7 +95,8 @@ def parse_proxy(text: str, variable: str = "", default_scheme: str = "http") -> 
     match = _PROXY.fullmatch(text.strip())
     if not match:
         raise UnusableProxy("must be host:port or a URL that ends after the port, such as http://proxy:3128")
-    if not match["host"]:
+    host = normalize_host(match["host"] or "")
+    if not host:
         raise UnusableProxy("must be a URL with a host")
     if (match["rest"] or "/") != "/":
         raise UnusableProxy("must end after the port")
@@ -105,7 +106,7 @@ def parse_proxy(text: str, variable: str = "", default_scheme: str = "http") -> 
     port = int(match["port"] or (443 if scheme == "https" else 1080))
     if not 0 < port < 2**16:
         raise UnusableProxy("must have a port from 1 to 65535")
-    place = join_host_and_port(normalize_host(match["host"]), port)
+    place = join_host_and_port(host, port)
     login = _normalize_login(match["login"])
     return Proxy(scheme, place, f"{scheme}://{login}{place}", match["port"] is not None, variable)
 
@@ -136,6 +137,15 @@ def find_proxy(url: str, configured: str | None) -> Proxy | None:
     if configured is None:
         return environment_proxy(url)
     return None if configured == "none" else parse_proxy(configured)
+
+
+def normalize_proxy(url: str, configured: str | None) -> str | None:
+    """Return None where `configured`, ``none`` included, is what the environment says for `url`."""
+    try:
+        proxy = environment_proxy(url)
+    except UnusableProxy:
+        return configured
+    return None if configured == (proxy.url if proxy else "none") else configured
 
 
 def warn_of_environment(url: str) -> list[str]:

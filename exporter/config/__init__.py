@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 from exporter import redaction
 from exporter.account.state import AccountSettings
 from exporter.binance.dialing import Endpoint
-from exporter.binance.proxies import warn_of_environment
+from exporter.binance.proxies import normalize_proxy, warn_of_environment
 from exporter.config.document import ConfigError, Fault, Findings, Invalid, Reader
 from exporter.config.files import Files, read_document
 from exporter.config.keys import VARIABLES, Environment, KeyFiles, KeyLoader
@@ -27,6 +27,7 @@ from exporter.config.values import (
     proxy_url,
     sends_in_clear,
     switch,
+    weight_place,
     weight_share,
 )
 
@@ -125,6 +126,7 @@ class _Accounts:
         self._names: dict[str, str] = {}
         self._endpoints: dict[tuple[str, str | None], Endpoint] = {}
         self._labels: dict[str, int] = {}
+        self._places: dict[tuple[str, ...], str] = {}  # the label of the first endpoint by its weight_place
         self._keys: dict[tuple[Endpoint, Secret], str] = {}
 
     def add(
@@ -181,16 +183,22 @@ class _Accounts:
             )
         return poll.stale_after_seconds
 
-    def _endpoint(self, reader: Reader, url: str, proxy: str | None) -> Endpoint:
+    def _endpoint(self, reader: Reader, url: str, configured_proxy: str | None) -> Endpoint:
+        for warning in warn_of_environment(url) if configured_proxy is None else ():
+            self.findings.warn("environment", warning)
+        proxy = normalize_proxy(url, configured_proxy)
         if (url, proxy) not in self._endpoints:
-            label = endpoint_label(url, proxy)
+            label = endpoint_label(url, configured_proxy)
             same = self._labels[label] = self._labels.get(label, 0) + 1
-            if same > 1:
-                what = f"asks {label} in another way than accounts before it: each way spends weight_share by itself"
+            endpoint = Endpoint(label if same == 1 else f"{label} #{same}", url, proxy)
+            first = self._places.setdefault(weight_place(url, proxy), endpoint.label)
+            if first != endpoint.label:
+                what = (
+                    f"asks {endpoint.label}, which may be {first} of accounts before it, asked from the same IP: "
+                    "each spends weight_share by itself; write both in the same way, or divide weight_share"
+                )
                 self.findings.warn(reader.where("name"), what)
-            for warning in warn_of_environment(url) if proxy is None else ():
-                self.findings.warn("environment", warning)
-            self._endpoints[url, proxy] = Endpoint(label if same == 1 else f"{label} #{same}", url, proxy)
+            self._endpoints[url, proxy] = endpoint
         return self._endpoints[url, proxy]
 
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from ipaddress import ip_address
 from typing import TYPE_CHECKING, Final
 from urllib.parse import SplitResult, urlsplit
 
 from exporter.account.snapshot import AssetMode
-from exporter.binance.proxies import UnusableProxy, parse_proxy
+from exporter.binance.hosts import is_loopback, join_host_and_port, normalize_host
+from exporter.binance.proxies import UnusableProxy, find_proxy, parse_proxy
 from exporter.config.document import Invalid
 
 if TYPE_CHECKING:
@@ -116,16 +116,22 @@ def file_name(value: object) -> str:
 
 
 def endpoint_url(value: object) -> str:
-    """Check ``mainnet``, ``testnet`` or a WebSocket URL, and return the URL."""
+    """Check ``mainnet``, ``testnet`` or a WebSocket URL, and return the URL in one spelling."""
     allowed = "must be mainnet, testnet or a ws:// or wss:// URL"
     if isinstance(value, str) and value in _NETWORKS:
         return _NETWORKS[value]
     parts = _split(value, _DEFAULT_PORTS, allowed)
-    if "@" in parts.netloc:
+    if "@" in str(value):  # anywhere: a password with a slash moves it out of the host
         raise Invalid("must not hold a user or password: requests are signed")
     if "#" in str(value):
         raise Invalid("must not have a fragment (#…)")
-    return parts.geturl()
+    host = normalize_host(parts.hostname or "")
+    if not host:
+        raise Invalid("must be a URL with a host")
+    port = parts.port or _DEFAULT_PORTS[parts.scheme]
+    is_default = port == _DEFAULT_PORTS[parts.scheme]
+    netloc = join_host_and_port(host, port).removesuffix(f":{port}" if is_default else "")
+    return parts._replace(netloc=netloc, path=parts.path or "/").geturl()
 
 
 def proxy_url(value: object) -> str | None:
@@ -156,15 +162,23 @@ def endpoint_label(url: str, proxy: str | None) -> str:
     return label if proxy is None or proxy == "none" else f"{label} via {parse_proxy(proxy).place}"
 
 
+def weight_place(url: str, proxy: str | None) -> tuple[str, ...]:
+    """Return what checked URLs have in common that lead to one exchange and, as far as can be seen, from one IP."""
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    # Other ports of a host are the same exchange, but those of this machine are tunnels or simulators.
+    place = ("localhost", str(parts.port)) if is_loopback(host) else (host,)
+    try:
+        found = find_proxy(url, proxy)
+    except UnusableProxy:
+        return (*place, "unusable")
+    return (*place, _of_loopback(found.place) if found else "")
+
+
 def sends_in_clear(url: str) -> bool:
     """Tell whether requests to a checked `url` leave this machine unencrypted."""
     parts = urlsplit(url)
-    host = parts.hostname or ""
-    try:
-        loopback = ip_address(host).is_loopback
-    except ValueError:
-        loopback = host == "localhost" or host.endswith(".localhost")
-    return parts.scheme == "ws" and not loopback
+    return parts.scheme == "ws" and not is_loopback(parts.hostname or "")
 
 
 def _split(value: object, schemes: Container[str], allowed: str) -> SplitResult:
@@ -187,8 +201,11 @@ def _split(value: object, schemes: Container[str], allowed: str) -> SplitResult:
     return parts
 
 
+def _of_loopback(place: str) -> str:
+    host, _, port = place.rpartition(":")
+    return f"localhost:{port}" if is_loopback(host.strip("[]")) else place
+
+
 def _host_and_port(url: str) -> str:
     parts = urlsplit(url)
-    host = parts.hostname or ""
-    host = f"[{host}]" if ":" in host else host
-    return f"{host}:{parts.port or _DEFAULT_PORTS[parts.scheme]}"
+    return join_host_and_port(parts.hostname or "", parts.port or _DEFAULT_PORTS[parts.scheme])

@@ -11,7 +11,6 @@ from support.builders import any_text
 from support.config_files import API_KEY, HMAC, pem
 from support.config_folder import Folder
 
-from exporter import redaction
 from exporter.account.snapshot import AssetMode
 from exporter.config import ConfigError, load, parse_duration
 
@@ -115,7 +114,7 @@ class TestDocument:
         assert first.endpoint.label == "testnet via proxy:3128"
         assert (first.interval_seconds, first.stale_after_seconds, first.position_risk) == (30, 300, False)
         assert (first.recv_window_ms, first.request_timeout_seconds) == (1500, 20)
-        assert (second.endpoint.label, second.endpoint.proxy) == ("mainnet", "none")
+        assert (second.endpoint.label, second.endpoint.proxy) == ("mainnet", None)  # the environment names none
         assert (second.interval_seconds, second.stale_after_seconds, second.position_risk) == (5, 10, True)
         assert (second.recv_window_ms, second.request_timeout_seconds) == (60000, 0.1)
         assert (second.asset_mode, second.credentials.key_type) == (AssetMode.MULTI, "ed25519")
@@ -193,77 +192,3 @@ class TestValues:
         config = folder.load(f"accounts: [{{name: a, {HMAC}, poll: {{interval: {interval}}}}}]")
 
         assert config.accounts[0].stale_after_seconds == stale_after
-
-
-class TestEndpoints:
-    """Endpoints, proxies and their labels."""
-
-    @pytest.mark.parametrize(
-        ("binance", "label"),
-        [
-            ("endpoint: mainnet", "mainnet"),
-            ("endpoint: testnet", "testnet"),
-            (f"endpoint: {MAINNET}", "mainnet"),
-            ("endpoint: 'wss://example.com/ws?token=x'", "example.com:443"),
-            ("endpoint: WS://localhost:9000", "localhost:9000"),
-            ("endpoint: ws://app.localhost", "app.localhost:80"),
-            ("endpoint: 'ws://[::1]/'", "[::1]:80"),
-            ("proxy: http://user:secret@proxy:3128/", "mainnet via proxy:3128"),
-            ("proxy: https://proxy:1", "mainnet via proxy:1"),
-            ("proxy: socks5://127.0.0.1:1080", "mainnet via 127.0.0.1:1080"),
-            ("proxy: 'socks5h://[::1]:1080'", "mainnet via [::1]:1080"),
-            ("proxy: none", "mainnet"),
-            ("proxy: null", "mainnet"),
-        ],
-    )
-    def test_label_is_the_host_and_the_proxy(self, folder: Folder, binance: str, label: str) -> None:
-        """The label names network or host and proxy, and nothing secret of their URLs."""
-        config = folder.load(f"binance: {{{binance}}}\naccounts: [{{name: a, {HMAC}}}]")
-
-        assert config.accounts[0].endpoint.label == label
-        assert config.warnings == ()
-
-    def test_equal_endpoints_are_shared_and_others_told_apart(self, folder: Folder) -> None:
-        """Accounts with equal URL and proxy share an endpoint; labels that would be equal are numbered."""
-        urls = ["wss://e/a", "wss://e/b", "wss://e:443/a", "wss://e/a", "mainnet"]
-        accounts = [f"{{name: a{i}, {HMAC}, binance: {{endpoint: '{url}'}}}}" for i, url in enumerate(urls)]
-        config = folder.load(f"accounts: [{', '.join(accounts)}]")
-
-        endpoints = [account.endpoint for account in config.accounts]
-        assert [endpoint.label for endpoint in endpoints] == ["e:443", "e:443 #2", "e:443 #3", "e:443", "mainnet"]
-        assert endpoints[0] is endpoints[3]
-
-    def test_proxy_password_is_hidden_from_the_log(self, folder: Folder) -> None:
-        """The proxy's password can be used and is redacted from then on, also decoded."""
-        config = folder.load(f"binance: {{proxy: 'http://user:pass%20word1@p:1'}}\naccounts: [{{name: a, {HMAC}}}]")
-
-        assert config.accounts[0].endpoint.proxy == "http://user:pass%20word1@p:1"
-        assert redaction.redact("pass word1, user:pass%20word1") == "[redacted], [redacted]"
-
-    @pytest.mark.parametrize("password", ["pa/ss", "pa#ss", "pa?ss", "pa@ss", "12/34@x", "pa:ss"])
-    def test_proxy_password_may_hold_any_character(self, folder: Folder, password: str) -> None:
-        """A proxy's password may hold what ends a host in other URLs, and the label shows none of it."""
-        config = folder.load(f"binance: {{proxy: 'http://me:{password}@p:1'}}\naccounts: [{{name: a, {HMAC}}}]")
-
-        assert config.accounts[0].endpoint.label == "mainnet via p:1"
-
-    def test_ignored_proxy_of_the_environment_is_a_warning(
-        self, folder: Folder, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        """A variable that does not count is a warning where the proxy is the environment's, and only there."""
-        monkeypatch.setenv("HTTP_PROXY", "proxy:3128")
-        automatic, direct = (
-            folder.load(f"binance: {{proxy: {proxy}}}\naccounts: [{{name: a, {HMAC}}}]") for proxy in ("null", "none")
-        )
-
-        assert len(automatic.warnings) == 1
-        assert automatic.warnings[0].startswith("environment: HTTP_PROXY is not used for wss:// endpoints")
-        assert direct.warnings == ()
-
-    def test_requests_in_clear_are_a_warning(self, folder: Folder) -> None:
-        """A ws:// URL to another machine is a warning at the place where it is set."""
-        config = folder.load(f"binance: {{endpoint: 'ws://10.0.0.1'}}\naccounts: [{{name: a, {HMAC}}}]")
-
-        assert config.warnings == (
-            f"{folder.path}/exporter.yml: binance.endpoint: ws:// sends keys and signed requests in clear: use wss://",
-        )
