@@ -21,7 +21,6 @@ from websockets.exceptions import (
     InvalidURI,
     ProxyError,
 )
-from websockets.proxy import parse_proxy as parse_proxy_url
 
 from exporter.binance.errors import Loss, scrub
 from exporter.binance.hosts import join_host_and_port
@@ -152,10 +151,9 @@ async def _reachable_url(proxy: Proxy) -> str:
     if not proxy.scheme.startswith("socks"):
         return proxy.url
     # python-socks tries a single address of a name and takes no socket.
-    parsed = parse_proxy_url(proxy.url)
     async with asyncio.timeout(_OPEN_TIMEOUT_SECONDS):
         transport, _ = await asyncio.get_running_loop().create_connection(
-            asyncio.Protocol, parsed.host, parsed.port, happy_eyeballs_delay=_NEXT_ADDRESS_SECONDS
+            asyncio.Protocol, proxy.host, proxy.port, happy_eyeballs_delay=_NEXT_ADDRESS_SECONDS
         )
     host, port = transport.get_extra_info("peername")[:2]
     transport.abort()

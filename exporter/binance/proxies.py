@@ -45,7 +45,7 @@ _UNREACHABLE: Final = (
 )
 _PROTOCOL: Final = "check the scheme (http://, socks5://) and the port of the proxy's URL against what the proxy speaks"
 _SOCKS_REPLIES: Final = {
-    1: ("general failure", f"see the proxy's log; {_UNREACHABLE}"),
+    1: ("general failure", "see the proxy's log; with socks5h:// instead of socks5:// the proxy resolves the name"),
     2: ("connection not allowed by its ruleset", _RULES),
     3: ("network unreachable", _UNREACHABLE),
     4: ("host unreachable", _UNREACHABLE),
@@ -80,10 +80,16 @@ class Proxy:
     """A proxy to dial through."""
 
     scheme: str
-    place: str  # host:port: all of it that may be shown
+    host: str
+    port: int
     url: str = field(repr=False)  # normalized, with user and password
     has_port: bool = True  # whether its URL names one
     variable: str = ""  # of the environment; empty: named by the configuration
+
+    @property
+    def place(self) -> str:
+        """``host:port``, all of a proxy that may be shown."""
+        return join_host_and_port(self.host, self.port)
 
 
 def parse_proxy(text: str, variable: str = "", default_scheme: str = "http") -> Proxy:
@@ -106,9 +112,8 @@ def parse_proxy(text: str, variable: str = "", default_scheme: str = "http") -> 
     port = int(match["port"] or (443 if scheme == "https" else 1080))
     if not 0 < port < 2**16:
         raise UnusableProxy("must have a port from 1 to 65535")
-    place = join_host_and_port(host, port)
-    login = _normalize_login(match["login"])
-    return Proxy(scheme, place, f"{scheme}://{login}{place}", match["port"] is not None, variable)
+    url = f"{scheme}://{_normalize_login(match['login'])}{join_host_and_port(host, port)}"
+    return Proxy(scheme, host, port, url, match["port"] is not None, variable)
 
 
 def environment_proxy(url: str) -> Proxy | None:

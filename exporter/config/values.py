@@ -172,7 +172,9 @@ def weight_place(url: str, proxy: str | None) -> tuple[str, ...]:
         found = find_proxy(url, proxy)
     except UnusableProxy:
         return (*place, "unusable")
-    return (*place, _of_loopback(found.place) if found else "")
+    if not found:
+        return (*place, "")
+    return (*place, "localhost" if is_loopback(found.host) else found.host, str(found.port))
 
 
 def sends_in_clear(url: str) -> bool:
@@ -199,11 +201,6 @@ def _split(value: object, schemes: Container[str], allowed: str) -> SplitResult:
     if not parts.hostname:
         raise Invalid("must be a URL with a host")
     return parts
-
-
-def _of_loopback(place: str) -> str:
-    host, _, port = place.rpartition(":")
-    return f"localhost:{port}" if is_loopback(host.strip("[]")) else place
 
 
 def _host_and_port(url: str) -> str:
