@@ -8,7 +8,8 @@ from ipaddress import IPv6Address, ip_address
 
 def normalize_host(host: str) -> str:
     """Return `host` in lower case, without brackets and trailing dot; an IP address in its shortest usual form."""
-    host = host.lower().strip("[]").rstrip(".")
+    name, percent, zone = host.strip("[]").partition("%")
+    host = f"{name.lower().rstrip('.')}{percent}{zone}"  # an interface's name may be in upper case
     try:
         address = ip_address(host)
     except ValueError:

@@ -30,7 +30,7 @@ _SCHEMES: Final = {name: name for name in ("http", "https", "socks4", "socks4a",
 # The password may hold any character, "@" included: it ends at the last "@", whatever urlsplit makes of it.
 _PROXY: Final = re.compile(
     r"(?:(?P<scheme>[a-z][a-z0-9+.-]*)://)?(?:(?P<login>.*)@)?"
-    r"(?P<host>\[[0-9a-f:.]+\]|[\w.-]+)?(?::(?P<port>[0-9]{1,5}))?(?P<rest>[/?#][^@]*)?",
+    r"(?P<host>\[[0-9a-f]*:[0-9a-f:.]+(?:%[\w.-]+)?\]|[\w.-]+)?(?::(?P<port>[0-9]{1,9}))?(?P<rest>[/?#][^@]*)?",
     re.IGNORECASE | re.DOTALL,
 )
 

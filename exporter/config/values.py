@@ -121,7 +121,7 @@ def endpoint_url(value: object) -> str:
     if isinstance(value, str) and value in _NETWORKS:
         return _NETWORKS[value]
     parts = _split(value, _DEFAULT_PORTS, allowed)
-    if "@" in str(value):  # anywhere: a password with a slash moves it out of the host
+    if "@" in parts.netloc:
         raise Invalid("must not hold a user or password: requests are signed")
     if "#" in str(value):
         raise Invalid("must not have a fragment (#…)")
