@@ -85,9 +85,9 @@ def _paragraph(report: AccountReport, paint: Callable[[str, str], str]) -> Itera
     verdict = paint(_GREEN, "accepted") if report.accepted else paint(_RED, f"failed: {report.reason}")
     yield f"{paint(_BOLD, visible(report.account))}  {verdict}"
     if not report.accepted:
-        yield _line("problem", report.problem or "")
-        yield _line("what to do", paint(_YELLOW, report.advice or ""))
-    yield _line("endpoint", f"{report.endpoint}, {report.key_type} key")
+        yield _line("problem", visible(report.problem or ""))
+        yield _line("what to do", paint(_YELLOW, visible(report.advice or "")))
+    yield _line("endpoint", visible(f"{report.endpoint}, {report.key_type} key"))
     if report.clock_offset_seconds is not None:
         yield _line("clock", _clock(report.clock_offset_seconds, report.clock_uncertainty_seconds or 0.0))
         if report.clock_is_wrong:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
@@ -16,8 +15,8 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from exporter.account.margin import CrossPool, cross_pools, isolated_pools, worst_ratio
 from exporter.account.risk import LEVELS, nearest_first, ratio_word
-from exporter.binance.errors import Reason
-from exporter.words import in_digits, in_percent, in_words
+from exporter.web.endpoints import EndpointRow, endpoint_row
+from exporter.words import in_digits, in_percent, in_words, visible
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -36,7 +35,6 @@ _MARKS: Final = {"down": "✕", "stale": "■", "failing": "▲", "waiting": "�
 _TONES: Final = {"normal": "up", "high": "failing", "critical": "stale", "liquidation": "down"}
 _MODES: Final = {"single": "single-asset", "multi": "multi-assets"}
 _KEY_TYPES: Final = {"hmac": "HMAC", "rsa": "RSA", "ed25519": "Ed25519"}
-_PAUSES: Final = {Reason.BANNED: "the exchange has banned this IP", Reason.RATE_LIMITED: "the rate limit is reached"}
 
 # Four hundred accounts of a hundred positions would be a page of forty thousand rows.
 _ROWS_OF_ALL: Final = 2000
@@ -46,6 +44,8 @@ _NO_SNAPSHOTS: Final[Mapping[str, AccountSnapshot]] = MappingProxyType({})
 _TEMPLATE: Final = Environment(
     loader=PackageLoader("exporter.web"),
     autoescape=True,
+    # Escapes control and bidi characters in every text. What a macro returns is Markup, whose parts came through here.
+    finalize=lambda value: visible(value) if type(value) is str else value,
     undefined=StrictUndefined,
     auto_reload=False,
     trim_blocks=True,
@@ -132,24 +132,6 @@ class _Account:
     risk: _Risk | None  # None: nothing that may be shown
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Endpoint:
-    """A row of the endpoints' table."""
-
-    label: str
-    connected: bool
-    pause: str
-    paused_until: str
-    clock: str
-    weight: str
-    used: int | None
-    limit: int | None
-
-    @property
-    def usable(self) -> bool:
-        return self.connected and not self.pause
-
-
 def render_page(
     states: Iterable[AccountState],
     connections: Iterable[Connection],
@@ -174,7 +156,7 @@ def render_page(
         for number, state in enumerate(states, 1)
     ]
     accounts.sort(key=lambda account: _STATES.index(account.state))
-    endpoints = [_endpoint(connection) for connection in connections]
+    endpoints = [endpoint_row(connection) for connection in connections]
     endpoints.sort(key=lambda endpoint: endpoint.usable)
     return _TEMPLATE.render(
         accounts=accounts,
@@ -289,7 +271,7 @@ def _summary(accounts: Sequence[_Account]) -> str:
     return f"{up:,} of {len(accounts):,} {'account' if len(accounts) == 1 else 'accounts'} up"
 
 
-def _troubles(accounts: Sequence[_Account], endpoints: Sequence[_Endpoint]) -> list[tuple[str, str]]:
+def _troubles(accounts: Sequence[_Account], endpoints: Sequence[EndpointRow]) -> list[tuple[str, str]]:
     """Say what is not well, each as a state and words: what stands far below must be seen at the top."""
     counts = Counter(account.state for account in accounts)
     troubles = [(word, f"{counts[word]:,} {word}") for word in _STATES if word != "up" and counts[word]]
@@ -297,33 +279,3 @@ def _troubles(accounts: Sequence[_Account], endpoints: Sequence[_Endpoint]) -> l
         noun = "endpoint" if len(endpoints) == 1 else "endpoints"
         troubles.append(("down", f"{unusable:,} of {len(endpoints):,} {noun} not connected or paused"))
     return troubles
-
-
-def _endpoint(connection: Connection) -> _Endpoint:
-    budget, clock = connection.budget, connection.clock
-    paused, pause_seconds = budget.paused, budget.pause_seconds
-    until = datetime.fromtimestamp(clock.seconds + pause_seconds, UTC)
-    return _Endpoint(
-        label=connection.endpoint.label,
-        connected=connection.connected,
-        pause=_PAUSES.get(paused, str(paused)) if paused else "",
-        paused_until=f"{until:%Y-%m-%d %H:%M:%S} UTC, for another {in_words(pause_seconds)}",
-        clock=_clock(clock.exact_offset_seconds),
-        weight=_weight(budget.used, budget.limit),
-        used=budget.used,
-        limit=budget.limit,
-    )
-
-
-def _weight(used: int | None, limit: int | None) -> str:
-    if limit is None:
-        return "unknown" if used is None else f"{used:,}, limit unknown"
-    return f"{'unknown' if used is None else f'{used:,}'} of {limit:,}"
-
-
-def _clock(offset_seconds: float | None) -> str:
-    if offset_seconds is None:
-        return "unknown"
-    if abs(offset_seconds) < 0.001:
-        return "exchange and host agree"
-    return f"exchange {abs(offset_seconds):,.3f} s {'ahead' if offset_seconds > 0 else 'behind'}"

@@ -175,6 +175,30 @@ def test_liquidation_is_told_of_held_positions() -> None:
     ] == [line.strip() for line in lines[heading + 1 : heading + 5]]
 
 
+@pytest.mark.parametrize(
+    "hostile", ["\x1b[31m", "\r\n", "\u202e", "\u2066", "\u2028", "\x85", "\x9b", "\u200b", "\x00"]
+)
+def test_control_characters_are_escaped(hostile: str) -> None:
+    """No text of the exchange or the configuration can control the terminal or reorder what it shows."""
+    name = f"BTC{hostile}USDT"
+    position = {"symbol": name, "position_side": name, "amount": 1.5} | RISK | {"margin_asset": name}
+    good = replace(
+        GOOD,
+        account=name,
+        endpoint=name,
+        assets=[{"asset": name, "wallet_balance": 1.0}],
+        cross_margin_ratios={name: 0.5},
+        isolated_margin_ratios=[{"symbol": name, "position_side": name, "ratio": 0.5}],
+        positions=[position],
+    )
+    bad = replace(good, accepted=False, problem=name, advice=name)
+    text = as_text([good, bad], [name], colour=False)
+
+    assert not {character for character in text if not character.isprintable()} - {"\n"}
+    assert name not in text
+    assert as_json([good, bad]).isascii()
+
+
 async def test_margin_and_liquidation(tmp_path: Path) -> None:
     """Polled accounts have ratios of their pools, and held positions come nearest to liquidation first."""
     async with demo_exchange(seed=1) as exchange:

@@ -112,7 +112,7 @@ async def test_index_links(path: str) -> None:
 
     assert index.headers["Content-Type"] == "text/html; charset=utf-8"
     assert exporter.__version__ in index.text
-    assert [path, "/-/healthy", "/-/ready"] == links
+    assert [f".{path}", "./-/healthy", "./-/ready"] == links
     assert [200, 200, 200] == found
     assert (200 if path == "/metrics" else 404) == default.status_code
 
