@@ -73,7 +73,7 @@ async def main(series: int, file: Path) -> None:
         return exposition.body()
 
     slow_way = SlowWay([SnapshotCollector(exposition.snapshots), *health.collectors])
-    server = WebServer([ListenAddress("127.0.0.1", 0)], "/metrics", body, slow_way, lambda: (), lambda: "")
+    server = WebServer([ListenAddress("127.0.0.1", 0)], "/metrics", body, slow_way, int, str)
     print(*server.bind(), flush=True)
     serving = asyncio.create_task(server.run())
     await asyncio.to_thread(sys.stdin.read)

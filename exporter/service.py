@@ -26,7 +26,7 @@ from exporter.web.server import ListenAddress, WebServer
 from exporter.wiring import wire
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable
 
     from exporter.account.state import AccountState
     from exporter.binance.dialing import Timing
@@ -201,10 +201,10 @@ class Service:
         self._program.last_reload_succeeded = self._config_usable and (self._live is None or self._live.usable)
         self._exposition.invalidate()
 
-    def _not_ready(self) -> Iterable[str]:
-        waiting = [state.settings.name for state in self._fleet.states if not state.first_poll_over]
+    def _not_ready(self) -> int:
+        waiting = sum(not state.first_poll_over for state in self._fleet.states)
         self._was_ready = self._was_ready or not waiting
-        return () if self._was_ready else waiting
+        return 0 if self._was_ready else waiting
 
     def _page(self) -> str:
         return render_page(

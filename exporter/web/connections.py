@@ -15,14 +15,14 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 import httptools
+from starlette.responses import Response
 
+from exporter.web.headers import DEFAULT_HEADERS
 from exporter.web.uvicorn_internals import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 if TYPE_CHECKING:
     import ssl
     from collections.abc import Callable, Iterator, Sequence
-
-    from starlette.types import Receive, Scope, Send
 
     from exporter.metrics.body import Body
 
@@ -35,6 +35,10 @@ _UNSENT_BYTES: Final = 32 * 1024  # and asyncio, before it has the answer wait; 
 _ACCEPTED_AT_ONCE: Final = 16  # then others have their turn, too
 _SLICE_BYTES: Final = 4096  # so much is parsed before the bounds are looked at again
 _OUT_OF_FILES_SECONDS: Final = 0.1
+_TOO_MANY_HEADERS: Final = Response(
+    status_code=431,
+    headers={"Connection": "close"} | {name.decode(): value.decode() for name, value in DEFAULT_HEADERS},
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,7 +141,7 @@ class ClientConnection(HttpToolsProtocol):
         self._in_head = False
         if self._too_many_headers():
             self.headers.clear()
-            self.app = _refuse_headers
+            self.app = _TOO_MANY_HEADERS
         was_answering = self.answering
         super().on_headers_complete()
         if not was_answering:
@@ -185,7 +189,8 @@ class ClientConnection(HttpToolsProtocol):
         text = STATUS_LINE[status].removeprefix(b"HTTP/1.1 ")
         length = b"content-length: %d\r\n" % len(text)
         kind = b"content-type: text/plain; charset=utf-8\r\nconnection: close\r\n"
-        self.transport.write(STATUS_LINE[status] + kind + length + b"\r\n" + text)
+        extra = b"".join(b"%s: %s\r\n" % header for header in DEFAULT_HEADERS)
+        self.transport.write(STATUS_LINE[status] + kind + extra + length + b"\r\n" + text)
         self.transport.close()
         self._give(_CLOSING_SECONDS)
 
@@ -205,12 +210,6 @@ class ClientConnection(HttpToolsProtocol):
             self._answered.disconnected = True
             self._answered.message_event.set()
         self.flow.resume_writing()
-
-
-async def _refuse_headers(_scope: Scope, _receive: Receive, send: Send) -> None:
-    headers = [(b"content-length", b"0"), (b"connection", b"close")]
-    await send({"type": "http.response.start", "status": 431, "headers": headers})
-    await send({"type": "http.response.body"})
 
 
 class Listener:

@@ -1,4 +1,4 @@
-"""What a web configuration asks of every answer: a password before it, and headers on it. Health probes need none."""
+"""Basic authentication and response headers. Health probes need no password."""
 
 from __future__ import annotations
 
@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Final
 
 from starlette.responses import PlainTextResponse
 
+from exporter.web.headers import with_headers
 from exporter.web.passwords import Busy, Passwords
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from starlette.types import ASGIApp, Message, Receive, Scope, Send
+    from starlette.types import ASGIApp, Receive, Scope, Send
 
     from exporter.web.config import WebConfig
 
@@ -21,7 +22,7 @@ _WITHOUT_PASSWORD: Final = frozenset({"/-/healthy", "/-/ready"})  # the kubelet 
 
 
 class Guard:
-    """An ASGI application before another, which it lets nobody reach who may not."""
+    """ASGI middleware: basic authentication and the headers of every response."""
 
     def __init__(self, app: ASGIApp, config: Callable[[], WebConfig]) -> None:
         self._app = app
@@ -31,7 +32,7 @@ class Guard:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request, or have it answered."""
         config = self._config()
-        send = _with(config.headers, send)
+        send = with_headers(config.headers, send)
         app = self._app
         if config.users and scope["path"] not in _WITHOUT_PASSWORD:
             app = await self._asked(config, scope)
@@ -63,18 +64,3 @@ def _credentials(headers: Iterable[tuple[bytes, bytes]]) -> tuple[bytes, bytes] 
     except binascii.Error:
         return None
     return (name, password) if colon else None
-
-
-def _with(extra: tuple[tuple[bytes, bytes], ...], send: Send) -> Send:
-    """Return a `send` that puts headers on the answer, in the place of any it has by the same name."""
-    if not extra:
-        return send
-    names = {name for name, _ in extra}
-
-    async def sending(message: Message) -> None:
-        if message["type"] == "http.response.start":
-            own = [(name, value) for name, value in message.get("headers", ()) if name.lower() not in names]
-            message = {**message, "headers": [*own, *extra]}
-        await send(message)
-
-    return sending

@@ -20,8 +20,10 @@ from exporter.metrics.body import Body
 from exporter.metrics.collector import SlowWay, only_openmetrics
 from exporter.metrics.exposition import CONTENT_TYPE
 from exporter.web.compression import CompressionError, Compressor, accepts_gzip
+from exporter.web.config import WebConfig
 from exporter.web.connections import KEEP_ALIVE_SECONDS, Bodies, Limits, Listener
 from exporter.web.guard import Guard
+from exporter.web.headers import cross_site_reason
 from exporter.web.tls import SwitchingContext
 from exporter.web.uvicorn_internals import Config, Server
 
@@ -41,12 +43,7 @@ _TURN_PIECES: Final = 4
 _LONGEST_WAIT: Final = 16
 _PAGE_SECONDS: Final = 1.0  # for so long all who look share a page, since making one takes a while
 _BACKLOG: Final = 1024
-_PAGE_HEADERS: Final = {
-    "Cache-Control": "no-store",
-    # The page needs nothing but its own style, so that whatever slipped into it could neither run nor call home.
-    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'",
-    "X-Content-Type-Options": "nosniff",
-}
+_NO_CONFIG: Final = WebConfig()
 
 
 class ListenError(Exception):
@@ -154,7 +151,7 @@ class WebServer:
         telemetry_path: where the metrics are.
         body: gives the text of /metrics.
         slow_way: gives it to those who want OpenMetrics, or only some of it.
-        not_ready: names the accounts whose first poll is not over.
+        not_ready: counts the accounts whose first poll has not ended.
         page: gives the HTML of /.
         live: TLS, passwords and headers, where there is a web configuration.
         reload: reads the configuration anew and tells what is wrong with it; None where requests may not have it done.
@@ -167,7 +164,7 @@ class WebServer:
         telemetry_path: str,
         body: Callable[[], Body],
         slow_way: SlowWay,
-        not_ready: Callable[[], Iterable[str]],
+        not_ready: Callable[[], int],
         page: Callable[[], str],
         live: LiveWebConfig | None = None,
         reload: Callable[[], Awaitable[str]] | None = None,
@@ -197,7 +194,7 @@ class WebServer:
             ]
         )
         pages.router.redirect_slashes = False
-        app: ASGIApp = pages if live is None else Guard(pages, lambda: live.current)
+        app = Guard(pages, lambda: live.current if live else _NO_CONFIG)
         config = Config(
             _cancellable(app),
             http="httptools",
@@ -273,18 +270,22 @@ class WebServer:
         now = asyncio.get_running_loop().time()
         if now >= self._page_until:
             self._shared_page, self._page_until = Body([self._page().encode()]), now + _PAGE_SECONDS
-        return _Pieces(self._shared_page, self._bodies, headers=_PAGE_HEADERS, media_type="text/html")
+        return _Pieces(self._shared_page, self._bodies, headers={}, media_type="text/html")
 
     async def _healthy(self, _request: Request) -> Response:
         return PlainTextResponse("OK\n")
 
     async def _ready(self, _request: Request) -> Response:
-        waiting = sorted(self._not_ready())
+        # No names: this path needs no password.
+        waiting = self._not_ready()
         if not waiting:
             return PlainTextResponse("OK\n")
-        return PlainTextResponse(f"not ready: no poll has ended yet of: {', '.join(waiting)}\n", status_code=503)
+        accounts = "1 account" if waiting == 1 else f"{waiting} accounts"
+        return PlainTextResponse(f"not ready: waiting for the first poll of {accounts}\n", status_code=503)
 
-    async def _reloaded(self, _request: Request) -> Response:
+    async def _reloaded(self, request: Request) -> Response:
+        if reason := cross_site_reason(request.headers):
+            return PlainTextResponse(f"cross-site request refused: {reason}\n", status_code=403)
         if self._reload is None:
             return PlainTextResponse(
                 "reloading by request is off: start with --web.enable-lifecycle\n", status_code=403

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 SCRIPT = (CHART / "files" / "ready.py").read_text(encoding="utf-8")
-STARTING = (503, "not ready: no poll has ended yet of: main,\nhedge\n")
+STARTING = (503, "not ready: waiting for the first\npoll of 2 accounts\n")
 READY = (200, "ready\n")
 
 
@@ -59,7 +59,7 @@ def test_every_shard_that_is_not_ready_is_told_with_its_reason() -> None:
     refused = "[Errno 111] Connection refused"
     assert (1, "") == (done.returncode, done.stderr)
     assert [
-        f"{starting}: 503 not ready: no poll has ended yet of: main, hedge",
+        f"{starting}: 503 not ready: waiting for the first poll of 2 accounts",
         f"{nobody}: {refused}",
         f"{closed}: {refused}",
         "1 of 4 ready",

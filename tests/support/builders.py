@@ -26,7 +26,7 @@ from exporter.web.page import render_page
 from exporter.web.server import ListenAddress, WebServer
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterable
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 
     from exporter.web.connections import Limits
 
@@ -105,7 +105,8 @@ async def serving(
     *,
     addresses: Iterable[ListenAddress] = (LOCAL,),
     path: str = "/metrics",
-    waiting: Iterable[str] = (),
+    waiting: Callable[[], int] = int,
+    reload: Callable[[], Awaitable[str]] | None = None,
     slow_way: SlowWay | None = None,
     limits: Limits | None = None,
 ) -> AsyncIterator[tuple[httpx.AsyncClient, WebServer]]:
@@ -117,7 +118,7 @@ async def serving(
 
     page = render_page((), (), 0.0, path, exporter.__version__)
     slow_way = slow_way or SlowWay([])
-    server = WebServer(tuple(addresses), path, text, slow_way, lambda: waiting, lambda: page, limits=limits)
+    server = WebServer(tuple(addresses), path, text, slow_way, waiting, lambda: page, reload=reload, limits=limits)
     urls = server.bind()
     task = asyncio.create_task(server.run())
     client = httpx.AsyncClient(base_url=urls[0], trust_env=False, timeout=DEADLINE_SECONDS)

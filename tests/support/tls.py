@@ -62,7 +62,7 @@ async def guarded(folder: Path, document: str, body: bytes = BODY) -> AsyncItera
     (folder / "web.yml").write_text(document)
     live = LiveWebConfig(load(folder / "web.yml"), every_seconds=0.02)
     page = "<!doctype html>"
-    server = WebServer((LOCAL,), "/metrics", lambda: Body([body]), SlowWay([]), lambda: ["main"], lambda: page, live)
+    server = WebServer((LOCAL,), "/metrics", lambda: Body([body]), SlowWay([]), lambda: 1, lambda: page, live)
     (url,) = server.bind()
     tasks = [asyncio.create_task(server.run()), asyncio.create_task(live.run())]
     try:

@@ -46,7 +46,7 @@ del LINES
 async def serve():
     limits = Limits(head_seconds=600.0, answer_seconds=600.0)  # for slow machines
     local = ListenAddress("127.0.0.1", 0)
-    server = WebServer((local,), "/metrics", lambda: BODY, SlowWay([]), list, str, limits=limits)
+    server = WebServer((local,), "/metrics", lambda: BODY, SlowWay([]), int, str, limits=limits)
     print(server.bind()[0], BODY.size, flush=True)
     await server.run()
 
@@ -201,7 +201,7 @@ async def test_handshake_that_hangs_ends(tmp_path: Path) -> None:
     (tmp_path / "both.pem").chmod(0o600)
     (tmp_path / "web.yml").write_text("tls_server_config: {cert_file: both.pem, key_file: both.pem}")
     live = LiveWebConfig(load(tmp_path / "web.yml"))
-    server = WebServer((LOCAL,), "/metrics", lambda: Body([]), SlowWay([]), list, str, live)
+    server = WebServer((LOCAL,), "/metrics", lambda: Body([]), SlowWay([]), int, str, live)
     port = int(server.bind()[0].rpartition(":")[2])
     running = asyncio.create_task(server.run())
     try:

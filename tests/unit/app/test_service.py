@@ -49,7 +49,7 @@ async def test_before_the_first_answer(exchange: SimulatedExchange, tmp_path: Pa
             ready = await client.get("/-/ready")
             healthy = await client.get("/-/healthy")
 
-    assert (503, "not ready: no poll has ended yet of: alice, bob\n") == (ready.status_code, ready.text)
+    assert (503, "not ready: waiting for the first poll of 2 accounts\n") == (ready.status_code, ready.text)
     assert 200 == healthy.status_code
     assert None is value(samples, "up", account="alice") is value(samples, "up", account="bob")
     shown = {name for name, labels in samples if ("account", "alice") in labels}

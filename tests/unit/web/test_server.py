@@ -87,17 +87,18 @@ async def test_other_methods_are_not_allowed(path: str) -> None:
     assert {frozenset({"GET", "HEAD"})} == {frozenset(answer.headers["Allow"].split(", ")) for answer in answers}
 
 
-async def test_ready_names_the_accounts_it_waits_for() -> None:
-    """The service is healthy from the start, and ready once every account's first poll is over."""
-    waiting = ["main", "币 desk"]
-    async with serving(SMALL, waiting=waiting) as (client, _):
+async def test_ready_counts_the_accounts_it_waits_for() -> None:
+    """The service is healthy from the start, and ready once every account's first poll has ended."""
+    counts = iter([2, 1, 0])
+    async with serving(SMALL, waiting=lambda: next(counts)) as (client, _):
         healthy = await client.get("/-/healthy")
         before = await client.get("/-/ready")
-        waiting.clear()
+        last = await client.get("/-/ready")
         after = await client.get("/-/ready")
 
     assert (healthy.status_code, healthy.text) == (200, "OK\n")
-    assert (before.status_code, before.text) == (503, "not ready: no poll has ended yet of: main, 币 desk\n")
+    assert (before.status_code, before.text) == (503, "not ready: waiting for the first poll of 2 accounts\n")
+    assert (last.status_code, last.text) == (503, "not ready: waiting for the first poll of 1 account\n")
     assert (after.status_code, after.text) == (200, "OK\n")
 
 
@@ -218,7 +219,7 @@ def test_port_in_use() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listening:
         used = ListenAddress("127.0.0.1", listening.getsockname()[1])
         free = ListenAddress("127.0.0.1", free_port())
-        server = WebServer([free, used], "/metrics", lambda: Body([]), SlowWay([]), list, str)
+        server = WebServer([free, used], "/metrics", lambda: Body([]), SlowWay([]), int, str)
         with pytest.raises(ListenError, match=rf"^cannot listen on {used}: Address already in use"):
             server.bind()
 
