@@ -148,9 +148,9 @@ _WEIGHT: Final = (
         8,
         p.lines(
             "Request weight used of the IP's limit",
-            "What all programs behind the IP have used in the exchange's current minute, as a part of its limit; it "
-            "starts "
-            "anew every minute. At 100 % the exchange refuses, and bans who goes on.",
+            "What all programs behind the IP have used of the WebSocket API's pool in the exchange's current minute, "
+            "as a part of its limit. REST requests other than orders have their own pool and are not included. It "
+            "starts again every minute. At 100 % the exchange rejects requests, and bans an IP that continues.",
             p.Query(
                 f"max by ({_PLACE}) (\n"
                 f"  {q.of('request_weight_used', q.PROCESS)}\n  / {q.of('request_weight_limit', q.PROCESS)}\n)",

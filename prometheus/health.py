@@ -172,8 +172,8 @@ def _of_endpoints(threshold: Mapping[str, str]) -> tuple[Alert, ...]:
             """),
             "5m",
             "An IP uses most of its request weight",
-            f"{{{{ $value | humanizePercentage }}}} of the request weight a minute are used by {_IP}, other programs "
-            "included.",
+            f"{{{{ $value | humanizePercentage }}}} of the WebSocket API's request weight per minute are used by {_IP}"
+            ", which all programs behind that IP share.",
         ),
         Alert(
             "BinanceFuturesClockOff",

@@ -122,13 +122,15 @@ OF_ENDPOINT: Final = (
     ),
     OwnFamily(
         "binance_futures_request_weight_used",
-        "Request weight this IP has used in the exchange's current minute, other programs' included "
-        "(rateLimits[].count); absent until an answer of this minute tells it.",
+        "Request weight used in the exchange's current minute by all programs behind this IP (rateLimits[].count): "
+        "of the WebSocket API, including orders sent by REST, but no other REST requests; absent until a response of "
+        "this minute reports it.",
         _one("budget.used"),
     ),
     OwnFamily(
         "binance_futures_request_weight_limit",
-        "Request weight this IP may use a minute (rateLimits[].limit); absent until told.",
+        "Request weight that all programs behind this IP may use per minute, of the WebSocket API "
+        "(rateLimits[].limit); absent until first reported.",
         _one("budget.limit"),
     ),
     OwnFamily(
