@@ -27,7 +27,9 @@ _AHEAD_REFUSED_SECONDS: Final = 1.0
 _BEHIND_REFUSED_SECONDS: Final = 5.0
 # What a poll may wait for: the next minute's weight, and its requests.
 _MINUTE_SECONDS: Final = 66.0
-_POLLS_A_MINUTE: Final = 40  # with the mode's question 20 weight each: what half of mainnet's limit leaves, and some
+_POLLS_A_MINUTE: Final = (
+    40  # with the mode's question 15 weight each: within half of mainnet's limit, other programs' included
+)
 
 POSITION_FIGURES: Final = ("amount", "notional", "unrealized_pnl", "initial_margin", "maintenance_margin")
 

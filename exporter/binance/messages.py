@@ -28,7 +28,9 @@ class Method(StrEnum):
 WEIGHT: Final[Mapping[Method, int]] = {
     Method.ACCOUNT_STATUS: 5,
     Method.ACCOUNT_POSITION: 5,
-    Method.ACCOUNT_STATUS_V1: 10,  # 5 by the older documentation
+    # By the WebSocket API reference of USDⓈ-M futures in Binance's developer documentation, as of August 2026. An
+    # announcement of 2024 said 10.
+    Method.ACCOUNT_STATUS_V1: 5,
     Method.SESSION_STATUS: 2,
 }
 HANDSHAKE_WEIGHT: Final = 5

@@ -56,7 +56,7 @@ def account_position(account: SimulatedAccount, symbol: str | None) -> list[dict
 
 
 def account_balance(account: SimulatedAccount) -> list[dict[str, Any]]:
-    """Answer `v2/account.balance`."""
+    """Answer `account.balance` and `v2/account.balance`, which are documented alike."""
     return [
         {
             "accountAlias": account.alias,
@@ -76,12 +76,10 @@ def account_balance(account: SimulatedAccount) -> list[dict[str, Any]]:
 def account_status_v1(account: SimulatedAccount, padding_symbols: int) -> dict[str, Any]:
     """Answer the first `account.status`: all symbols, and as many more that nobody trades as asked for."""
     statement = statement_of(account)
-    sides: tuple[PositionSide, ...] = ("LONG", "SHORT") if account.hedge else ("BOTH",)
-    rows = [_v1_row_of(account, symbol, side) for symbol in SYMBOLS for side in sides]
-    template = _v1_row_of(account, "XRPUSDT", sides[0])
+    rows = [_v1_row_of(account, symbol, side) for symbol in SYMBOLS for side in _sides(account)]
+    template = _v1_row_of(account, "XRPUSDT", _sides(account)[0])
     return {
         "feeTier": 0,
-        "feeBurn": True,
         "canDeposit": True,
         "canTrade": True,
         "canWithdraw": True,
@@ -92,6 +90,17 @@ def account_status_v1(account: SimulatedAccount, padding_symbols: int) -> dict[s
         "assets": _assets(account, statement),
         "positions": rows + [template | {"symbol": f"PAD{number}USDT"} for number in range(padding_symbols)],
     }
+
+
+def account_position_v1(account: SimulatedAccount, symbol: str | None) -> list[dict[str, Any]]:
+    """Answer the first `account.position`, for one symbol or for all, whether or not anything is open there."""
+    prices = liquidation_prices(statement_of(account))
+    rows = [row_of(account, name, side) for name in SYMBOLS for side in _sides(account) if symbol in {None, name}]
+    return [_v1_risk(row, prices.get((row.symbol.name, row.position.side))) for row in rows]
+
+
+def _sides(account: SimulatedAccount) -> tuple[PositionSide, ...]:
+    return ("LONG", "SHORT") if account.hedge else ("BOTH",)
 
 
 def _figures(figures: Figures) -> dict[str, str]:
@@ -132,13 +141,11 @@ def _assets(account: SimulatedAccount, statement: Statement) -> list[dict[str, A
 
 
 def _risk(row: Row, liquidation_price: Decimal | None, deleverage_rank: int) -> dict[str, Any]:
-    held = bool(row.position.amount)
     return {
         "symbol": row.symbol.name,
         "positionSide": row.position.side,
         "positionAmt": _amount(row),
-        "entryPrice": str(row.position.entry_price) if held else "0.0",
-        "breakEvenPrice": _money(break_even_price(row)) if held else "0.0",
+        **_prices(row),
         "markPrice": _money(row.mark_price),
         "unRealizedProfit": _money(row.unrealized_profit),
         "liquidationPrice": _money(liquidation_price) if liquidation_price else "0",
@@ -153,6 +160,34 @@ def _risk(row: Row, liquidation_price: Decimal | None, deleverage_rank: int) -> 
         "adl": deleverage_rank,
         "bidNotional": _money(row.bid_notional) if row.bid_notional else "0",
         "askNotional": _money(row.ask_notional) if row.ask_notional else "0",
+        "updateTime": row.position.update_time_ms,
+    }
+
+
+def _prices(row: Row) -> dict[str, str]:
+    held = bool(row.position.amount)
+    return {
+        "entryPrice": str(row.position.entry_price) if held else "0.0",
+        "breakEvenPrice": _money(break_even_price(row)) if held else "0.0",
+    }
+
+
+def _v1_risk(row: Row, liquidation_price: Decimal | None) -> dict[str, Any]:
+    return {
+        **_prices(row),
+        "marginType": "isolated" if row.isolated else "cross",
+        "isAutoAddMargin": "false",
+        "isolatedMargin": _money(row.isolated_margin),
+        "leverage": str(row.leverage),
+        "liquidationPrice": _money(liquidation_price) if liquidation_price else "0",
+        "markPrice": _money(row.mark_price),
+        "maxNotionalValue": str(max_notional(row.symbol.bracket, row.leverage)),
+        "positionAmt": _amount(row),
+        "notional": _money(row.notional),
+        "isolatedWallet": _money(row.isolated_wallet),
+        "symbol": row.symbol.name,
+        "unRealizedProfit": _money(row.unrealized_profit),
+        "positionSide": row.position.side,
         "updateTime": row.position.update_time_ms,
     }
 
@@ -181,14 +216,12 @@ def _v1_row(row: Row) -> dict[str, Any]:
         "openOrderInitialMargin": _money(row.open_order_initial_margin),
         "leverage": str(row.leverage),
         "isolated": row.isolated,
-        "entryPrice": str(row.position.entry_price) if row.position.amount else "0.0",
+        **_prices(row),
         "maxNotional": str(max_notional(row.symbol.bracket, row.leverage)),
         "bidNotional": _money(row.bid_notional) if row.bid_notional else "0",
         "askNotional": _money(row.ask_notional) if row.ask_notional else "0",
         "positionSide": row.position.side,
         "positionAmt": _amount(row),
-        "notional": _money(row.notional),
-        "isolatedWallet": _money(row.isolated_wallet),
         "updateTime": row.position.update_time_ms,
     }
 

@@ -9,6 +9,7 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from decimal import ROUND_DOWN, Decimal
 from typing import TYPE_CHECKING, Final, Literal
+from zlib import crc32
 
 from exporter.simulator.keys import Key, new_key
 from exporter.simulator.market import CENT, SYMBOLS, Market, Symbol
@@ -77,7 +78,7 @@ class SimulatedAccount:
         self.api_key = self.key.api_key
         self.secret_key = self.key.secret_key
         self.private_key_pem = self.key.private_key_pem
-        self.alias = self.api_key[:8]
+        self.alias = f"{crc32(name.encode()):08x}"  # of the name: an alias must not show part of a key
         self.multi_assets = multi_assets
         self.hedge = hedge
         self.active = True

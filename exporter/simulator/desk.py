@@ -8,13 +8,20 @@ from collections import deque
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from exporter.simulator.answers import account_balance, account_position, account_status, account_status_v1
+from exporter.simulator.answers import (
+    account_balance,
+    account_position,
+    account_position_v1,
+    account_status,
+    account_status_v1,
+)
 from exporter.simulator.gate import (
     Gate,
     RequestError,
     Session,
     SessionRevokedError,
     method_and_params_of,
+    refuse_unread,
     request_id_of,
     weight_refusal,
 )
@@ -24,15 +31,19 @@ if TYPE_CHECKING:
     from exporter.simulator.faults import Faults
     from exporter.simulator.venue import Venue
 
+# By the WebSocket API reference of USDⓈ-M futures in Binance's developer documentation, as of August 2026.
 WEIGHTS = {
     "v2/account.status": 5,
     "v2/account.balance": 5,
     "v2/account.position": 5,
-    "account.status": 10,
+    "account.status": 5,
+    "account.balance": 5,
+    "account.position": 5,
     "session.logon": 2,
     "session.status": 2,
     "session.logout": 2,
 }
+_PARAMETERS = frozenset({"apiKey", "signature", "timestamp", "recvWindow", "returnRateLimits"})
 
 
 class Received(NamedTuple):
@@ -94,30 +105,37 @@ class Desk:
         if method not in WEIGHTS:
             name = method if re.match(r"v\d+/", method) else f"v1/{method}"
             raise RequestError(404, -5000, f"Method {name} is invalid")
-        if method == "session.logout":
-            session.log_out()
-        elif method == "session.logon":
-            session.log_on(self._gate.admit(params, session, self.now_ms()), self.now_ms())
         if method.startswith("session."):
-            return {
-                "apiKey": session.account.api_key if session.account else None,
-                "authorizedSince": session.authorized_since_ms,
-                "connectedSince": session.connected_since_ms,
-                "returnRateLimits": session.return_rate_limits,
-                "serverTime": self.now_ms(),
-            }
+            return self._session_result(method, params, session)
         account = self._gate.admit(params, session, self.now_ms())
+        takes_symbol = method.endswith("account.position")
+        refuse_unread(params, _PARAMETERS | {"symbol"} if takes_symbol else _PARAMETERS)
         self._venue.advance()
         if method == "v2/account.status":
             return account_status(account)
-        if method == "v2/account.balance":
-            return account_balance(account)
         if method == "account.status":
             return account_status_v1(account, self._padding_symbols)
+        if not takes_symbol:
+            return account_balance(account)
         symbol = params.get("symbol")
         if symbol is not None and str(symbol) not in SYMBOLS:
             raise RequestError(400, -1121, "Invalid symbol.")
-        return account_position(account, symbol)
+        return (account_position_v1 if method == "account.position" else account_position)(account, symbol)
+
+    def _session_result(self, method: str, params: dict[str, Any], session: Session) -> dict[str, Any]:
+        account = self._gate.admit(params, session, self.now_ms()) if method == "session.logon" else None
+        refuse_unread(params, _PARAMETERS)
+        if account:
+            session.log_on(account, self.now_ms())
+        elif method == "session.logout":
+            session.log_out()
+        return {
+            "apiKey": session.account.api_key if session.account else None,
+            "authorizedSince": session.authorized_since_ms,
+            "connectedSince": session.connected_since_ms,
+            "returnRateLimits": session.return_rate_limits,
+            "serverTime": self.now_ms(),
+        }
 
     def _charge(self, weight: int, ip: str) -> None:
         status = self._faults.charge(weight)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Collection, Iterable, Mapping
 
     from exporter.simulator.books import SimulatedAccount
     from exporter.simulator.weight import RequestWeight
@@ -116,6 +116,14 @@ def method_and_params_of(request: Mapping[str, Any]) -> tuple[str, dict[str, Any
     if not isinstance(params, dict):
         raise RequestError(400, -1135, "Invalid 'params' in JSON request; expected an object.")
     return method, params
+
+
+def refuse_unread(params: Mapping[str, Any], readable: Collection[str]) -> None:
+    """Raise RequestError where a parameter was sent that the method does not read."""
+    read = sum(name in readable for name in params)
+    if read < len(params):
+        text = f"Not all sent parameters were read; read '{read}' parameter(s) but was sent '{len(params)}'."
+        raise RequestError(400, -1104, text)
 
 
 def weight_refusal(weight: RequestWeight, now: float, ip: str, *, banned: bool, data: bool, text: bool) -> RequestError:

@@ -127,6 +127,9 @@ FAULTS: Final[dict[str, NamedFault]] = {
     "maintenance": NamedFault(
         "answers tell of maintenance, without a code", _answers(lambda: body({"239999": _MAINTENANCE}))
     ),
+    "maintenance-503": NamedFault(
+        "answers are status 503 with maintenance as the error", _answers(lambda: error(503, **{"239999": _MAINTENANCE}))
+    ),
     "no-rate-limits": NamedFault("answers lack rateLimits", _answers(lambda: without("rateLimits"))),
     "zero-limit": NamedFault("rateLimits tell a limit of 0", _answers(lambda: field("rateLimits.*.limit", 0))),
     "nonsense-figures": NamedFault(

@@ -1,4 +1,8 @@
-"""Binance's own TypeScript connector, run by node, against the simulated exchange."""
+"""Binance's own TypeScript connector, run by node, against the simulated exchange.
+
+The signature covers a parameter's raw UTF-8, but the connector percent-encodes before it signs: for a non-ASCII symbol
+it is rightly refused with -1022, as the live exchange refuses it.
+"""
 
 from __future__ import annotations
 
@@ -27,6 +31,7 @@ CASES: dict[str, Case] = {
     **{key_type: Case(owner, [["accountInformationV2"]], forged=True) for key_type, owner in OWNERS.items()},
     "behind": Case("main", [["futuresAccountBalanceV2"]], exchange_ahead_seconds=60.0),
     "ahead": Case("main", [["futuresAccountBalanceV2"]], exchange_ahead_seconds=-60.0),
+    "non-ASCII symbol": Case("isolated", [["positionInformationV2", {"symbol": "币安人生USDT"}]]),
     "unknown method": Case("main", [["sendSignedMessage", "v2/account.gone", {}], ["accountInformationV2"]]),
 }
 
@@ -80,6 +85,13 @@ def test_connector_is_refused_for_its_clock(name: str, complaint: str, told: Tol
 
     assert -1021 == refused["error"]["code"]
     assert complaint in refused["error"]["msg"]
+
+
+def test_connector_percent_encodes_what_it_signs(told: Told) -> None:
+    """A request for a non-ASCII symbol is refused with -1022, since the connector signs its percent-encoded form."""
+    [refused] = told.outcomes["non-ASCII symbol"]
+
+    assert -1022 == refused["error"]["code"]
 
 
 def test_connector_is_refused_for_an_unknown_method(told: Told) -> None:

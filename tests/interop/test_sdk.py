@@ -1,4 +1,9 @@
-"""Binance's own Python SDK against the simulated exchange."""
+"""Binance's own Python SDK against the simulated exchange.
+
+The signature covers a parameter's raw UTF-8. The SDK percent-encodes before it signs, as Binance's JavaScript client
+does, so for a non-ASCII symbol it signs other bytes than the exchange verifies and is rightly refused with -1022, as
+the live exchange refuses it.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +14,8 @@ import pytest
 from binance_common.configuration import ConfigurationWebSocketAPI
 from binance_sdk_derivatives_trading_usds_futures.derivatives_trading_usds_futures import DerivativesTradingUsdsFutures
 from support.interop import OWNERS, SHAPES, answers_of, figures_held, figures_told, forger_of, standing_exchange
+
+from exporter.simulator.answers import account_balance, account_position_v1, account_status_v1
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -81,6 +88,28 @@ async def test_sdk_asks_for_one_symbol() -> None:
 
         assert "of-my-own_1" == answer.id
         assert {("BTCUSDT", "LONG"), ("BTCUSDT", "SHORT")} == {(row.symbol, row.position_side) for row in answer.result}
+
+
+async def test_sdk_percent_encodes_what_it_signs() -> None:
+    """A request for a non-ASCII symbol is refused with -1022, since the SDK signs its percent-encoded form."""
+    async with standing_exchange() as exchange, sdk(exchange, exchange.accounts["isolated"]) as api:
+        answer = (await api.position_information_v2(symbol="币安人生USDT")).data()
+
+    assert -1022 == answer["error"]["code"]
+
+
+async def test_sdk_reads_the_first_methods() -> None:
+    """The SDK's models of the first account methods take the answers, without a field more or less."""
+    async with standing_exchange() as exchange, sdk(exchange, exchange.accounts["multi"]) as api:
+        account = exchange.account("multi")
+        status = (await api.account_information()).data()
+        balance = (await api.futures_account_balance()).data()
+        position = (await api.position_information()).data()
+
+        assert account_status_v1(account, 0) == plain(status.result)
+        assert account_balance(account) == plain(balance.result)
+        assert account_position_v1(account, None) == plain(position.result)
+        assert [10, 15, 20] == [answer.rate_limits[0].count for answer in (status, balance, position)]
 
 
 async def test_sdk_without_rate_limits() -> None:

@@ -10,7 +10,13 @@ import pytest
 from support.simulator_client import money, trader
 
 from exporter.simulator import Market, SimulatedAccount
-from exporter.simulator.answers import account_balance, account_position, account_status, account_status_v1
+from exporter.simulator.answers import (
+    account_balance,
+    account_position,
+    account_position_v1,
+    account_status,
+    account_status_v1,
+)
 from exporter.simulator.brackets import maintenance_margin
 from exporter.simulator.market import SYMBOLS
 from exporter.simulator.venue import Venue
@@ -156,8 +162,33 @@ def test_balance_tells_the_assets_of_the_status() -> None:
     assert {row["asset"] for row in balances} == by_asset.keys()
     for row in balances:
         assert row["balance"] == by_asset[row["asset"]]["walletBalance"]
-        assert row["accountAlias"] == account.api_key[:8]
+        assert row["accountAlias"] == account.alias
         assert row["marginAvailable"] == (row["asset"] not in {"BFUSD", "LDUSDT"})
+
+
+def test_alias_shows_no_part_of_a_key() -> None:
+    """The account alias is stable, and shares no run of four characters with the account's keys."""
+    account = SimulatedAccount("main")
+    parts = {account.alias[start : start + 4] for start in range(len(account.alias) - 3)}
+
+    assert parts
+    assert not [part for part in parts if part in account.api_key or part in (account.secret_key or "")]
+    assert account.alias == SimulatedAccount("main").alias != SimulatedAccount("hedge").alias
+
+
+@pytest.mark.parametrize("make", [one_way, multi_assets, hedged])
+def test_first_position_lists_all_symbols(make: Any) -> None:
+    """The first account.position lists every symbol, and agrees with the second where something is open."""
+    account = make()
+    rows = {(row["symbol"], row["positionSide"]): row for row in account_position_v1(account, None)}
+    shared = ("entryPrice", "breakEvenPrice", "markPrice", "liquidationPrice", "positionAmt", "notional")
+
+    assert len(SYMBOLS) * (2 if account.hedge else 1) == len(rows)
+    for row in account_position(account, None):
+        twin = rows[row["symbol"], row["positionSide"]]
+        assert {name: row[name] for name in shared} == {name: twin[name] for name in shared}
+        assert (Decimal(row["isolatedWallet"]) != 0) is (twin["marginType"] == "isolated")
+    assert {"BTCUSDT"} == {row["symbol"] for row in account_position_v1(account, "BTCUSDT")}
 
 
 @pytest.mark.parametrize("make", [one_way, multi_assets, hedged])
@@ -170,9 +201,12 @@ def test_first_status_lists_all_symbols(make: Any) -> None:
     assert len(rows) == len(status["positions"]) == 650 + len(SYMBOLS) * (2 if account.hedge else 1)
     assert status["multiAssetsMargin"] is account.multi_assets
     assert {name: status[name] for name in TOTALS} == {name: account_status(account)[name] for name in TOTALS}
+    break_even = {
+        (row["symbol"], row["positionSide"]): row["breakEvenPrice"] for row in account_position(account, None)
+    }
+    assert break_even == {key: rows[key]["breakEvenPrice"] for key in break_even}
     for row in account_status(account)["positions"]:
         twin = rows[row["symbol"], row["positionSide"]]
-        assert Decimal(twin["notional"]) == Decimal(row["notional"])
         assert twin["isolated"] == (Decimal(row["isolatedWallet"]) != 0)
         assert Decimal(twin["maxNotional"]) > abs(Decimal(row["notional"]))
 

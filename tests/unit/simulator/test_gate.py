@@ -112,6 +112,28 @@ async def test_faulty_parameters_are_refused(
 
 
 @pytest.mark.parametrize(
+    ("method", "params", "read"),
+    [
+        (STATUS, {"extra": 1}, 3),
+        (STATUS, {"symbol": "BTCUSDT", "recvWindow": 5000}, 4),
+        ("v2/account.balance", {"symbol": "BTCUSDT", "returnRateLimits": True}, 4),
+        ("account.status", {"extra": "币"}, 3),
+        ("account.position", {"symbol": "BTCUSDT", "pair": "BTCUSDT"}, 4),
+        ("session.logon", {"extra": ""}, 3),
+        ("session.status", {"extra": ""}, 3),
+    ],
+)
+async def test_unread_parameters_are_refused(
+    client: Client, account: SimulatedAccount, method: str, params: dict[str, Any], read: int
+) -> None:
+    """A signed parameter that the method does not read is refused, and counted in Binance's words."""
+    answer = await client.signed(account, method, **params)
+    words = f"Not all sent parameters were read; read '{read}' parameter(s) but was sent '{read + 1}'."
+
+    assert (answer["status"], answer["error"]) == (400, {"code": -1104, "msg": words})
+
+
+@pytest.mark.parametrize(
     ("offset_ms", "window", "words"),
     [
         (999, {}, None),

@@ -229,6 +229,10 @@ ANSWERS: dict[str, tuple[str, Callable[[list[Any]], bool]]] = {
     "binary": (STATUS, lambda came: json.loads(came[0])["status"] == 200 and isinstance(came[0], bytes)),
     "server-errors": (STATUS, lambda came: (came[0]["status"], came[0]["error"]["code"]) == (500, -1000)),
     "maintenance": (STATUS, lambda came: came[0].keys() == {"id", "239999"}),
+    "maintenance-503": (
+        STATUS,
+        lambda came: (came[0]["status"], list(came[0]["error"]), "result" in came[0]) == (503, ["239999"], False),
+    ),
     "no-rate-limits": (STATUS, lambda came: came[0].keys() == {"id", "status", "result"}),
     "zero-limit": (STATUS, lambda came: came[0]["rateLimits"][0]["limit"] == 0),
     "nonsense-figures": (STATUS, lambda came: came[0]["result"]["totalWalletBalance"] == "NaN"),

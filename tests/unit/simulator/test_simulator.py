@@ -28,7 +28,7 @@ def account() -> SimulatedAccount:
 
 
 async def test_account_methods_answer_from_the_books(account: SimulatedAccount, clock: Clock) -> None:
-    """All four account methods tell of one position that was just opened."""
+    """All account methods tell of one position that was just opened."""
     async with exchange_of(account, clock=clock, padding_symbols=3) as (exchange, client):
         exchange.account("main").deposit("USDT", "1000")
         exchange.account("main").open("币安人生USDT", "100")
@@ -39,6 +39,8 @@ async def test_account_methods_answer_from_the_books(account: SimulatedAccount, 
         positions = await client.result(account, "v2/account.position")
         one = await client.result(account, "v2/account.position", symbol="币安人生USDT")
         first = await client.result(account, "account.status")
+        first_balance = await client.result(account, "account.balance")
+        first_positions = await client.result(account, "account.position", symbol="BTCUSDT")
         unknown = await client.signed(account, "v2/account.position", symbol="NOUSDT")
 
     assert [row["symbol"] for row in status["positions"]] == ["币安人生USDT", "BTCUSDT"]
@@ -47,6 +49,8 @@ async def test_account_methods_answer_from_the_books(account: SimulatedAccount, 
     assert positions[1]["markPrice"] == "100000.50000000"
     assert first["positions"][-1]["symbol"] == "PAD2USDT"
     assert first["canTrade"] is True
+    assert first_balance == balance
+    assert [("BTCUSDT", "0.001")] == [(row["symbol"], row["positionAmt"]) for row in first_positions]
     assert unknown["error"] == {"code": -1121, "msg": "Invalid symbol."}
 
 
@@ -107,8 +111,8 @@ async def test_weight_is_counted_by_aligned_minute(account: SimulatedAccount, cl
         clock.now += 60
         spent.append(exchange.spent_weight())
 
-        assert spent == [5, 10, 15, 20, 30, 32, 133, 0]
-        assert exchange.weight.total == 133
+        assert spent == [5, 10, 15, 20, 25, 27, 128, 0]
+        assert exchange.weight.total == 128
 
 
 async def test_too_much_weight_is_refused_then_banned(account: SimulatedAccount, clock: Clock) -> None:
