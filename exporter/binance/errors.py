@@ -225,14 +225,18 @@ _ADVICE: Final[dict[int, str]] = {
     -1002: "the key may not ask for this account: check its permissions",
     -1011: "this machine's IP may not use the API: check the key's IP list and the exchange's regional rules",
     -1021: "check this machine's clock (NTP), and the network's delay against recv_window",
-    -1022: "check that the secret or private key belongs to this API key",
+    -1022: (
+        "check that the secret or private key belongs to this API key, without quotes around it and without another "
+        "encoding such as base64"
+    ),
     -1099: "check that the API key and its secret or private key belong together",
     -1109: "the exchange does not find a futures account for this key: open one, or try again later on testnet",
     -2008: "the exchange does not know this API key: check for typing errors, and that the key is of this endpoint",
     -2014: "check the API key for missing or extra characters",
     -2015: (
         "check that futures are enabled for the key, that this machine's IP is on the key's list, and that the key "
-        "is of this endpoint (mainnet and testnet have keys of their own)"
+        "is of this endpoint (mainnet and testnet have keys of their own; those of demo trading are of testnet); "
+        "accounts in portfolio margin mode are refused here with any key"
     ),
     -2017: "API keys are locked on this account: unlock them on the exchange's site",
     -4109: "the futures account is inactive: put funds into it or activate it on the exchange's site",

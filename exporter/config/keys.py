@@ -12,6 +12,7 @@ from exporter import redaction
 from exporter.binance.signing import Credentials, KeyFault, Secret
 from exporter.config.document import Findings, Invalid, Reader
 from exporter.config.files import Files, TimeLimit, Unreadable
+from exporter.config.key_shape import decode_base64, explain_mistake, restore_pem, without_names
 from exporter.config.values import file_name
 
 if TYPE_CHECKING:
@@ -126,6 +127,9 @@ def _read_credentials(reader: Reader, folder: _Folder, loader: KeyLoader) -> Cre
     if with_passphrase and not with_pem:
         reader.fault("private_key_passphrase_file", f"only goes with {pem_key}")
     if secret_key and api_key:
+        if secret_key == api_key:
+            place = "secret_key" if reader.has("secret_key") else "secret_key_file"
+            reader.findings.warn(reader.where(place), "this is the API key itself, not its secret")
         return Credentials.hmac(api_key, secret_key)
     if pem and (passphrase or not with_passphrase):
         try:
@@ -152,7 +156,7 @@ def _token(reader: Reader, key: str, folder: _Folder) -> Secret | None:
         if reader.has(place):
             reader.fault(place, f"must not be set together with {reader.spell(key)}")
         place = key
-        secret: Secret | None = _stripped(reader.take(key, str, ""))
+        secret: Secret | None = _hidden(reader.take(key, str, ""))
     else:
         secret = _file(reader, place, folder)
     if not reader.has(place):
@@ -166,22 +170,30 @@ def _token(reader: Reader, key: str, folder: _Folder) -> Secret | None:
     elif not text or not text.isascii() or not text.isprintable() or " " in text:
         reader.fault(place, "must be one word of printable ASCII characters")
     else:
+        if mistake := explain_mistake(text):
+            reader.findings.warn(reader.where(place), mistake)
         return secret
     return None
 
 
 def _pem(reader: Reader, folder: _Folder) -> Secret | None:
-    pem = _file(reader, "private_key_file", folder)
-    if pem and not _is_pem(pem):
-        shown = reader.take("private_key_file", file_name, "")
-        hmac_key = reader.spell("secret_key_file")
-        reader.fault("private_key_file", f"{shown} is not a PEM: the secret of an HMAC key goes in {hmac_key}")
+    content = _file(reader, "private_key_file", folder)
+    if content is None:
         return None
-    return pem
+    pem = _hidden(restore_pem(content.reveal()))
+    if _is_pem(pem):
+        return pem
+    shown = reader.take("private_key_file", file_name, "")
+    if "-----BEGIN" in (decode_base64(content.reveal()) or ""):
+        what = "is the base64 of a PEM: decode it"
+    else:
+        what = f"is not a PEM: the secret of an HMAC key goes in {reader.spell('secret_key_file')}"
+    reader.fault("private_key_file", f"{shown} {what}")
+    return None
 
 
 def _is_pem(secret: Secret) -> bool:
-    return secret.reveal().startswith("-----BEGIN")
+    return "-----BEGIN" in secret.reveal()
 
 
 def _file(reader: Reader, key: str, folder: _Folder) -> Secret | None:
@@ -191,7 +203,7 @@ def _file(reader: Reader, key: str, folder: _Folder) -> Secret | None:
         return None
     try:
         file = folder.files.read(folder.path / shown, _LARGEST_KEY_FILE)
-        secret = _stripped(file.content.decode("utf-8-sig"))
+        secret = _hidden(file.content.decode("utf-8-sig"))
     except Unreadable as error:
         # A secret pasted where the name of its file belongs must not be shown; it has neither a folder nor a suffix.
         name = shown if "/" in shown or "." in shown else "the file (a name without / or . is not shown)"
@@ -209,7 +221,7 @@ def _file(reader: Reader, key: str, folder: _Folder) -> Secret | None:
     return None
 
 
-def _stripped(text: str) -> Secret:
+def _hidden(text: str) -> Secret:
     text = text.strip()
-    redaction.hide(text)
+    redaction.hide(without_names(text))
     return Secret(text)

@@ -16,8 +16,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Container
 
 MAINNET: Final = "wss://ws-fapi.binance.com/ws-fapi/v1"
-_NETWORKS: Final = {"mainnet": MAINNET, "testnet": "wss://testnet.binancefuture.com/ws-fapi/v1"}
-_NETWORK_OF_URL: Final = {url: name for name, url in _NETWORKS.items()}
+_TESTNET: Final = "wss://testnet.binancefuture.com/ws-fapi/v1"
+_NETWORK_OF_URL: Final = {MAINNET: "mainnet", _TESTNET: "testnet"}
+_NETWORKS: Final = {name: url for url, name in _NETWORK_OF_URL.items()} | {"demo": _TESTNET}
 _DEFAULT_PORTS: Final = {"ws": 80, "wss": 443}
 _PROXY_SCHEME: Final = re.compile("(https?|socks5h?)://", re.IGNORECASE)
 
@@ -116,7 +117,7 @@ def file_name(value: object) -> str:
 
 
 def endpoint_url(value: object) -> str:
-    """Check ``mainnet``, ``testnet`` or a WebSocket URL, and return the URL in one spelling."""
+    """Check ``mainnet``, ``testnet`` (or its alias ``demo``) or a WebSocket URL, and return the URL in one spelling."""
     allowed = "must be mainnet, testnet or a ws:// or wss:// URL"
     if isinstance(value, str) and value in _NETWORKS:
         return _NETWORKS[value]

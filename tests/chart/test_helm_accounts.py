@@ -130,6 +130,7 @@ def test_bounds_are_taken(version: str, tmp_path: Path) -> None:
             account("b", poll={"position_risk": False}, binance={"request_timeout": "100ms", "proxy": "none"}),
             account("c", binance={"request_timeout": "60s", "endpoint": "WSS://[::1]:8443/ws-fapi/v1?a=b"}),
             account("d", binance={"endpoint": "ws://exchange", "proxy": "socks5h://[fd00::1]:1080/"}),
+            account("z", binance={"endpoint": "demo"}),
             account("e", poll={"interval": "015s", "stale_after": "30s"}, asset_mode="auto"),
             account("f", poll=None, binance=None),
         ],

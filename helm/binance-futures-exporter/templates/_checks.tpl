@@ -235,7 +235,7 @@ what a key may be pasted into has none in the schema, and no text here quotes it
 {{- $host := `(\[[0-9a-fA-F]*:[0-9a-fA-F:.]+(%[^\]/?#@]+)?\]|[^\[\]/?#@:]+)` -}}
 {{- $port := "0*([0-9]{1,4}|[1-5][0-9]{4}|6([0-4][0-9]{3}|5([0-4][0-9]{2}|5([0-2][0-9]|3[0-5]))))" -}}
 {{- with $binance.endpoint -}}
-{{- if not (and (regexMatch "^[!-~]+$" .) (regexMatch (printf "^(mainnet|testnet|(?i:wss?)://%s(:(%s)?)?([/?][^#]*)?)$" $host $port) .)) -}}
+{{- if not (and (regexMatch "^[!-~]+$" .) (regexMatch (printf "^(mainnet|testnet|demo|(?i:wss?)://%s(:(%s)?)?([/?][^#]*)?)$" $host $port) .)) -}}
 {{- fail (printf "%s.endpoint: must be mainnet, testnet or a ws:// or wss:// URL without user, password and fragment (#)" $place) -}}
 {{- end -}}
 {{- end -}}

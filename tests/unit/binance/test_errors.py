@@ -147,10 +147,18 @@ class TestAdvice:
         assert [] == [text for text in map(advise, self.ERRORS) if not re.fullmatch(r"\S[^\n]{9,}[^.\s]", text)]
 
     def test_minus_2015_names_its_usual_causes(self) -> None:
-        """The most common refusal is explained by futures, the IP list and the environment."""
+        """The most common refusal is explained by futures, the IP list, the environment and the margin mode."""
         text = advise(ExchangeError(401, -2015, "Invalid API-key, IP, or permissions for action."))
 
-        assert [] == [word for word in ("futures", "IP", "list", "mainnet", "testnet") if word not in text]
+        assert [] == [
+            word for word in ("futures", "IP", "list", "mainnet", "testnet", "portfolio margin") if word not in text
+        ]
+
+    def test_minus_1022_names_quotes_and_encoding(self) -> None:
+        """A wrong signature is explained by the pair of keys, quotes and another encoding."""
+        text = advise(ExchangeError(400, -1022, "Signature for this request is not valid."))
+
+        assert [] == [word for word in ("belongs to this API key", "quotes", "encoding") if word not in text]
 
     def test_advice_for_an_unknown_code_is_its_reasons(self) -> None:
         """An unknown code is advised on by its reason."""

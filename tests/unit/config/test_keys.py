@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import base64
 from typing import TYPE_CHECKING
 
 import pytest
-from support.config_files import API_KEY, HMAC, SECRET_KEY, pem
+from support.config_files import API_KEY, HMAC, SECRET_KEY, leaks, pem
 from support.config_folder import Folder
 
 from exporter import redaction
 from exporter.config import ConfigError, load
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 
@@ -93,3 +95,127 @@ def test_one_key_for_two_accounts_is_a_warning(folder: Folder) -> None:
     (warning,) = folder.shorten(config.warnings)
     assert warning.startswith("accounts[1].api_key_file: is the same key on mainnet as at ")
     assert "accounts[0].api_key_file: both accounts will show the same figures" in warning
+
+
+def _encoded(text: str) -> str:
+    return base64.b64encode(text.encode()).decode()
+
+
+MISTAKES = [
+    (f'"{API_KEY}"', "has quotes around it"),
+    (f"'{API_KEY}'", "has quotes around it"),
+    (f"{API_KEY}`", "has quotes around it"),
+    ("<api-key>", "a <placeholder> stands"),
+    (f"<{API_KEY}>", "a <placeholder> stands"),
+    ("${BINANCE_SECRET_KEY}", "a variable stands"),
+    ("$BINANCE_SECRET_KEY", "a variable stands"),
+    ("%BINANCE_SECRET_KEY%", "a variable stands"),
+    ("{{api_key}}", "a variable stands"),
+    (f"BINANCE_SECRET_KEY={API_KEY}", "a name and a separator precede the key"),
+    (f"apiKey:{API_KEY}", "a name and a separator precede the key"),
+    (_encoded(API_KEY), "this is base64-encoded text"),
+    (_encoded(f"{API_KEY}\n").rstrip("="), "this is base64-encoded text"),
+    (base64.urlsafe_b64encode(API_KEY.encode()).decode(), "this is base64-encoded text"),
+    ("/run/secrets/api.key", "may be the path of a file"),
+    (API_KEY[:-1], "does not look like a Binance key"),
+    (f"{API_KEY}{API_KEY}", "does not look like a Binance key"),
+    ("YOUR_API_KEY", "does not look like a Binance key"),
+    (f"{API_KEY[:-1]}-", "does not look like a Binance key"),
+]
+
+
+@pytest.mark.parametrize(("text", "what"), MISTAKES)
+@pytest.mark.parametrize("key", ["api_key", "secret_key"])
+def test_what_cannot_be_a_key_is_a_warning_without_the_value(folder: Folder, key: str, text: str, what: str) -> None:
+    """A text that no key can be is warned of at its place, from a file or a variable, and not shown."""
+    folder.write(f"{key.removesuffix('_key')}.key", text)
+
+    (in_file,) = folder.shorten(folder.load(f"accounts: [{{name: a, {HMAC}}}]").warnings)
+    (in_variable,) = load(
+        None, {"BINANCE_API_KEY": API_KEY, "BINANCE_SECRET_KEY": SECRET_KEY, f"BINANCE_{key.upper()}": text}
+    ).warnings
+
+    assert in_file.startswith(f"accounts[0].{key}_file: ")
+    assert in_variable.startswith(f"BINANCE_{key.upper()}: ")
+    assert what in in_file
+    assert what in in_variable
+    assert not leaks(in_file + in_variable, [API_KEY, _encoded(API_KEY)])
+
+
+def test_key_after_a_name_is_hidden(folder: Folder) -> None:
+    """A key of fewer than 16 characters after a name is hidden like one that stands alone; the name is not."""
+    folder.write("api.key", "BINANCE_SECRET_KEY=short-secret")
+    folder.load(f"accounts: [{{name: a, {HMAC}}}]")
+
+    assert redaction.redact("BINANCE_SECRET_KEY short-secret") == "BINANCE_SECRET_KEY [redacted]"
+
+
+def test_api_key_in_the_place_of_its_secret_is_a_warning(folder: Folder) -> None:
+    """The API key pasted twice is warned of."""
+    folder.write("secret.key", API_KEY)
+
+    config = folder.load(f"accounts: [{{name: a, {HMAC}}}]")
+    assert folder.shorten(config.warnings) == [
+        "accounts[0].secret_key_file: this is the API key itself, not its secret"
+    ]
+
+
+def test_keys_of_every_kind_are_no_mistakes(folder: Folder) -> None:
+    """Keys as Binance and its testnet issue them, in letters and digits or hexadecimal, give no warning."""
+    for text in (API_KEY, "0123456789abcdef" * 4):
+        folder.write("api.key", text)
+
+        assert folder.load(f"accounts: [{{name: a, {HMAC}}}]").warnings == ()
+
+
+@pytest.mark.parametrize(
+    "mangle",
+    [
+        lambda text: text.replace("\n", "\\n"),
+        lambda text: text.replace("\n", "\\r\\n"),
+        lambda text: text.replace("\n", "\\\\n"),
+        lambda text: '"' + text.replace("\n", "\\n") + '"',
+        lambda text: text.strip().replace("\n", " "),
+        lambda text: text.replace("\n", ""),
+        lambda text: text.replace("\n", "\n    "),
+        lambda text: f"'{text}'",
+    ],
+)
+@pytest.mark.parametrize("passphrase", [None, b"passphrase"])
+def test_pem_without_its_line_breaks_is_accepted(
+    folder: Folder, mangle: Callable[[str], str], passphrase: bytes
+) -> None:
+    """A PEM signs the same with escaped, replaced or lost line breaks, with indents and in quotes."""
+    content = pem(passphrase).decode()
+    folder.write("pass", "passphrase")
+    keys = "api_key_file: api.key, private_key_file: a.pem"
+    if passphrase:
+        keys += ", private_key_passphrase_file: pass"
+    signatures = set()
+    for text in (content, mangle(content)):
+        folder.write("a.pem", text)
+        (account,) = folder.load(f"accounts: [{{name: a, {keys}}}]").accounts
+        signatures.add(account.credentials.sign({"timestamp": 1}))
+
+    assert len(signatures) == 1
+
+
+def test_base64_of_a_pem_is_explained(folder: Folder) -> None:
+    """The base64 of a PEM, as Kubernetes prints its secrets, is an error that names the remedy."""
+    folder.write("a.pem", base64.b64encode(pem()))
+
+    with pytest.raises(ConfigError, match=r"private_key_file: a\.pem is the base64 of a PEM: decode it$"):
+        folder.load("accounts: [{name: a, api_key_file: api.key, private_key_file: a.pem}]")
+
+
+def test_demo_is_an_alias_of_testnet(folder: Folder) -> None:
+    """Accounts on demo and on testnet share one endpoint, whose label is testnet."""
+    config = folder.load(f"""
+        accounts:
+          - {{name: a, {HMAC}, binance: {{endpoint: demo}}}}
+          - {{name: b, {HMAC}, binance: {{endpoint: testnet}}}}
+    """)
+    first, second = (account.endpoint for account in config.accounts)
+
+    assert first is second
+    assert first.label == "testnet"

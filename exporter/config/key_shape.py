@@ -1,0 +1,67 @@
+"""What a Binance key looks like, and what is found in its place by mistake. No text made here holds any part of it."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+from typing import Final
+
+_KEY: Final = re.compile(r"[A-Za-z0-9]{64}")
+_QUOTES: Final = "\"'`"
+_VARIABLE: Final = re.compile(r"\$\(?\w+\)?|%\w+%|.*(?:\$\{|\{\{).*", re.ASCII)
+_ASSIGNMENT: Final = re.compile(r"[A-Za-z_][\w.-]*(?:=(?!=*$)|:)(?=.)", re.ASCII)
+# Such as BINANCE_SECRET_KEY: no key holds one, and hiding it would hide the place in messages about it.
+_NAME: Final = re.compile(r"(?<![A-Za-z0-9_])[A-Z]+(?:_[A-Z]+)+(?![A-Za-z0-9_])")
+_SHORTEST_BASE64: Final = 24
+_PEM: Final = re.compile(r"(-----BEGIN [A-Z ]+-----)(.*?)(-----END [A-Z ]+-----)", re.DOTALL)
+_LINE_BREAKS: Final = re.compile(r"\\+[nr]|\s")
+_LINE_LENGTH: Final = 64
+
+
+def explain_mistake(text: str) -> str | None:
+    """Return why `text` cannot be an API key or the secret of one, and what to do; None if it can be."""
+    if _KEY.fullmatch(text):
+        return None
+    if text[0] in _QUOTES or text[-1] in _QUOTES:
+        return "the key has quotes around it: remove them"
+    if text.startswith("<") or text.endswith(">"):
+        return "a <placeholder> stands where the key belongs: replace it, with its brackets, by the key"
+    if _VARIABLE.fullmatch(text):
+        return "a variable stands where the key belongs, and was not replaced by its value"
+    if _ASSIGNMENT.match(text):
+        return "a name and a separator precede the key (NAME=value): keep only the key"
+    if decode_base64(text) is not None:
+        return "this is base64-encoded text: decode it"
+    if "/" in text:
+        return "this may be the path of a file: a Binance key has 64 letters and digits"
+    return "this does not look like a Binance key, which has 64 letters and digits"
+
+
+def decode_base64(text: str) -> str | None:
+    """Return the printable text that `text` encodes; None if it does not encode one."""
+    if len(text) < _SHORTEST_BASE64:
+        return None
+    padded = "".join(text.split()).rstrip("=").translate(str.maketrans("-_", "+/"))
+    try:
+        decoded = base64.b64decode(padded + "=" * (-len(padded) % 4), validate=True).decode("ascii").strip()
+    except (binascii.Error, ValueError):
+        return None
+    return decoded if decoded and all(one.isprintable() or one.isspace() for one in decoded) else None
+
+
+def without_names(text: str) -> str:
+    """Return what of `text` may be secret: no NAME= before the key, and no names of variables."""
+    return _NAME.sub("", text[found.end() :] if (found := _ASSIGNMENT.match(text)) else text)
+
+
+def restore_pem(text: str) -> str:
+    r"""Return the PEM in `text` with real line breaks, where they became \n or spaces or were lost; else `text`."""
+    found = _PEM.search(text)
+    if not found:
+        return text
+    body = _LINE_BREAKS.sub("", found[2])
+    if not re.fullmatch("[A-Za-z0-9+/]+={0,2}", body):  # such as the headers of an older format
+        return text
+    lines = [body[start : start + _LINE_LENGTH] for start in range(0, len(body), _LINE_LENGTH)]
+    return "\n".join([found[1], *lines, found[3]])
