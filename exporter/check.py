@@ -11,8 +11,9 @@ import msgspec
 from exporter.account.margin import cross_pools, isolated_pools
 from exporter.account.risk import RiskFigures, nearest_first
 from exporter.account.snapshot import FIGURES, AccountSnapshot
-from exporter.binance.clock import monotonic
+from exporter.binance.clock import is_host_clock_wrong, monotonic
 from exporter.wiring import wire
+from exporter.words import in_utc
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -22,9 +23,6 @@ if TYPE_CHECKING:
     from exporter.binance.dialing import Timing
     from exporter.config import Config
 
-# Binance refuses timestamps from a second ahead of its own clock, and by default those five seconds behind.
-_AHEAD_REFUSED_SECONDS: Final = 1.0
-_BEHIND_REFUSED_SECONDS: Final = 5.0
 # What a poll may wait for: the next minute's weight, and its requests.
 _MINUTE_SECONDS: Final = 66.0
 _POLLS_A_MINUTE: Final = (
@@ -45,6 +43,7 @@ class AccountReport:
     reason: str | None = None
     problem: str | None = None
     advice: str | None = None
+    resumes_at: str | None = None  # in UTC: until then nothing is sent, since the exchange has refused this IP
     clock_offset_seconds: float | None = None
     clock_uncertainty_seconds: float | None = None
     request_weight_used: int | None = None
@@ -60,9 +59,7 @@ class AccountReport:
     @property
     def clock_is_wrong(self) -> bool:
         """Whether this host's clock is so wrong that Binance surely refuses programs that do not correct for it."""
-        offset = self.clock_offset_seconds or 0.0  # positive: this host is behind
-        surely = abs(offset) - (self.clock_uncertainty_seconds or 0.0)
-        return surely >= (_BEHIND_REFUSED_SECONDS if offset > 0 else _AHEAD_REFUSED_SECONDS)
+        return is_host_clock_wrong(self.clock_offset_seconds or 0.0, self.clock_uncertainty_seconds or 0.0)
 
     @property
     def good(self) -> bool:
@@ -106,6 +103,7 @@ async def check(config: Config, timing: Timing | None = None) -> list[AccountRep
 
 def _report(state: AccountState, connection: Connection, snapshot: AccountSnapshot | None) -> AccountReport:
     settings, failure = state.settings, state.last_failure
+    resumes_at = connection.budget.resumes_at
     told: dict[str, Any] = {}
     if snapshot:
         told = {
@@ -125,6 +123,7 @@ def _report(state: AccountState, connection: Connection, snapshot: AccountSnapsh
         reason=failure.reason.value if failure else None,
         problem=failure.words if failure else None,
         advice=failure.advice if failure else None,
+        resumes_at=None if resumes_at is None else in_utc(resumes_at),
         clock_offset_seconds=connection.clock.offset_seconds,
         clock_uncertainty_seconds=connection.clock.uncertainty_seconds,
         request_weight_used=connection.budget.used,

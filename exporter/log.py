@@ -16,20 +16,25 @@ import threading
 import traceback
 from contextlib import suppress
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Final, TextIO
+from pathlib import PurePath
+from typing import TYPE_CHECKING, Any, Final, TextIO, TypeAlias
 
 import structlog
 
 from exporter.log_writer import LineWriter
-from exporter.redaction import redact
+from exporter.redaction import LONGEST_TEXT, redact
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from types import TracebackType
 
     from structlog.typing import EventDict, Processor, WrappedLogger
 
 LEVELS: Final = ("debug", "info", "warning", "error")
 FORMATS: Final = ("logfmt", "json")
+
+_Scalar: TypeAlias = str | float | None
+_Plain: TypeAlias = _Scalar | list[_Scalar]
 
 _FLUSH_SECONDS: Final = 0.5
 
@@ -150,7 +155,7 @@ class _Handler(logging.StreamHandler[TextIO]):
 
 
 def _plain(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
-    """Make every value a redacted text, a number, a boolean or None."""
+    """Make every value a redacted text, a number, a boolean or None, or a list of these."""
     record: logging.LogRecord = event.pop("_record")
     from_structlog = event.pop("_from_structlog")
     moment = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
@@ -178,11 +183,32 @@ def _exception(exc_info: object) -> BaseException | None:
     return found if isinstance(found, BaseException) else None
 
 
-def _value(value: object) -> str | float | None:
+def _value(value: object) -> _Plain:
+    if isinstance(value, list | tuple | set | frozenset):
+        return _items(value)
+    return _scalar(value)
+
+
+def _items(values: Iterable[object]) -> list[_Scalar]:
+    """Return the items as they may be shown, no more of them than fit one text."""
+    items: list[_Scalar] = []
+    left = LONGEST_TEXT
+    for value in values:
+        items.append(_scalar(value))
+        left -= len(str(items[-1])) + 1
+        if left < 0:
+            return [*items[:-1], "…"]
+    return items
+
+
+def _scalar(value: object) -> _Scalar:
     if value is None or isinstance(value, int) or (isinstance(value, float) and math.isfinite(value)):
         return value
     try:
-        text = str.__str__(value) if isinstance(value, str) else repr(value)
+        if isinstance(value, str):
+            text = str.__str__(value)
+        else:
+            text = str(value) if isinstance(value, PurePath | BaseException) else repr(value)
     except Exception:  # noqa: BLE001 - a broken __repr__ is the value's fault, not the event's
         text = f"<{type(value).__name__} without repr>"
     return redact(text)
@@ -200,13 +226,19 @@ def _logfmt(_logger: WrappedLogger, _method: str, event: EventDict) -> str:
     return " ".join(f"{key}={_logfmt_value(value)}" for key, value in event.items())
 
 
-def _logfmt_value(value: str | float | None) -> str:
+def _logfmt_value(value: _Plain) -> str:
+    if isinstance(value, list):
+        value = _joined(value)
     if not isinstance(value, str):
         return json.dumps(value)
     if value and value.isprintable() and not set(value) & set(' ="\\'):
         return value
     # Beyond ASCII only what is printable: U+2028 and U+0085 end a line for some readers.
     return json.dumps(value, ensure_ascii=not value.isprintable())
+
+
+def _joined(values: list[_Scalar]) -> str:
+    return ",".join(value if isinstance(value, str) else json.dumps(value) for value in values)
 
 
 def _console(*, colors: bool) -> Processor:
@@ -228,7 +260,9 @@ def _console(*, colors: bool) -> Processor:
     return render
 
 
-def _visible(value: str | float | None, keep: str) -> str | float | None:
+def _visible(value: _Plain, keep: str) -> _Scalar:
+    if isinstance(value, list):
+        value = _joined(value)
     if not isinstance(value, str):
         return value
     return "".join(c if c.isprintable() or c in keep else ascii(c)[1:-1] for c in value)

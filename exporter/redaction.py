@@ -22,7 +22,7 @@ _DENSE_PART_LENGTH: Final = 16
 # lookup per character finds them, however many secrets there are.
 _PIECE: Final = 12
 _STRIDE: Final = 5
-_LONGEST_TEXT: Final = 8192
+LONGEST_TEXT: Final = 8192
 
 _hidden_pieces: Final[set[str]] = set()
 _hidden_texts: Final[set[str]] = set()  # those that are not a single token: short, with spaces, multi-line
@@ -49,7 +49,7 @@ def hide_for_now(signature: str) -> None:
 
 def redact(text: str) -> str:
     """Return `text` without any hidden secret, nor what looks like a key or a signature; at most 8,192 characters."""
-    return shorten(text, _LONGEST_TEXT, _redact)
+    return shorten(text, LONGEST_TEXT, _redact)
 
 
 def shorten(text: str, most: int, clean: Callable[[str], str]) -> str:
@@ -57,9 +57,9 @@ def shorten(text: str, most: int, clean: Callable[[str], str]) -> str:
 
     The sender decides how long the text is, but not how long cleaning it takes.
     """
-    margin = max(map(len, _hidden_texts), default=0) + _LONGEST_TEXT // 8
-    cleaned = clean(text[: _LONGEST_TEXT + margin])
-    if len(text) > _LONGEST_TEXT + margin:
+    margin = max(map(len, _hidden_texts), default=0) + LONGEST_TEXT // 8
+    cleaned = clean(text[: LONGEST_TEXT + margin])
+    if len(text) > LONGEST_TEXT + margin:
         # What the cut may have left half of, and `clean` did not recognize, is within the margin.
         cleaned = f"{cleaned[:-margin]}…"
     return cleaned if len(cleaned) <= most else f"{cleaned[: most - 1]}…"

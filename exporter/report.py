@@ -87,6 +87,8 @@ def _paragraph(report: AccountReport, paint: Callable[[str, str], str]) -> Itera
     if not report.accepted:
         yield _line("problem", visible(report.problem or ""))
         yield _line("what to do", paint(_YELLOW, visible(report.advice or "")))
+    if report.resumes_at:
+        yield _line("resumes at", f"{report.resumes_at}: until then requests of this IP are refused")
     yield _line("endpoint", visible(f"{report.endpoint}, {report.key_type} key"))
     if report.clock_offset_seconds is not None:
         yield _line("clock", _clock(report.clock_offset_seconds, report.clock_uncertainty_seconds or 0.0))

@@ -154,9 +154,8 @@ class Service:
                     log.exception("configuration reload failed, internal error")
                 self._config_usable = False
                 self._show_reload()
-                what = str(error) or type(error).__name__
-                log.error("configuration reload failed, keeping the previous configuration", error=what)  # noqa: TRY400 - a traceback says nothing here
-                return what
+                _log_failed_reload(error)
+                return str(error) or type(error).__name__
             self._config_usable = True
             self._program.last_reload_success_unix = time.time()
             self._show_reload()
@@ -215,3 +214,10 @@ class Service:
             exporter.__version__,
             self._exposition.snapshots(),
         )
+
+
+def _log_failed_reload(error: Exception) -> None:
+    """Log every fault of a configuration in a line of its own."""
+    faults = error.faults if isinstance(error, ConfigError) else (str(error) or type(error).__name__,)
+    for fault in faults:
+        log.error("configuration reload failed, keeping the previous configuration", error=str(fault))

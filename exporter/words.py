@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from datetime import UTC, datetime
 from typing import Final
 
 _MOST_PERCENT: Final = 9999.0
@@ -45,6 +46,11 @@ def in_words(seconds: float) -> str:
         elif words:
             break  # "3 days 5 seconds" would claim a precision that nobody reads
     return " ".join(words[:2]) or "0 seconds"
+
+
+def in_utc(unix_seconds: float) -> str:
+    """Write a moment in UTC, rounded up to a second: 2026-11-28T21:05:00Z."""
+    return datetime.fromtimestamp(math.ceil(unix_seconds), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def visible(text: str) -> str:

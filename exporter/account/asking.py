@@ -5,7 +5,10 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+import structlog
+
 from exporter.binance.errors import Action, BinanceError, classify
+from exporter.binance.messages import WEIGHT
 from exporter.binance.queries import good_answer
 
 if TYPE_CHECKING:
@@ -13,6 +16,8 @@ if TYPE_CHECKING:
     from exporter.binance.connection import Connection
     from exporter.binance.messages import Method
     from exporter.binance.queries import Answer, Outcome
+
+log = structlog.get_logger()
 
 
 class Questions:
@@ -58,10 +63,25 @@ class Questions:
 
     async def _ask_once(self, *methods: Method, deadline: float) -> list[Outcome]:
         settings = self._state.settings
-        return await self._connection.request(
-            *methods,
-            credentials=settings.credentials,
-            recv_window_ms=settings.recv_window_ms,
-            timeout_seconds=settings.request_timeout_seconds,
-            deadline=deadline,
-        )
+        began_at = self._connection.clock.monotonic()
+        try:
+            outcomes = await self._connection.request(
+                *methods,
+                credentials=settings.credentials,
+                recv_window_ms=settings.recv_window_ms,
+                timeout_seconds=settings.request_timeout_seconds,
+                deadline=deadline,
+            )
+        except BinanceError as error:
+            log.debug("query not sent", account=settings.name, methods=methods, error=str(error))
+            raise
+        for method, outcome in zip(methods, outcomes, strict=True):
+            self._log(method, outcome, self._connection.clock.monotonic() - began_at)
+        return outcomes
+
+    def _log(self, method: Method, outcome: Outcome, seconds: float) -> None:
+        query = log.bind(account=self._state.settings.name, method=method.value, weight=WEIGHT[method])
+        if isinstance(outcome, BinanceError):
+            query.debug("query failed", duration_seconds=round(seconds, 3), error=str(outcome))
+        else:
+            query.debug("query answered", duration_seconds=round(outcome.received_at - outcome.sent_at, 3))

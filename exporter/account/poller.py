@@ -19,6 +19,7 @@ from exporter.account.key_files import KeyFiles
 from exporter.account.margin import unknown_ratios
 from exporter.account.mode import ModeFinder
 from exporter.account.pacing import refusal_delay
+from exporter.account.poll_log import PollLog
 from exporter.account.poll_timer import PollTimer
 from exporter.account.snapshot import build_snapshot
 from exporter.account.state import AccountState, Failure
@@ -107,7 +108,7 @@ class Poller:
         self._retries = 0
         self._refusals = 0  # since the account was last accepted
         self._held_until = float("-inf")  # due polls before are not sent, for the reason of the last failure
-        self._failures_logged = RepeatFilter(self._monotonic)
+        self._log = PollLog(state, connection)
         self._internal_errors = RepeatFilter(self._monotonic)
 
     async def run(self) -> NoReturn:
@@ -233,8 +234,7 @@ class Poller:
 
     def _succeeded(self, snapshot: AccountSnapshot) -> None:
         state = self.state
-        if state.last_failure and not state.last_poll_succeeded:
-            log.info("poll succeeded again", account=state.settings.name, after=state.last_failure.reason.value)
+        self._log.succeeded(state.last_failure.reason if state.last_failure and not state.last_poll_succeeded else None)
         state.last_poll_succeeded = True
         state.last_success_unix = time.time()
         state.answered_at = snapshot.answered_at
@@ -246,7 +246,6 @@ class Poller:
         self._warn("position risk missing", [" ".join(name) for name in sorted(snapshot.without_risk or ())])
         self._retries = 0
         self._held_until = float("-inf")
-        self._failures_logged.reset()
         self._internal_errors.reset()
 
     def _warn(self, event: str, missing: list[str]) -> None:
@@ -266,9 +265,8 @@ class Poller:
         self._hold(hold)
         failure = Failure(verdict.reason, str(error), advise(error))
         self._note(failure)
-        # Why there is no connection may change with every dial: that is the connection's to log, not each account's.
-        what = type(error).__name__ if isinstance(error, NotSent) else failure.words
-        self._log(failure, what, verdict, max(hold, self.state.interval_seconds, self._connection.budget.pause_seconds))
+        retry_in_seconds = max(hold, self.state.interval_seconds, self._connection.budget.pause_seconds)
+        self._log.failed(failure, retry_in_seconds, is_bug=verdict.action is Action.BUG)
 
     def _backoff_seconds(self) -> float:
         interval = self.state.interval_seconds
@@ -284,16 +282,3 @@ class Poller:
         self.state.last_poll_succeeded = False
         self.state.last_failure = failure
         self.state.failures[failure.reason] += 1
-
-    def _log(self, failure: Failure, what: str, verdict: Verdict, retry_in_seconds: float) -> None:
-        """Log a failure when it is new, and again every five minutes while it lasts."""
-        if not self._failures_logged.is_due((failure.reason, what)):
-            return
-        (log.error if verdict.action is Action.BUG else log.warning)(
-            "poll failed",
-            account=self.state.settings.name,
-            reason=failure.reason.value,
-            error=failure.words,
-            advice=failure.advice,
-            retry_in_seconds=round(retry_in_seconds, 1),
-        )

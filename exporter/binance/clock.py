@@ -26,6 +26,20 @@ def monotonic() -> float:
 _CLOCK: Final = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 DATE_ERROR_SECONDS: Final = 1.5  # a Date names a second, of which the middle is taken; and it was under way
 _DOUBTED_SECONDS: Final = 1e9
+# Binance refuses timestamps from a second ahead of its own clock, and by default those five seconds behind.
+_AHEAD_REFUSED_SECONDS: Final = 1.0
+_BEHIND_REFUSED_SECONDS: Final = 5.0
+
+
+def is_host_clock_wrong(offset_seconds: float, uncertainty_seconds: float) -> bool:
+    """Return whether Binance surely refuses programs on this host that do not correct for its clock.
+
+    Args:
+        offset_seconds: how far the exchange is ahead of this host.
+        uncertainty_seconds: how well that is known.
+    """
+    surely = abs(offset_seconds) - uncertainty_seconds
+    return surely >= (_BEHIND_REFUSED_SECONDS if offset_seconds > 0 else _AHEAD_REFUSED_SECONDS)
 
 
 class ExchangeClock:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
-from collections import Counter
+from collections import Counter, defaultdict
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import structlog
@@ -29,7 +29,7 @@ from exporter.binance.link import Link
 from exporter.binance.messages import HANDSHAKE_WEIGHT, WEIGHT
 from exporter.binance.queries import PAUSES, Outcome, Queries
 from exporter.binance.server_time import ServerTime
-from exporter.supervision import supervise
+from exporter.supervision import RepeatFilter, supervise
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
@@ -67,6 +67,8 @@ class Connection:
         # Read by metrics.health.
         self.connections = 0
         self.disconnections: Counter[Loss] = Counter()
+        # Of causes that all accounts share; the pollers log them.
+        self.failures_logged = defaultdict[object, RepeatFilter](lambda: RepeatFilter(clock.monotonic))
         self._timing = timing or Timing()
         self._queries = Queries(endpoint.label, budget, clock, self._timing.silence)
         self._server_time = ServerTime(endpoint.label, self._queries, clock, self._timing)

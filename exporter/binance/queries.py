@@ -25,6 +25,7 @@ from exporter.binance.errors import (
 from exporter.binance.ignored import IgnoredFrames
 from exporter.binance.messages import WEIGHT, Method, decode_error, decode_request_weight, encode_request
 from exporter.redaction import hide_for_now
+from exporter.words import in_utc
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -153,6 +154,7 @@ class Queries:
                 reason=reason.value,
                 error=words,
                 resumes_in_seconds=round(self._budget.pause_seconds, 1),
+                resumes_at=in_utc(self._budget.resumes_at or self._clock.seconds),
             )
 
     def ignore(self, kind: Ignored, envelope: Envelope | None) -> None:

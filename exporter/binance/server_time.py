@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from exporter.binance.clock import is_host_clock_wrong
 from exporter.binance.errors import BinanceError, ConnectionLost, Loss, NoAnswer
 from exporter.binance.messages import WEIGHT, Method, decode_session_status
 
@@ -42,12 +43,15 @@ class ServerTime:
         self._asked_at = self._replaced_at = float("-inf")
         self._resynced_after = float("-inf")  # the last time the host was woken that this has been done for
         self._problem = ""
+        self._host_clock_wrong = False
 
     async def ask(self, link: Link) -> bool:
         """Ask over a link; return whether it answered, whatever it said."""
         with contextlib.suppress(ConnectionLost):
             async with self._lock:
-                return await self._learn(link) is not None
+                answered = await self._learn(link) is not None
+                self._check_host_clock()
+                return answered
         return False
 
     async def resync(self, since: float, usable_link: Callable[[], Link]) -> None:
@@ -67,6 +71,7 @@ class ServerTime:
             if not learnt and self._clock.learnt_at < since:
                 self._clock.doubt()
                 self._replace(link)
+            self._check_host_clock()
 
     async def resync_after_waking(self, usable_link: Callable[[], Link], deadline: float) -> None:
         """After the host was woken, ask once for the time and wait for it, before anything is signed."""
@@ -107,6 +112,19 @@ class ServerTime:
         self.unanswered, self._problem = False, ""
         self._clock.learn(server_time_ms, answer.sent_at, answer.received_at)
         return True
+
+    def _check_host_clock(self) -> None:
+        """Log once that this host's clock is wrong, until it is right again."""
+        offset = self._clock.offset_seconds or 0.0
+        wrong = is_host_clock_wrong(offset, self._clock.uncertainty_seconds)
+        if wrong and not self._host_clock_wrong:
+            log.warning(
+                "clock of this host is wrong",
+                endpoint=self._endpoint,
+                exchange_ahead_seconds=round(offset, 3),
+                advice="set this host's clock (NTP): this exporter corrects for it, other programs are refused",
+            )
+        self._host_clock_wrong = wrong
 
     def _log(self, error: BinanceError) -> None:
         """Log why the exchange does not report its time, once while that stays so."""

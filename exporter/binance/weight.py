@@ -238,3 +238,8 @@ class WeightBudget:
     def pause_seconds(self) -> float:
         """How long nothing will be sent yet; 0 when not paused."""
         return max(0.0, self._pause_ends - self._clock.monotonic())
+
+    @property
+    def resumes_at(self) -> float | None:
+        """When the pause ends, in epoch seconds of the exchange's clock; None when not paused."""
+        return self._clock.seconds + self.pause_seconds if self.paused else None

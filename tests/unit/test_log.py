@@ -9,13 +9,17 @@ import os
 import re
 import secrets
 import string
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import structlog
 from support.logs import alone
 
 from exporter import log, redaction
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 API_KEY = "vmPUZE6mv9SD5VNHk4HlWFsOr6aKE2zvsw0MuIgwCIPy6utIco14y7Ju91duEh8A"
 MANY_SLASHES = "9FUXr4RHJyrWvr//n3yGJ4dmXvAOxxD/UhiTJ5c0rswfj/GM1BZ2jsZ4qIo1/ThqZFCRecAEsuXgJfksWQrdXE=="
@@ -94,8 +98,8 @@ def test_library_record_has_the_same_shape() -> None:
 
 
 def test_scalars_stay_what_they_are_and_the_rest_becomes_text() -> None:
-    """JSON keeps numbers, booleans and null; an infinity, a list or bytes become their repr."""
-    event = logged(a=1, b=1.5, c=True, d=None, e=float("inf"), f=["x"], g=b"\xff", h=Unprintable())
+    """JSON keeps numbers, booleans and null; an infinity or bytes become text."""
+    event = logged(a=1, b=1.5, c=True, d=None, e=float("inf"), f=Path("a/b"), g=b"\xff", h=Unprintable())
 
     assert {key: event[key] for key in "abcdefgh"} == {
         "a": 1,
@@ -103,10 +107,36 @@ def test_scalars_stay_what_they_are_and_the_rest_becomes_text() -> None:
         "c": True,
         "d": None,
         "e": "inf",
-        "f": "['x']",
+        "f": "a/b",
         "g": "b'\\xff'",
         "h": "<Unprintable without repr>",
     }
+
+
+@pytest.mark.parametrize("kind", [list, tuple])
+def test_list_is_a_list(kind: Callable[[list[object]], object]) -> None:
+    """A list or tuple is an array in JSON and its items with commas in logfmt and on a terminal, each redacted."""
+    values: list[object] = ["main", "hedge", 2, None, API_KEY, Path("a/b")]
+    terminal = Terminal()
+    log.configure("info", None, terminal)
+    with alone():
+        structlog.get_logger().info("reloaded", added=kind(values))
+
+    assert ["main", "hedge", 2, None, "[redacted]", "a/b"] == logged(added=kind(values))["added"]
+    assert "main,hedge,2,null,[redacted],a/b" == logged("logfmt", added=kind(values))["added"]
+    assert "main,hedge,2,null,[redacted],a/b" in terminal.getvalue()
+    assert [] == logged(added=kind([]))["added"]
+    assert "" == logged("logfmt", added=kind([]))["added"]
+
+
+def test_list_is_as_short_as_a_text() -> None:
+    """A list of many items ends with an ellipsis where a text would, and one that holds itself ends."""
+    endless: list[object] = []
+    endless.append(endless)
+
+    assert 8192 >= len(logged("logfmt", items=["item"] * 10_000)["items"])
+    assert "…" == logged(items=["item"] * 10_000)["items"][-1]
+    assert ["[[...]]"] == logged(items=endless)["items"]
 
 
 @pytest.mark.parametrize(

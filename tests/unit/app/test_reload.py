@@ -192,7 +192,9 @@ async def test_bad_file_changes_nothing(desk: Desk, logged: list[Any]) -> None:
     assert (0, 1) == (value(failed, f"{reload}ful"), value(mended, f"{reload}ful"))
     times = [value(samples, f"{reload}_timestamp_seconds") or 0 for samples in (failed, mended)]
     assert times[0] < times[1]
-    assert told in {event["error"] for event in logged if event["event"] == RELOAD_FAILED}
+    events = [event["error"] for event in logged if event["event"] == RELOAD_FAILED]
+    assert told.splitlines() == events
+    assert 3 == len(events)
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT"])
