@@ -7,7 +7,7 @@ import os
 import signal
 import sys
 import tempfile
-from contextlib import suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeVar
@@ -33,11 +33,12 @@ from exporter.web.server import ListenError
 
 if TYPE_CHECKING:
     from argparse import Namespace
-    from collections.abc import Callable, Coroutine, Sequence
+    from collections.abc import Callable, Coroutine, Iterator, Sequence
 
     from exporter.config import Config
     from exporter.simulator.server import SimulatedExchange
     from exporter.web.config import WebConfig
+    from exporter.web.server import ListenAddress
 
 log = structlog.get_logger()
 
@@ -125,8 +126,8 @@ def _demo(flags: Namespace) -> int:
 
     async def demo(stop: asyncio.Event) -> int:
         async with demo_exchange(flags.seed, speed=flags.speed) as exchange:
-            with tempfile.TemporaryDirectory(prefix="binance-futures-exporter-demo-") as directory:
-                config = await asyncio.to_thread(_load_simulated, exchange, Path(directory))
+            with _temporary_directory() as directory:
+                config = await asyncio.to_thread(_load_simulated, exchange, directory)
             accounts = tuple(
                 replace(
                     account,
@@ -145,11 +146,10 @@ def _simulate(flags: Namespace) -> int:
         exchange = demo_exchange(flags.seed, speed=flags.speed)
         for name in flags.fault:
             FAULTS[name].switch(exchange)
-        await exchange.start(flags.listen_address.host or "0.0.0.0", flags.listen_address.port)  # noqa: S104 - asked for
+        await _listen(exchange, flags.listen_address)
         try:
-            with tempfile.TemporaryDirectory(prefix="binance-futures-exporter-") as temporary:
-                directory = flags.config_dir or Path(temporary)
-                path = write_configuration(exchange.url, exchange.accounts.values(), directory)
+            with nullcontext(flags.config_dir) if flags.config_dir else _temporary_directory() as directory:
+                path = _write_configuration(exchange, directory)
                 _say(f"the simulated exchange is at {exchange.url}")
                 for name in flags.fault:
                     _say(f"fault {name}: {FAULTS[name].help}")
@@ -243,7 +243,39 @@ def _web_config(flags: Namespace) -> WebConfig:
 
 
 def _load_simulated(exchange: SimulatedExchange, directory: Path) -> Config:
-    return configuration.load(write_configuration(exchange.url, exchange.accounts.values(), directory), {})
+    return configuration.load(_write_configuration(exchange, directory), {})
+
+
+def _write_configuration(exchange: SimulatedExchange, directory: Path) -> Path:
+    try:
+        return write_configuration(exchange.url, exchange.accounts.values(), directory)
+    except OSError as error:
+        if not error.strerror:  # its text is complete
+            raise
+        raise OSError(f"cannot write the configuration to {directory}: {error.strerror}") from error
+
+
+@contextmanager
+def _temporary_directory() -> Iterator[Path]:
+    """Make a directory that is removed at the end of the block."""
+    try:
+        directory = tempfile.TemporaryDirectory(prefix=f"{PROGRAM}-")
+    except OSError as error:
+        why = f"{error.strerror or error}: set TMPDIR to a directory that can be written to"
+        raise OSError(f"cannot create a temporary directory: {why}") from error
+    with directory as name:
+        yield Path(name)
+
+
+async def _listen(exchange: SimulatedExchange, address: ListenAddress) -> None:
+    try:
+        await exchange.start(address.host or "0.0.0.0", address.port)  # noqa: S104 - asked for
+    except UnicodeError as error:
+        raise ListenError(f"cannot listen on {address}: {address.host!r} is not a host name") from error
+    except OSError as error:
+        # asyncio adds the address to strerror; name resolution has numbers of its own, below zero.
+        why = os.strerror(error.errno).lower() if error.errno and error.errno > 0 else error.strerror
+        raise ListenError(f"cannot listen on {address}: {why}; choose another with --listen-address") from error
 
 
 def _say(text: str) -> None:

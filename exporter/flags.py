@@ -240,10 +240,10 @@ def parse(argv: Sequence[str], environ: Mapping[str, str]) -> tuple[str, Namespa
     Raises:
         Usage: help or the version was asked for, or the call is wrong.
     """
-    command, rest = (argv[0], argv[1:]) if argv and argv[0] in FLAGS else ("run", argv)
+    command, rest = _take_command(argv)
+    if command not in FLAGS:
+        _parser("run").error(f"unknown command {command!r}; there are: {', '.join(FLAGS)}")
     parser = _parser(command)
-    if argv and not argv[0].startswith("-") and argv[0] not in FLAGS:
-        parser.error(f"unknown command {argv[0]!r}; there are: {', '.join(FLAGS)}")
     values = parser.parse_args(rest)
     if "help" in values:
         raise Usage(parser.format_help(), 0)
@@ -253,6 +253,21 @@ def parse(argv: Sequence[str], environ: Mapping[str, str]) -> tuple[str, Namespa
         if flag.destination not in values:
             setattr(values, flag.destination, _from_environment(parser, flag, environ))
     return command, values
+
+
+def _take_command(argv: Sequence[str]) -> tuple[str, Sequence[str]]:
+    """Return the command, which may stand before, between and after its flags, and the other arguments."""
+    known = {flag.name: flag for flags in FLAGS.values() for flag in flags}
+    position = 0
+    while position < len(argv):
+        name, has_value, _ = argv[position].partition("=")
+        if not name.startswith("-"):
+            return argv[position], [*argv[:position], *argv[position + 1 :]]
+        if name not in {*known, "--version", "--help", "-h"}:
+            break  # what follows may be its value
+        takes_next = name in known and known[name].read is not None and not has_value
+        position += 2 if takes_next else 1
+    return "run", argv
 
 
 class _Parser(argparse.ArgumentParser):

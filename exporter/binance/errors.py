@@ -253,7 +253,10 @@ _ADVICE_BY_REASON: Final = {
     ),
     Reason.BANNED: "stop other programs on this IP from exceeding the limit, and wait until the ban is over",
     Reason.EXCHANGE: "the exchange reports trouble of its own: try again later",
-    Reason.PROTOCOL: "the exchange's answer is not understood: look for a newer release of this exporter, or report it",
+    Reason.PROTOCOL: (
+        "the exchange may be under maintenance: see its announcements; if its answers stay without a result and "
+        "without an error, report it"
+    ),
     Reason.DECODE: (
         "the exchange's answer is incomplete or contradicts itself: check the account on Binance's site, and look for "
         "a newer release of this exporter"

@@ -49,9 +49,10 @@ class ServerTime:
         """Ask over a link; return whether it answered, whatever it said."""
         with contextlib.suppress(ConnectionLost):
             async with self._lock:
-                answered = await self._learn(link) is not None
-                self._check_host_clock()
-                return answered
+                try:
+                    return await self._learn(link) is not None
+                finally:
+                    self._check_host_clock()
         return False
 
     async def resync(self, since: float, usable_link: Callable[[], Link]) -> None:

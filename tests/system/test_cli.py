@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import httpx
@@ -135,11 +136,27 @@ def test_scrape_port_in_use(command: str, monkeypatch: pytest.MonkeyPatch, capsy
 def test_exchange_port_in_use(capsys: pytest.CaptureFixture[str]) -> None:
     """The simulated exchange needs its port, too."""
     with socket.create_server(("127.0.0.1", 0)) as used:
-        code = run(["simulate", "--listen-address", f"127.0.0.1:{used.getsockname()[1]}"])
+        address = f"127.0.0.1:{used.getsockname()[1]}"
+        code = run(["simulate", "--listen-address", address])
     said = capsys.readouterr()
 
     assert (code, said.out) == (1, "")
-    assert "address already in use" in said.err
+    why = "address already in use; choose another with --listen-address"
+    assert f"{PROGRAM}: cannot listen on {address}: {why}\n" == said.err
+
+
+@pytest.mark.parametrize("argv", [["demo", "--web.listen-address"], ["simulate", "--listen-address"]])
+def test_no_temporary_directory(
+    argv: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Without a temporary directory demo and simulate end with 1 and name the remedy."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "missing"))
+    code = run([*argv, "127.0.0.1:0"])
+    said = capsys.readouterr()
+
+    assert (code, said.out) == (1, "")
+    why = "No such file or directory: set TMPDIR to a directory that can be written to"
+    assert f"{PROGRAM}: cannot create a temporary directory: {why}\n" == said.err
 
 
 def test_no_directory_for_the_configuration(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -149,7 +166,7 @@ def test_no_directory_for_the_configuration(tmp_path: Path, capsys: pytest.Captu
     said = capsys.readouterr()
 
     assert (code, said.out) == (1, "")
-    assert "Not a directory" in said.err
+    assert f"{PROGRAM}: cannot write the configuration to {tmp_path / 'file'}: Not a directory\n" == said.err
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

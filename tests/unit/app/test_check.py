@@ -6,6 +6,7 @@ import io
 import json
 import math
 from dataclasses import replace
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -289,6 +290,19 @@ async def test_command(  # the command runs a loop of its own, so in a thread of
         assert hidden[:16] not in out.getvalue()
     if output == "json":
         assert json.loads(out.getvalue())["ok"] is not wrong
+
+
+async def test_end_of_a_ban(exchange: SimulatedExchange, tmp_path: Path) -> None:
+    """The report of a banned IP names the end of the ban in UTC."""
+    ends = exchange.server_time() + 600
+    with exchange.ban(600):
+        reports = await report_on(exchange, tmp_path)
+
+    for report in reports:
+        assert report.resumes_at
+        assert 0 <= datetime.fromisoformat(report.resumes_at).timestamp() - ends <= 30
+    assert f"  resumes at  {reports[0].resumes_at}: " in as_text(reports, colour=False)
+    assert reports[0].resumes_at == json.loads(as_json(reports))["accounts"][0]["resumes_at"]
 
 
 async def test_many_accounts_on_an_endpoint_that_is_down(tmp_path: Path) -> None:

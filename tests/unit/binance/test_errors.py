@@ -160,6 +160,13 @@ class TestAdvice:
 
         assert [] == [word for word in ("belongs to this API key", "quotes", "encoding") if word not in text]
 
+    def test_maintenance_is_not_a_matter_of_the_release(self) -> None:
+        """An answer that is neither a result nor an error, as during maintenance, does not ask for a newer release."""
+        text = advise(ProtocolError("the answer holds neither a result nor an error"))
+
+        assert "maintenance" in text
+        assert "release" not in text
+
     def test_advice_for_an_unknown_code_is_its_reasons(self) -> None:
         """An unknown code is advised on by its reason."""
         assert advise(ExchangeError(500, None, "")) == advise(ExchangeError(400, -987654, ""))

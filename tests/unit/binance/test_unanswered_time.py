@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -204,3 +205,23 @@ async def test_refusal_that_tells_the_time_is_enough(exchange: SimulatedExchange
 
             assert 1 == connection.connections
             assert connection.clock.exact_offset_seconds is not None
+
+
+@pytest.mark.parametrize("fault", ["none", "unanswered"])
+@pytest.mark.parametrize(("skew", "warnings"), [(300.0, 1), (-300.0, 1), (0.0, 0)])
+async def test_wrong_clock_of_this_host_is_a_warning(
+    exchange: SimulatedExchange, logged: list[Any], fault: str, skew: float, warnings: int
+) -> None:
+    """A clock of this host that is minutes wrong is logged once, also where only a handshake's Date tells."""
+    losing = exchange.lose_answers(SESSION) if fault == "unanswered" else contextlib.nullcontext()
+    with exchange.skew_clock(skew), losing:
+        async with connected(exchange.url, timing=QUICK) as connection:
+            await until(lambda: connection._server_time._asked_at > 0)
+            for at_least in (2, 3):
+                exchange.drop_connections()
+                await until(lambda at_least=at_least: connection.connections >= at_least and connection.connected)  # type: ignore[misc]
+    found = [event for event in logged if event["event"] == "clock of this host is wrong"]
+
+    assert warnings == len(found)
+    assert all(event["log_level"] == "warning" and event["endpoint"] == "exchange" for event in found)
+    assert all(skew == pytest.approx(event["exchange_ahead_seconds"], abs=10) for event in found)

@@ -222,12 +222,43 @@ def test_wrong_list_of_addresses(text: str) -> None:
         (["--log.lev", "debug"], "unrecognized arguments: --log.lev debug"),
         (["--config.file"], "argument --config.file: expected one argument"),
         (["--config.check=yes"], "argument --config.check: ignored explicit argument 'yes'"),
-        (["--log.level", "debug", "demo"], "unrecognized arguments: demo"),
+        (
+            ["--log.level", "debug", "nonsense"],
+            "unknown command 'nonsense'; there are: run, demo, check, metrics, simulate",
+        ),
+        (["--nonsense", "demo"], "unrecognized arguments: --nonsense demo"),
+        (["--log.level", "debug", "run", "demo"], "unrecognized arguments: demo"),
     ],
 )
 def test_wrong_calls_are_refused(argv: list[str], words: str) -> None:
     """Unknown flags and commands, shortened flags and missing values are refused."""
     assert f"{PROGRAM}: {words}\ntry: {PROGRAM} --help\n" == refusal_of(argv)
+
+
+@pytest.mark.parametrize(("command", "flag"), EVERY_FLAG)
+def test_flags_may_precede_the_command(command: str, flag: Flag) -> None:
+    """A flag before the command, with its value beside it or after an equals sign, is read as after the command."""
+    text = EXAMPLES[flag.name][0].partition(",")[0]
+    spellings = [[flag.name]] if flag.read is None else [[flag.name, text], [f"{flag.name}={text}"]]
+    for flags in spellings:
+        assert parse([*flags, command], {}) == parse([command, *flags], {})
+
+
+def test_value_is_not_the_command() -> None:
+    """A word that is a flag's value is never taken for the command."""
+    command, values = parse(["--config.file", "check", "--log.format", "json"], {})
+
+    assert ("run", Path("check")) == (command, values.config_file)
+    assert "check" == parse(["--config.file", "demo", "check", "--output", "json"], {})[0]
+
+
+def test_flag_of_another_command_is_refused_before_the_command() -> None:
+    """A flag that the command lacks is refused wherever it stands."""
+    program = f"{PROGRAM} check"
+
+    assert f"{program}: unrecognized arguments: --speed 2\ntry: {program} --help\n" == refusal_of(
+        ["--speed", "2", "check"]
+    )
 
 
 def test_run_needs_no_word() -> None:
