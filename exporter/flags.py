@@ -6,12 +6,10 @@ import argparse
 import platform
 import re
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 import exporter
-from exporter.config import parse_duration
-from exporter.config.shards import shard_index
+from exporter import flag_values
 from exporter.log import FORMATS, LEVELS
 from exporter.redaction import redact
 from exporter.service import DEFAULT_ADDRESS
@@ -21,8 +19,6 @@ from exporter.web.server import ListenAddress
 if TYPE_CHECKING:
     from argparse import Namespace
     from collections.abc import Callable, Mapping, Sequence
-
-_Value = TypeVar("_Value")
 
 PROGRAM: Final = "binance-futures-exporter"
 VARIABLE_PREFIX: Final = "BINANCE_FUTURES_EXPORTER_"
@@ -74,65 +70,6 @@ class Flag:
         return self.name.removeprefix("--").replace(".", "_").replace("-", "_")
 
 
-def _listen_address(text: str) -> ListenAddress:
-    return _readable(ListenAddress.parse, text)
-
-
-def _telemetry_path(text: str) -> str:
-    if not re.fullmatch(r"(/\w[\w.~-]*)+", text, re.ASCII):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a path like /metrics")
-    return text
-
-
-def _path(text: str) -> Path:
-    if not text:
-        raise argparse.ArgumentTypeError("the name is empty")
-    return Path(text)
-
-
-def _interval(text: str) -> float:
-    seconds = _readable(parse_duration, text)
-    if not 0.1 <= seconds <= 3600:
-        raise argparse.ArgumentTypeError(f"{text!r} is not from 100ms to 1h")
-    return seconds
-
-
-def _speed(text: str) -> float:
-    speed = _readable(float, text)
-    if not 0 < speed <= 10_000:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number above 0 and up to 10000")
-    return speed
-
-
-def _seed(text: str) -> int:
-    if not re.fullmatch(r"[+-]?\d{1,18}", text, re.ASCII):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at most 18 digits")
-    return int(text)
-
-
-def _fault(text: str) -> str:
-    if text not in FAULTS:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a fault; there are: {', '.join(FAULTS)}")
-    return text
-
-
-def _shard(text: str) -> int:
-    return _readable(shard_index, text)
-
-
-def _total_shards(text: str) -> int:
-    if not re.fullmatch(r"[1-9]\d{0,5}", text, re.ASCII):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1 to 999999")
-    return int(text)
-
-
-def _readable(read: Callable[[str], _Value], text: str) -> _Value:
-    try:
-        return read(text)
-    except (ValueError, OverflowError) as error:  # int() refuses thousands of digits, int / float hundreds
-        raise argparse.ArgumentTypeError(str(error)) from None
-
-
 _LOG_FORMAT: Final = Flag(
     "--log.format", "how log lines look", shown_default="logfmt, or colours on a terminal", choices=FORMATS
 )
@@ -144,20 +81,27 @@ def _log_level(default: str) -> Flag:
 
 _LOG: Final = (_log_level("info"), _LOG_FORMAT)
 _CONFIG_FILE: Final = Flag(
-    "--config.file", "the configuration; without it the BINANCE_* variables", _path, value="FILE"
+    "--config.file", "the configuration; without it the BINANCE_* variables", flag_values.file_path, value="FILE"
 )
 _WEB: Final = (
     Flag(
         "--web.listen-address",
         "where to serve, host:port, [IPv6]:port or :port; repeatable (in the variable: commas)",
-        _listen_address,
+        flag_values.listen_address,
         default=(DEFAULT_ADDRESS,),
         shown_default=str(DEFAULT_ADDRESS),
         value="ADDRESS",
         repeatable=True,
     ),
-    Flag("--web.config.file", "TLS, passwords and headers, as for Prometheus' own exporters", _path, value="FILE"),
-    Flag("--web.telemetry-path", "path of the metrics", _telemetry_path, "/metrics", "/metrics", value="PATH"),
+    Flag(
+        "--web.config.file",
+        "TLS, passwords and headers, as for Prometheus' own exporters",
+        flag_values.file_path,
+        value="FILE",
+    ),
+    Flag(
+        "--web.telemetry-path", "path of the metrics", flag_values.telemetry_path, "/metrics", "/metrics", value="PATH"
+    ),
     Flag(
         "--web.disable-exporter-metrics",
         "leave out the metrics of the process, the platform and the garbage collector",
@@ -166,8 +110,8 @@ _WEB: Final = (
     ),
 )
 _MARKET: Final = (
-    Flag("--speed", "how many times faster the simulated story runs", _speed, 1.0, "1", value="FACTOR"),
-    Flag("--seed", "number that decides the simulated market and its HMAC keys", _seed, value="NUMBER"),
+    Flag("--speed", "how many times faster the simulated story runs", flag_values.speed, 1.0, "1", value="FACTOR"),
+    Flag("--seed", "number that decides the simulated market and its HMAC keys", flag_values.seed, value="NUMBER"),
 )
 FLAGS: Final[dict[str, tuple[Flag, ...]]] = {
     "run": (
@@ -181,18 +125,20 @@ FLAGS: Final[dict[str, tuple[Flag, ...]]] = {
         Flag(
             "--shard",
             "which of the shards this is, from 0, or a pod's name that ends in it",
-            _shard,
+            flag_values.shard,
             0,
             "0",
             value="NUMBER",
         ),
-        Flag("--total-shards", "how many processes share the accounts", _total_shards, 1, "1", value="NUMBER"),
+        Flag(
+            "--total-shards", "how many processes share the accounts", flag_values.total_shards, 1, "1", value="NUMBER"
+        ),
         *_WEB,
         Flag("--web.enable-lifecycle", "let POST and PUT of /-/reload reload the configuration", None, default=False),
         *_LOG,
     ),
     "demo": (
-        Flag("--interval", "time between two polls of an account", _interval, 5.0, "5s", value="DURATION"),
+        Flag("--interval", "time between two polls of an account", flag_values.interval, 5.0, "5s", value="DURATION"),
         *_MARKET,
         *_WEB,
         *_LOG,
@@ -208,7 +154,7 @@ FLAGS: Final[dict[str, tuple[Flag, ...]]] = {
         Flag(
             "--listen-address",
             "where the exchange listens, host:port",
-            _listen_address,
+            flag_values.listen_address,
             default=ListenAddress("127.0.0.1", 10428),
             shown_default="127.0.0.1:10428",
             value="ADDRESS",
@@ -216,14 +162,14 @@ FLAGS: Final[dict[str, tuple[Flag, ...]]] = {
         Flag(
             "--config.dir",
             "where to write exporter.yml and keys for the simulated accounts",
-            _path,
+            flag_values.file_path,
             shown_default="a directory that is removed at the end",
             value="DIRECTORY",
         ),
         Flag(
             "--fault",
             "what is wrong with the exchange, by name; repeatable (in the variable: commas)",
-            _fault,
+            flag_values.fault,
             default=(),
             value="NAME",
             repeatable=True,

@@ -4,14 +4,12 @@ import asyncio
 import json
 import threading
 from dataclasses import replace
-from datetime import datetime
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from support.builders import make_settings
 from support.clocks import Monotonic
-from support.config_files import leaks
 from support.polling import STATUS, Answer, Polled, altered, connected, credentials_of, error, pass_time
 from support.waiting import PATIENCE_SECONDS, until
 
@@ -316,69 +314,6 @@ async def test_ban_counts_every_due_poll(exchange: SimulatedExchange, logged: li
     assert (4, 2) == (banned, status_queries(exchange))
     assert state.last_poll_succeeded
     assert 1 == len([event for event in logged if event["event"] == "poll failed"])
-
-
-@pytest.mark.parametrize("reason", [Reason.BANNED, Reason.CONNECTION])
-async def test_cause_of_all_accounts_is_logged_once(
-    exchange: SimulatedExchange, logged: list[Any], reason: Reason
-) -> None:
-    """A ban or a lost connection is logged for the endpoint every five minutes, and its end once, not by account."""
-    monotonic = Monotonic()
-    async with connected(exchange.url, monotonic=monotonic) as connection:
-        accounts = [Polled(exchange, connection, name) for name in ("alice", "bob", "alice", "bob")]
-        fault = exchange.ban(900) if reason is Reason.BANNED else exchange.reject_handshake(503)
-        with fault:
-            if reason is Reason.CONNECTION:
-                exchange.drop_connections()
-                await until(lambda: not connection.connected)
-            for _ in range(3):
-                for polled in accounts:
-                    await polled.poll()
-                monotonic.ahead += 200
-            failed = [event for event in logged if event["event"] == "poll failed"]
-        pass_time(exchange, connection, monotonic, 1200)
-        await until(lambda: connection.connected)
-        for polled in accounts:
-            await polled.poll()
-
-    assert [("exchange", reason.value)] * 2 == [(event["endpoint"], event["reason"]) for event in failed]
-    assert all(event["advice"] and "account" not in event for event in failed)
-    (recovered,) = [event for event in logged if event["event"] == "poll succeeded again"]
-    assert ("exchange", reason.value) == (recovered["endpoint"], recovered["after"])
-
-
-async def test_end_of_a_ban_is_logged_as_a_time(exchange: SimulatedExchange, logged: list[Any]) -> None:
-    """The pause of the endpoint and the failed poll name the end of a ban in UTC, by the exchange's clock."""
-    with exchange.skew_clock(-7200.0):
-        async with connected(exchange.url) as connection:
-            with exchange.ban(600):
-                ends = exchange.server_time() + 600
-                await Polled(exchange, connection).poll()
-    times = [event["resumes_at"] for event in logged if event["event"] in {"requests paused", "poll failed"}]
-
-    assert len(times) == 2
-    for text in times:
-        assert text.endswith("Z")
-        assert ends - 1 <= datetime.fromisoformat(text).timestamp() <= ends + 5
-
-
-async def test_every_poll_is_logged_at_debug(exchange: SimulatedExchange, logged: list[Any]) -> None:
-    """Each query of a poll is a debug event with its account, method, weight and duration, and nothing secret."""
-    async with connected(exchange.url) as connection:
-        await Polled(exchange, connection, asset_mode=AssetMode.SINGLE).poll()
-        with exchange.replace_answer(STATUS, "bob", error(500, -1000)):
-            await Polled(exchange, connection, "bob", asset_mode=AssetMode.SINGLE).poll()
-    queries = [event for event in logged if event["log_level"] == "debug" and "method" in event]
-
-    assert [
-        ("query answered", "alice", STATUS, 5),
-        ("query answered", "alice", POSITION, 5),
-        ("query failed", "bob", STATUS, 5),
-        ("query answered", "bob", POSITION, 5),
-    ] == [(one["event"], one["account"], one["method"], one["weight"]) for one in queries]
-    assert all(one["duration_seconds"] > 0 for one in queries)
-    secrets = [text for one in exchange.accounts.values() for text in (one.api_key, one.secret_key) if text]
-    assert not leaks(str(logged), [*secrets, *(one.params.get("signature", "") for one in exchange.received)])
 
 
 async def test_retries_back_off(exchange: SimulatedExchange) -> None:
