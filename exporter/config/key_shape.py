@@ -11,6 +11,8 @@ _KEY: Final = re.compile(r"[A-Za-z0-9]{64}")
 _QUOTES: Final = "\"'`"
 _VARIABLE: Final = re.compile(r"\$\(?\w+\)?|%\w+%|.*(?:\$\{|\{\{).*", re.ASCII)
 _ASSIGNMENT: Final = re.compile(r"[A-Za-z_][\w.-]*(?:=(?!=*$)|:)(?=.)", re.ASCII)
+# Without digits: two keys may have been pasted with a colon between them.
+_NAME_BEFORE: Final = re.compile(r"\A[A-Za-z_.-]{1,40}[=:](?=.)")
 # Such as BINANCE_SECRET_KEY: no key holds one, and hiding it would hide the place in messages about it.
 _NAME: Final = re.compile(r"(?<![A-Za-z0-9_])[A-Z]+(?:_[A-Z]+)+(?![A-Za-z0-9_])")
 _SHORTEST_BASE64: Final = 24
@@ -52,7 +54,7 @@ def decode_base64(text: str) -> str | None:
 
 def without_names(text: str) -> str:
     """Return what of `text` may be secret: no NAME= before the key, and no names of variables."""
-    return _NAME.sub("", text[found.end() :] if (found := _ASSIGNMENT.match(text)) else text)
+    return _NAME.sub("", _NAME_BEFORE.sub("", text))
 
 
 def restore_pem(text: str) -> str:

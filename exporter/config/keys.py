@@ -156,7 +156,7 @@ def _token(reader: Reader, key: str, folder: _Folder) -> Secret | None:
         if reader.has(place):
             reader.fault(place, f"must not be set together with {reader.spell(key)}")
         place = key
-        secret: Secret | None = _hidden(reader.take(key, str, ""))
+        secret: Secret | None = _hidden(reader.take(key, str, ""), is_token=True)
     else:
         secret = _file(reader, place, folder)
     if not reader.has(place):
@@ -180,7 +180,7 @@ def _pem(reader: Reader, folder: _Folder) -> Secret | None:
     content = _file(reader, "private_key_file", folder)
     if content is None:
         return None
-    pem = _hidden(restore_pem(content.reveal()))
+    pem = _hidden(restore_pem(content.reveal()), is_token=False)
     if _is_pem(pem):
         return pem
     shown = reader.take("private_key_file", file_name, "")
@@ -203,7 +203,7 @@ def _file(reader: Reader, key: str, folder: _Folder) -> Secret | None:
         return None
     try:
         file = folder.files.read(folder.path / shown, _LARGEST_KEY_FILE)
-        secret = _hidden(file.content.decode("utf-8-sig"))
+        secret = _hidden(file.content.decode("utf-8-sig"), is_token=key in {"api_key_file", "secret_key_file"})
     except Unreadable as error:
         # A secret pasted where the name of its file belongs must not be shown; it has neither a folder nor a suffix.
         name = shown if "/" in shown or "." in shown else "the file (a name without / or . is not shown)"
@@ -221,7 +221,7 @@ def _file(reader: Reader, key: str, folder: _Folder) -> Secret | None:
     return None
 
 
-def _hidden(text: str) -> Secret:
+def _hidden(text: str, *, is_token: bool) -> Secret:
     text = text.strip()
-    redaction.hide(without_names(text))
+    redaction.hide(without_names(text) if is_token else text)
     return Secret(text)

@@ -150,6 +150,25 @@ def test_key_after_a_name_is_hidden(folder: Folder) -> None:
     assert redaction.redact("BINANCE_SECRET_KEY short-secret") == "BINANCE_SECRET_KEY [redacted]"
 
 
+def test_two_keys_in_one_place_are_hidden(folder: Folder) -> None:
+    """Two keys with a colon between them are both hidden."""
+    folder.write("api.key", f"{API_KEY}:{SECRET_KEY}")
+    folder.load(f"accounts: [{{name: a, {HMAC}}}]")
+
+    assert not leaks(redaction.redact(f"{API_KEY[:30]} {SECRET_KEY[:30]}"), [API_KEY, SECRET_KEY])
+
+
+@pytest.mark.parametrize("passphrase", ["correct_one:battery", "HORSE_BATTERY_STAPLE"])
+def test_passphrase_is_hidden_whole(folder: Folder, passphrase: str) -> None:
+    """A passphrase that looks like a name, or like a name and a value, is hidden all the same."""
+    folder.write("a.pem", pem(passphrase.encode()))
+    folder.write("pass", passphrase)
+    keys = "api_key_file: api.key, private_key_file: a.pem, private_key_passphrase_file: pass"
+    folder.load(f"accounts: [{{name: a, {keys}}}]")
+
+    assert "[redacted]" == redaction.redact(passphrase)
+
+
 def test_api_key_in_the_place_of_its_secret_is_a_warning(folder: Folder) -> None:
     """The API key pasted twice is warned of."""
     folder.write("secret.key", API_KEY)
