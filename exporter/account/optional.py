@@ -36,10 +36,10 @@ class OptionalMethods:
         self._gone_until[method] = self._monotonic() + ASK_AGAIN_SECONDS
         return True
 
-    def gone(self, method: Method) -> bool:
-        """Write down that the endpoint does not know `method`; return whether that is news."""
+    def gone(self, method: Method, retry_seconds: float = ASK_AGAIN_SECONDS) -> bool:
+        """Record that the endpoint does not answer `method`; return whether that is new."""
         news = method not in self._gone_until
-        self._gone_until[method] = self._monotonic() + ASK_AGAIN_SECONDS
+        self._gone_until[method] = self._monotonic() + retry_seconds
         return news
 
     def back(self, method: Method) -> None:

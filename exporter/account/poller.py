@@ -27,6 +27,7 @@ from exporter.binance.errors import (
     Action,
     BinanceError,
     ExchangeError,
+    NoAnswer,
     NotSent,
     Reason,
     Verdict,
@@ -55,6 +56,8 @@ _LEAST_BACKOFF_CAP_SECONDS: Final = 60.0
 _BACKOFF_CAP_INTERVALS: Final = 4
 _LATE_INTERVALS: Final = 0.1  # a poll that took all of its interval ends about when the next one is due
 _ROUND_SECONDS: Final = 5.0
+_UNANSWERED_AT_MOST: Final = 3
+_UNANSWERED_RETRY_SECONDS: Final = 300.0
 _WOKEN: Final = Failure(
     Reason.CLOCK,
     "the host was suspended, or its clock jumped ahead, since the last answer",
@@ -105,6 +108,7 @@ class Poller:
         self._check = AnswerCheck()
         self._key_files = KeyFiles(state, self._monotonic)
         self._asked_at = float("-inf")  # when the last due poll that was to be sent began
+        self._unanswered = 0  # questions in a row about positions
         self._retries = 0
         self._refusals = 0  # since the account was last accepted
         self._held_until = float("-inf")  # due polls before are not sent, for the reason of the last failure
@@ -223,11 +227,16 @@ class Poller:
     def _decode_risks(self, outcome: Outcome) -> tuple[PositionRisk, ...] | None:
         """Return the position risk figures, None where the exchange no longer offers them."""
         method = Method.ACCOUNT_POSITION
-        if not isinstance(outcome, ExchangeError) or not is_method_gone(outcome):
+        self._unanswered = self._unanswered + 1 if isinstance(outcome, NoAnswer) else 0
+        if isinstance(outcome, ExchangeError) and is_method_gone(outcome):
+            news = self._optional.gone(method)
+        elif isinstance(outcome, NoAnswer) and self._unanswered >= _UNANSWERED_AT_MOST:
+            news = self._optional.gone(method, _UNANSWERED_RETRY_SECONDS)
+        else:
             risks = decode_position_risk(good_answer(outcome).result)
             self._optional.back(method)
             return risks
-        if self._optional.gone(method):
+        if news:
             endpoint = self._connection.endpoint.label
             log.error("position risk figures are not available", endpoint=endpoint, error=str(outcome))
         return None

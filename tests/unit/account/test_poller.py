@@ -601,6 +601,25 @@ async def test_position_risk_gone_is_a_fact_of_the_endpoint(
     assert ["alice", "bob"] == sorted(event["account"] for event in logged if event["log_level"] == "warning")
 
 
+@pytest.mark.usefixtures("virtual_time")
+async def test_positions_that_are_never_answered_are_given_up(exchange: SimulatedExchange, logged: list[Any]) -> None:
+    """The third question in a row about positions without an answer fails no poll: the status goes on alone."""
+    async with connected(exchange.url) as connection:
+        polled = Polled(exchange, connection)
+        with exchange.lose_answers(POSITION):
+            for _ in range(4):
+                await polled.poll()
+                await asyncio.sleep(60)
+            asked = position_queries(exchange)
+        await asyncio.sleep(300)
+        state = await polled.poll()
+
+    assert ({Reason.TIMEOUT: 2}, 3) == (state.failures, asked)
+    assert [0, 0, 1] == [len(snapshot.risks) for snapshot in polled.snapshots]
+    assert [1, 1, 0] == [len(snapshot.without_risk or ()) for snapshot in polled.snapshots]
+    assert 1 == len([event for event in logged if event["log_level"] == "error"])
+
+
 async def test_unknown_margin_asset_is_warned_of_once(exchange: SimulatedExchange, logged: list[Any]) -> None:
     """A position whose margin asset nobody tells leaves no cross ratios, which is warned of once."""
     strange = altered(lambda result: result["positions"][0].update(symbol="BTCEUR"))
