@@ -10,6 +10,7 @@ import socket
 import ssl
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, NoReturn, cast
+from urllib.parse import urlsplit
 
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import (
@@ -23,7 +24,7 @@ from websockets.exceptions import (
 )
 
 from exporter.binance.errors import Loss, scrub
-from exporter.binance.hosts import join_host_and_port
+from exporter.binance.hosts import is_address, join_host_and_port
 from exporter.binance.http_headers import date_seconds, retry_after_seconds
 from exporter.binance.proxies import (
     Proxy,
@@ -125,7 +126,8 @@ async def open_socket(endpoint: Endpoint) -> ClientConnection:
         return await _Dial(
             endpoint.url,
             proxy=proxy_url,
-            happy_eyeballs_delay=_NEXT_ADDRESS_SECONDS,  # passed to loop.create_connection, for an HTTP proxy as well
+            # Passed to loop.create_connection, for an HTTP proxy as well.
+            happy_eyeballs_delay=_seconds_between_addresses(proxy.host if proxy else urlsplit(endpoint.url).hostname),
             # Measured to double the CPU of a poll; and websockets#1060 tells of a Binance that sends no data with it.
             compression=None,
             logger=_silent,
@@ -146,6 +148,11 @@ async def open_socket(endpoint: Endpoint) -> ClientConnection:
         raise
 
 
+def _seconds_between_addresses(host: str | None) -> float | None:
+    """Return the delay of happy eyeballs; None for an address, where asyncio's race could only leave a socket open."""
+    return None if is_address(host or "") else _NEXT_ADDRESS_SECONDS
+
+
 async def _reachable_url(proxy: Proxy) -> str:
     """Return a proxy's URL, of a SOCKS proxy with the address that answers first."""
     if not proxy.scheme.startswith("socks"):
@@ -153,7 +160,7 @@ async def _reachable_url(proxy: Proxy) -> str:
     # python-socks tries a single address of a name and takes no socket.
     async with asyncio.timeout(_OPEN_TIMEOUT_SECONDS):
         transport, _ = await asyncio.get_running_loop().create_connection(
-            asyncio.Protocol, proxy.host, proxy.port, happy_eyeballs_delay=_NEXT_ADDRESS_SECONDS
+            asyncio.Protocol, proxy.host, proxy.port, happy_eyeballs_delay=_seconds_between_addresses(proxy.host)
         )
     host, port = transport.get_extra_info("peername")[:2]
     transport.abort()

@@ -21,6 +21,15 @@ def normalize_host(host: str) -> str:
     return str(mapped or address)
 
 
+def is_address(host: str) -> bool:
+    """Whether a host is an IP address, not a name."""
+    try:
+        ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
 def is_loopback(host: str) -> bool:
     """Whether a normalized host is this machine."""
     try:

@@ -153,9 +153,11 @@ def _series(account: str, status: Mapping[str, Any], risks: Any) -> Iterator[tup
         yield from _update_time("position", row, **labels)
         if risk := known.get((row["symbol"], row["positionSide"])):
             yield from _group("position", _RISK, risk, **labels)
-            if float(row["positionAmt"]) * float(risk["positionAmt"]) > 0:
+            mark_price, price = risk.get("markPrice"), risk.get("liquidationPrice")
+            complete = mark_price is not None and float(mark_price) and price is not None
+            if complete and float(row["positionAmt"]) * float(risk["positionAmt"]) > 0:
                 yield from _group("position", _PRICES, risk, **labels)
-                if (price := risk.get("liquidationPrice")) is not None and float(price) > 0:
+                if float(price) > 0:
                     yield from _group("position", {"liquidation_price": "liquidationPrice"}, risk, **labels)
 
 

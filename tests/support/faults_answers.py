@@ -141,7 +141,7 @@ def _errors() -> Iterator[Fault]:
     yield alices("code is text", error(401, code="-2015", msg="x"), "poll refused", **_REFUSED)
     yield alices("status is text", field("status", "nonsense"), "poll decode")
     yield alices("v2/account.position fails", error(500, code=-1000), "poll exchange", method=POSITION)
-    yield alices("v2/account.position times out", raw(), "poll timeout", method=POSITION)
+    yield alices("v2/account.position times out", raw(), "poll timeout", method=POSITION, asked_at_most=8)
     yield everybodys("v2/account.position gone", error(404, code=-5000, msg="Method is invalid"), method=POSITION)
     for name, replacement in (
         ("gone", error(404, code=-5000, msg="x")),

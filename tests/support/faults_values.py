@@ -65,7 +65,7 @@ def _parts() -> Iterator[Fault]:
     yield alices("a risk row twice", row_twice("result.0"), "poll decode", method=POSITION)
     yield alices("a risk row missing", without("result.0"), method=POSITION)
     yield alices("no risk rows at all", field("result", []), method=POSITION)
-    yield alices("a row missing that has risk figures", without("result.positions.0"))
+    yield alices("a row missing that has risk figures", without("result.positions.0"), "poll decode")
     for value in _values([], "text"):
         yield _bad("result", STATUS, "result", value)
     for value in _values({}, None, [None]):

@@ -207,7 +207,7 @@ async def test_keyboard(browser: Browser, url: str, size: tuple[int, int]) -> No
             await seen.page.keyboard.press("Enter")
         arrived = seen.page.url
 
-    assert ["/metrics", "/-/healthy", "/-/ready"] == reached
+    assert ["./metrics", "./-/healthy", "./-/ready"] == reached
     assert ["solid"] * 3 == outlines
     assert f"{url}/-/ready" == arrived
 
