@@ -168,7 +168,8 @@ def _token(reader: Reader, key: str, folder: _Folder) -> Secret | None:
         pem_key = reader.spell("private_key_file")
         reader.fault(place, f"must not be a PEM: a private key goes in {pem_key}")
     elif not text or not text.isascii() or not text.isprintable() or " " in text:
-        reader.fault(place, "must be one word of printable ASCII characters")
+        mistake = explain_mistake(text) if text else None
+        reader.fault(place, f"must be one word of printable ASCII characters{f'; {mistake}' if mistake else ''}")
     else:
         if mistake := explain_mistake(text):
             reader.findings.warn(reader.where(place), mistake)

@@ -87,7 +87,7 @@ class ListenAddress:
         except OSError as error:
             # create_server adds the address to strerror; name resolution has numbers of its own, below zero.
             why = os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror
-            raise ListenError(f"cannot listen on {self}: {why}") from error
+            raise ListenError(f"cannot listen on {self}: {why}; choose another with --web.listen-address") from error
 
     def __str__(self) -> str:
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
