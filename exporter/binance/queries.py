@@ -180,7 +180,8 @@ class Queries:
         self.durations[method].observe(received_at - sent_at)
         if envelope.failed or envelope.status not in {None, 200}:
             error = decode_error(envelope)
-            wrong = classify(error).action is Action.RESYNC
+            # A time that was learnt meanwhile is better than one that was on its way for longer.
+            wrong = classify(error).action is Action.RESYNC and self._clock.learnt_at < sent_at
             if error.server_time_ms is not None and (wrong or self._clock.would_gain(sent_at, received_at)):
                 self._clock.learn(error.server_time_ms, sent_at, received_at)
             self._note_refusal(error, sent_at)
