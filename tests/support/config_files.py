@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+MAINNET = "wss://ws-fapi.binance.com/ws-fapi/v1"
+TESTNET = "wss://testnet.binancefuture.com/ws-fapi/v1"
 API_KEY = "vmPUZE6mv9SD5VNHk4HlWFsOr6aKE2zvsw0MuIgwCIPy6utIco14y7Ju91duEh8A"
 
 

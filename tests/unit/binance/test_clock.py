@@ -24,6 +24,11 @@ class Host:
         self.wall += seconds
         self.monotonic += seconds
 
+    def jump_ahead(self) -> None:
+        """Put the wall clock an hour ahead, and have that noticed."""
+        self.wall += 3600.0
+        self.exchange.host.age()
+
 
 def test_unlearnt_clock_is_the_hosts() -> None:
     """Until the exchange tells its time, its clock is the host's and has no offset."""
@@ -114,8 +119,7 @@ def test_jump_of_the_hosts_clock_leaves_the_time_in_doubt() -> None:
     host = Host()
     host.exchange.learn(1_700_000_000_000, sent=100.0, received=100.0)
     host.pass_time(10.0)
-    host.wall += 3600.0
-    host.exchange.host.age()
+    host.jump_ahead()
     host.pass_time(5.0)
     doubtful = (host.exchange.learnt, host.exchange.offset_seconds, host.exchange.milliseconds)
     gains = host.exchange.would_gain(sent=115.0, received=119.0)
@@ -131,8 +135,7 @@ def test_time_that_was_asked_for_before_a_jump_is_not_learnt() -> None:
     host = Host()
     host.exchange.learn(1_700_000_000_000, sent=100.0, received=100.0)
     host.pass_time(10.0)
-    host.wall += 3600.0
-    host.exchange.host.age()
+    host.jump_ahead()
     host.exchange.learn(1_700_000_009_000, sent=109.0, received=110.0)
 
     assert (False, 1_700_000_010_000) == (host.exchange.learnt, host.exchange.milliseconds)

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import given
 from support.builders import any_text
-from support.config_files import API_KEY, HMAC, pem
-from support.config_folder import Folder
+from support.config_files import API_KEY, HMAC, MAINNET, TESTNET, pem
 
 from exporter.account.snapshot import AssetMode
 from exporter.config import ConfigError, load, parse_duration
@@ -17,14 +16,7 @@ from exporter.config import ConfigError, load, parse_duration
 if TYPE_CHECKING:
     from pathlib import Path
 
-MAINNET = "wss://ws-fapi.binance.com/ws-fapi/v1"
-TESTNET = "wss://testnet.binancefuture.com/ws-fapi/v1"
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Folder:
-    """A folder with the key files of an HMAC account."""
-    return Folder(tmp_path)
+    from support.config_folder import Folder
 
 
 class TestDurations:

@@ -5,22 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from support.config_files import HMAC
-from support.config_folder import Folder
+from support.config_files import HMAC, MAINNET
 
 from exporter import redaction
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
-MAINNET = "wss://ws-fapi.binance.com/ws-fapi/v1"
-TESTNET = "wss://testnet.binancefuture.com/ws-fapi/v1"
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Folder:
-    """A folder with the key files of an HMAC account."""
-    return Folder(tmp_path)
+    from support.config_folder import Folder
 
 
 class TestEndpoints:

@@ -6,19 +6,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 from support.config_files import API_KEY, SECRET_KEY, pem
-from support.config_folder import Folder
 
 from exporter import redaction
 from exporter.config import VARIABLES, ConfigError, load
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Folder:
-    """A folder with the key files of an HMAC account."""
-    return Folder(tmp_path)
+    from support.config_folder import Folder
 
 
 def test_two_variables_are_an_account() -> None:

@@ -7,20 +7,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 from support.config_files import API_KEY, HMAC, SECRET_KEY, leaks, pem
-from support.config_folder import Folder
 
 from exporter import redaction
 from exporter.config import ConfigError, load
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Folder:
-    """A folder with the key files of an HMAC account."""
-    return Folder(tmp_path)
+    from support.config_folder import Folder
 
 
 @pytest.mark.parametrize("content", [f"{API_KEY}\n", f"\ufeff{API_KEY}\r\n", f"  {API_KEY}  \n\n"])
