@@ -217,7 +217,7 @@ class Service:
 
 
 def _log_failed_reload(error: Exception) -> None:
-    """Log every fault of a configuration in a line of its own."""
+    """Log each error of a configuration on a separate line."""
     faults = error.faults if isinstance(error, ConfigError) else (str(error) or type(error).__name__,)
     for fault in faults:
         log.error("configuration reload failed, keeping the previous configuration", error=str(fault))

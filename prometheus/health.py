@@ -67,7 +67,7 @@ def _of_the_program(threshold: Mapping[str, str], job: str) -> tuple[Alert, ...]
 
 def _of_accounts(threshold: Mapping[str, str]) -> tuple[Alert, ...]:
     # One that is gone altogether, with the shard that polled it or by a mistake in its configuration, is down as well.
-    # A target that cannot be scraped has an alert of its own. One that was never polled, by any one exporter, gets five
+    # A target that cannot be scraped has its own alert. One that was never polled, by any one exporter, gets five
     # minutes more: the first round of many accounts takes a while.
     of_one = f"{INSTANCE}, account"
     down = promql("""

@@ -80,8 +80,8 @@ class Questions:
         return outcomes
 
     def _log(self, method: Method, outcome: Outcome, seconds: float) -> None:
-        query = log.bind(account=self._state.settings.name, method=method.value, weight=WEIGHT[method])
+        query = {"account": self._state.settings.name, "method": method.value, "weight": WEIGHT[method]}
         if isinstance(outcome, BinanceError):
-            query.debug("query failed", duration_seconds=round(seconds, 3), error=str(outcome))
+            log.debug("query failed", **query, duration_seconds=round(seconds, 3), error=str(outcome))
         else:
-            query.debug("query answered", duration_seconds=round(outcome.received_at - outcome.sent_at, 3))
+            log.debug("query answered", **query, duration_seconds=round(outcome.received_at - outcome.sent_at, 3))

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from exporter.account.snapshot import AccountSnapshot, Identity
     from exporter.binance.rows import PositionRisk
 
-_LEAST_USDT: Final = 1.0  # in credits mode up to so much is left beside totals of 0
+_LEAST_USDT: Final = 1.0  # in credits mode up to this much may remain while the totals are 0
 _MAINTENANCE_MARGIN: Final = "maintenance_margin"
 _OF_POSITIONS: Final = (_MAINTENANCE_MARGIN, "position_initial_margin", "unrealized_pnl")
 
@@ -29,8 +29,8 @@ class AnswerCheck:
     """Checks one account's answers, each by itself and against those before it."""
 
     def __init__(self) -> None:
-        self._before: AccountSnapshot | None = None  # the last one accepted
-        self._published: AccountSnapshot | None = None  # the same, as it was published
+        self._published: AccountSnapshot | None = None  # of the last answer that was accepted
+        self._without_risk: frozenset[Identity] = frozenset()  # in that answer
         self._lost: frozenset[Identity] = frozenset()  # held by the last answer about positions, and not by its status
 
     def accept(self, snapshot: AccountSnapshot, risks: Sequence[PositionRisk], *, risk_gone: bool) -> AccountSnapshot:
@@ -47,8 +47,8 @@ class AnswerCheck:
         Raises:
             DecodeError: the answer is empty or contradicts itself; the text names both figures.
         """
-        _check_totals(snapshot, self._before)
-        _check_margin_type(snapshot, self._before)
+        _check_totals(snapshot, self._published)
+        _check_margin_type(snapshot, self._published)
         held = {identity(one.row) for one in snapshot.held}
         lost = frozenset(identity(row) for row in risks if row.amount and identity(row) not in held)
         lost_before, self._lost = self._lost, lost
@@ -58,10 +58,9 @@ class AnswerCheck:
             raise DecodeError("result.positions", f"does not hold {name}, but {Method.ACCOUNT_POSITION} does")
         if lost and self._published and any(identity(one.row) in lost for one in self._published.held):
             return self._published  # an alert on a position must not end because of one such answer
-        before, self._before = self._before, snapshot
-        if snapshot.without_risk and not risk_gone:
-            lasting = snapshot.without_risk & ((before and before.without_risk) or frozenset())
-            snapshot = replace(snapshot, without_risk=lasting)
+        before, self._without_risk = self._without_risk, snapshot.without_risk or frozenset()
+        if self._without_risk and not risk_gone:
+            snapshot = replace(snapshot, without_risk=self._without_risk & before)
         self._published = snapshot
         return snapshot
 
@@ -95,13 +94,13 @@ def _had_content(before: AccountSnapshot | None) -> bool:
 
 def _check_margin_type(snapshot: AccountSnapshot, before: AccountSnapshot | None) -> None:
     """Refuse a position that was isolated and now has neither of the figures that say so."""
-    untold = {
+    without_wallet = {
         identity(one.row)
         for one in snapshot.held
         if one.row.isolated_wallet_balance is None and one.row.isolated_margin is None
     }
-    for one in before.held if before and untold else ():
-        if one.isolated and identity(one.row) in untold:
+    for one in before.held if before and without_wallet else ():
+        if one.isolated and identity(one.row) in without_wallet:
             raise DecodeError("result.positions", f"lacks the isolated wallet of {one.row.symbol}, which was isolated")
 
 
@@ -125,7 +124,7 @@ def _check_multi_assets(snapshot: AccountSnapshot) -> None:
 
 
 def _check_zero_totals(snapshot: AccountSnapshot) -> None:
-    """Refuse totals of 0 beside USDT in the wallet, which counts in both modes."""
+    """Refuse totals of 0 while the wallet holds USDT, which counts in both modes."""
     if any(row.asset == "USDT" and (row.wallet_balance or 0.0) > _LEAST_USDT for row in snapshot.assets):
         raise DecodeError("result", "has totals of 0, but the wallet balance of USDT is above 1")
 

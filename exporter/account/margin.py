@@ -14,10 +14,10 @@ equity that is there to cover losses:
 - Every isolated position is a pool of its own: maintMargin / (isolatedWallet + unrealizedProfit).
   50 USDT set aside, -40 of profit, 8 of maintenance margin: 8 / (50 - 40) = 0.8.
 
-Where something is at stake and no equity is left the ratio is infinite. A ratio is unknown (None) where a figure that
-it needs was not sent or is contradicted: by a position of some value without maintenance margin, or by an asset whose
-own maintenance margin its positions do not account for. All cross ratios of a single-asset account are unknown where a
-position's margin asset is.
+If maintenance margin is required and no equity is left, the ratio is infinite. A ratio is unknown (None) if a figure
+that it needs was not sent or is contradicted: by a position of some value without maintenance margin, or by an asset
+whose own maintenance margin its positions do not account for. If a position's margin asset is unknown, so are all cross
+ratios of a single-asset account.
 """
 
 from __future__ import annotations

@@ -59,7 +59,7 @@ class ModeFinder:
         self._asking: asyncio.Task[None] | None = None
 
     def prepare(self, deadline: float) -> None:
-        """Ask v1, where it is due, beside the poll; only an account whose mode is unknown waits for the answer."""
+        """Ask v1, if due, in parallel with the poll; only an account whose mode is unknown waits for the answer."""
         if self._asking and self._asking.done():
             asking, self._asking = self._asking, None
             asking.result()

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
-_ROUND_SECONDS: Final = 5.0
+ROUND_SECONDS: Final = 5.0
 _LONGEST_SPACING_SECONDS: Final = 0.05  # few accounts are done sooner: a short run must reach all of them
 # A little more than a minute: a turn that was taken at the beginning of a poll is not free just when the next poll of
 # that account begins, which would lose its place by it.
@@ -49,7 +49,7 @@ class EndpointPacing:
     def begin_round(self, accounts: int) -> None:
         """Prepare for the first polls of so many new accounts: one alone, then the others within 5 seconds."""
         self._alone = True
-        self._spacing = min(_LONGEST_SPACING_SECONDS, _ROUND_SECONDS / accounts)
+        self._spacing = min(_LONGEST_SPACING_SECONDS, ROUND_SECONDS / accounts)
 
     @asynccontextmanager
     async def first_poll(self) -> AsyncIterator[None]:

@@ -18,7 +18,7 @@ from exporter.account.consistency import AnswerCheck
 from exporter.account.key_files import KeyFiles
 from exporter.account.margin import unknown_ratios
 from exporter.account.mode import ModeFinder
-from exporter.account.pacing import refusal_delay
+from exporter.account.pacing import ROUND_SECONDS, refusal_delay
 from exporter.account.poll_log import PollLog
 from exporter.account.poll_timer import PollTimer
 from exporter.account.snapshot import build_snapshot
@@ -55,7 +55,6 @@ log = structlog.get_logger()
 _LEAST_BACKOFF_CAP_SECONDS: Final = 60.0
 _BACKOFF_CAP_INTERVALS: Final = 4
 _LATE_INTERVALS: Final = 0.1  # a poll that took all of its interval ends about when the next one is due
-_ROUND_SECONDS: Final = 5.0
 _UNANSWERED_AT_MOST: Final = 3
 _UNANSWERED_RETRY_SECONDS: Final = 300.0
 _WOKEN: Final = Failure(
@@ -128,7 +127,7 @@ class Poller:
                 await self.poll(self._monotonic() + self.state.interval_seconds)
         try:
             while True:
-                spread_seconds = self.phase * min(self.state.interval_seconds, _ROUND_SECONDS)
+                spread_seconds = self.phase * min(self.state.interval_seconds, ROUND_SECONDS)
                 due = await self._timer.wait_until(self._next_due(origin, due), spread_seconds)
                 self.state.stretch(self._connection.budget.stretch)
                 await self.poll(due + self.state.interval_seconds)
@@ -214,15 +213,16 @@ class Poller:
         if with_risk and not more:
             more = await self._questions.ask(Method.ACCOUNT_POSITION, deadline=deadline)
         risks = self._decode_risks(more[0]) if with_risk else None
+        gone = self.state.settings.position_risk and risks is None
         decoded = decode_account_status(answer.result)
         snapshot = build_snapshot(
             decoded,
-            () if risks is None and self.state.settings.position_risk else risks,
+            () if gone else risks,
             asset_mode=await self._mode.find(decoded, deadline),
             asked_at=answer.asked_at,
             answered_at=answer.answered_at,
         )
-        return self._check.accept(snapshot, risks or (), risk_gone=risks is None)
+        return self._check.accept(snapshot, risks or (), risk_gone=gone)
 
     def _decode_risks(self, outcome: Outcome) -> tuple[PositionRisk, ...] | None:
         """Return the position risk figures, None where the exchange no longer offers them."""

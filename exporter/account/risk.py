@@ -11,7 +11,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
 from exporter.account.margin import cross_pools, distance_to_liquidation, isolated_pools
-from exporter.account.snapshot import AssetMode, tells_risk
+from exporter.account.snapshot import AssetMode, identity, shows_risk
 
 if TYPE_CHECKING:
     from exporter.account.snapshot import AccountSnapshot, OpenPosition
@@ -48,16 +48,16 @@ def risk_level(snapshot: AccountSnapshot) -> RiskLevel:
     """
     crosses = {pool.margin_asset: pool.ratio for pool in cross_pools(snapshot)}
     isolated = {(pool.symbol, pool.position_side): pool.ratio for pool in isolated_pools(snapshot)}
-    risks = {(risk.symbol, risk.position_side): risk for risk in snapshot.risks}
+    risks = {identity(risk): risk for risk in snapshot.risks}
     levels = set()
     for position in snapshot.held:
-        name = position.row.symbol, position.row.position_side
+        name = identity(position.row)
         pool = "USD" if snapshot.asset_mode is AssetMode.MULTI else position.margin_asset
         ratio = isolated[name] if position.isolated else crosses.get(pool or "")
         risk = risks.get(name)
-        if ratio is None or (snapshot.without_risk is not None and not tells_risk(risk, position.row)):
+        if ratio is None or (snapshot.without_risk is not None and not shows_risk(risk, position.row)):
             return RiskLevel.UNKNOWN
-        levels.add(_position_level(ratio, _distance(risk)))
+        levels.add(_position_level(ratio, _risk_figures(position, risk).distance_to_liquidation))
     return next((level for level in (RiskLevel.CRITICAL, RiskLevel.WARNING) if level in levels), RiskLevel.NORMAL)
 
 
@@ -84,8 +84,8 @@ class RiskFigures:
 
 def nearest_first(snapshot: AccountSnapshot) -> list[tuple[OpenPosition, RiskFigures]]:
     """Return the held positions, the nearest to liquidation first, and last those of which that is not known."""
-    known = {(risk.symbol, risk.position_side): risk for risk in snapshot.risks}
-    rows = [(one, _risk_figures(one, known.get((one.row.symbol, one.row.position_side)))) for one in snapshot.held]
+    risks = {identity(risk): risk for risk in snapshot.risks}
+    rows = [(one, _risk_figures(one, risks.get(identity(one.row)))) for one in snapshot.held]
     return sorted(rows, key=lambda row: math.inf if (far := row[1].distance_to_liquidation) is None else far)
 
 
@@ -103,12 +103,6 @@ def _risk_figures(position: OpenPosition, risk: PositionRisk | None) -> RiskFigu
         adl_quantile=risk.adl_quantile if risk else None,
         distance_to_liquidation=distance_to_liquidation(mark_price, liquidation_price),
     )
-
-
-def _distance(risk: PositionRisk | None) -> float | None:
-    if risk is None or (risk.liquidation_price or 0) <= 0:
-        return None
-    return distance_to_liquidation(risk.mark_price, risk.liquidation_price)
 
 
 def _position_level(ratio: float, distance: float | None) -> RiskLevel:

@@ -58,8 +58,8 @@ class AccountSnapshot:
 
     `totals` holds the account's own eleven figures, in `currency`; `assets` those of each margin asset; `positions`
     every symbol and side with a position or open orders; `risks` what ``v2/account.position`` told of the same rows;
-    `held` the positions alone; `without_risk` the (symbol, side) of those for which it did not tell how near they are
-    to liquidation, None where it was not asked. A figure that the exchange did not send is None. Times are monotonic
+    `held` the positions alone; `without_risk` the (symbol, side) of those whose distance to liquidation it does not
+    show, None if it was not asked. A figure that the exchange did not send is None. Times are monotonic
     seconds.
     """
 
@@ -108,10 +108,11 @@ def build_snapshot(
     rows = {(row.symbol, row.position_side): row for row in status.positions}
     if len(rows) < len(status.positions):
         _refuse_duplicates("positions", status.positions, identity)
-    told = {identity(risk): risk for risk in risks or ()}
-    if risks and len(told) < len(risks):
+    risks_by_row = {identity(risk): risk for risk in risks or ()}
+    if risks and len(risks_by_row) < len(risks):
         _refuse_duplicates("", risks, identity)
-    known = {name: risk for name, risk in told.items() if name in rows}
+    known = {name: risk for name, risk in risks_by_row.items() if name in rows}
+    with_risk = {name for name, risk in known.items() if shows_risk(risk, rows[name])}
     margin_assets = MarginAssets(status.assets)
     sent = {name: risk.margin_asset for name, risk in known.items()}
     held = {name: row for name, row in rows.items() if row.amount}
@@ -120,17 +121,15 @@ def build_snapshot(
         assets=status.assets,
         positions=status.positions,
         risks=tuple(
-            # A position closed or turned round between the two answers: the second tells of another one. A row that
-            # lacks a price is of no use either, and the alert rules tell by the entry price that figures are missing.
-            risk if tells_risk(risk, rows[name]) else _without_position(risk)
+            # A position closed or reversed between the two answers: the second describes another one. Without a price a
+            # row is useless, too; the alert rules recognize missing figures by the missing entry price.
+            risk if name in with_risk else _without_position(risk)
             for name, risk in known.items()
         ),
         held=tuple(
             OpenPosition(row, sent.get(name) or margin_assets.find(row), is_isolated(row)) for name, row in held.items()
         ),
-        without_risk=None
-        if risks is None
-        else frozenset(name for name, row in held.items() if not tells_risk(known.get(name), row)),
+        without_risk=None if risks is None else frozenset(held.keys() - with_risk),
         asset_mode=asset_mode or tell_asset_mode(status),
         asked_at=asked_at,
         answered_at=answered_at,
@@ -167,12 +166,12 @@ def mode_by_totals(status: AccountStatus) -> AssetMode:
 
 
 def identity(row: Position | PositionRisk) -> Identity:
-    """Return what tells a row from the others of its account."""
+    """Return what identifies a row within its account."""
     return row.symbol, row.position_side
 
 
-def tells_risk(risk: PositionRisk | None, row: Position) -> bool:
-    """Whether a row tells how near the same position is to liquidation; a liquidation price of 0 is an answer."""
+def shows_risk(risk: PositionRisk | None, row: Position) -> bool:
+    """Whether a row shows how close the same position is to liquidation; a liquidation price of 0 means "none"."""
     return (
         risk is not None
         and bool(risk.mark_price)

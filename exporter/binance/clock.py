@@ -26,7 +26,7 @@ def monotonic() -> float:
 _CLOCK: Final = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 DATE_ERROR_SECONDS: Final = 1.5  # a Date names a second, of which the middle is taken; and it was under way
 _DOUBTED_SECONDS: Final = 1e9
-# Binance refuses timestamps from a second ahead of its own clock, and by default those five seconds behind.
+# Binance rejects timestamps more than a second ahead of its clock and, by default, more than five seconds behind.
 _AHEAD_REFUSED_SECONDS: Final = 1.0
 _BEHIND_REFUSED_SECONDS: Final = 5.0
 
@@ -78,8 +78,8 @@ class ExchangeClock:
     def learn_date(self, date_ms: int, received: float) -> None:
         """Take the time from a handshake's Date where that is surely better than what is known.
 
-        Precise to a second, it serves where the exchange does not tell its time, and lets the first answer and the end
-        of a ban be reckoned by the exchange's minutes on a host whose clock is wrong.
+        Precise to a second, it is used if the exchange does not report its time, and makes the first response and the
+        end of a ban count in the exchange's minutes on a host whose clock is wrong.
         """
         off_seconds = abs(date_ms / 1000 - (self.seconds - self.monotonic() + received))
         better = not self.learnt or max(self.uncertainty_seconds, off_seconds) >= DATE_ERROR_SECONDS
@@ -97,7 +97,7 @@ class ExchangeClock:
 
     @property
     def learnt(self) -> bool:
-        """Whether the exchange has told its time yet, and again since the host was woken.
+        """Whether the exchange has reported its time, and again since the host was woken.
 
         The monotonic clock stands still while a virtual machine is paused.
         """

@@ -232,7 +232,7 @@ class Connection:
         return alive
 
     async def _pongs(self, link: Link) -> bool:
-        """Return whether a link answers a ping, a moment later where it may still tell the time."""
+        """Return whether a link answers a ping, a moment later if it may still report the time."""
         alive = await link.responds(self._timing.clock_timeout)
         if alive and not self._server_time.unanswered:
             await asyncio.sleep(self._timing.answer_grace)

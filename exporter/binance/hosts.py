@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import socket
 from ipaddress import IPv6Address, ip_address
+from typing import Final
+
+DEFAULT_PORTS: Final = {"ws": 80, "wss": 443}
 
 
 def normalize_host(host: str) -> str:

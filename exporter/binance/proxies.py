@@ -14,7 +14,7 @@ import python_socks
 from websockets.exceptions import InvalidProxyStatus, ProxyError
 
 from exporter import redaction
-from exporter.binance.hosts import join_host_and_port, normalize_host
+from exporter.binance.hosts import DEFAULT_PORTS, join_host_and_port, normalize_host
 
 # The variables that curl reads, in its order, each in lower case before upper case; an empty one counts as unset.
 # HTTP_PROXY, which curl leaves to CGI scripts, and SOCKS_PROXY are additions.
@@ -23,7 +23,6 @@ _VARIABLES: Final = {
     "ws": ("ws_proxy", "http_proxy", "all_proxy", "socks_proxy"),
 }
 _SUGGESTED: Final = {"wss": "HTTPS_PROXY", "ws": "HTTP_PROXY"}
-_DEFAULT_PORTS: Final = {"ws": 80, "wss": 443}
 _SCHEMES: Final = {name: name for name in ("http", "https", "socks4", "socks4a", "socks5", "socks5h")} | {
     "socks": "socks4"
 }
@@ -176,7 +175,7 @@ def warn_of_environment(url: str) -> list[str]:
 
 
 def explain_proxy_error(error: ProxyError) -> tuple[str, str]:
-    """Return why a proxy did not connect, in words that hold none of its own, and what an operator can do."""
+    """Return why a proxy did not connect, without quoting it, and what an operator can do."""
     cause = error.__cause__
     match error:
         case InvalidProxyStatus():
@@ -194,7 +193,7 @@ def _explain_socks(error: python_socks.ProxyError) -> tuple[str, str]:
     if error.error_code in _SOCKS_REPLIES:
         reply, advice = _SOCKS_REPLIES[error.error_code]
         return f"the SOCKS proxy replied: {reply}", advice
-    text = str(error)  # the library tells these apart by text alone
+    text = str(error)  # the library distinguishes these by text alone
     if "No acceptable authentication" in text:
         return "the SOCKS proxy accepts none of the offered ways to authenticate", _CREDENTIALS
     if "authentication failure" in text:
@@ -227,7 +226,7 @@ def _first_set(variable: str) -> str | None:
 def _is_excluded(url: str) -> bool:
     """Whether NO_PROXY, or no_proxy before it, names the URL's host, as curl reads it; ``host:port`` is an addition."""
     parts = urlsplit(url)
-    host, port = normalize_host(parts.hostname or ""), parts.port or _DEFAULT_PORTS[parts.scheme]
+    host, port = normalize_host(parts.hostname or ""), parts.port or DEFAULT_PORTS[parts.scheme]
     excluded = os.environ.get(_first_set("no_proxy") or "", "")
     entries = re.split(r"[,\s]+", excluded.strip())
     return entries == ["*"] or any(

@@ -163,8 +163,8 @@ class Queries:
         if envelope is None or kind not in {Ignored.NULL_ID, Ignored.UNKNOWN_ID}:
             return
         if envelope.failed or envelope.status in PAUSES:
-            # It belongs to nobody, and to fail a request with it might blame the wrong account. A ban is everybody's,
-            # also one that answers a question which nobody waits for any more, unless that comes after its end.
+            # It matches no request, and failing one with it might blame the wrong account. A ban affects all accounts,
+            # even if it answers a request that has timed out, unless the ban is over by then.
             error = decode_error(envelope)
             over = kind is Ignored.UNKNOWN_ID and 0 < (error.retry_at_ms or 0) <= self._clock.milliseconds
             if not over:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import SplitResult, urlsplit
 
 from exporter.account.snapshot import AssetMode
-from exporter.binance.hosts import is_loopback, join_host_and_port, normalize_host
+from exporter.binance.hosts import DEFAULT_PORTS, is_loopback, join_host_and_port, normalize_host
 from exporter.binance.proxies import UnusableProxy, find_proxy, parse_proxy
 from exporter.config.document import Invalid
 
@@ -19,7 +19,6 @@ MAINNET: Final = "wss://ws-fapi.binance.com/ws-fapi/v1"
 _TESTNET: Final = "wss://testnet.binancefuture.com/ws-fapi/v1"
 _NETWORK_OF_URL: Final = {MAINNET: "mainnet", _TESTNET: "testnet"}
 _NETWORKS: Final = {name: url for url, name in _NETWORK_OF_URL.items()} | {"demo": _TESTNET}
-_DEFAULT_PORTS: Final = {"ws": 80, "wss": 443}
 _PROXY_SCHEME: Final = re.compile("(https?|socks5h?)://", re.IGNORECASE)
 
 _LONGEST_PATH: Final = 4096
@@ -121,7 +120,7 @@ def endpoint_url(value: object) -> str:
     allowed = "must be mainnet, testnet or a ws:// or wss:// URL"
     if isinstance(value, str) and value in _NETWORKS:
         return _NETWORKS[value]
-    parts = _split(value, _DEFAULT_PORTS, allowed)
+    parts = _split(value, DEFAULT_PORTS, allowed)
     if "@" in parts.netloc:
         raise Invalid("must not hold a user or password: requests are signed")
     if "#" in str(value):
@@ -129,8 +128,8 @@ def endpoint_url(value: object) -> str:
     host = normalize_host(parts.hostname or "")
     if not host:
         raise Invalid("must be a URL with a host")
-    port = parts.port or _DEFAULT_PORTS[parts.scheme]
-    is_default = port == _DEFAULT_PORTS[parts.scheme]
+    port = parts.port or DEFAULT_PORTS[parts.scheme]
+    is_default = port == DEFAULT_PORTS[parts.scheme]
     netloc = join_host_and_port(host, port).removesuffix(f":{port}" if is_default else "")
     return parts._replace(netloc=netloc, path=parts.path or "/").geturl()
 
@@ -206,4 +205,4 @@ def _split(value: object, schemes: Container[str], allowed: str) -> SplitResult:
 
 def _host_and_port(url: str) -> str:
     parts = urlsplit(url)
-    return join_host_and_port(parts.hostname or "", parts.port or _DEFAULT_PORTS[parts.scheme])
+    return join_host_and_port(parts.hostname or "", parts.port or DEFAULT_PORTS[parts.scheme])

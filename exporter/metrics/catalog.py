@@ -32,6 +32,11 @@ def _figures(prefix: str, row: type[msgspec.Struct], where: str, names: dict[str
     )
 
 
+def _of_snapshot(family: Family) -> Group:
+    """Return the group of a family that has one value for the whole account."""
+    return Group((), lambda snapshot: (snapshot,), lambda *_: [()], (family,))
+
+
 def _update_timestamp(prefix: str, row: type[msgspec.Struct], where: str) -> Family:
     def read(row: AssetBalance | Position) -> float | None:
         # 0 is how Binance says "never"; 1970 would be a false number.
@@ -79,18 +84,13 @@ GROUPS: Final = (
         lambda snapshot, _: [(snapshot.currency,)],
         _figures(_ACCOUNT, AccountStatus, _STATUS, {name: f"{_WORDS[name]}, of the whole account" for name in FIGURES}),
     ),
-    Group(
-        (),
-        lambda snapshot: (snapshot,),
-        lambda *_: [()],
-        (
-            Family(
-                f"{_ACCOUNT}_open_positions",
-                "Symbols and sides with a position, 0 when flat",
-                f"rows with a non-zero positionAmt in {_POSITION_ROWS}",
-                lambda snapshot: float(snapshot.open_positions),
-            ),
-        ),
+    _of_snapshot(
+        Family(
+            f"{_ACCOUNT}_open_positions",
+            "Symbols and sides with a position, 0 when flat",
+            f"rows with a non-zero positionAmt in {_POSITION_ROWS}",
+            lambda snapshot: float(snapshot.open_positions),
+        )
     ),
     Group(
         ("asset",),
@@ -169,18 +169,13 @@ GROUPS: Final = (
             ),
         ),
     ),
-    Group(
-        (),
-        lambda snapshot: (snapshot,),
-        lambda *_: [()],
-        (
-            Family(
-                f"{_POSITION}_risk_missing",
-                "Positions without a mark or liquidation price in two answers in a row; absent if not asked for",
-                f"markPrice and liquidationPrice of {_RISK}",
-                lambda snapshot: None if snapshot.without_risk is None else float(len(snapshot.without_risk)),
-            ),
-        ),
+    _of_snapshot(
+        Family(
+            f"{_POSITION}_risk_missing",
+            "Positions without a mark or liquidation price in two answers in a row; absent if not asked for",
+            f"markPrice and liquidationPrice of {_RISK}",
+            lambda snapshot: None if snapshot.without_risk is None else float(len(snapshot.without_risk)),
+        )
     ),
     Group(
         ("margin_asset", "margin_type", "position_side", "symbol"),

@@ -16,6 +16,7 @@ from starlette.applications import Starlette
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
+from exporter.binance.hosts import join_host_and_port
 from exporter.metrics.body import Body
 from exporter.metrics.collector import SlowWay, only_openmetrics
 from exporter.metrics.exposition import CONTENT_TYPE
@@ -90,7 +91,7 @@ class ListenAddress:
             raise ListenError(f"cannot listen on {self}: {why}; choose another with --web.listen-address") from error
 
     def __str__(self) -> str:
-        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+        return join_host_and_port(self.host, self.port)
 
 
 def _bind_all(found: Iterable[tuple[Any, ...]]) -> list[socket.socket]:
