@@ -113,7 +113,7 @@ readme: $(VENV)/.dev ## write README's tables of metrics and flags anew
 	UPDATE_README=1 $(BIN)/pytest -q tests/unit/metrics/test_reference.py tests/monitoring/test_rules.py
 
 dashboards: $(VENV)/.dev ## write grafana/dashboards anew
-	$(BIN)/python -m grafana.build
+	$(BIN)/python -m monitoring.dashboards.build
 
 lock: $(VENV)/.dev ## pin pyproject.toml's ranges anew
 	$(BIN)/uv pip compile -q --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url \

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 import httpx
 
-from exporter.simulator.named import FAULTS
+from exporter.simulator.fault_catalog import FAULTS
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine

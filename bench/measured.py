@@ -16,7 +16,7 @@ from typing import Final
 
 from exporter import config as configuration
 from exporter import log
-from exporter.service import Service, WebSettings
+from exporter.app.service import Service, WebSettings
 from exporter.threads import DaemonThreads
 from exporter.web.server import ListenAddress
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from bench.peer import Peer, run
 from exporter import log
-from exporter.account.optional import OptionalMethods
+from exporter.account.availability import OptionalMethods
 from exporter.account.pacing import EndpointPacing
 from exporter.account.poller import Poller
 from exporter.account.snapshot import AssetMode
@@ -21,7 +21,7 @@ from exporter.binance.signing import Credentials, Secret
 from exporter.binance.weight import WeightBudget
 from exporter.metrics.exposition import Exposition
 from exporter.metrics.family import Program
-from exporter.metrics.health import Health
+from exporter.metrics.self_metrics import Health
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -22,15 +22,15 @@ from exporter.account.state import AccountSettings, AccountState
 from exporter.binance.dialing import Endpoint
 from exporter.binance.messages import decode_account_status
 from exporter.binance.signing import Credentials, Secret
-from exporter.metrics.collector import SlowWay, SnapshotCollector
 from exporter.metrics.exposition import Exposition
 from exporter.metrics.family import Program
-from exporter.metrics.health import Health
+from exporter.metrics.openmetrics import SlowWay, SnapshotCollector
+from exporter.metrics.self_metrics import Health
 from exporter.simulator.market import Market
 from exporter.web.server import ListenAddress, WebServer
 
 if TYPE_CHECKING:
-    from exporter.metrics.body import Body
+    from exporter.metrics.chunked_body import Body
 
 POSITIONS: Final = 100
 _WITHOUT_POSITIONS: Final = 350

@@ -17,8 +17,8 @@ from typing import Final
 
 from exporter import config as configuration
 from exporter import log
+from exporter.app.service import Service, WebSettings
 from exporter.binance.dialing import Timing
-from exporter.service import Service, WebSettings
 from exporter.threads import DaemonThreads
 from exporter.web.server import ListenAddress
 

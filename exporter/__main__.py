@@ -19,7 +19,7 @@ def main() -> NoReturn:
         sys.stdout.reconfigure(errors="backslashreplace")
     # Importing takes a while, in which signals may come already.
     from exporter import log  # noqa: PLC0415
-    from exporter.cli import run  # noqa: PLC0415
+    from exporter.cli.main import run  # noqa: PLC0415
 
     log.catch_strays()
     code = run(sys.argv[1:])

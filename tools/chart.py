@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Final
 
 import yaml
 
-from prometheus.build import as_mapping
-from prometheus.health import health
-from prometheus.recordings import recordings
-from prometheus.risk import risk
-from prometheus.thresholds import THRESHOLDS
+from monitoring.rules.build import as_mapping
+from monitoring.rules.health import health
+from monitoring.rules.recordings import recordings
+from monitoring.rules.risk import risk
+from monitoring.thresholds import THRESHOLDS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Final
 import structlog
 
 from exporter.binance.errors import Reason
+from exporter.formatting import in_utc
 from exporter.supervision import RepeatFilter
-from exporter.words import in_utc
 
 if TYPE_CHECKING:
     from exporter.account.state import AccountState, Failure

@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING, Final, NoReturn
 
 import structlog
 
-from exporter.account.asking import Questions
+from exporter.account.asset_mode import ModeFinder
 from exporter.account.consistency import AnswerCheck
 from exporter.account.key_files import KeyFiles
 from exporter.account.margin import unknown_ratios
-from exporter.account.mode import ModeFinder
 from exporter.account.pacing import ROUND_SECONDS, refusal_delay
 from exporter.account.poll_log import PollLog
 from exporter.account.poll_timer import PollTimer
+from exporter.account.requester import Questions
 from exporter.account.snapshot import build_snapshot
 from exporter.account.state import AccountState, Failure
 from exporter.binance.errors import (
@@ -36,18 +36,18 @@ from exporter.binance.errors import (
     is_method_gone,
 )
 from exporter.binance.messages import WEIGHT, Method, decode_account_status, decode_position_risk
-from exporter.binance.queries import good_answer
+from exporter.binance.requests import good_answer
 from exporter.supervision import RepeatFilter
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from exporter.account.optional import OptionalMethods
+    from exporter.account.availability import OptionalMethods
     from exporter.account.pacing import EndpointPacing
     from exporter.account.snapshot import AccountSnapshot
     from exporter.account.state import AccountSettings
     from exporter.binance.connection import Connection
-    from exporter.binance.queries import Outcome
+    from exporter.binance.requests import Outcome
     from exporter.binance.rows import PositionRisk
 
 log = structlog.get_logger()

@@ -27,7 +27,7 @@ from exporter.binance.dialing import (
 from exporter.binance.errors import Crowded, Loss, NotConnected, NotSent
 from exporter.binance.link import Link
 from exporter.binance.messages import HANDSHAKE_WEIGHT, WEIGHT
-from exporter.binance.queries import PAUSES, Outcome, Queries
+from exporter.binance.requests import PAUSES, Outcome, Queries
 from exporter.binance.server_time import ServerTime
 from exporter.supervision import RepeatFilter, supervise
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from exporter.binance.clock import ExchangeClock
     from exporter.binance.dialing import Timing
     from exporter.binance.link import Link
-    from exporter.binance.queries import Queries
+    from exporter.binance.requests import Queries
 
 log = structlog.get_logger()
 

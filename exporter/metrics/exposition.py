@@ -9,8 +9,8 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from exporter.metrics.body import Body
 from exporter.metrics.catalog import GROUPS
+from exporter.metrics.chunked_body import Body
 from exporter.metrics.text import render_header, render_labels, render_lines
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING, TypedDict
 
 from exporter.metrics.catalog import GROUPS
-from exporter.metrics.own import OF_ACCOUNT, OF_ENDPOINT, OF_PROGRAM
+from exporter.metrics.self_catalog import OF_ACCOUNT, OF_ENDPOINT, OF_PROGRAM
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

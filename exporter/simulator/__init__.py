@@ -1,12 +1,12 @@
 """A simulated exchange that speaks Binance's protocol, for the demo and the tests."""
 
-from exporter.simulator.books import SimulatedAccount
 from exporter.simulator.demo import demo_exchange, write_configuration
-from exporter.simulator.desk import Received
+from exporter.simulator.handlers import Received
 from exporter.simulator.keys import Key, KeyType, new_key
+from exporter.simulator.ledger import SimulatedAccount
 from exporter.simulator.market import Market
+from exporter.simulator.scenario import Story, demo_accounts
 from exporter.simulator.server import SimulatedExchange
-from exporter.simulator.story import Story, demo_accounts
 
 __all__ = [
     "Key",

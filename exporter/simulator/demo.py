@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any, Final
 
 import yaml
 
+from exporter.simulator.scenario import Story, demo_accounts
 from exporter.simulator.server import SimulatedExchange
-from exporter.simulator.story import Story, demo_accounts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from pathlib import Path
 
-    from exporter.simulator.books import SimulatedAccount
+    from exporter.simulator.ledger import SimulatedAccount
 
 _MARK: Final = "# Written by the simulated exchange for its own accounts.\n"
 

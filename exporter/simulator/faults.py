@@ -13,15 +13,15 @@ from typing import TYPE_CHECKING, Any
 from websockets.exceptions import ConnectionClosed
 from websockets.protocol import State
 
-from exporter.simulator.alterations import encode
-from exporter.simulator.switches import Switches
+from exporter.simulator.answer_edits import encode
+from exporter.simulator.toggles import Switches
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Mapping
 
-    from exporter.simulator.alterations import Answer, Frame, Replacement
+    from exporter.simulator.answer_edits import Answer, Frame, Replacement
+    from exporter.simulator.connection import Connection
     from exporter.simulator.weight import RequestWeight
-    from exporter.simulator.wire import Connection
 
     Ending = Callable[[Connection], Awaitable[None]]
 
@@ -212,7 +212,7 @@ class Faults:
     def replace_answer(self, method: str | None, account: str | None, function: Replacement) -> ExitStack:
         """Alter answers: to another one, to a raw frame, or to a list of these; several replacements add up.
 
-        A raw frame is altered no further. `exporter.simulator.alterations` has functions ready.
+        A raw frame is altered no further. `exporter.simulator.answer_edits` has functions ready.
         """
         return self._replacements.on(function, method, account)
 

@@ -10,14 +10,14 @@ from dataclasses import dataclass, replace
 from decimal import ROUND_DOWN, ROUND_UP, Decimal
 from typing import TYPE_CHECKING
 
-from exporter.simulator.books import ZERO, Position
 from exporter.simulator.brackets import maintenance_margin
+from exporter.simulator.ledger import ZERO, Position
 from exporter.simulator.market import ASSETS, CENT, SYMBOLS, Symbol
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from exporter.simulator.books import Order, PositionSide, RowKey, SimulatedAccount
+    from exporter.simulator.ledger import Order, PositionSide, RowKey, SimulatedAccount
 
 
 @dataclass(frozen=True, slots=True)

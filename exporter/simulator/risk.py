@@ -7,16 +7,16 @@ from decimal import Decimal
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from exporter.simulator.books import FEE_RATE, ZERO
 from exporter.simulator.brackets import TIERS, tier_of
 from exporter.simulator.figures import Pool, statement_of
+from exporter.simulator.ledger import FEE_RATE, ZERO
 from exporter.simulator.market import CENT
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from exporter.simulator.books import RowKey, SimulatedAccount
     from exporter.simulator.figures import Row, Statement
+    from exporter.simulator.ledger import RowKey, SimulatedAccount
 
 
 def liquidation_prices(statement: Statement) -> dict[RowKey, Decimal]:

@@ -12,12 +12,12 @@ from urllib.parse import parse_qs, urlsplit
 from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 
-from exporter.simulator.desk import Desk
+from exporter.simulator.auth import Session
+from exporter.simulator.connection import Connection
 from exporter.simulator.faults import Faults
-from exporter.simulator.gate import Session
-from exporter.simulator.venue import Venue
+from exporter.simulator.handlers import Desk
+from exporter.simulator.state import Venue
 from exporter.simulator.weight import RequestWeight
-from exporter.simulator.wire import Connection
 
 if TYPE_CHECKING:
     import types
@@ -25,9 +25,9 @@ if TYPE_CHECKING:
 
     from websockets.http11 import Request, Response
 
-    from exporter.simulator.books import SimulatedAccount
+    from exporter.simulator.ledger import SimulatedAccount
     from exporter.simulator.market import Market
-    from exporter.simulator.story import Story
+    from exporter.simulator.scenario import Story
 
 PATH = "/ws-fapi/v1"
 _HANDSHAKE_WEIGHT = 5

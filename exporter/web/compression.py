@@ -8,7 +8,7 @@ import zlib
 from typing import TYPE_CHECKING, Any, Final
 from weakref import WeakKeyDictionary
 
-from exporter.metrics.body import Body
+from exporter.metrics.chunked_body import Body
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     import ssl
     from collections.abc import Callable, Iterator, Sequence
 
-    from exporter.metrics.body import Body
+    from exporter.metrics.chunked_body import Body
 
 KEEP_ALIVE_SECONDS: Final = 75  # longer than usual scrape intervals, so that Prometheus need not reconnect
 _CLOSING_SECONDS: Final = 5.0  # for a client to take what is left when its connection is closed

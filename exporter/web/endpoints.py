@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
 from exporter.binance.errors import Reason
-from exporter.words import in_words
+from exporter.formatting import in_words
 
 if TYPE_CHECKING:
     from exporter.binance.connection import Connection

@@ -15,8 +15,8 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from exporter.account.margin import CrossPool, cross_pools, isolated_pools, worst_ratio
 from exporter.account.risk import LEVELS, nearest_first, ratio_word
+from exporter.formatting import in_digits, in_percent, in_words, visible
 from exporter.web.endpoints import EndpointRow, endpoint_row
-from exporter.words import in_digits, in_percent, in_words, visible
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

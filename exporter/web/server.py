@@ -17,13 +17,13 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from exporter.binance.hosts import join_host_and_port
-from exporter.metrics.body import Body
-from exporter.metrics.collector import SlowWay, only_openmetrics
+from exporter.metrics.chunked_body import Body
 from exporter.metrics.exposition import CONTENT_TYPE
+from exporter.metrics.openmetrics import SlowWay, only_openmetrics
+from exporter.web.auth import Guard
 from exporter.web.compression import CompressionError, Compressor, accepts_gzip
 from exporter.web.config import WebConfig
 from exporter.web.connections import KEEP_ALIVE_SECONDS, Bodies, Limits, Listener
-from exporter.web.guard import Guard
 from exporter.web.headers import cross_site_reason
 from exporter.web.tls import SwitchingContext
 from exporter.web.uvicorn_internals import Config, Server
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp, Receive, Scope, Send
 
     from exporter.web.connections import ClientConnection
-    from exporter.web.live import LiveWebConfig
+    from exporter.web.watcher import LiveWebConfig
 
 _PIECE_BYTES: Final = 64 * 1024
 # Who takes a large body fast must not have it all before the others have anything: the more he has had, the more

@@ -8,8 +8,8 @@ import pytest
 from support.helm_chart import HELM_VERSIONS, feature, refused, rendered
 from support.helm_refusals import refusals
 
+from exporter.cli.flags import FLAGS
 from exporter.config import VARIABLES
-from exporter.flags import FLAGS
 from tools.pod import DIRECTORY, arguments_of, exporter_of
 
 KEY = "vmPUZE6mv9SD5VNHk4HlWFsOr6aKE2zvsw0MuIgwCIPy6utIco14y7Ju91duEh8A"

@@ -13,8 +13,8 @@ from support.helm_chart import CHART, HELM_VERSIONS, NAME, every_feature, featur
 from support.paths import ROOT
 
 import exporter
-from prometheus.build import home_url
-from prometheus.thresholds import THRESHOLDS
+from monitoring.rules.build import home_url
+from monitoring.thresholds import THRESHOLDS
 from tools import chart
 from tools.pod import only
 

@@ -21,9 +21,9 @@ from support.helm_chart import (
 from support.helm_render import FOREIGN, NEWEST, OLDEST, complaints_of_the_operator
 from support.prometheus_server import promtool
 
-from prometheus.build import rule_files
-from prometheus.rule import JOB
-from prometheus.thresholds import VALUES
+from monitoring.rules.build import rule_files
+from monitoring.rules.rule import JOB
+from monitoring.thresholds import VALUES
 from tools.pod import only
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ import pytest
 from support.expressions import Query, dashboard_queries, dashboard_variables, rule_queries, shortened_rules
 from support.monitoring_servers import PATIENCE_SECONDS, Watched, wait_until, watched
 
-from prometheus.build import ALERTS, runbook_url
+from monitoring.rules.build import ALERTS, runbook_url
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

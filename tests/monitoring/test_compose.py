@@ -15,8 +15,8 @@ import yaml
 from support.paths import ROOT
 from support.prometheus_server import needs
 
+from exporter.cli.flags import COMMANDS, FLAGS, VARIABLE_PREFIX
 from exporter.config.keys import VARIABLES
-from exporter.flags import COMMANDS, FLAGS, VARIABLE_PREFIX
 
 COMPOSE: Final[dict[str, Any]] = yaml.safe_load((ROOT / "compose.yaml").read_text(encoding="utf-8"))
 SERVICES: Final = COMPOSE["services"]

@@ -14,7 +14,7 @@ import yaml
 from support.dashboards import NAMES, load
 from support.paths import ROOT
 
-from grafana.build import HERE, dashboard_files
+from monitoring.dashboards.build import GRAFANA, dashboard_files
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -67,7 +67,7 @@ def complaints(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[str]]
     folder = tmp_path_factory.mktemp("dashboards")
     for index, (place, wrong) in enumerate(WRONG):
         (folder / f"wrong-{index}.json").write_text(with_wrong(place, wrong), encoding="utf-8")
-    files = [*(HERE / "dashboards" / f"{name}.json" for name in NAMES), *folder.iterdir()]
+    files = [*(GRAFANA / "dashboards" / f"{name}.json" for name in NAMES), *folder.iterdir()]
     done = subprocess.run(
         ["node", str(SCHEMA / "validate.mjs"), *map(str, files)],  # noqa: S607 - found on PATH, as by make
         capture_output=True,
@@ -83,7 +83,7 @@ def complaints(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[str]]
 
 def test_committed_files_are_those_that_are_made() -> None:
     """Building anew gives the committed files byte for byte, and there are no others."""
-    committed = {path.name: path.read_text(encoding="utf-8") for path in (HERE / "dashboards").iterdir()}
+    committed = {path.name: path.read_text(encoding="utf-8") for path in (GRAFANA / "dashboards").iterdir()}
 
     assert dashboard_files() == committed
 
@@ -185,8 +185,8 @@ def test_units(name: str) -> None:
 
 def test_provisioning_points_to_the_dashboards() -> None:
     """Grafana's data source and dashboards are provisioned from the files here, with nothing changed in the browser."""
-    (source,) = yaml.safe_load((HERE / "provisioning/datasources/prometheus.yml").read_text())["datasources"]
-    (provider,) = yaml.safe_load((HERE / "provisioning/dashboards/binance-futures.yml").read_text())["providers"]
+    (source,) = yaml.safe_load((GRAFANA / "provisioning/datasources/prometheus.yml").read_text())["datasources"]
+    (provider,) = yaml.safe_load((GRAFANA / "provisioning/dashboards/binance-futures.yml").read_text())["providers"]
 
     assert ("prometheus", True) == (source["type"], source["isDefault"])
     assert "file" == provider["type"]
@@ -195,7 +195,7 @@ def test_provisioning_points_to_the_dashboards() -> None:
 
 def test_pictures_are_there_and_small() -> None:
     """Each dashboard has a picture below 300 kB."""
-    pictures = {path.stem: path.stat().st_size for path in (HERE / "screenshots").glob("*.png")}
+    pictures = {path.stem: path.stat().st_size for path in (GRAFANA / "screenshots").glob("*.png")}
 
     assert set(NAMES) <= set(pictures)
     assert max(pictures.values()) < 300_000

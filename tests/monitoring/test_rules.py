@@ -12,13 +12,13 @@ import yaml
 from support.paths import DATA
 from support.prometheus_server import promtool
 
-from prometheus.build import ALERTS, GROUPS, HERE, as_markdown, home_url, rule_files
-from prometheus.rule import JOB, Recording
+from monitoring.rules.build import ALERTS, GROUPS, PROMETHEUS, as_markdown, home_url, rule_files
+from monitoring.rules.rule import JOB, Recording
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-README = HERE.parent / "README.md"
+README = PROMETHEUS.parent / "README.md"
 SCENARIOS = [
     (f"{path.stem}: {scenario['name']}", scenario)
     for path in sorted((DATA / "rules").glob("*.yml"))
@@ -127,7 +127,7 @@ def as_unit_test(scenario: dict[str, Any]) -> dict[str, Any]:
         "promql_expr_test": of_series,
     }
     return {
-        "rule_files": [str(HERE / "rules" / "*.yml")],
+        "rule_files": [str(PROMETHEUS / "rules" / "*.yml")],
         "evaluation_interval": evaluation_interval(scenario, series, interval),
         # Prometheus evaluates groups side by side, promtool one by one: without an order, in any.
         "group_eval_order": [group.name for _, group in GROUPS.values()],
@@ -137,8 +137,8 @@ def as_unit_test(scenario: dict[str, Any]) -> dict[str, Any]:
 
 @pytest.mark.parametrize("name", sorted(rule_files()))
 def test_rule_files_are_up_to_date(name: str) -> None:
-    """The committed rules are those that `python -m prometheus.build` makes."""
-    assert rule_files()[name] == (HERE / "rules" / name).read_text(encoding="utf-8")
+    """The committed rules are those that `python -m monitoring.rules.build` makes."""
+    assert rule_files()[name] == (PROMETHEUS / "rules" / name).read_text(encoding="utf-8")
 
 
 def test_runbooks_may_be_elsewhere() -> None:
@@ -153,7 +153,7 @@ def test_runbooks_may_be_elsewhere() -> None:
 
 def test_no_other_rule_files() -> None:
     """No file in rules/ is left over from a group that is no more."""
-    assert sorted(rule_files()) == sorted(path.name for path in (HERE / "rules").iterdir())
+    assert sorted(rule_files()) == sorted(path.name for path in (PROMETHEUS / "rules").iterdir())
 
 
 def test_readme_lists_the_alerts() -> None:
@@ -170,7 +170,7 @@ def test_readme_lists_the_alerts() -> None:
 
 def test_promtool_accepts_the_rules() -> None:
     """`promtool check rules` finds no fault and nothing twice."""
-    code, output = promtool("check", "rules", *sorted((HERE / "rules").glob("*.yml")))
+    code, output = promtool("check", "rules", *sorted((PROMETHEUS / "rules").glob("*.yml")))
 
     assert (0, len(GROUPS)) == (code, output.count("SUCCESS")), output
     assert "duplicate" not in output

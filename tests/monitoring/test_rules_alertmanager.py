@@ -14,13 +14,13 @@ import yaml
 from support.ports import free_port
 from support.prometheus_server import alertmanager, needs
 
-from prometheus.build import ALERTS, HERE
-from prometheus.rule import JOB
+from monitoring.rules.build import ALERTS, PROMETHEUS
+from monitoring.rules.rule import JOB
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-SAMPLE: Final = HERE / "alertmanager.yml"
+SAMPLE: Final = PROMETHEUS / "alertmanager.yml"
 SECTIONS: Final = ["Meaning", "Impact", "Diagnosis", "Mitigation"]
 
 
@@ -34,7 +34,7 @@ def run(tool: str, *arguments: str) -> tuple[int, str]:
 
 def test_prometheus_takes_its_sample() -> None:
     """`promtool check config` takes the sample, and finds the rule files that it names."""
-    code, output = run("promtool", "check", "config", str(HERE / "prometheus.yml"))
+    code, output = run("promtool", "check", "config", str(PROMETHEUS / "prometheus.yml"))
 
     assert 0 == code, output
     assert "3 rule files found" in output
@@ -42,7 +42,7 @@ def test_prometheus_takes_its_sample() -> None:
 
 def test_sample_scrapes_the_job_of_the_rules() -> None:
     """The sample's scrape job has the name by which the rules know that an exporter is missing."""
-    sample = yaml.safe_load((HERE / "prometheus.yml").read_text(encoding="utf-8"))
+    sample = yaml.safe_load((PROMETHEUS / "prometheus.yml").read_text(encoding="utf-8"))
 
     assert [JOB] == [job["job_name"] for job in sample["scrape_configs"]]
 
@@ -136,14 +136,14 @@ async def test_inhibition(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", sorted({one.name for one in ALERTS}))
 def test_runbook(name: str) -> None:
     """An alert's runbook is named as it is, says what it says in four sections, and points at files that exist."""
-    lines = (HERE / "runbooks" / f"{name}.md").read_text(encoding="utf-8").splitlines()
+    lines = (PROMETHEUS / "runbooks" / f"{name}.md").read_text(encoding="utf-8").splitlines()
     links = [part.split(")")[0] for line in lines for part in line.split("](")[1:]]
 
     assert f"# {name}" == lines[0]
     assert SECTIONS == [line.removeprefix("## ") for line in lines if line.startswith("## ")]
-    assert [] == [link for link in links if not (HERE / "runbooks" / link).exists()]
+    assert [] == [link for link in links if not (PROMETHEUS / "runbooks" / link).exists()]
 
 
 def test_no_runbook_is_orphaned() -> None:
     """Every runbook is of an alert."""
-    assert {one.name for one in ALERTS} == {path.stem for path in (HERE / "runbooks").iterdir()}
+    assert {one.name for one in ALERTS} == {path.stem for path in (PROMETHEUS / "runbooks").iterdir()}

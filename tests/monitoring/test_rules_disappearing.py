@@ -14,8 +14,8 @@ import yaml
 from support.disappearing import ACCOUNT, END, FLIPPING, GONE, RATIO, RISKS, WAYS, Series, account, flip, gap
 from support.prometheus_server import promtool
 
-from prometheus.build import GROUPS, rule_files
-from prometheus.rule import JOB
+from monitoring.rules.build import GROUPS, rule_files
+from monitoring.rules.rule import JOB
 
 if TYPE_CHECKING:
     from collections.abc import Callable

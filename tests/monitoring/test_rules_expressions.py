@@ -10,12 +10,12 @@ import pytest
 from support.promql import labels_of, nodes
 
 from exporter.metrics import reference
-from prometheus.build import ALERTS, GROUPS, HERE, as_mapping
-from prometheus.health import health
-from prometheus.recordings import recordings
-from prometheus.risk import risk
-from prometheus.rule import Alert, Recording
-from prometheus.thresholds import THRESHOLDS, VALUES
+from monitoring.rules.build import ALERTS, GROUPS, PROMETHEUS, as_mapping
+from monitoring.rules.health import health
+from monitoring.rules.recordings import recordings
+from monitoring.rules.risk import risk
+from monitoring.rules.rule import Alert, Recording
+from monitoring.thresholds import THRESHOLDS, VALUES
 
 # What Prometheus adds to every scraped series; `namespace` where it runs in a cluster.
 SCRAPED: Final = frozenset({"job", "instance", "namespace"})
@@ -104,7 +104,7 @@ def test_texts_of_alerts(alert: Alert) -> None:
 @pytest.mark.parametrize("name", sorted({alert.name for alert in ALERTS}))
 def test_metrics_in_runbooks_exist(name: str) -> None:
     """A runbook names metrics of the catalog or recorded ones, all of them written out."""
-    text = (HERE / "runbooks" / f"{name}.md").read_text(encoding="utf-8")
+    text = (PROMETHEUS / "runbooks" / f"{name}.md").read_text(encoding="utf-8")
     named = set(re.findall(r"(?:\w+:)?binance_futures_\w+(?::\w+)?", text))
 
     assert not re.search(r"…\w|\w…", text), "a name that is not written out can be neither found here nor pasted"

@@ -20,8 +20,8 @@ from exporter.binance.dialing import Endpoint
 from exporter.binance.rows import AccountStatus, AssetBalance, Position, PositionRisk
 from exporter.binance.signing import Credentials, Secret
 from exporter.binance.weight import WeightBudget
-from exporter.metrics.body import Body
-from exporter.metrics.collector import SlowWay
+from exporter.metrics.chunked_body import Body
+from exporter.metrics.openmetrics import SlowWay
 from exporter.web.page import render_page
 from exporter.web.server import ListenAddress, WebServer
 

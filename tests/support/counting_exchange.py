@@ -11,11 +11,11 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, ParamSpec
 
 from exporter.account.state import AccountSettings
+from exporter.app.fleet import Fleet, wire
 from exporter.binance.dialing import Endpoint, Timing
 from exporter.binance.host_clock import HostClock
 from exporter.config import Config
 from exporter.simulator import SimulatedAccount, SimulatedExchange
-from exporter.wiring import Fleet, wire
 from support.polling import credentials_of
 from support.virtual_time import START, VirtualTimeLoop, now
 

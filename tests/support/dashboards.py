@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 from typing import Any, Final
 
-from grafana.build import DASHBOARDS, HERE
+from monitoring.dashboards.build import DASHBOARDS, GRAFANA
 
 NAMES: Final = sorted(DASHBOARDS)
 
 
 def load(name: str) -> dict[str, Any]:
     """Return a committed dashboard."""
-    loaded: dict[str, Any] = json.loads((HERE / "dashboards" / f"{name}.json").read_text(encoding="utf-8"))
+    loaded: dict[str, Any] = json.loads((GRAFANA / "dashboards" / f"{name}.json").read_text(encoding="utf-8"))
     return loaded
 
 

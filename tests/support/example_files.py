@@ -6,7 +6,7 @@ import json
 import re
 from typing import TYPE_CHECKING
 
-from exporter.cli import run
+from exporter.cli.main import run
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Final, Literal
 from urllib.parse import urlsplit
 
 from exporter.account.state import AccountSettings
+from exporter.app.service import Service, WebSettings
 from exporter.binance.clock import monotonic
 from exporter.binance.dialing import Endpoint
 from exporter.binance.host_clock import HostClock
 from exporter.config import Config
-from exporter.service import Service, WebSettings
 from exporter.web.server import ListenAddress
 from support.builders import samples
 from support.fault_time import night_loop

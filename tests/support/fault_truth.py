@@ -14,7 +14,7 @@ from support.polling import traders
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from exporter.simulator.alterations import Answer
+    from exporter.simulator.answer_edits import Answer
 
 STATUS: Final = "v2/account.status"
 POSITION: Final = "v2/account.position"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from operator import methodcaller
 from typing import TYPE_CHECKING, Any, Final
 
-from exporter.simulator.alterations import (
+from exporter.simulator.answer_edits import (
     InPairs,
     accompanied,
     binary,
@@ -25,7 +25,7 @@ from support.fault_truth import POSITION, STATUS
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from exporter.simulator.alterations import Replacement
+    from exporter.simulator.answer_edits import Replacement
     from support.fault_runner import Switch
 
 _SURVIVED_SECONDS: Final = 50.0

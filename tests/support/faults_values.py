@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from exporter.simulator.alterations import field, row_twice, without
+from exporter.simulator.answer_edits import field, row_twice, without
 from support.fault_truth import POSITION, STATUS
 from support.faults_answers import alices
 

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping
     from pathlib import Path
 
-    from exporter.simulator.books import Ledger
+    from exporter.simulator.ledger import Ledger
 
 SHAPES: Final = ("main", "multi", "hedge", "isolated")
 OWNERS: Final[dict[KeyType, str]] = {"HMAC": "main", "RSA": "hedge", "Ed25519": "multi"}

@@ -18,16 +18,16 @@ from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, get_args
 
 import structlog
 
-from exporter.account.optional import OptionalMethods
+from exporter.account.availability import OptionalMethods
 from exporter.account.pacing import EndpointPacing
 from exporter.account.poller import Poller
 from exporter.account.state import AccountSettings, AccountState
 from exporter.metrics.exposition import Exposition
 from exporter.metrics.family import Program
-from exporter.metrics.health import Health
+from exporter.metrics.self_metrics import Health
 from exporter.simulator import SimulatedAccount, SimulatedExchange
-from exporter.simulator.alterations import binary, encode, error, truncated
-from exporter.simulator.alterations import field as altered
+from exporter.simulator.answer_edits import binary, encode, error, truncated
+from exporter.simulator.answer_edits import field as altered
 from support.builders import samples
 from support.clocks import Clock
 from support.model_series import Identity, differences, expected_series, held_positions, value_series

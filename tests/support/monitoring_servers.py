@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 import httpx
 import yaml
 
-from prometheus.build import HERE
+from monitoring.rules.build import PROMETHEUS
 from support.program import started
 from support.prometheus_server import alertmanager, needs
 
@@ -182,7 +182,7 @@ def watched(folder: Path, rules: dict[str, dict[str, Any]], interval_seconds: fl
 
 def _configuration(rules: list[str], target: str, told: str, interval_seconds: float) -> dict[str, Any]:
     """Return the sample with shorter intervals, other rule files and the addresses of these servers."""
-    sample = yaml.safe_load((HERE / "prometheus.yml").read_text(encoding="utf-8"))
+    sample = yaml.safe_load((PROMETHEUS / "prometheus.yml").read_text(encoding="utf-8"))
     interval = f"{interval_seconds * 1000:.0f}ms"
     sample["global"] |= {"scrape_interval": interval, "scrape_timeout": interval, "evaluation_interval": interval}
     sample["rule_files"] = rules

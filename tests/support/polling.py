@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 from typing import TYPE_CHECKING, Any
 
-from exporter.account.optional import OptionalMethods
+from exporter.account.availability import OptionalMethods
 from exporter.account.pacing import EndpointPacing
 from exporter.account.poller import Poller
 from exporter.account.state import AccountSettings, AccountState

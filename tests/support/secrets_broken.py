@@ -12,8 +12,8 @@ import warnings
 from typing import TYPE_CHECKING, NoReturn
 
 from exporter.account.poller import Poller
+from exporter.app.service import Service
 from exporter.binance.signing import Credentials
-from exporter.service import Service
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -10,13 +10,13 @@ from base64 import b64encode
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
-from exporter.simulator.alterations import accompanied, body, error, field, raw
+from exporter.simulator.answer_edits import accompanied, body, error, field, raw
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from exporter.simulator.alterations import Answer, Frame
-    from exporter.simulator.wire import Connection
+    from exporter.simulator.answer_edits import Answer, Frame
+    from exporter.simulator.connection import Connection
     from support.secrets_system import Recorder
 
 MARK: Final = "told back:"

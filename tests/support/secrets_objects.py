@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from exporter import config
-from exporter.service import Service, WebSettings
+from exporter.app.service import Service, WebSettings
 from support.secrets_search import Search
 from support.secrets_system import PROXY_PASSWORD, PROXY_USER, Recorder, World, trader
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 import httpx
 
 from exporter import log
-from exporter.simulator.named import FAULTS
+from exporter.simulator.fault_catalog import FAULTS
 from support.builders import DEADLINE_SECONDS
 from support.secrets_echoes import CONNECTIONS, CUT_SIGNATURES, FRAMES, TEXTS, switch_answers
 from support.secrets_search import Search

@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from exporter.simulator import Key
-    from exporter.simulator.desk import Answered
-    from exporter.simulator.gate import Session
+    from exporter.simulator.auth import Session
+    from exporter.simulator.handlers import Answered
 
 PASSPHRASE: Final = "Tr0ub4dor&3 battery staple"
 PROXY_USER: Final = "desk"

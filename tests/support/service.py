@@ -10,7 +10,7 @@ import httpx
 from prometheus_client.parser import text_string_to_metric_families
 
 from exporter import config
-from exporter.service import Service, WebSettings
+from exporter.app.service import Service, WebSettings
 from exporter.simulator.demo import write_configuration
 from exporter.web.server import ListenAddress
 from support.polling import FAST

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import trustme
 
-from exporter.metrics.body import Body
-from exporter.metrics.collector import SlowWay
+from exporter.metrics.chunked_body import Body
+from exporter.metrics.openmetrics import SlowWay
 from exporter.web.config import load
-from exporter.web.live import LiveWebConfig
 from exporter.web.server import WebServer
+from exporter.web.watcher import LiveWebConfig
 from support.builders import DEADLINE_SECONDS, LOCAL, close
 from support.prometheus_server import needs
 

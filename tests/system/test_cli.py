@@ -18,9 +18,9 @@ from support.config_files import API_KEY, SECRET_KEY, key_files, leaks
 from support.program import UP, started
 
 import exporter
-from exporter.cli import run
-from exporter.flags import PROGRAM
-from exporter.simulator.story import demo_accounts
+from exporter.cli.flags import PROGRAM
+from exporter.cli.main import run
+from exporter.simulator.scenario import demo_accounts
 
 NOBODY = "ws://127.0.0.1:1/ws-fapi/v1"
 
@@ -272,7 +272,7 @@ import socket, sys, time
 
 resolve = socket.getaddrinfo
 socket.getaddrinfo = lambda host, *a, **k: time.sleep(300) if host == "slow.invalid" else resolve(host, *a, **k)
-from exporter.cli import run
+from exporter.cli.main import run
 
 sys.exit(run(sys.argv[1:]))
 """

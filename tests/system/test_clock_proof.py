@@ -15,10 +15,10 @@ from support.virtual_time import now
 
 from exporter.account.snapshot import AssetMode
 from exporter.binance.errors import Reason
-from exporter.simulator.alterations import error
+from exporter.simulator.answer_edits import error
 
 if TYPE_CHECKING:
-    from exporter.simulator.alterations import Answer, Replacement
+    from exporter.simulator.answer_edits import Answer, Replacement
 
 STATUS: Final = "v2/account.status"
 POSITION: Final = "v2/account.position"

@@ -17,12 +17,12 @@ import trustme
 from support.builders import DEADLINE_SECONDS, LOCAL, close, serving
 from support.waiting import until
 
-from exporter.metrics.body import Body
-from exporter.metrics.collector import SlowWay
+from exporter.metrics.chunked_body import Body
+from exporter.metrics.openmetrics import SlowWay
 from exporter.web.config import load
 from exporter.web.connections import Limits
-from exporter.web.live import LiveWebConfig
 from exporter.web.server import WebServer
+from exporter.web.watcher import LiveWebConfig
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -33,8 +33,8 @@ LARGE = b"".join(b"metric_%d %d\n" % (i, zlib.crc32(b"%d" % i)) for i in range(1
 MOST_MIB = 192
 SERVER = """
 import asyncio, zlib
-from exporter.metrics.body import Body
-from exporter.metrics.collector import SlowWay
+from exporter.metrics.chunked_body import Body
+from exporter.metrics.openmetrics import SlowWay
 from exporter.web.connections import Limits
 from exporter.web.server import ListenAddress, WebServer
 

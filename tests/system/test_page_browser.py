@@ -16,7 +16,7 @@ import pytest_asyncio
 from support.polling import FAST
 
 from exporter import config
-from exporter.service import Service, WebSettings
+from exporter.app.service import Service, WebSettings
 from exporter.simulator.demo import demo_exchange, write_configuration
 from exporter.web.server import ListenAddress
 

@@ -25,8 +25,9 @@ from support.secrets_search import Search
 from support.secrets_seen import UP, Program, Seen, see, until
 from support.secrets_system import PASSPHRASE, PROXY_PASSWORD, PROXY_USER, Recorder, proxy, telltale_proxy, trader
 
-from exporter import cli, config, log, redaction
+from exporter import config, log, redaction
 from exporter.binance.errors import scrub
+from exporter.cli import main as cli
 from exporter.simulator import new_key
 
 if TYPE_CHECKING:

@@ -85,7 +85,7 @@ def address_of(url: str) -> tuple[str, int]:
     ("number", "moment"),
     [
         (signal.SIGINT, "structlog"),
-        (signal.SIGINT, "exporter.cli"),
+        (signal.SIGINT, "exporter.cli.main"),
         (signal.SIGTERM, "structlog"),
         (signal.SIGTERM, "uvicorn"),
     ],

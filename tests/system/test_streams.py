@@ -14,7 +14,7 @@ import pytest
 from support.builders import DEADLINE_SECONDS, wait_for
 from support.config_files import key_files
 
-from exporter.flags import PROGRAM
+from exporter.cli.flags import PROGRAM
 
 PROGRAM_ARGV = (sys.executable, "-m", "exporter")
 # No UTF-8 anywhere: file names and output are ASCII.
@@ -24,7 +24,8 @@ ALL_CLOSED = "<&- >&- 2>&-"
 # longer than anything else here. Prints its exit code, standard output and standard error.
 FORKING = """
 import json, os, sys, tempfile
-from exporter import __main__, cli  # what takes the time
+from exporter import __main__
+from exporter.cli import main  # what takes the time
 
 for argument in sys.argv[1:]:
     files = [tempfile.TemporaryFile() for _ in range(2)]

@@ -21,14 +21,14 @@ from support.waiting import until
 from exporter.account.snapshot import AssetMode
 from exporter.binance.dialing import Timing
 from exporter.binance.errors import Reason
-from exporter.simulator.alterations import error
+from exporter.simulator.answer_edits import error
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
     from pathlib import Path
 
     from exporter.simulator import SimulatedExchange
-    from exporter.simulator.alterations import Answer
+    from exporter.simulator.answer_edits import Answer
 
 pytestmark = pytest.mark.usefixtures("virtual_time")
 

@@ -19,12 +19,12 @@ from support.counting_exchange import (
 from support.virtual_time import START, now
 
 from exporter.account.snapshot import AssetMode
-from exporter.simulator.alterations import field, without
+from exporter.simulator.answer_edits import field, without
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from exporter.simulator.alterations import Replacement
+    from exporter.simulator.answer_edits import Replacement
 
 
 @pytest.mark.parametrize("limit", [2400, 6000])

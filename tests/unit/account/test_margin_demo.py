@@ -13,8 +13,8 @@ from exporter.binance.messages import decode_account_status, decode_position_ris
 from exporter.simulator import demo_accounts
 from exporter.simulator.answers import account_position, account_status
 from exporter.simulator.figures import statement_of
-from exporter.simulator.story import Story
-from exporter.simulator.venue import Venue
+from exporter.simulator.scenario import Story
+from exporter.simulator.state import Venue
 
 if TYPE_CHECKING:
     from exporter.simulator import SimulatedAccount

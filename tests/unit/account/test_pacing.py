@@ -16,10 +16,10 @@ from support.waiting import until
 from exporter.account.pacing import EndpointPacing, refusal_delay
 from exporter.account.snapshot import AssetMode
 from exporter.binance.errors import Reason
-from exporter.simulator.alterations import error
+from exporter.simulator.answer_edits import error
 
 if TYPE_CHECKING:
-    from exporter.simulator.alterations import Replacement
+    from exporter.simulator.answer_edits import Replacement
 
 V1 = "account.status"
 

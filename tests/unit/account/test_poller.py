@@ -13,8 +13,8 @@ from support.clocks import Monotonic
 from support.polling import STATUS, Answer, Polled, altered, connected, credentials_of, error, pass_time
 from support.waiting import PATIENCE_SECONDS, until
 
+from exporter.account.availability import OptionalMethods
 from exporter.account.margin import cross_pools
-from exporter.account.optional import OptionalMethods
 from exporter.account.poller import poll_weight
 from exporter.account.snapshot import AssetMode
 from exporter.binance.errors import Reason

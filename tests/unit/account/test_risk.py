@@ -21,7 +21,7 @@ from exporter.account.risk import (
 )
 from exporter.account.snapshot import AccountSnapshot, AssetMode
 from exporter.binance.rows import Position, PositionRisk
-from prometheus.thresholds import VALUES
+from monitoring.thresholds import VALUES
 
 FAR = 0.5
 

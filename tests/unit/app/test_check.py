@@ -13,9 +13,10 @@ import msgspec
 import pytest
 from support.polling import FAST
 
-from exporter import cli, config
-from exporter.check import AccountReport, check
-from exporter.report import as_json, as_text
+from exporter import config
+from exporter.app.check import AccountReport, check
+from exporter.cli import main as cli
+from exporter.cli.check_report import as_json, as_text
 from exporter.simulator import SimulatedAccount, SimulatedExchange
 from exporter.simulator.demo import demo_exchange, write_configuration
 

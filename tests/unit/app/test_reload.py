@@ -15,14 +15,14 @@ from support.service import scrape, serving, until_counted, until_sample, value
 from support.waiting import PATIENCE_SECONDS, until
 
 from exporter import config
+from exporter.app.fleet import _free_phases
+from exporter.app.service import Service, WebSettings
 from exporter.binance.errors import Reason
-from exporter.cli import run
-from exporter.service import Service, WebSettings
+from exporter.cli.main import run
 from exporter.simulator.demo import write_configuration
 from exporter.web import config as web_configuration
 from exporter.web.config import WebConfig
 from exporter.web.server import ListenAddress
-from exporter.wiring import _free_phases
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -347,7 +347,7 @@ async def test_storm_of_reloads_is_two(real_desk: Desk, monkeypatch: pytest.Monk
 
 async def test_reload_that_hangs_is_never_applied(real_desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     """A reload that has been given up is not applied when it ends after all; until then no other one begins."""
-    monkeypatch.setattr("exporter.service._LOAD_SECONDS", 0.05)
+    monkeypatch.setattr("exporter.app.service._LOAD_SECONDS", 0.05)
     async with real_desk.open():
         load = GatedLoad(real_desk)
         monkeypatch.setattr(real_desk.service, "_load", load)
@@ -359,7 +359,7 @@ async def test_reload_that_hangs_is_never_applied(real_desk: Desk, monkeypatch: 
         load.permits.release()
         await until(hanging.done)
         accounts = len(real_desk.service._fleet.states)
-        monkeypatch.setattr("exporter.service._LOAD_SECONDS", 30)
+        monkeypatch.setattr("exporter.app.service._LOAD_SECONDS", 30)
         load.permits.release()
         assert "" == await real_desk.service.reload()
 

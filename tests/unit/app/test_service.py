@@ -10,9 +10,9 @@ from support.waiting import until
 
 from exporter import config
 from exporter.account.poller import Poller
+from exporter.app.service import Service, WebSettings
 from exporter.binance.connection import Connection
-from exporter.service import Service, WebSettings
-from exporter.simulator.alterations import error
+from exporter.simulator.answer_edits import error
 from exporter.web.server import ListenAddress
 
 if TYPE_CHECKING:

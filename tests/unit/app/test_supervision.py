@@ -16,14 +16,14 @@ from support.service import configured
 from support.waiting import until
 
 from exporter import supervision
+from exporter.app.service import Service, WebSettings
 from exporter.binance.errors import Reason
-from exporter.service import Service, WebSettings
 from exporter.supervision import RepeatFilter, supervise
 from exporter.threads import ThreadUnavailable, run_in_thread, run_in_thread_or_loop
 from exporter.web.config import load
-from exporter.web.live import LiveWebConfig
 from exporter.web.passwords import Passwords
 from exporter.web.server import ListenAddress
+from exporter.web.watcher import LiveWebConfig
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from exporter.binance.clock import ExchangeClock
-from exporter.binance.durations import BOUNDS_SECONDS, Durations
+from exporter.binance.histogram import BOUNDS_SECONDS, Durations
 
 
 class Host:

@@ -30,12 +30,12 @@ from exporter.binance.errors import (
     Reason,
 )
 from exporter.binance.messages import Method, decode_account_status
-from exporter.binance.queries import good_answer
+from exporter.binance.requests import good_answer
 from exporter.simulator import SimulatedAccount, SimulatedExchange
 
 if TYPE_CHECKING:
     from exporter.binance.connection import Connection
-    from exporter.binance.queries import Answer
+    from exporter.binance.requests import Answer
     from exporter.binance.weight import Reservation
 
 

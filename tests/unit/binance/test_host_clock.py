@@ -11,7 +11,7 @@ from support.virtual_time import VirtualTimeLoop
 from support.waiting import PATIENCE_SECONDS, until
 
 from exporter.binance.host_clock import HostClock, HostClockLoop
-from exporter.cli import _run_in_loop
+from exporter.cli.main import _run_in_loop
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -14,7 +14,7 @@ from support.waiting import until
 
 from exporter.binance.errors import ExchangeError, Loss, NoAnswer, Reason
 from exporter.binance.messages import Method
-from exporter.binance.queries import good_answer
+from exporter.binance.requests import good_answer
 
 if TYPE_CHECKING:
     from exporter.binance.connection import Connection

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 import exporter
-from exporter.flags import COMMANDS, FLAGS, PROGRAM, Flag, Usage, parse
-from exporter.simulator.named import FAULTS
+from exporter.cli.flags import COMMANDS, FLAGS, PROGRAM, Flag, Usage, parse
+from exporter.simulator.fault_catalog import FAULTS
 from exporter.web.server import ListenAddress
 
 # Each flag with a text, the value it stands for, and another text.

@@ -13,7 +13,7 @@ import pytest
 from support.builders import DEADLINE_SECONDS, wait_for
 from support.config_files import API_KEY, HMAC, SECRET_KEY, key_files
 
-from exporter.cli import run
+from exporter.cli.main import run
 from exporter.config import ConfigError, files, load
 from exporter.config.document import Invalid
 from exporter.config.files import Files, TimeLimit, Unreadable

@@ -11,7 +11,7 @@ import pytest
 from support.builders import make_asset, make_figures, make_position, make_risk, make_snapshot, make_status
 
 from exporter.metrics.catalog import GROUPS
-from exporter.metrics.own import OF_ACCOUNT, OF_ENDPOINT, OF_PROGRAM
+from exporter.metrics.self_catalog import OF_ACCOUNT, OF_ENDPOINT, OF_PROGRAM
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

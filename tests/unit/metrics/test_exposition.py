@@ -30,10 +30,10 @@ from support.prometheus_server import promtool
 from exporter.account.snapshot import AccountSnapshot, AssetMode
 from exporter.binance.messages import Method
 from exporter.metrics.catalog import GROUPS
-from exporter.metrics.collector import SnapshotCollector
 from exporter.metrics.exposition import CONTENT_TYPE, Exposition, render
 from exporter.metrics.family import Program
-from exporter.metrics.health import Health
+from exporter.metrics.openmetrics import SnapshotCollector
+from exporter.metrics.self_metrics import Health
 from exporter.metrics.text import format_value, render_labels
 
 if TYPE_CHECKING:

@@ -9,11 +9,11 @@ import re
 import pytest
 from support.paths import ROOT
 
-from exporter import cli
-from exporter.flags import FLAGS, Flag
+from exporter.cli import main as cli
+from exporter.cli.flags import FLAGS, Flag
 from exporter.metrics import reference
 from exporter.metrics.catalog import GROUPS
-from exporter.metrics.own import OF_ACCOUNT, OF_ENDPOINT, OF_PROGRAM
+from exporter.metrics.self_catalog import OF_ACCOUNT, OF_ENDPOINT, OF_PROGRAM
 
 README = ROOT / "README.md"
 

@@ -18,7 +18,7 @@ from support.prometheus_server import promtool
 from exporter.account.margin import cross_pools, isolated_pools
 from exporter.metrics.exposition import Exposition
 from exporter.metrics.family import Program
-from exporter.metrics.health import Health
+from exporter.metrics.self_metrics import Health
 from exporter.simulator.demo import demo_exchange
 
 if TYPE_CHECKING:

@@ -22,8 +22,8 @@ from exporter.account.state import Failure
 from exporter.binance.dialing import Endpoint
 from exporter.binance.errors import Reason
 from exporter.binance.messages import RateLimit
+from exporter.formatting import in_words, visible
 from exporter.web.page import render_page
-from exporter.words import in_words, visible
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

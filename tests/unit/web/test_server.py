@@ -21,8 +21,8 @@ from support.ports import free_port
 from support.waiting import until
 
 import exporter
-from exporter.metrics.body import Body
-from exporter.metrics.collector import SlowWay
+from exporter.metrics.chunked_body import Body
+from exporter.metrics.openmetrics import SlowWay
 from exporter.web.compression import CompressionError, Compressor, accepts_gzip, gzip_function
 from exporter.web.server import ListenAddress, ListenError, WebServer
 

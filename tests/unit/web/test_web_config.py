@@ -26,7 +26,7 @@ from support.config_files import key_files, leaks
 from support.example_files import check, check_bad, place
 from support.paths import DATA
 
-from exporter.cli import run
+from exporter.cli.main import run
 from exporter.config.document import ConfigError
 from exporter.web import tls
 from exporter.web.config import load

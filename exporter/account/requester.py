@@ -1,0 +1,87 @@
+"""One account's questions: signed with its key, and asked once more when the exchange's clock had to be learnt anew."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import structlog
+
+from exporter.binance.errors import Action, BinanceError, classify
+from exporter.binance.messages import WEIGHT
+from exporter.binance.requests import good_answer
+
+if TYPE_CHECKING:
+    from exporter.account.state import AccountState
+    from exporter.binance.connection import Connection
+    from exporter.binance.messages import Method
+    from exporter.binance.requests import Answer, Outcome
+
+log = structlog.get_logger()
+
+
+class Questions:
+    """Asks for one account over its endpoint's connection.
+
+    Args:
+        state: the account's; read for its settings, whose credentials may change.
+        connection: the endpoint's.
+    """
+
+    def __init__(self, state: AccountState, connection: Connection) -> None:
+        self._state = state
+        self._connection = connection
+
+    async def ask(self, *methods: Method, deadline: float) -> list[Outcome]:
+        """Send queries at once, to be over by `deadline` (monotonic seconds), and return what came of each.
+
+        Where one is refused for its timestamp, the exchange's time is learnt and all are sent once more.
+
+        Raises:
+            BinanceError: they could not be sent, as `Connection.request` says, or the time could not be learnt.
+        """
+        asked_at = self._connection.clock.monotonic()
+        outcomes = await self._ask_once(*methods, deadline=deadline)
+        wrong = any(isinstance(one, BinanceError) and classify(one).action is Action.RESYNC for one in outcomes)
+        if wrong and not self._connection.budget.paused:
+            try:
+                async with asyncio.timeout(deadline - self._connection.clock.monotonic()):
+                    await self._connection.resync_clock(asked_at)
+            except TimeoutError:
+                return outcomes
+            return await self._ask_once(*methods, deadline=deadline)
+        return outcomes
+
+    async def ask_one(self, method: Method, deadline: float) -> Answer:
+        """Return the good answer to one query.
+
+        Raises:
+            BinanceError: as `ask`, or the error that was answered.
+        """
+        (outcome,) = await self.ask(method, deadline=deadline)
+        return good_answer(outcome)
+
+    async def _ask_once(self, *methods: Method, deadline: float) -> list[Outcome]:
+        settings = self._state.settings
+        began_at = self._connection.clock.monotonic()
+        try:
+            outcomes = await self._connection.request(
+                *methods,
+                credentials=settings.credentials,
+                recv_window_ms=settings.recv_window_ms,
+                timeout_seconds=settings.request_timeout_seconds,
+                deadline=deadline,
+            )
+        except BinanceError as error:
+            log.debug("query not sent", account=settings.name, methods=methods, error=str(error))
+            raise
+        for method, outcome in zip(methods, outcomes, strict=True):
+            self._log(method, outcome, self._connection.clock.monotonic() - began_at)
+        return outcomes
+
+    def _log(self, method: Method, outcome: Outcome, seconds: float) -> None:
+        query = {"account": self._state.settings.name, "method": method.value, "weight": WEIGHT[method]}
+        if isinstance(outcome, BinanceError):
+            log.debug("query failed", **query, duration_seconds=round(seconds, 3), error=str(outcome))
+        else:
+            log.debug("query answered", **query, duration_seconds=round(outcome.received_at - outcome.sent_at, 3))

@@ -1,0 +1,146 @@
+"""Polls every account once and reports what is wrong with it and what to do."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import asdict, dataclass, field, fields
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+
+from exporter.account.margin import cross_pools, isolated_pools
+from exporter.account.risk import RiskFigures, nearest_first
+from exporter.account.snapshot import FIGURES, AccountSnapshot
+from exporter.app.fleet import wire
+from exporter.binance.clock import is_host_clock_wrong, monotonic
+from exporter.formatting import in_utc
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from exporter.account.state import AccountState
+    from exporter.binance.connection import Connection
+    from exporter.binance.dialing import Timing
+    from exporter.config import Config
+
+# What a poll may wait for: the next minute's weight, and its requests.
+_MINUTE_SECONDS: Final = 66.0
+_POLLS_A_MINUTE: Final = (
+    40  # with the mode's question 15 weight each: within half of mainnet's limit, other programs' included
+)
+
+POSITION_FIGURES: Final = ("amount", "notional", "unrealized_pnl", "initial_margin", "maintenance_margin")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AccountReport:
+    """What one poll of an account brought to light; `problem` and `advice` are None when it was good."""
+
+    account: str
+    endpoint: str
+    key_type: str
+    accepted: bool
+    reason: str | None = None
+    problem: str | None = None
+    advice: str | None = None
+    resumes_at: str | None = None  # in UTC: until then nothing is sent, since the exchange has refused this IP
+    clock_offset_seconds: float | None = None
+    clock_uncertainty_seconds: float | None = None
+    request_weight_used: int | None = None
+    request_weight_limit: int | None = None
+    asset_mode: str | None = None
+    currency: str | None = None
+    totals: dict[str, float] = field(default_factory=dict)
+    assets: list[dict[str, Any]] = field(default_factory=list)
+    cross_margin_ratios: dict[str, float | None] = field(default_factory=dict)  # by margin asset
+    isolated_margin_ratios: list[dict[str, Any]] = field(default_factory=list)
+    positions: list[dict[str, Any]] = field(default_factory=list)
+
+    @property
+    def clock_is_wrong(self) -> bool:
+        """Whether this host's clock is so wrong that Binance surely refuses programs that do not correct for it."""
+        return is_host_clock_wrong(self.clock_offset_seconds or 0.0, self.clock_uncertainty_seconds or 0.0)
+
+    @property
+    def good(self) -> bool:
+        """Whether there is nothing to mend."""
+        return self.accepted and not self.clock_is_wrong
+
+
+async def check(config: Config, timing: Timing | None = None) -> list[AccountReport]:
+    """Poll every account once and report on each, in the configuration's order.
+
+    The accounts of an endpoint are polled side by side, within its weight: what hangs costs its timeout once.
+    """
+    snapshots: dict[str, AccountSnapshot] = {}
+
+    def keep(state: AccountState, snapshot: AccountSnapshot) -> None:
+        snapshots[state.settings.name] = snapshot
+
+    wired = wire(config, keep, lambda _: None, timing)
+    connections = {connection.endpoint: connection for connection in wired.connections}
+    for connection in wired.connections:
+        connection.budget.plan(())  # nothing is polled again: all of the share is for these
+    running = [asyncio.create_task(connection.run()) for connection in wired.connections]
+    try:
+        await asyncio.gather(*(connection.first_attempt_over.wait() for connection in wired.connections))
+        patience = _MINUTE_SECONDS * (1 + len(wired.states) // _POLLS_A_MINUTE)
+        await asyncio.gather(
+            *(
+                poller.poll(monotonic() + patience + 2 * poller.state.settings.request_timeout_seconds)
+                for poller in wired.pollers
+            )
+        )
+    finally:
+        for task in running:
+            task.cancel()
+        await asyncio.gather(*running, return_exceptions=True)
+    return [
+        _report(state, connections[state.settings.endpoint], snapshots.get(state.settings.name))
+        for state in wired.states
+    ]
+
+
+def _report(state: AccountState, connection: Connection, snapshot: AccountSnapshot | None) -> AccountReport:
+    settings, failure = state.settings, state.last_failure
+    resumes_at = connection.budget.resumes_at
+    told: dict[str, Any] = {}
+    if snapshot:
+        told = {
+            "asset_mode": snapshot.asset_mode.value,
+            "currency": snapshot.currency,
+            "totals": _figures(snapshot.totals, FIGURES),
+            "assets": [{"asset": row.asset} | _figures(row, FIGURES) for row in snapshot.assets],
+            "cross_margin_ratios": {pool.margin_asset: pool.ratio for pool in cross_pools(snapshot)},
+            "isolated_margin_ratios": [msgspec.structs.asdict(pool) for pool in isolated_pools(snapshot)],
+            "positions": _positions(snapshot),
+        }
+    return AccountReport(
+        account=settings.name,
+        endpoint=settings.endpoint.label,
+        key_type=settings.credentials.key_type,
+        accepted=snapshot is not None,
+        reason=failure.reason.value if failure else None,
+        problem=failure.words if failure else None,
+        advice=failure.advice if failure else None,
+        resumes_at=None if resumes_at is None else in_utc(resumes_at),
+        clock_offset_seconds=connection.clock.offset_seconds,
+        clock_uncertainty_seconds=connection.clock.uncertainty_seconds,
+        request_weight_used=connection.budget.used,
+        request_weight_limit=connection.budget.limit,
+        **told,
+    )
+
+
+def _positions(snapshot: AccountSnapshot) -> list[dict[str, Any]]:
+    """Return the rows of positions: held ones, nearest to liquidation first, then those of open orders alone."""
+    held = [(one.row, asdict(figures)) for one, figures in nearest_first(snapshot)]
+    nothing = dict.fromkeys(risk_field.name for risk_field in fields(RiskFigures))
+    return [
+        {"symbol": row.symbol, "position_side": row.position_side} | _figures(row, POSITION_FIGURES) | figures
+        for row, figures in [*held, *((row, nothing) for row in snapshot.positions if not row.amount)]
+    ]
+
+
+def _figures(row: object, names: Iterable[str]) -> dict[str, float]:
+    return {name: value for name in names if (value := getattr(row, name)) is not None}

@@ -1,0 +1,216 @@
+"""Configuration -> connections and pollers: one connection, clock and budget an endpoint, one poller an account.
+
+A fleet can be given a new configuration while it runs: what has not changed does not notice.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from dataclasses import dataclass, replace
+from itertools import chain, count, pairwise
+from typing import TYPE_CHECKING, Any
+
+from exporter.account.availability import OptionalMethods
+from exporter.account.pacing import EndpointPacing
+from exporter.account.poller import Poller, poll_weight
+from exporter.account.state import AccountState
+from exporter.binance.clock import ExchangeClock, monotonic
+from exporter.binance.connection import Connection
+from exporter.binance.host_clock import HostClock
+from exporter.binance.weight import WeightBudget
+from exporter.supervision import supervise
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from exporter.account.snapshot import AccountSnapshot
+    from exporter.account.state import AccountSettings
+    from exporter.binance.dialing import Endpoint, Timing
+    from exporter.config import Config
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """The accounts that a new configuration added, changed and removed, by name."""
+
+    added: tuple[str, ...] = ()
+    changed: tuple[str, ...] = ()
+    removed: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class _Shared:
+    """What the accounts of one endpoint share."""
+
+    connection: Connection
+    optional: OptionalMethods
+    pacing: EndpointPacing
+
+
+class Fleet:
+    """All that polls: give it a configuration by `apply`, also again and again; make and use it in the event loop.
+
+    Args:
+        publish: called with every good snapshot.
+        poll_over: called with the account's state after every due poll, however it ended.
+        timing: the connections' delays, where not the usual ones.
+        host: this host's clocks, where not the real ones.
+    """
+
+    def __init__(
+        self,
+        publish: Callable[[AccountState, AccountSnapshot], None],
+        poll_over: Callable[[AccountState], None],
+        timing: Timing | None = None,
+        host: HostClock | None = None,
+    ) -> None:
+        self.host = host or HostClock(time.time, monotonic)
+        self._publish = publish
+        self._poll_over = poll_over
+        self._timing = timing
+        self._pollers: dict[str, Poller] = {}  # by account, in the configuration's order
+        self._endpoints: dict[Endpoint, _Shared] = {}
+        # For ever: a ban and what was spent outlast an endpoint that is removed and added again.
+        self._budgets: dict[Endpoint, tuple[ExchangeClock, WeightBudget]] = {}
+        self._tasks: dict[Poller | Connection, asyncio.Task[Any]] = {}
+        self._running = False
+
+    @property
+    def pollers(self) -> tuple[Poller, ...]:
+        """The pollers, in the configuration's order."""
+        return tuple(self._pollers.values())
+
+    @property
+    def states(self) -> tuple[AccountState, ...]:
+        """What is known of the accounts, in the configuration's order."""
+        return tuple(poller.state for poller in self._pollers.values())
+
+    @property
+    def connections(self) -> tuple[Connection, ...]:
+        """The connections, in the order of the endpoints' first accounts."""
+        return tuple(shared.connection for shared in self._endpoints.values())
+
+    def apply(self, config: Config) -> Changes:
+        """Poll what `config` says, from now on; accounts with equal settings go on undisturbed."""
+        before, share = self._pollers, config.weight_share
+        kept = {s.name for s in config.accounts if s.name in before and before[s.name].state.settings == s}
+        for name in before.keys() - kept:
+            self._end(before[name])
+        groups: dict[Endpoint, list[AccountSettings]] = {}
+        for settings in config.accounts:
+            groups.setdefault(settings.endpoint, []).append(settings)
+        for endpoint in self._endpoints.keys() - groups.keys():
+            self._end(self._endpoints[endpoint].connection)
+        self._endpoints = self._shared_by(groups.keys(), share)
+        pollers = {name: before[name] for name in kept}
+        for endpoint, group in groups.items():
+            shared = self._endpoints[endpoint]
+            budget = shared.connection.budget
+            budget.share = share
+            budget.plan((poll_weight(settings), settings.interval_seconds) for settings in group)
+            new = [settings for settings in group if settings.name not in kept]
+            if new:
+                shared.pacing.begin_round(len(new))
+            phases = _free_phases([pollers[s.name].phase for s in group if s.name in kept], len(new))
+            for settings, phase in zip(new, phases, strict=True):
+                pollers[settings.name] = self._poller(settings, shared, phase)
+            for settings in group:
+                # Equal settings may name other key files; and the endpoint keeps the label that it was given first.
+                pollers[settings.name].state.settings = replace(settings, endpoint=shared.connection.endpoint)
+        self._pollers = {settings.name: pollers[settings.name] for settings in config.accounts}
+        if self._running:
+            self._start()
+        names = self._pollers.keys()
+        return Changes(
+            added=tuple(name for name in names if name not in before),
+            changed=tuple(name for name in names if name in before and name not in kept),
+            removed=tuple(name for name in before if name not in names),
+        )
+
+    def wake(self) -> None:
+        """Poll every account again as at a start: the host was suspended, or its clock jumped ahead."""
+        for poller in self._pollers.values():
+            poller.wake()
+
+    async def run(self) -> None:
+        """Poll until cancelled; a poller or connection that fails is started again."""
+        self._running = True
+        try:
+            self._start()
+            await asyncio.Event().wait()
+        finally:
+            self._running = False
+            tasks = list(self._tasks.values())
+            for worker in list(self._tasks):
+                self._end(worker)
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _shared_by(self, endpoints: Iterable[Endpoint], weight_share: float) -> dict[Endpoint, _Shared]:
+        """Return what is shared on each endpoint: what there is already, else made anew."""
+        found = {endpoint: self._endpoints.get(endpoint) for endpoint in endpoints}
+        # A label is given in file order, and kept: that of a newcomer may be an older endpoint's by now.
+        taken = {shared.connection.endpoint.label for shared in found.values() if shared}
+        for endpoint, shared in found.items():
+            if shared is None:
+                base = endpoint.label.partition(" #")[0]
+                numbered = (f"{base} #{number}" for number in count(2))
+                label = next(label for label in chain((endpoint.label, base), numbered) if label not in taken)
+                taken.add(label)
+                found[endpoint] = self._share(replace(endpoint, label=label), weight_share)
+        return {endpoint: shared for endpoint, shared in found.items() if shared}
+
+    def _share(self, endpoint: Endpoint, weight_share: float) -> _Shared:
+        if endpoint not in self._budgets:
+            clock = ExchangeClock(host=self.host)
+            self._budgets[endpoint] = clock, WeightBudget(weight_share, clock)
+        clock, budget = self._budgets[endpoint]
+        connection = Connection(endpoint, budget, clock, self._timing)
+        return _Shared(connection, OptionalMethods(connection), EndpointPacing(clock.monotonic))
+
+    def _poller(self, settings: AccountSettings, shared: _Shared, phase: float) -> Poller:
+        state = AccountState(settings)
+        return Poller(state, shared.connection, shared.optional, shared.pacing, self._publish, self._poll_over, phase)
+
+    def _start(self) -> None:
+        """Start what does not run yet."""
+        pollers = [(f"poller of {name}", poller) for name, poller in self._pollers.items()]
+        # The first round goes by this order. Runs that end before all were polled must not always reach the same ones.
+        random.shuffle(pollers)
+        workers: list[tuple[str, Poller | Connection]] = [
+            *((f"connection to {one.endpoint.label}", one) for one in self.connections),
+            *pollers,
+        ]
+        for name, worker in workers:
+            if worker not in self._tasks:
+                self._tasks[worker] = asyncio.create_task(supervise(name, worker.run), name=name)
+
+    def _end(self, worker: Poller | Connection) -> None:
+        if task := self._tasks.pop(worker, None):
+            task.cancel()
+
+
+def wire(
+    config: Config,
+    publish: Callable[[AccountState, AccountSnapshot], None],
+    poll_over: Callable[[AccountState], None],
+    timing: Timing | None = None,
+    host: HostClock | None = None,
+) -> Fleet:
+    """Make a fleet for `config` that does not run yet; the other arguments are the fleet's."""
+    fleet = Fleet(publish, poll_over, timing, host)
+    fleet.apply(config)
+    return fleet
+
+
+def _free_phases(taken: list[float], count: int) -> list[float]:
+    """Return `count` places on an endpoint's grid, 0 <= place < 1, as far from each other and those taken as can be."""
+    if not taken:
+        return [place / count for place in range(count)]
+    phases: list[float] = []
+    for _ in range(count):
+        around = sorted([*taken, *phases])
+        gap, start = max((after - before, before) for before, after in pairwise([*around, around[0] + 1]))
+        phases.append((start + gap / 2) % 1)
+    return phases

@@ -1,0 +1,215 @@
+"""What `check` found, as text for a reader or as JSON for a script. No secret is in a report, so none is here."""
+
+from __future__ import annotations
+
+import json
+import math
+import unicodedata
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any, Final
+
+from exporter.account.risk import ratio_word
+from exporter.account.snapshot import FIGURES
+from exporter.app.check import POSITION_FIGURES, AccountReport
+from exporter.binance.clock import DATE_ERROR_SECONDS
+from exporter.formatting import in_digits, in_percent, visible
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+_GREEN: Final = "32"
+_RED: Final = "31"
+_YELLOW: Final = "33"
+_BOLD: Final = "1"
+_ASSET_FIGURES: Final = (
+    "wallet_balance",
+    "unrealized_pnl",
+    "margin_balance",
+    "maintenance_margin",
+    "available_balance",
+)
+_RISK_COLUMNS: Final = ("symbol", "position_side", "margin_type", "margin_asset")
+_PRICES: Final = ("entry_price", "mark_price", "liquidation_price")
+_TITLE_WIDTH: Final = 12
+
+
+def as_json(reports: Sequence[AccountReport], warnings: Sequence[str] = ()) -> str:
+    """Return one JSON object: `ok`, `warnings`, and `accounts`: the fields of AccountReport and an `ok` of their own.
+
+    A margin ratio is a number, null where it is unknown, and the string "Infinity" where no equity is left to cover
+    what is at stake: JSON has no number for that.
+    """
+    accounts = [_strict(asdict(report)) | {"ok": report.good} for report in reports]
+    return json.dumps(
+        {"ok": all(report.good for report in reports), "warnings": list(warnings), "accounts": accounts},
+        indent=2,
+        allow_nan=False,
+    )
+
+
+def as_text(reports: Sequence[AccountReport], warnings: Sequence[str] = (), *, colour: bool) -> str:
+    """Return aligned text, a paragraph an account and a last line that sums up."""
+
+    def paint(code: str, text: str) -> str:
+        return f"\x1b[{code}m{text}\x1b[0m" if colour else text
+
+    paragraphs = ["\n".join(_paragraph(report, paint)) for report in reports]
+    bad = [report.account for report in reports if not report.good]
+    if bad:
+        names = ", ".join(map(visible, bad))
+        summary = paint(_RED, f"{len(bad)} of {_accounts(len(reports))} to be looked after: {names}")
+    else:
+        summary = paint(_GREEN, f"nothing to mend in {_accounts(len(reports))}")
+    warned = [paint(_YELLOW, f"warning  {visible(warning)}") for warning in warnings]
+    return "\n\n".join([*warned, *paragraphs, summary])
+
+
+def _strict(value: Any) -> Any:
+    """Return a value as strict JSON can hold it."""
+    match value:
+        case dict():
+            return {name: _strict(one) for name, one in value.items()}
+        case list():
+            return [_strict(one) for one in value]
+        case float() if math.isinf(value):
+            return "Infinity" if value > 0 else "-Infinity"
+        case _:
+            return value
+
+
+def _accounts(count: int) -> str:
+    return f"{count} account{'' if count == 1 else 's'}"
+
+
+def _paragraph(report: AccountReport, paint: Callable[[str, str], str]) -> Iterator[str]:
+    verdict = paint(_GREEN, "accepted") if report.accepted else paint(_RED, f"failed: {report.reason}")
+    yield f"{paint(_BOLD, visible(report.account))}  {verdict}"
+    if not report.accepted:
+        yield _line("problem", visible(report.problem or ""))
+        yield _line("what to do", paint(_YELLOW, visible(report.advice or "")))
+    if report.resumes_at:
+        yield _line("resumes at", f"{report.resumes_at}: until then requests of this IP are refused")
+    yield _line("endpoint", visible(f"{report.endpoint}, {report.key_type} key"))
+    if report.clock_offset_seconds is not None:
+        yield _line("clock", _clock(report.clock_offset_seconds, report.clock_uncertainty_seconds or 0.0))
+        if report.clock_is_wrong:
+            advice = "set this host's clock (NTP): this exporter corrects for it, other programs are refused"
+            yield _line("what to do", paint(_YELLOW, advice))
+    if report.request_weight_used is not None:
+        used = f"{report.request_weight_used} of {report.request_weight_limit}"
+        yield _line("weight", f"{used} used by this IP in the current minute")
+    if report.accepted:
+        yield _line("asset mode", f"{report.asset_mode}, totals in {report.currency}")
+        yield _line("totals", "")
+        yield from _table([{"": _words(name), " ": report.totals.get(name)} for name in FIGURES])
+        # Available balance does not count: in multi-assets mode every asset shows the account's.
+        held = [row for row in report.assets if any(row.get(name) for name in _ASSET_FIGURES[:-1])]
+        empty = len(report.assets) - len(held)
+        yield _line("assets", f"({empty} without a balance left out)" if empty else "")
+        yield from _table([_named(row, ("asset", *_ASSET_FIGURES)) for row in held])
+        yield from _pools(report, paint)
+        yield _line("positions", "" if report.positions else "none")
+        yield from _table([_named(row, ("symbol", "position_side", *POSITION_FIGURES)) for row in report.positions])
+        held = [row for row in report.positions if row.get("margin_type")]
+        if held:
+            yield _line("liquidation", "(nearest first)")
+            yield from _table([_risk(row) for row in held], right=(*map(_words, _PRICES), "distance"))
+
+
+def _pools(report: AccountReport, paint: Callable[[str, str], str]) -> Iterator[str]:
+    """Yield the margin pools, the highest ratio first; of those with nothing at stake one at most."""
+    pools: list[tuple[str, str, float | None]] = [
+        ("cross", asset, ratio) for asset, ratio in report.cross_margin_ratios.items()
+    ]
+    pools += [
+        ("isolated", f"{pool['symbol']} {pool['position_side']}", pool["ratio"])
+        for pool in report.isolated_margin_ratios
+    ]
+    pools.sort(key=lambda pool: -1.0 if pool[2] is None else pool[2], reverse=True)
+    shown = [pool for pool in pools if pool[2] != 0] or pools[:1]
+    left_out = len(pools) - len(shown)
+    yield _line("pools", f"({left_out} with nothing at stake left out)" if left_out else "" if pools else "none")
+    if not pools:
+        return
+    table = _table(
+        [
+            {"margin": kind, "pool": name, "ratio": in_percent(ratio), "": ratio_word(ratio)}
+            for kind, name, ratio in shown
+        ],
+        right=("ratio",),
+    )
+    codes = {"high": _YELLOW, "critical": _RED, "liquidation": _RED}
+    for line, word in zip(table, ["", *(ratio_word(pool[2]) for pool in shown)], strict=True):
+        yield paint(codes[word], line) if word in codes else line
+
+
+def _risk(row: Mapping[str, Any]) -> dict[str, object]:
+    far = row.get("distance_to_liquidation")
+    return (
+        {_words(name): row.get(name) for name in _RISK_COLUMNS}
+        | {_words(name): in_digits(row.get(name)) for name in _PRICES}
+        | {"distance": "-" if far is None else in_percent(far, 2)}
+    )
+
+
+def _clock(offset_seconds: float, uncertainty_seconds: float) -> str:
+    exact = uncertainty_seconds < DATE_ERROR_SECONDS
+    if abs(offset_seconds) < (0.0005 if exact else uncertainty_seconds):
+        return "this host agrees with the exchange" + ("" if exact else ", as far as its time is known")
+    amount = f"{abs(offset_seconds):.3f}" if exact else f"about {abs(offset_seconds):.0f}"
+    return f"this host is {amount} s {'behind' if offset_seconds > 0 else 'ahead of'} the exchange"
+
+
+def _line(title: str, text: str) -> str:
+    return f"  {title:{_TITLE_WIDTH}}{text}".rstrip()
+
+
+def _words(name: str) -> str:
+    return name.replace("_", " ")
+
+
+def _named(row: Mapping[str, object], names: Sequence[str]) -> dict[str, object]:
+    """Return the columns of a row; what was not sent is None."""
+    return {_words(name): row.get(name) for name in names}
+
+
+def _table(rows: Sequence[Mapping[str, object]], right: Sequence[str] = ()) -> Iterator[str]:
+    """Yield aligned lines, below a heading where there is one: texts to the left, numbers and `right` to the right."""
+    if not rows:
+        return
+    columns = []
+    for heading in rows[0]:
+        values = [row[heading] for row in rows]
+        cells = _cells(values)
+        width = max(map(_width, [heading, *cells]))
+        text = heading not in right and any(isinstance(value, str) for value in values)
+        columns.append([_pad(cell, width, left=text) for cell in (heading, *cells)])
+    for line in zip(*columns, strict=True):
+        if any(cell.strip() for cell in line):
+            yield f"    {'  '.join(line)}".rstrip()
+
+
+def _cells(values: Sequence[object]) -> list[str]:
+    """Format a column: numbers with as many of the exchange's eight decimals as any of them needs, but two."""
+    numbers = [value for value in values if isinstance(value, float) and abs(value) < 1e15]
+    decimals = max((len(f"{number:.8f}".partition(".")[2].rstrip("0")) for number in numbers), default=0)
+    return [_cell(value, max(decimals, 2)) for value in values]
+
+
+def _cell(value: object, decimals: int) -> str:
+    if value is None:
+        return "-"
+    if not isinstance(value, float):
+        return visible(str(value))
+    # Nobody reads more than fifteen digits; z: what rounds to zero has no sign.
+    return f"{value:.6e}" if abs(value) >= 1e15 else f"{value:z,.{decimals}f}"
+
+
+def _width(text: str) -> int:
+    """Return how many columns of a terminal a text takes; symbols may be Chinese."""
+    return sum(2 if unicodedata.east_asian_width(character) in "WF" else 1 for character in text)
+
+
+def _pad(text: str, width: int, *, left: bool) -> str:
+    space = " " * (width - _width(text))
+    return text + space if left else space + text

@@ -1,0 +1,86 @@
+"""What a flag's value may be: each reads a text, or raises ArgumentTypeError with what is expected."""
+
+from __future__ import annotations
+
+import argparse
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+from exporter.config import parse_duration
+from exporter.config.shards import shard_index
+from exporter.simulator.fault_catalog import FAULTS
+from exporter.web.server import ListenAddress
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_Value = TypeVar("_Value")
+
+
+def listen_address(text: str) -> ListenAddress:
+    """Return an address to listen on."""
+    return _readable(ListenAddress.parse, text)
+
+
+def telemetry_path(text: str) -> str:
+    """Return the path of the metrics."""
+    if not re.fullmatch(r"(/\w[\w.~-]*)+", text, re.ASCII):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a path like /metrics")
+    return text
+
+
+def file_path(text: str) -> Path:
+    """Return the path of a file or directory."""
+    if not text:
+        raise argparse.ArgumentTypeError("the name is empty")
+    return Path(text)
+
+
+def interval(text: str) -> float:
+    """Return an interval, in seconds."""
+    seconds = _readable(parse_duration, text)
+    if not 0.1 <= seconds <= 3600:
+        raise argparse.ArgumentTypeError(f"{text!r} is not from 100ms to 1h")
+    return seconds
+
+
+def speed(text: str) -> float:
+    """Return how many times faster the story runs."""
+    speed = _readable(float, text)
+    if not 0 < speed <= 10_000:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number above 0 and up to 10000")
+    return speed
+
+
+def seed(text: str) -> int:
+    """Return a seed."""
+    if not re.fullmatch(r"[+-]?\d{1,18}", text, re.ASCII):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at most 18 digits")
+    return int(text)
+
+
+def fault(text: str) -> str:
+    """Return a fault's name."""
+    if text not in FAULTS:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a fault; there are: {', '.join(FAULTS)}")
+    return text
+
+
+def shard(text: str) -> int:
+    """Return a shard's number."""
+    return _readable(shard_index, text)
+
+
+def total_shards(text: str) -> int:
+    """Return the number of shards."""
+    if not re.fullmatch(r"[1-9]\d{0,5}", text, re.ASCII):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1 to 999999")
+    return int(text)
+
+
+def _readable(read: Callable[[str], _Value], text: str) -> _Value:
+    try:
+        return read(text)
+    except (ValueError, OverflowError) as error:  # int() refuses thousands of digits, int / float hundreds
+        raise argparse.ArgumentTypeError(str(error)) from None

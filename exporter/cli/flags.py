@@ -1,0 +1,279 @@
+"""The command line's flags, each with an environment variable; the flag wins."""
+
+from __future__ import annotations
+
+import argparse
+import platform
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, NoReturn
+
+import exporter
+from exporter.app.service import DEFAULT_ADDRESS
+from exporter.cli import flag_values
+from exporter.log import FORMATS, LEVELS
+from exporter.redaction import redact
+from exporter.simulator.fault_catalog import FAULTS
+from exporter.web.server import ListenAddress
+
+if TYPE_CHECKING:
+    from argparse import Namespace
+    from collections.abc import Callable, Mapping, Sequence
+
+PROGRAM: Final = "binance-futures-exporter"
+VARIABLE_PREFIX: Final = "BINANCE_FUTURES_EXPORTER_"
+COMMANDS: Final = {
+    "run": "poll the configured accounts (also without a command)",
+    "demo": "the same with a simulated exchange; no key needed",
+    "check": "poll every account once; say what is wrong and what to do",
+    "metrics": "print the reference of all metrics",
+    "simulate": "the simulated exchange alone, and a configuration for it",
+}
+_VERSION: Final = (
+    f"{PROGRAM}, version {exporter.__version__} (revision: {exporter.__revision__})\n"
+    f"  python version:   {platform.python_version()}\n"
+)
+_WIDTH: Final = 80
+_LONGEST_WORD: Final = 100  # of what is repeated in an error
+_LONGEST_ERROR: Final = 1000
+
+
+class Usage(Exception):
+    """The call asks for help or the version (exit code 0), or is wrong (2); the text is what to print."""
+
+    def __init__(self, text: str, exit_code: int) -> None:
+        super().__init__(text)
+        self.exit_code = exit_code
+
+
+@dataclass(frozen=True, slots=True)
+class Flag:
+    """One flag: its help, how its value is read, and what it is without."""
+
+    name: str
+    help: str
+    read: Callable[[str], Any] | None = str  # None: the flag has no value
+    default: Any = None
+    shown_default: str = ""
+    choices: tuple[str, ...] | None = None
+    value: str = ""
+    repeatable: bool = False
+
+    @property
+    def variable(self) -> str:
+        """The environment variable that stands for the flag."""
+        return VARIABLE_PREFIX + self.destination.upper()
+
+    @property
+    def destination(self) -> str:
+        """The attribute that holds the flag's value."""
+        return self.name.removeprefix("--").replace(".", "_").replace("-", "_")
+
+
+_LOG_FORMAT: Final = Flag(
+    "--log.format", "how log lines look", shown_default="logfmt, or colours on a terminal", choices=FORMATS
+)
+
+
+def _log_level(default: str) -> Flag:
+    return Flag("--log.level", "least severity that is logged", str, default, default, LEVELS)
+
+
+_LOG: Final = (_log_level("info"), _LOG_FORMAT)
+_CONFIG_FILE: Final = Flag(
+    "--config.file", "the configuration; without it the BINANCE_* variables", flag_values.file_path, value="FILE"
+)
+_WEB: Final = (
+    Flag(
+        "--web.listen-address",
+        "where to serve, host:port, [IPv6]:port or :port; repeatable (in the variable: commas)",
+        flag_values.listen_address,
+        default=(DEFAULT_ADDRESS,),
+        shown_default=str(DEFAULT_ADDRESS),
+        value="ADDRESS",
+        repeatable=True,
+    ),
+    Flag(
+        "--web.config.file",
+        "TLS, passwords and headers, as for Prometheus' own exporters",
+        flag_values.file_path,
+        value="FILE",
+    ),
+    Flag(
+        "--web.telemetry-path", "path of the metrics", flag_values.telemetry_path, "/metrics", "/metrics", value="PATH"
+    ),
+    Flag(
+        "--web.disable-exporter-metrics",
+        "leave out the metrics of the process, the platform and the garbage collector",
+        None,
+        default=False,
+    ),
+)
+_MARKET: Final = (
+    Flag("--speed", "how many times faster the simulated story runs", flag_values.speed, 1.0, "1", value="FACTOR"),
+    Flag("--seed", "number that decides the simulated market and its HMAC keys", flag_values.seed, value="NUMBER"),
+)
+FLAGS: Final[dict[str, tuple[Flag, ...]]] = {
+    "run": (
+        _CONFIG_FILE,
+        Flag(
+            "--config.check",
+            "check the configuration, its key files and the web configuration, then exit",
+            None,
+            default=False,
+        ),
+        Flag(
+            "--shard",
+            "which of the shards this is, from 0, or a pod's name that ends in it",
+            flag_values.shard,
+            0,
+            "0",
+            value="NUMBER",
+        ),
+        Flag(
+            "--total-shards", "how many processes share the accounts", flag_values.total_shards, 1, "1", value="NUMBER"
+        ),
+        *_WEB,
+        Flag("--web.enable-lifecycle", "let POST and PUT of /-/reload reload the configuration", None, default=False),
+        *_LOG,
+    ),
+    "demo": (
+        Flag("--interval", "time between two polls of an account", flag_values.interval, 5.0, "5s", value="DURATION"),
+        *_MARKET,
+        *_WEB,
+        *_LOG,
+    ),
+    "check": (
+        _CONFIG_FILE,
+        Flag("--output", "for a reader or for a script", str, "text", "text", ("text", "json")),
+        _log_level("error"),  # what is wrong is in the report
+        _LOG_FORMAT,
+    ),
+    "metrics": (Flag("--format", "for a reader or for a program", str, "markdown", "markdown", ("markdown", "json")),),
+    "simulate": (
+        Flag(
+            "--listen-address",
+            "where the exchange listens, host:port",
+            flag_values.listen_address,
+            default=ListenAddress("127.0.0.1", 10428),
+            shown_default="127.0.0.1:10428",
+            value="ADDRESS",
+        ),
+        Flag(
+            "--config.dir",
+            "where to write exporter.yml and keys for the simulated accounts",
+            flag_values.file_path,
+            shown_default="a directory that is removed at the end",
+            value="DIRECTORY",
+        ),
+        Flag(
+            "--fault",
+            "what is wrong with the exchange, by name; repeatable (in the variable: commas)",
+            flag_values.fault,
+            default=(),
+            value="NAME",
+            repeatable=True,
+        ),
+        *_MARKET,
+        *_LOG,
+    ),
+}
+
+
+def parse(argv: Sequence[str], environ: Mapping[str, str]) -> tuple[str, Namespace]:
+    """Return the command and its flags.
+
+    Raises:
+        Usage: help or the version was asked for, or the call is wrong.
+    """
+    command, rest = _take_command(argv)
+    if command not in FLAGS:
+        _parser("run").error(f"unknown command {command!r}; there are: {', '.join(FLAGS)}")
+    parser = _parser(command)
+    values = parser.parse_args(rest)
+    if "help" in values:
+        raise Usage(parser.format_help(), 0)
+    if "version" in values:
+        raise Usage(_VERSION, 0)
+    for flag in FLAGS[command]:
+        if flag.destination not in values:
+            setattr(values, flag.destination, _from_environment(parser, flag, environ))
+    return command, values
+
+
+def _take_command(argv: Sequence[str]) -> tuple[str, Sequence[str]]:
+    """Return the command, which may stand before, between and after its flags, and the other arguments."""
+    known = {flag.name: flag for flags in FLAGS.values() for flag in flags}
+    position = 0
+    while position < len(argv):
+        name, has_value, _ = argv[position].partition("=")
+        if not name.startswith("-"):
+            return argv[position], [*argv[:position], *argv[position + 1 :]]
+        if name not in {*known, "--version", "--help", "-h"}:
+            break  # what follows may be its value
+        takes_next = name in known and known[name].read is not None and not has_value
+        position += 2 if takes_next else 1
+    return "run", argv
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        # Redacted before it is shortened: a key may have been given as a flag's value.
+        short = re.sub(rf"(\S{{{_LONGEST_WORD}}})\S+", r"\1…", redact(message))
+        short = short if len(short) <= _LONGEST_ERROR else f"{short[:_LONGEST_ERROR]}…"
+        raise Usage(f"{self.prog}: {short}\ntry: {self.prog} --help\n", 2)
+
+
+class _Formatter(argparse.RawDescriptionHelpFormatter):
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, max_help_position=26, width=_WIDTH)
+
+
+def _parser(command: str) -> _Parser:
+    commands = "\n".join(f"  {name:10}{what}" for name, what in COMMANDS.items())
+    faults = "\n".join(f"  {name:19}{fault.help}" for name, fault in FAULTS.items())
+    variables = f"Every flag can be set by a variable: {FLAGS[command][-1].variable}\nfor {FLAGS[command][-1].name}."
+    parser = _Parser(
+        prog=PROGRAM if command == "run" else f"{PROGRAM} {command}",
+        usage=f"{PROGRAM} {'[COMMAND]' if command == 'run' else command} [flags]",
+        description=f"commands:\n{commands}" if command == "run" else COMMANDS[command],
+        epilog=f"faults:\n{faults}\n\n{variables}" if command == "simulate" else variables,
+        argument_default=argparse.SUPPRESS,
+        add_help=False,
+        allow_abbrev=False,
+        formatter_class=_Formatter,
+    )
+    group = parser.add_argument_group("flags")
+    for flag in FLAGS[command]:
+        words = flag.help + (f" (default: {flag.shown_default})" if flag.shown_default else "")
+        if flag.read is None:
+            group.add_argument(flag.name, dest=flag.destination, help=words, action="store_true")
+        else:
+            group.add_argument(
+                flag.name,
+                dest=flag.destination,
+                help=words,
+                type=flag.read,
+                choices=flag.choices,
+                metavar=flag.value or None,
+                action="append" if flag.repeatable else "store",
+            )
+    group.add_argument("--version", action="store_true", help="print the version, then exit")
+    group.add_argument("-h", "--help", action="store_true", help="print this help, then exit")
+    return parser
+
+
+def _from_environment(parser: _Parser, flag: Flag, environ: Mapping[str, str]) -> Any:
+    text = environ.get(flag.variable, "").strip()
+    if not text:
+        return flag.default
+    if flag.read is None:
+        if text.lower() in {"true", "1", "false", "0"}:
+            return text.lower() in {"true", "1"}
+        parser.error(f"{flag.variable}: write true or false, not {text!r}")
+    texts = text.split(",") if flag.repeatable else [text]
+    try:
+        values = parser.parse_args([f"{flag.name}={one.strip()}" for one in texts])
+    except Usage as usage:
+        raise Usage(str(usage).replace(f"argument {flag.name}", flag.variable), 2) from None
+    return getattr(values, flag.destination)

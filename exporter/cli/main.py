@@ -1,0 +1,291 @@
+"""Flags and subcommands; run(argv) -> exit code: 0 done, 1 could not be done, 2 wrong call or configuration."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+import tempfile
+from contextlib import contextmanager, nullcontext, suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, TypeVar
+
+import structlog
+
+import exporter
+from exporter import config as configuration
+from exporter import log as logging
+from exporter.app.check import check
+from exporter.app.service import Service, WebSettings
+from exporter.binance.clock import monotonic
+from exporter.binance.host_clock import HostClockLoop
+from exporter.cli.check_report import as_json, as_text
+from exporter.cli.flags import PROGRAM, Usage, parse
+from exporter.config.shards import Shard
+from exporter.metrics import reference
+from exporter.simulator.demo import demo_exchange, write_configuration
+from exporter.simulator.fault_catalog import FAULTS
+from exporter.threads import THREADS
+from exporter.web import config as web_configuration
+from exporter.web.server import ListenError
+
+if TYPE_CHECKING:
+    from argparse import Namespace
+    from collections.abc import Callable, Coroutine, Iterator, Sequence
+
+    from exporter.config import Config
+    from exporter.simulator.server import SimulatedExchange
+    from exporter.web.config import WebConfig
+    from exporter.web.server import ListenAddress
+
+log = structlog.get_logger()
+
+_Result = TypeVar("_Result")
+
+_DONE: Final = 0
+_FAILED: Final = 1
+_WRONG: Final = 2
+
+
+class OutputError(Exception):
+    """Standard output cannot be written to; the text says why."""
+
+
+def run(argv: Sequence[str]) -> int:
+    """Run the program with the given arguments (without its own name) and return its exit code."""
+    logging.configure("error", None)  # until the flags are known
+    try:
+        return _call(argv)
+    except configuration.ConfigError as error:
+        logging.print_error(f"{PROGRAM}: the configuration cannot be used:\n{error}")
+        return _WRONG
+    except BrokenPipeError:  # the reader of the output has gone, as in: … --help | head
+        return _FAILED
+    except (ListenError, OutputError, OSError, UnicodeError) as error:  # or the simulator lacks its port or directory
+        logging.print_error(f"{PROGRAM}: {error}")
+        return _FAILED
+    except Exception:  # the traceback goes where secrets are kept back
+        log.exception("ended by a fault of this program: report it")
+        return _FAILED
+
+
+def _call(argv: Sequence[str]) -> int:
+    try:
+        command, flags = parse(argv, os.environ)
+    except Usage as usage:
+        (logging.print_error if usage.exit_code else _print)(str(usage).removesuffix("\n"))
+        return usage.exit_code
+    if command != "run":  # the others have nothing to reload: a SIGHUP held back since the start ends them
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})
+    logging.configure(getattr(flags, "log_level", "error"), getattr(flags, "log_format", None))
+    return _COMMANDS[command](flags)
+
+
+def _run(flags: Namespace) -> int:
+    shard = Shard(flags.shard, flags.total_shards)
+    if shard.index >= shard.total:
+        what = f"{shard.index} is not below --total-shards {shard.total}: shards count from 0"
+        raise configuration.ConfigError(configuration.Fault("--shard", what))
+
+    previous: Config | None = None
+
+    def load() -> Config:
+        nonlocal previous
+        previous = configuration.load(flags.config_file, os.environ, previous)
+        return shard.part_of(previous)
+
+    config = load()
+    web = _web_config(flags)
+    for warning in config.warnings:
+        log.warning("configuration", warning=warning)
+    if flags.config_check:
+        _say(f"the configuration is good: {len(config.accounts)} account(s)")
+        return _DONE
+    return _run_in_loop(_until_signal(lambda stop: _serve(config, web, flags, stop, load)))
+
+
+def _check(flags: Namespace) -> int:
+    config = configuration.load(flags.config_file, os.environ)
+    reports = _run_in_loop(check(config))
+    if flags.output == "json":
+        _print(as_json(reports, config.warnings))
+    else:
+        _print(as_text(reports, config.warnings, colour=sys.stdout.isatty() and not os.environ.get("NO_COLOR")))
+    return _DONE if all(report.good for report in reports) else _FAILED
+
+
+def _metrics(flags: Namespace) -> int:
+    _print(reference.as_json() if flags.format == "json" else reference.as_markdown())
+    return _DONE
+
+
+def _demo(flags: Namespace) -> int:
+    web = _web_config(flags)
+
+    async def demo(stop: asyncio.Event) -> int:
+        async with demo_exchange(flags.seed, speed=flags.speed) as exchange:
+            with _temporary_directory() as directory:
+                config = await asyncio.to_thread(_load_simulated, exchange, directory)
+            accounts = tuple(
+                replace(
+                    account,
+                    interval_seconds=flags.interval,
+                    stale_after_seconds=max(4 * flags.interval, account.stale_after_seconds),
+                )
+                for account in config.accounts
+            )
+            return await _serve(replace(config, accounts=accounts), web, flags, stop)
+
+    return _run_in_loop(_until_signal(demo))
+
+
+def _simulate(flags: Namespace) -> int:
+    async def simulate(stop: asyncio.Event) -> int:
+        exchange = demo_exchange(flags.seed, speed=flags.speed)
+        for name in flags.fault:
+            FAULTS[name].switch(exchange)
+        await _listen(exchange, flags.listen_address)
+        try:
+            with nullcontext(flags.config_dir) if flags.config_dir else _temporary_directory() as directory:
+                path = _write_configuration(exchange, directory)
+                _say(f"the simulated exchange is at {exchange.url}")
+                for name in flags.fault:
+                    _say(f"fault {name}: {FAULTS[name].help}")
+                _say(f"to ask it: binance-futures-exporter --config.file {path}")
+                await stop.wait()
+        finally:
+            await exchange.stop()
+        return _DONE
+
+    return _run_in_loop(_until_signal(simulate))
+
+
+_COMMANDS: Final[dict[str, Callable[[Namespace], int]]] = {
+    "run": _run,
+    "demo": _demo,
+    "check": _check,
+    "metrics": _metrics,
+    "simulate": _simulate,
+}
+
+
+def _run_in_loop(work: Coroutine[None, None, _Result]) -> _Result:
+    """Return the result of `work`, run in an event loop whose end waits for no name look-up that hangs."""
+    runner = asyncio.Runner(loop_factory=lambda: HostClockLoop(monotonic))
+    try:
+        runner.get_loop().set_default_executor(THREADS)
+        return runner.run(work)
+    finally:
+        with suppress(RuntimeError):  # closing starts a thread, which the system may refuse
+            runner.close()
+
+
+async def _until_signal(work: Callable[[asyncio.Event], Coroutine[None, None, int]]) -> int:
+    """Do `work`, and tell it to stop at the first SIGINT or SIGTERM."""
+    stop = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        _on_signal(number, stop.set)
+    return await work(stop)
+
+
+def _on_signal(number: signal.Signals, call: Callable[[], object]) -> None:
+    """Call `call` in the running loop at each such signal.
+
+    Unlike those of loop.add_signal_handler, the handler outlives the loop: a second signal must not kill a process
+    that is about to exit with 0.
+    """
+    loop = asyncio.get_running_loop()
+
+    def handle(*_: object) -> None:
+        if not loop.is_closed():
+            loop.call_soon_threadsafe(call)
+
+    signal.signal(number, handle)
+
+
+async def _serve(
+    config: Config, web: WebConfig, flags: Namespace, stop: asyncio.Event, load: Callable[[], Config] | None = None
+) -> int:
+    settings = WebSettings(
+        addresses=tuple(flags.web_listen_address),
+        telemetry_path=flags.web_telemetry_path,
+        process_metrics=not flags.web_disable_exporter_metrics,
+        lifecycle=getattr(flags, "web_enable_lifecycle", False),  # a demo has no file to reload
+        config=web,
+    )
+    service = Service(config, settings, load=load)
+    urls = service.bind()
+    log.info("started", version=exporter.__version__, accounts=len(config.accounts))
+    for url in urls:
+        log.info("listening", metrics=url + flags.web_telemetry_path)
+    if load is not None:
+        reloads: set[asyncio.Task[str]] = set()  # the loop itself holds tasks weakly
+
+        def reload() -> None:
+            reloads.add(task := asyncio.create_task(service.reload()))
+            task.add_done_callback(reloads.discard)
+
+        _on_signal(signal.SIGHUP, reload)
+        # Main has blocked it so that one sent since the process started is kept until now.
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})
+    await service.run(stop)
+    log.info("stopped")
+    return _DONE
+
+
+def _web_config(flags: Namespace) -> WebConfig:
+    web = web_configuration.load(flags.web_config_file)
+    for warning in web.warnings:
+        log.warning("web configuration", warning=warning)
+    return web
+
+
+def _load_simulated(exchange: SimulatedExchange, directory: Path) -> Config:
+    return configuration.load(_write_configuration(exchange, directory), {})
+
+
+def _write_configuration(exchange: SimulatedExchange, directory: Path) -> Path:
+    try:
+        return write_configuration(exchange.url, exchange.accounts.values(), directory)
+    except OSError as error:
+        if not error.strerror:  # its text is complete
+            raise
+        raise OSError(f"cannot write the configuration to {directory}: {error.strerror}") from error
+
+
+@contextmanager
+def _temporary_directory() -> Iterator[Path]:
+    """Make a directory that is removed at the end of the block."""
+    try:
+        directory = tempfile.TemporaryDirectory(prefix=f"{PROGRAM}-")
+    except OSError as error:
+        why = f"{error.strerror or error}: set TMPDIR to a directory that can be written to"
+        raise OSError(f"cannot create a temporary directory: {why}") from error
+    with directory as name:
+        yield Path(name)
+
+
+async def _listen(exchange: SimulatedExchange, address: ListenAddress) -> None:
+    try:
+        await exchange.start(address.host or "0.0.0.0", address.port)  # noqa: S104 - asked for
+    except UnicodeError as error:
+        raise ListenError(f"cannot listen on {address}: {address.host!r} is not a host name") from error
+    except OSError as error:
+        # asyncio adds the address to strerror; name resolution has numbers of its own, below zero.
+        why = os.strerror(error.errno).lower() if error.errno and error.errno > 0 else error.strerror
+        raise ListenError(f"cannot listen on {address}: {why}; choose another with --listen-address") from error
+
+
+def _say(text: str) -> None:
+    _print(f"{PROGRAM}: {text}")
+
+
+def _print(text: str) -> None:
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise OutputError(f"cannot write to standard output: {error.strerror}") from error

@@ -1,0 +1,176 @@
+"""What Binance checks before it answers: key, mandatory parameters, timestamp and signature, with its error words."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Mapping
+
+    from exporter.simulator.ledger import SimulatedAccount
+    from exporter.simulator.weight import RequestWeight
+
+_API_KEY = re.compile(r"[A-Za-z0-9]{64}")
+_ID = re.compile(r"[a-zA-Z0-9-_]{1,36}")
+_DIGITS = re.compile(r"\d{1,20}")
+
+
+class RequestError(Exception):
+    """A request refused: Binance's status, code, words and, for bans, data."""
+
+    def __init__(self, status: int, code: int, msg: str, data: dict[str, int] | None = None) -> None:
+        super().__init__(msg)
+        self.status = status
+        self.error: dict[str, Any] = {"code": code, "msg": msg}
+        if data is not None:
+            self.error["data"] = data
+
+
+class SessionRevokedError(RequestError):
+    """The key of the session was revoked: Binance says so with `"id": null`."""
+
+    def __init__(self) -> None:
+        super().__init__(401, -2015, "Invalid API-key, IP, or permissions for action.")
+
+
+@dataclass(slots=True)
+class Session:
+    """What the exchange knows of one connection."""
+
+    connected_since_ms: int
+    return_rate_limits: bool
+    account: SimulatedAccount | None = None
+    authorized_since_ms: int | None = None
+
+    def log_on(self, account: SimulatedAccount, now_ms: int) -> None:
+        """Authenticate the connection, which Binance grants Ed25519 keys only."""
+        if account.key_type != "Ed25519":
+            hmac = account.key_type == "HMAC"
+            raise RequestError(400, -4056, "HMAC_SHA256 API key is not supported." if hmac else "Invalid api key type.")
+        self.account, self.authorized_since_ms = account, now_ms
+
+    def log_out(self) -> None:
+        """Forget the key."""
+        self.account = self.authorized_since_ms = None
+
+
+class Gate:
+    """Admits requests in the name of one of the accounts."""
+
+    def __init__(self, accounts: Iterable[SimulatedAccount]) -> None:
+        self._accounts = {account.api_key: account for account in accounts}
+
+    def admit(self, params: Mapping[str, Any], session: Session, now_ms: int) -> SimulatedAccount:
+        """Tell whose request it is, or raise RequestError."""
+        if session.account is not None and "apiKey" not in params:
+            account = session.account
+            if not account.active:
+                session.log_out()
+                raise SessionRevokedError
+            _check_time(params, now_ms)
+            return account
+        api_key = _mandatory(params, "apiKey")
+        if not _API_KEY.fullmatch(api_key):
+            raise RequestError(401, -2014, "API-key format invalid.")
+        signature = _mandatory(params, "signature")
+        _mandatory(params, "timestamp")
+        owner = self._accounts.get(api_key)
+        if owner is None or not owner.active:
+            raise RequestError(401, -2015, "Invalid API-key, IP, or permissions for action.")
+        _check_time(params, now_ms)
+        if not owner.key.verifies(signed_payload(params), signature):
+            raise RequestError(400, -1022, "Signature for this request is not valid.")
+        return owner
+
+    def claimed(self, params: Mapping[str, Any], session: Session) -> SimulatedAccount | None:
+        """Tell whose request it says it is, unchecked."""
+        api_key = params.get("apiKey")
+        return self._accounts.get(api_key) if isinstance(api_key, str) else session.account
+
+
+def signed_payload(params: Mapping[str, Any]) -> str:
+    """Join every parameter but the signature, sorted by name, as Binance does before it verifies."""
+    return "&".join(f"{name}={_text(params[name])}" for name in sorted(params) if name != "signature")
+
+
+def request_id_of(request: object) -> int | str | None:
+    """Tell a request's id, or raise RequestError where it is not one that Binance can echo."""
+    if not isinstance(request, dict):
+        raise RequestError(400, -1135, "Invalid JSON request; expected an object.")
+    request_id = request.get("id")
+    if request_id is None or (isinstance(request_id, int) and not isinstance(request_id, bool)):
+        return request_id
+    if isinstance(request_id, str) and _ID.fullmatch(request_id):
+        return request_id
+    expected = "expected an integer, a string matching '^[a-zA-Z0-9-_]{1,36}$', or null."
+    raise RequestError(400, -1135, f"Invalid 'id' in JSON request; {expected}")
+
+
+def method_and_params_of(request: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+    """Tell a request's method and parameters, or raise RequestError where they are of the wrong kind."""
+    method, params = request.get("method"), request.get("params", {})
+    if not isinstance(method, str):
+        raise RequestError(400, -1135, "Invalid 'method' in JSON request; expected a string.")
+    if not isinstance(params, dict):
+        raise RequestError(400, -1135, "Invalid 'params' in JSON request; expected an object.")
+    return method, params
+
+
+def refuse_unread(params: Mapping[str, Any], readable: Collection[str]) -> None:
+    """Raise RequestError where a parameter was sent that the method does not read."""
+    read = sum(name in readable for name in params)
+    if read < len(params):
+        text = f"Not all sent parameters were read; read '{read}' parameter(s) but was sent '{len(params)}'."
+        raise RequestError(400, -1104, text)
+
+
+def weight_refusal(weight: RequestWeight, now: float, ip: str, *, banned: bool, data: bool, text: bool) -> RequestError:
+    """Make the refusal of a request over the weight limit, or of a banned IP.
+
+    `data` and `text` choose whether its data and its text tell when it ends; Binance does not promise either.
+    """
+    retry_at_ms = int(weight.retry_at(now) * 1000)
+    error_data = {"serverTime": int(now * 1000), "retryAfter": retry_at_ms} if data else None
+    if not banned:
+        limit = f"current limit of IP({ip}) is {weight.limit} requests per minute"
+        advice = "Please use the websocket for live updates to avoid polling the API."
+        return RequestError(429, -1003, f"Too many requests; {limit}. {advice}", error_data)
+    end = f"until {retry_at_ms}" if text else "for now"
+    advice = "Please use the websocket for live updates to avoid bans."
+    return RequestError(418, -1003, f"Way too many requests; IP({ip}) banned {end}. {advice}", error_data)
+
+
+def _check_time(params: Mapping[str, Any], now_ms: int) -> None:
+    """Refuse what was signed too long ago, and what was signed a second or more in the future."""
+    text = _mandatory(params, "timestamp")
+    if not _DIGITS.fullmatch(text):
+        raise RequestError(400, -1102, _MISSING.format("timestamp"))
+    window = _text(params.get("recvWindow", 5000))
+    if not _DIGITS.fullmatch(window):
+        legal = "legal range is '^\\d{1,20}$'."
+        raise RequestError(400, -1100, f"Illegal characters found in parameter 'recvWindow'; {legal}")
+    if int(window) > 60_000:
+        raise RequestError(400, -1131, "recvWindow must be less than 60000")
+    if int(text) >= now_ms + 1000:
+        raise RequestError(400, -1021, "Timestamp for this request was 1000ms ahead of the server's time.")
+    if now_ms - int(text) > int(window):
+        raise RequestError(400, -1021, "Timestamp for this request is outside of the recvWindow.")
+
+
+def _mandatory(params: Mapping[str, Any], name: str) -> str:
+    text = _text(params.get(name))
+    if not text:
+        raise RequestError(400, -1102, _MISSING.format(name))
+    return text
+
+
+_MISSING = "Mandatory parameter '{}' was not sent, was empty/null, or malformed."
+
+
+def _text(value: object) -> str:
+    """Spell a JSON value as it is signed: text as it is, true and false in lower case, null empty."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    return "" if value is None else str(value)

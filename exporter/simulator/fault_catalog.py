@@ -1,0 +1,183 @@
+"""Faults by name, for the command line: what each does, and how it is switched on. The names are a closed list."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from exporter.simulator.answer_edits import (
+    InPairs,
+    accompanied,
+    binary,
+    body,
+    error,
+    field,
+    in_credits_mode,
+    nested,
+    once,
+    padded,
+    raw,
+    row_twice,
+    truncated,
+    twice,
+    without,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from exporter.simulator.answer_edits import Replacement
+    from exporter.simulator.server import SimulatedExchange
+
+    Switch = Callable[[SimulatedExchange], ExitStack]
+
+EVENT_SECONDS: Final = 10.0
+SLOW_SECONDS: Final = 3.0
+_SKEW_SECONDS: Final = 30.0
+_LONGEST_BAN_SECONDS: Final = 3 * 86_400.0
+_REQUESTS: Final = 10
+_STATUS: Final = "v2/account.status"
+_POSITION: Final = "v2/account.position"
+_NO_ROWS: Final[dict[str, Any]] = {"assets": [], "positions": []}
+_GARBAGE: Final = "\x00\ufffd{]garbage"
+_MAINTENANCE: Final = "The system is under maintenance, please try again later."
+
+
+class NamedFault(NamedTuple):
+    """A fault that is on until its stack is closed, and what a user is told of it: it must fit beside the name."""
+
+    help: str
+    switch: Switch
+
+
+def _rejected(status: int, retry_after: str | None = None) -> Switch:
+    headers = None if retry_after is None else {"Retry-After": retry_after}
+    return lambda exchange: exchange.reject_handshake(status, headers)
+
+
+def _answers(replacement: Callable[[], Replacement], method: str | None = None) -> Switch:
+    return lambda exchange: exchange.replace_answer(method, None, replacement())
+
+
+def _null_totals(result: dict[str, Any]) -> dict[str, Any]:
+    return {name: value if isinstance(value, list) else None for name, value in result.items()}
+
+
+def _rate_limited(exchange: SimulatedExchange) -> ExitStack:
+    return exchange.share_weight(exchange.weight.limit + 1)
+
+
+def _busy_ip(exchange: SimulatedExchange) -> ExitStack:
+    return exchange.share_weight(exchange.weight.limit * 8 // 10)
+
+
+def _key_revoked(exchange: SimulatedExchange) -> ExitStack:
+    return exchange.revoke(next(iter(exchange.accounts)))
+
+
+def _shutdown(exchange: SimulatedExchange) -> ExitStack:
+    return exchange.repeat(2 * EVENT_SECONDS, lambda: exchange.announce_shutdown(EVENT_SECONDS))
+
+
+def _clock_jumps(exchange: SimulatedExchange) -> ExitStack:
+    skew = ExitStack()
+    ahead = False
+
+    def jump() -> None:
+        nonlocal ahead
+        ahead = not ahead
+        skew.close()
+        if ahead:
+            skew.enter_context(exchange.skew_clock(_SKEW_SECONDS))
+
+    undo = exchange.repeat(EVENT_SECONDS, jump)
+    undo.push(skew)
+    return undo
+
+
+FAULTS: Final[dict[str, NamedFault]] = {
+    "handshake-403": NamedFault("new connections are refused with 403", _rejected(403)),
+    "handshake-429": NamedFault("new connections are refused with 429, Retry-After 30", _rejected(429, "30")),
+    "handshake-451": NamedFault("new connections are refused with 451", _rejected(451)),
+    "handshake-503": NamedFault("new connections are refused with 503", _rejected(503)),
+    "handshake-garbage": NamedFault("new connections get bytes that are not HTTP", lambda it: it.garble_handshake()),
+    "handshake-closed": NamedFault("new connections are closed at once", lambda it: it.close_at_accept()),
+    "handshake-silent": NamedFault("new connections are never answered", lambda it: it.silence_handshakes()),
+    "open-and-close": NamedFault("connections open and close at once", lambda it: it.close_after(0, 1001)),
+    "short-lived": NamedFault("connections close after 10 requests", lambda it: it.close_after(_REQUESTS)),
+    "dropped": NamedFault("connections are cut every 10 s", lambda it: it.repeat(EVENT_SECONDS, it.drop_connections)),
+    "cut-frames": NamedFault("connections are cut within an answer", lambda it: it.cut_answers()),
+    "silent": NamedFault("connections open, then not even pongs come", lambda it: it.silence_after(0)),
+    "shutdown": NamedFault("serverShutdown every 30 s, closed 10 s later", _shutdown),
+    "no-answers": NamedFault("requests are never answered", lambda it: it.lose_answers()),
+    "slow-answers": NamedFault("answers come after 3 s", lambda it: it.delay_answers(SLOW_SECONDS)),
+    "wrong-ids": NamedFault("answers carry an id nobody used", _answers(lambda: field("id", "nobody"))),
+    "null-ids": NamedFault("answers carry the id null", _answers(lambda: field("id", None))),
+    "double-answers": NamedFault("answers come twice", _answers(lambda: twice)),
+    "swapped-answers": NamedFault("two answers carry each other's id", _answers(lambda: InPairs(swap_ids=True))),
+    "unsolicited": NamedFault("a strange frame before every answer", _answers(lambda: accompanied('{"stream":"x"}'))),
+    "garbage": NamedFault("answers are not JSON", _answers(lambda: raw(_GARBAGE))),
+    "truncated": NamedFault("answers end in the middle", _answers(lambda: truncated)),
+    "nested": NamedFault("results are 100000 lists deep", _answers(nested)),
+    "huge": NamedFault("answers are over 8 MiB", _answers(padded)),
+    "binary": NamedFault("answers are binary frames", _answers(lambda: binary)),
+    "server-errors": NamedFault(
+        "answers are status 500, code -1000", _answers(lambda: error(500, code=-1000, msg="An unknown error occurred."))
+    ),
+    "maintenance": NamedFault(
+        "answers tell of maintenance, without a code", _answers(lambda: body({"239999": _MAINTENANCE}))
+    ),
+    "maintenance-503": NamedFault(
+        "answers are status 503 with maintenance as the error", _answers(lambda: error(503, **{"239999": _MAINTENANCE}))
+    ),
+    "no-rate-limits": NamedFault("answers lack rateLimits", _answers(lambda: without("rateLimits"))),
+    "zero-limit": NamedFault("rateLimits tell a limit of 0", _answers(lambda: field("rateLimits.*.limit", 0))),
+    "nonsense-figures": NamedFault(
+        "totalWalletBalance is NaN", _answers(lambda: field("result.totalWalletBalance", "NaN"), _STATUS)
+    ),
+    "no-assets": NamedFault("v2/account.status lacks assets", _answers(lambda: without("result.assets"), _STATUS)),
+    "rows-twice": NamedFault(
+        "v2/account.status has a position twice", _answers(lambda: row_twice("result.positions.0"), _STATUS)
+    ),
+    "hollow-answers": NamedFault(
+        "v2/account.status has neither totals nor rows", _answers(lambda: field("result", dict(_NO_ROWS)), _STATUS)
+    ),
+    "no-rows": NamedFault(
+        "v2/account.status has totals and no rows", _answers(lambda: field("result", lambda it: it | _NO_ROWS), _STATUS)
+    ),
+    "null-totals": NamedFault(
+        "v2/account.status has rows, and null for every total", _answers(lambda: field("result", _null_totals), _STATUS)
+    ),
+    "no-positions": NamedFault(
+        "v2/account.status has margin and no positions", _answers(lambda: field("result.positions", []), _STATUS)
+    ),
+    "no-risk-rows": NamedFault("v2/account.position has no rows", _answers(lambda: field("result", []), _POSITION)),
+    "risk-row-missing": NamedFault(
+        "v2/account.position lacks the first row", _answers(lambda: without("result.0"), _POSITION)
+    ),
+    "no-margin-assets": NamedFault(
+        "v2/account.position lacks marginAsset", _answers(lambda: without("result.*.marginAsset"), _POSITION)
+    ),
+    "credits-mode": NamedFault("BNFCR carries the margin of USDT symbols", _answers(lambda: in_credits_mode)),
+    "time-unanswered": NamedFault("session.status is never answered", lambda it: it.lose_answers("session.status")),
+    "v1-unanswered": NamedFault("account.status (v1) is never answered", lambda it: it.lose_answers("account.status")),
+    "position-gone": NamedFault(
+        "v2/account.position is gone: 404, code -5000",
+        _answers(lambda: error(404, code=-5000, msg=f"Method {_POSITION} is invalid"), _POSITION),
+    ),
+    "clock-ahead": NamedFault("the exchange's clock is 30 s ahead", lambda it: it.skew_clock(_SKEW_SECONDS)),
+    "clock-behind": NamedFault("the exchange's clock is 30 s behind", lambda it: it.skew_clock(-_SKEW_SECONDS)),
+    "clock-jumps": NamedFault("the exchange's clock jumps 30 s ahead or back every 10 s", _clock_jumps),
+    "banned": NamedFault("the IP is banned for 3 days", lambda it: it.ban(_LONGEST_BAN_SECONDS)),
+    "banned-untold": NamedFault(
+        "the IP is banned for 3 days, which nothing tells",
+        lambda it: it.ban(_LONGEST_BAN_SECONDS, data=False, text=False),
+    ),
+    "busy-ip": NamedFault("others spend 80 % of every minute's weight", _busy_ip),
+    "rate-limited": NamedFault("others spend all of every minute's weight", _rate_limited),
+    "refused-once": NamedFault(
+        "the next v2/account.status is refused, code -2015",
+        _answers(lambda: once(error(401, code=-2015, msg="Invalid API-key, IP, or permissions for action.")), _STATUS),
+    ),
+    "key-revoked": NamedFault("the key of the first account is invalid", _key_revoked),
+}

@@ -1,0 +1,154 @@
+"""What the exchange does with a request: weigh it, admit it, and make its answer from the books."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import deque
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from exporter.simulator.answers import (
+    account_balance,
+    account_position,
+    account_position_v1,
+    account_status,
+    account_status_v1,
+)
+from exporter.simulator.auth import (
+    Gate,
+    RequestError,
+    Session,
+    SessionRevokedError,
+    method_and_params_of,
+    refuse_unread,
+    request_id_of,
+    weight_refusal,
+)
+from exporter.simulator.market import SYMBOLS
+
+if TYPE_CHECKING:
+    from exporter.simulator.faults import Faults
+    from exporter.simulator.state import Venue
+
+# By the WebSocket API reference of USDⓈ-M futures in Binance's developer documentation, as of August 2026.
+WEIGHTS = {
+    "v2/account.status": 5,
+    "v2/account.balance": 5,
+    "v2/account.position": 5,
+    "account.status": 5,
+    "account.balance": 5,
+    "account.position": 5,
+    "session.logon": 2,
+    "session.status": 2,
+    "session.logout": 2,
+}
+_PARAMETERS = frozenset({"apiKey", "signature", "timestamp", "recvWindow", "returnRateLimits"})
+
+
+class Received(NamedTuple):
+    """A request as it arrived, without its signature."""
+
+    method: str
+    params: dict[str, Any]
+
+
+class Answered(NamedTuple):
+    """An answer, the method it is to (empty for a frame that could not be read), and who says to have asked."""
+
+    answer: dict[str, Any]
+    method: str
+    account: str | None
+
+
+class Desk:
+    """Answers requests for the accounts of a venue, and keeps what it `received`."""
+
+    def __init__(self, venue: Venue, faults: Faults, padding_symbols: int) -> None:
+        self.received: deque[Received] = deque(maxlen=10_000)
+        self._venue = venue
+        self._faults = faults
+        self._gate = Gate(venue.accounts.values())
+        self._padding_symbols = padding_symbols
+
+    def now_ms(self) -> int:
+        """Tell the exchange's time as it is written into answers."""
+        return int(self._faults.server_time() * 1000)
+
+    def answer(self, message: str | bytes, session: Session, ip: str) -> Answered:
+        """Take a frame, and make its answer."""
+        request_id: int | str | None = None
+        method = ""
+        params: dict[str, Any] = {}
+        try:
+            request = _decode(message)
+            request_id = request_id_of(request)
+            method, params = method_and_params_of(request)
+            signed = {name: value for name, value in params.items() if name != "signature"}
+            self.received.append(Received(method, signed))
+            self._charge(WEIGHTS.get(method, 1), ip)
+            answer = {"id": request_id, "status": 200, "result": self._result(method, params, session)}
+        except RequestError as refusal:
+            if isinstance(refusal, SessionRevokedError):
+                request_id = None
+            if not method:
+                # A frame that cannot be read costs its sender, too.
+                self._faults.add_other_traffic(1)
+            answer = {"id": request_id, "status": refusal.status, "error": refusal.error}
+        shown = params.get("returnRateLimits", session.return_rate_limits)
+        if shown not in (False, "false"):
+            answer["rateLimits"] = [self._faults.weight.rate_limit(self._faults.server_time())]
+        owner = self._gate.claimed(params, session)
+        return Answered(answer, method, owner.name if owner else None)
+
+    def _result(self, method: str, params: dict[str, Any], session: Session) -> object:
+        if method not in WEIGHTS:
+            name = method if re.match(r"v\d+/", method) else f"v1/{method}"
+            raise RequestError(404, -5000, f"Method {name} is invalid")
+        if method.startswith("session."):
+            return self._session_result(method, params, session)
+        account = self._gate.admit(params, session, self.now_ms())
+        takes_symbol = method.endswith("account.position")
+        refuse_unread(params, _PARAMETERS | {"symbol"} if takes_symbol else _PARAMETERS)
+        self._venue.advance()
+        if method == "v2/account.status":
+            return account_status(account)
+        if method == "account.status":
+            return account_status_v1(account, self._padding_symbols)
+        if not takes_symbol:
+            return account_balance(account)
+        symbol = params.get("symbol")
+        if symbol is not None and str(symbol) not in SYMBOLS:
+            raise RequestError(400, -1121, "Invalid symbol.")
+        return (account_position_v1 if method == "account.position" else account_position)(account, symbol)
+
+    def _session_result(self, method: str, params: dict[str, Any], session: Session) -> dict[str, Any]:
+        account = self._gate.admit(params, session, self.now_ms()) if method == "session.logon" else None
+        refuse_unread(params, _PARAMETERS)
+        if account:
+            session.log_on(account, self.now_ms())
+        elif method == "session.logout":
+            session.log_out()
+        return {
+            "apiKey": session.account.api_key if session.account else None,
+            "authorizedSince": session.authorized_since_ms,
+            "connectedSince": session.connected_since_ms,
+            "returnRateLimits": session.return_rate_limits,
+            "serverTime": self.now_ms(),
+        }
+
+    def _charge(self, weight: int, ip: str) -> None:
+        status = self._faults.charge(weight)
+        if status == 200:
+            return
+        data, text = self._faults.tells_ban()
+        now = self._faults.server_time()
+        raise weight_refusal(self._faults.weight, now, ip, banned=status == 418, data=data, text=text)
+
+
+def _decode(message: str | bytes) -> Any:
+    try:
+        # Numbers keep their digits: they are signed as they were written.
+        return json.loads(message, parse_float=Decimal)
+    except (ValueError, RecursionError) as error:
+        raise RequestError(400, -1135, "Invalid JSON request.") from error

@@ -1,0 +1,163 @@
+"""The alerts on the accounts: margin, liquidation, auto-deleveraging and money."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from monitoring.rules.conditions import liquidation_near, margin_ratio_high
+from monitoring.rules.recordings import AT_STAKE, RISK_LEVEL
+from monitoring.rules.rule import ACCOUNT, KNOWN, POSITION, Alert, Group, Severity, promql
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_POSITION: Final = "{{ $labels.symbol }} ({{ $labels.position_side }}) of account {{ $labels.account }}"
+_MONEY: Final = "in {{ $labels.margin_asset }} of account {{ $labels.account }}"
+
+
+def risk(threshold: Mapping[str, str]) -> Group:
+    """Return the alerts; `threshold` maps each name of the table to what stands in the expressions."""
+    return Group(
+        "binance-futures-risk",
+        (*_of_margin(threshold), *_of_positions(threshold), *_unknown(threshold), *_of_money(threshold)),
+    )
+
+
+def _of_margin(threshold: Mapping[str, str]) -> tuple[Alert, ...]:
+    def high(severity: Severity, lasting: str, summary: str) -> Alert:
+        return Alert(
+            "BinanceFuturesMarginRatioHigh",
+            severity,
+            margin_ratio_high(severity, threshold),
+            lasting,
+            summary,
+            "The margin ratio of {{ if $labels.symbol }}the isolated position {{ $labels.symbol }} "
+            "({{ $labels.position_side }}){{ else }}the {{ $labels.margin_asset }} cross positions{{ end }} of account "
+            "{{ $labels.account }} is {{ $value | humanizePercentage }}; liquidation is at 100%.",
+        )
+
+    return (
+        high("critical", "1m", "Liquidation is close: a margin ratio is very high"),
+        high("warning", "2m", "A margin ratio is high"),
+        Alert(
+            "BinanceFuturesMarginRatioUnknown",
+            "warning",
+            "account:binance_futures_positions_without_margin_ratio:count > 0",
+            "5m",
+            "The margin ratio of open positions is not known",
+            "Open positions of account {{ $labels.account }} whose margin ratio is not known, though it is polled: "
+            "{{ $value }}. No alert on their margin can fire.",
+        ),
+    )
+
+
+def _of_positions(threshold: Mapping[str, str]) -> tuple[Alert, ...]:
+    description = (
+        f"The mark price is {{{{ $value | humanizePercentage }}}} away from the liquidation price of {_POSITION}."
+    )
+    return (
+        Alert(
+            "BinanceFuturesLiquidationPriceUnknown",
+            "warning",
+            # Of two exporters, one that has all prices is enough.
+            f"min by ({ACCOUNT}) (binance_futures_position_risk_missing) > 0",
+            "5m",
+            "The liquidation prices of open positions are not known",
+            "Open positions of account {{ $labels.account }} without a mark or liquidation price: {{ $value }}. Alerts "
+            "on their distance to liquidation cannot fire.",
+        ),
+        Alert(
+            "BinanceFuturesLiquidationNear",
+            "critical",
+            liquidation_near("critical", threshold),
+            "1m",
+            "The mark price is very near to a position's liquidation price",
+            description,
+        ),
+        Alert(
+            "BinanceFuturesLiquidationNear",
+            "warning",
+            liquidation_near("warning", threshold),
+            "2m",
+            "The mark price is near to a position's liquidation price",
+            description,
+        ),
+        Alert(
+            "BinanceFuturesAdlQuantileHigh",
+            "warning",
+            promql(f"""
+                max by ({POSITION}) (binance_futures_position_adl_quantile) >= {threshold["adl_quantile"]}
+                and
+                max by ({POSITION}) (abs(binance_futures_position_amount)) > 0
+            """),
+            "15m",
+            "A position is first in line for auto-deleveraging",
+            f"The auto-deleveraging quantile of {_POSITION} is {{{{ $value }}}}: the exchange may close it to cover "
+            "another's liquidation.",
+        ),
+    )
+
+
+def _risk_unknown(severity: Severity, last: str, summary: str, known: str) -> Alert:
+    """Return the alert that replaces those on margin ratio and liquidation when what they stand on is missing.
+
+    It fires while they are still held. Its own hold keeps a single good poll among many failures from ending it.
+    """
+    return Alert(
+        "BinanceFuturesRiskUnknown",
+        severity,
+        promql(f"""
+            ({last})
+            unless
+            {RISK_LEVEL}
+        """),
+        "1m",
+        summary,
+        f"Account {{{{ $labels.account }}}} {known} when its risk was last known; since then its polls have failed, or "
+        "figures of its positions are missing.",
+        kept="5m",
+    )
+
+
+def _unknown(threshold: Mapping[str, str]) -> tuple[Alert, ...]:
+    last = f"last_over_time({RISK_LEVEL}[{KNOWN}])"
+    # The level is not recorded while prices are missing; a ratio that was critical then counts as well.
+    ratio = f"last_over_time(account:binance_futures_margin_ratio:max[{KNOWN}]) > {threshold['margin_ratio_critical']}"
+    near, raised = (
+        "The risk of an account near liquidation is unknown",
+        "The risk of an account is unknown, and it was raised",
+    )
+    return (
+        _risk_unknown("critical", f"{last} == 2 or {ratio}", near, "was near liquidation"),
+        _risk_unknown("warning", f"{last} == 1", raised, "was at risk"),
+    )
+
+
+def _of_money(threshold: Mapping[str, str]) -> tuple[Alert, ...]:
+    wallet = "pool:binance_futures_wallet_balance:max"
+    return (
+        Alert(
+            "BinanceFuturesUnrealizedLossHigh",
+            "warning",
+            f"-pool:binance_futures_unrealized_pnl:wallet_ratio > {threshold['unrealized_loss']}\nand\n{AT_STAKE}",
+            "5m",
+            "Open positions lose a large part of the wallet",
+            f"The unrealized loss {_MONEY} is {{{{ $value | humanizePercentage }}}} of the wallet balance.",
+        ),
+        Alert(
+            "BinanceFuturesWalletBalanceDrop",
+            "warning",
+            f"1 - {wallet} / max_over_time({AT_STAKE}[1h]) > {threshold['wallet_drop']}",
+            "2m",
+            "A wallet balance has fallen fast",
+            f"The wallet balance {_MONEY} is {{{{ $value | humanizePercentage }}}} below the highest of the last hour.",
+        ),
+        Alert(
+            "BinanceFuturesWithdrawableGone",
+            "warning",
+            f"pool:binance_futures_max_withdraw_amount:max / {AT_STAKE} < {threshold['withdrawable']}",
+            "15m",
+            "Nothing can be withdrawn although the wallet is not empty",
+            f"Of the wallet balance {_MONEY} {{{{ $value | humanizePercentage }}}} can be withdrawn.",
+        ),
+    )

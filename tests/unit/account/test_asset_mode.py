@@ -1,0 +1,425 @@
+"""An account's asset mode: whom to trust, how often to ask, and that asking costs no poll."""
+
+from __future__ import annotations
+
+import asyncio
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from support.clocks import Monotonic
+from support.polling import STATUS, Polled, altered, connected, error, pass_time, traders
+from support.waiting import until
+
+from exporter.account.availability import OptionalMethods
+from exporter.account.snapshot import AssetMode
+from exporter.binance.errors import Reason
+from exporter.simulator import SimulatedExchange
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from exporter.account.snapshot import AccountSnapshot
+
+Answer = dict[str, Any]
+V1 = "account.status"
+POSITION = "v2/account.position"
+HOUR = 3600.0
+
+
+def asked(exchange: SimulatedExchange, name: str | None = None) -> int:
+    """Count the questions for v1 account.status, by one account or by all."""
+    api_key = name and exchange.accounts[name].api_key
+    return sum(one.method == V1 and api_key in {None, one.params.get("apiKey")} for one in exchange.received)
+
+
+def tells(*, multi: bool) -> Callable[[Answer], Answer]:
+    """Make v1 tell a mode."""
+    return altered(lambda result: result.update(multiAssetsMargin=multi))
+
+
+def with_other_totals(result: Answer) -> None:
+    """Make the totals of an answer those of multi-assets mode, by the rule."""
+    result["totalWalletBalance"] = "1.0"
+
+
+def modes(snapshots: list[AccountSnapshot]) -> list[AssetMode]:
+    """Return the modes of what was published."""
+    return [snapshot.asset_mode for snapshot in snapshots]
+
+
+@pytest.mark.parametrize("configured", AssetMode)
+@pytest.mark.parametrize("multi", [True, False])
+async def test_configuration_beats_all(exchange: SimulatedExchange, configured: AssetMode, *, multi: bool) -> None:
+    """The configured mode is believed over an isolated position, v1 and the totals, and v1 is never asked."""
+    exchange.account("alice").open("SOLUSDT", "1", isolated_wallet="100")
+    async with connected(exchange.url) as connection:
+        polled = Polled(exchange, connection, asset_mode=configured)
+        with exchange.replace_answer(V1, "alice", tells(multi=multi)):
+            await polled.poll()
+
+    assert [configured] == modes(polled.snapshots)
+    assert 0 == asked(exchange)
+
+
+async def test_isolated_position_beats_v1(exchange: SimulatedExchange) -> None:
+    """An isolated position proves single-asset mode, whatever v1 and the totals say."""
+    exchange.account("alice").open("SOLUSDT", "1", isolated_wallet="100")
+    async with connected(exchange.url) as connection:
+        polled = Polled(exchange, connection)
+        with (
+            exchange.replace_answer(V1, "alice", tells(multi=True)),
+            exchange.replace_answer(STATUS, "alice", altered(with_other_totals)),
+        ):
+            await polled.poll()
+
+    assert [AssetMode.SINGLE] == modes(polled.snapshots)
+
+
+async def test_v1_beats_totals_that_look_single(exchange: SimulatedExchange) -> None:
+    """An account in multi-assets mode that holds nothing but USDT is told as such, and v1 not asked at every poll."""
+    async with connected(exchange.url) as connection:
+        polled = Polled(exchange, connection)
+        with exchange.replace_answer(V1, "alice", tells(multi=True)):
+            for _ in range(3):
+                await polled.poll()
+
+    assert [AssetMode.MULTI] * 3 == modes(polled.snapshots)
+    assert ["USD"] * 3 == [snapshot.currency for snapshot in polled.snapshots]
+    assert 1 == asked(exchange)
+
+
+async def test_v1_beats_totals_that_look_multi(exchange: SimulatedExchange) -> None:
+    """Totals that are not the USDT row's own figures count for nothing where v1 says single."""
+    async with connected(exchange.url) as connection:
+        polled = Polled(exchange, connection)
+        with exchange.replace_answer(STATUS, "alice", altered(with_other_totals)):
+            for _ in range(3):
+                await polled.poll()
+
+    assert [AssetMode.SINGLE] * 3 == modes(polled.snapshots)
+    assert 1 == asked(exchange)
+
+
+async def test_v1_is_asked_at_the_first_poll_and_hourly(exchange: SimulatedExchange) -> None:
+    """V1 is asked beside the first poll, then once an hour, and not at the polls between."""
+    monotonic = Monotonic()
+    async with connected(exchange.url, monotonic=monotonic) as connection:
+        polled = Polled(exchange, connection)
+        for _ in range(3):
+            await polled.poll()
+        methods = [one.method for one in exchange.received if one.method != "session.status"]
+        pass_time(exchange, connection, monotonic, HOUR - 60)
+        await polled.poll()
+        early = asked(exchange)
+        for _ in range(2):
+            pass_time(exchange, connection, monotonic, 60)
+            await polled.poll()
+
+    assert [STATUS, POSITION, V1, *[STATUS, POSITION] * 2] == methods
+    assert (1, 2) == (early, asked(exchange))
+    assert 6 == len(polled.snapshots)
+
+
+async def test_switched_account_is_told_by_the_same_poll(exchange: SimulatedExchange) -> None:
+    """When the totals stop agreeing with v1 it is asked again before that answer is published."""
+    async with connected(exchange.url) as connection:
+        polled = Polled(exchange, connection)
+        await polled.poll()
+        exchange.account("alice").deposit("BTC", "1")
+        exchange.account("alice").multi_assets = True
+        for _ in range(2):
+            await polled.poll()
+
+    assert [AssetMode.SINGLE, AssetMode.MULTI, AssetMode.MULTI] == modes(polled.snapshots)
+    assert 2 == asked(exchange)
+    assert {} == polled.state.failures
+
+
+async def test_totals_that_stop_agreeing_do_not_overrule_v1(exchange: SimulatedExchange) -> None:
+    """Where v1 stays with what it said, so does the mode, and v1 is not asked at every poll from then on."""
+    async with connected(exchange.url) as connection:
+        polled = Polled(exchange, connection)
+        await polled.poll()
+        with exchange.replace_answer(STATUS, "alice", altered(with_other_totals)):
+            for _ in range(3):
+                await polled.poll()
+
+    assert [AssetMode.SINGLE] * 4 == modes(polled.snapshots)
+    assert 2 == asked(exchange)
+
+
+async def test_v1_gone_is_a_fact_of_the_endpoint(exchange: SimulatedExchange, logged: list[Any]) -> None:
+    """Without v1 polls go on by the totals; it is tried once an hour by one account, told once, and taken up again."""
+    monotonic = Monotonic()
+    counts = []
+    async with connected(exchange.url, monotonic=monotonic) as connection:
+        optional = OptionalMethods(connection)
+        pair = [Polled(exchange, connection, name, optional=optional) for name in ("alice", "bob")]
+        with (
+            exchange.replace_answer(V1, None, error(404, -5000)),
+            exchange.replace_answer(STATUS, "bob", altered(with_other_totals)),
+        ):
+            for _ in range(3):
+                for polled in (*pair, *pair):
+                    await polled.poll()
+                counts.append(asked(exchange))
+                pass_time(exchange, connection, monotonic, HOUR)
+        for polled in pair:
+            await polled.poll()
+
+    assert [1, 2, 3] == counts
+    assert 3 + 2 == asked(exchange)
+    assert [AssetMode.SINGLE] * 7 == modes(pair[0].snapshots)
+    assert [*[AssetMode.MULTI] * 6, AssetMode.SINGLE] == modes(pair[1].snapshots)
+    assert [{}, {}] == [polled.state.failures for polled in pair]
+    assert ["asset modes are told from the figures"] == [
+        event["event"] for event in logged if event["log_level"] in {"warning", "error"}
+    ]
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        error(500, -1000),
+        error(400, -1102),
+        error(400, -2015),
+        error(403, -5002),
+        lambda answer: {"id": answer["id"]},
+        lambda answer: {"id": answer["id"], "status": 200},
+        lambda answer: {"id": answer["id"], "status": 200, "result": None},
+        altered(lambda result: result.pop("multiAssetsMargin")),
+        altered(lambda result: result.update(multiAssetsMargin="false")),
+        lambda answer: f'{{"id":{answer["id"]},"status":200,"result":{{"multiAssetsMargin":tr',
+    ],
+)
+async def test_v1_that_fails_costs_no_poll(
+    exchange: SimulatedExchange, logged: list[Any], answer: Callable[[Answer], Answer]
+) -> None:
+    """Whatever v1 answers, polls succeed by the totals, nothing is warned of, and v1 is not asked at each of them."""
+    monotonic = Monotonic()
+    async with connected(exchange.url, monotonic=monotonic) as connection:
+        polled = Polled(exchange, connection)
+        with exchange.replace_answer(V1, "alice", answer):
+            for _ in range(3):
+                await polled.poll()
+        before = asked(exchange)
+        pass_time(exchange, connection, monotonic, HOUR)
+        await polled.poll()
+
+    assert [AssetMode.SINGLE] * 4 == modes(polled.snapshots)
+    assert (1, 2) == (before, asked(exchange))
+    assert {} == polled.state.failures
+    assert [] == [event for event in logged if event["log_level"] in {"warning", "error"}]
+
+
+async def test_v1_is_asked_once_it_can_be(exchange: SimulatedExchange) -> None:
+    """V1 that could not be asked at the first poll is asked at the next one, not an hour later."""
+    rejection = exchange.reject_handshake(503)
+    async with connected(exchange.url, wait=False) as connection:
+        await connection.first_attempt_over.wait()
+        polled = Polled(exchange, connection)
+        await polled.poll()
+        rejection.close()
+        await until(lambda: connection.connected)
+        await polled.poll()
+
+    assert 1 == asked(exchange)
+    assert {Reason.CONNECTION: 1} == polled.state.failures
+
+
+@pytest.mark.usefixtures("virtual_time")
+@pytest.mark.parametrize(
+    ("patience", "answer"), [(4.0, lambda _: "unanswered"), (60.0, lambda _: "unanswered"), (10.0, error(500, -1000))]
+)
+async def test_v1_that_does_not_answer_is_asked_less_and_less(
+    exchange: SimulatedExchange, patience: float, answer: Callable[[Answer], Answer]
+) -> None:
+    """V1 without a good answer is asked again after 1, 2, 4 ... intervals, then hourly; no poll fails for it."""
+    async with connected(exchange.url) as connection:
+        polled = Polled(exchange, connection, interval_seconds=60.0, request_timeout_seconds=patience)
+        with exchange.replace_answer(V1, "alice", answer):
+            running = asyncio.create_task(polled.poller.run())
+            await asyncio.sleep(2.2 * HOUR)
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+    times = [one.params["timestamp"] / 1000 for one in exchange.received if one.method == V1]
+
+    delays = [*(60.0 * 2**n for n in range(6)), HOUR]
+    assert delays == pytest.approx([later - earlier for earlier, later in pairwise(times)], abs=8.0)
+    assert {} == polled.state.failures
+
+
+@pytest.mark.usefixtures("virtual_time")
+async def test_v1_that_stops_to_answer_is_asked_less_and_less(exchange: SimulatedExchange) -> None:
+    """V1 that answered once and then never again is not asked at every poll, and what it said stays."""
+    async with connected(exchange.url) as connection:
+        polled = Polled(exchange, connection, interval_seconds=60.0)
+        running = asyncio.create_task(polled.poller.run())
+        await until(lambda: polled.snapshots)
+        with exchange.replace_answer(V1, "alice", lambda _: "unanswered"):
+            await asyncio.sleep(2 * HOUR)
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+
+    assert 1 + 6 == asked(exchange)  # after an hour, and 1, 3, 7, 15 and 31 minutes later
+    assert {AssetMode.SINGLE} == set(modes(polled.snapshots))
+
+
+@pytest.mark.usefixtures("virtual_time")
+async def test_v1_that_contradicts_an_isolated_position_is_asked_less_and_less(exchange: SimulatedExchange) -> None:
+    """V1 that goes on saying what an isolated position disproves is not asked at every poll."""
+    exchange.account("alice").open("SOLUSDT", "1", isolated_wallet="100")
+    async with connected(exchange.url) as connection:
+        polled = Polled(exchange, connection, interval_seconds=60.0)
+        running = asyncio.create_task(polled.poller.run())
+        with exchange.replace_answer(V1, "alice", tells(multi=True)):
+            await asyncio.sleep(HOUR)
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+
+    assert 6 == asked(exchange)  # after 0, 1, 3, 7, 15 and 31 minutes
+    assert {AssetMode.SINGLE} == set(modes(polled.snapshots))
+
+
+async def test_v1_with_a_clock_of_its_own_costs_no_poll(exchange: SimulatedExchange) -> None:
+    """V1 that finds every timestamp wrong has the time learnt anew once, and the polls go on."""
+    async with connected(exchange.url) as connection:
+        polled = Polled(exchange, connection)
+        with exchange.replace_answer(V1, "alice", error(400, -1021)):
+            for _ in range(3):
+                await polled.poll()
+
+    assert {} == polled.state.failures
+    assert 3 == len(polled.snapshots)
+
+
+async def test_failure_does_not_forget_what_v1_said(exchange: SimulatedExchange) -> None:
+    """V1 that fails an hour later leaves the mode as it was told."""
+    monotonic = Monotonic()
+    async with connected(exchange.url, monotonic=monotonic) as connection:
+        polled = Polled(exchange, connection)
+        with exchange.replace_answer(V1, "alice", tells(multi=True)):
+            await polled.poll()
+        pass_time(exchange, connection, monotonic, HOUR)
+        with exchange.replace_answer(V1, "alice", error(500, -1000)):
+            await polled.poll()
+
+    assert [AssetMode.MULTI] * 2 == modes(polled.snapshots)
+
+
+@pytest.mark.usefixtures("virtual_time")
+@pytest.mark.parametrize(("patience", "within"), [(4.0, 60.0), (60.0, 15.0)])
+async def test_unanswered_v1_costs_no_poll(exchange: SimulatedExchange, patience: float, within: float) -> None:
+    """V1 that never answers is given up at its timeout, or after half of the poll's time; the poll succeeds."""
+    async with connected(exchange.url) as connection:
+        polled = Polled(exchange, connection, request_timeout_seconds=patience)
+        with exchange.replace_answer(V1, "alice", lambda _: "unanswered"):
+            state = await polled.poll(within)
+
+    assert {} == state.failures
+    assert [AssetMode.SINGLE] == modes(polled.snapshots)
+
+
+@pytest.mark.usefixtures("virtual_time")
+async def test_turn_that_does_not_come_costs_no_poll(exchange: SimulatedExchange) -> None:
+    """Where the plan leaves little for v1, one account asks at a time, and the other at a later poll."""
+    async with connected(exchange.url) as connection:
+        connection.budget.plan([(10, 1e-5)])
+        optional = OptionalMethods(connection)
+        pair = [Polled(exchange, connection, name, optional=optional) for name in ("alice", "bob")]
+        for polled in pair:
+            await polled.poll(within=2.0)
+        first = [asked(exchange, name) for name in ("alice", "bob")]
+        await asyncio.sleep(20)
+        for polled in pair:
+            await polled.poll(within=2.0)
+
+    assert [1, 0] == first
+    assert [1, 1] == [asked(exchange, name) for name in ("alice", "bob")]
+    assert [{}, {}] == [polled.state.failures for polled in pair]
+
+
+async def test_timestamp_that_v1_refuses_is_mended(exchange: SimulatedExchange) -> None:
+    """When v1 finds the timestamp wrong the time is learnt anew, everything asked once more, and the poll succeeds."""
+    async with connected(exchange.url) as connection:
+        polled = Polled(exchange, connection)
+        with exchange.skew_clock(20.0):
+            state = await polled.poll()
+        learnt = sum(one.method == "session.status" for one in exchange.received)
+
+    assert {} == state.failures
+    assert 2 == learnt == asked(exchange)
+    assert 2 == sum(one.method == STATUS for one in exchange.received)
+
+
+async def test_v1_of_all_symbols(logged: list[Any]) -> None:
+    """V1's answer of 1,800 rows more is decoded for its one flag."""
+    accounts = traders()
+    accounts[0].multi_assets = True
+    async with SimulatedExchange(accounts, padding_symbols=1800) as exchange, connected(exchange.url) as connection:
+        polled = Polled(exchange, connection)
+        with exchange.replace_answer(STATUS, "alice", altered(with_usdt_totals)):
+            await polled.poll()
+
+    assert [AssetMode.MULTI] == modes(polled.snapshots)
+    assert [] == [event for event in logged if event["log_level"] not in {"info", "debug"}]
+
+
+def with_usdt_totals(result: Answer) -> None:
+    """Make the totals of an answer those of the USDT row: by the rule the account is in single-asset mode."""
+    usdt = next(row for row in result["assets"] if row["asset"] == "USDT")
+    for name in [name for name in result if name not in {"assets", "positions"}]:
+        own = name.removeprefix("total")
+        result[name] = usdt[own[0].lower() + own[1:]]
+
+
+async def test_proof_outlives_its_position(exchange: SimulatedExchange) -> None:
+    """What v1 said before an isolated position disproved it is not believed again: v1 is asked anew."""
+    monotonic = Monotonic()
+    async with connected(exchange.url, monotonic=monotonic) as connection:
+        polled = Polled(exchange, connection)
+        said_multi = exchange.replace_answer(V1, "alice", altered(lambda result: result.update(multiAssetsMargin=True)))
+        exchange.account("alice").close("BTCUSDT")
+        await polled.poll()
+        said_multi.close()
+        exchange.account("alice").open("ETHUSDT", "1", leverage=10, isolated_wallet="500")
+        await polled.poll()
+        exchange.account("alice").close("ETHUSDT")
+        pass_time(exchange, connection, monotonic, 15)
+        await polled.poll()
+
+    assert [AssetMode.MULTI, AssetMode.SINGLE, AssetMode.SINGLE] == modes(polled.snapshots)
+    assert 2 == asked(exchange)
+
+
+async def test_switch_is_noticed_though_v1_fails_once(exchange: SimulatedExchange) -> None:
+    """When the figures stop agreeing and v1 fails at that moment, it is asked again with the next poll."""
+    async with connected(exchange.url) as connection:
+        polled = Polled(exchange, connection)
+        await polled.poll()
+        switched = altered(lambda result: result.update(totalWalletBalance="77777"))
+        with exchange.replace_answer(STATUS, "alice", switched):
+            failing = exchange.replace_answer(V1, "alice", error(500, -1000))
+            await polled.poll()
+            failing.close()
+            exchange.replace_answer(V1, "alice", altered(lambda result: result.update(multiAssetsMargin=True)))
+            await polled.poll()
+
+    assert [AssetMode.SINGLE, AssetMode.SINGLE, AssetMode.MULTI] == modes(polled.snapshots)
+
+
+async def test_v1_that_goes_on_failing_leaves_it_to_the_figures(exchange: SimulatedExchange) -> None:
+    """When v1 cannot settle what the figures say for several polls, the figures are believed."""
+    async with connected(exchange.url) as connection:
+        polled = Polled(exchange, connection)
+        await polled.poll()
+        switched = altered(lambda result: result.update(totalWalletBalance="77777"))
+        with (
+            exchange.replace_answer(STATUS, "alice", switched),
+            exchange.replace_answer(V1, "alice", error(500, -1000)),
+        ):
+            for _ in range(5):
+                await polled.poll()
+
+    assert [AssetMode.SINGLE] * 4 + [AssetMode.MULTI] * 2 == modes(polled.snapshots)
