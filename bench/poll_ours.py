@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from bench.peer import Peer, run
 from exporter import log
-from exporter.account.availability import OptionalMethods
+from exporter.account.availability import MethodAvailability
 from exporter.account.pacing import EndpointPacing
 from exporter.account.poller import Poller
 from exporter.account.snapshot import AssetMode
@@ -21,7 +21,7 @@ from exporter.binance.signing import Credentials, Secret
 from exporter.binance.weight import WeightBudget
 from exporter.metrics.exposition import Exposition
 from exporter.metrics.family import Program
-from exporter.metrics.self_metrics import Health
+from exporter.metrics.self_metrics import SelfMetrics
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -49,7 +49,7 @@ async def connect(about: About) -> AsyncIterator[Peer]:
             position_risk="positions" in sys.argv,
         )
     )
-    health = Health(Program([connection]), lambda: [state], clock.monotonic)
+    health = SelfMetrics(Program([connection]), lambda: [state], clock.monotonic)
     exposition = Exposition(health.render, clock.monotonic)
 
     def poll_over(state: AccountState) -> None:
@@ -57,7 +57,7 @@ async def connect(about: About) -> AsyncIterator[Peer]:
         exposition.invalidate()
 
     pacing = EndpointPacing(clock.monotonic)
-    poller = Poller(state, connection, OptionalMethods(connection), pacing, exposition.publish, poll_over)
+    poller = Poller(state, connection, MethodAvailability(connection), pacing, exposition.publish, poll_over)
     running = asyncio.create_task(connection.run())
     await connection.first_attempt_over.wait()
 

@@ -24,13 +24,13 @@ from exporter.binance.messages import decode_account_status
 from exporter.binance.signing import Credentials, Secret
 from exporter.metrics.exposition import Exposition
 from exporter.metrics.family import Program
-from exporter.metrics.openmetrics import SlowWay, SnapshotCollector
-from exporter.metrics.self_metrics import Health
+from exporter.metrics.openmetrics import OpenMetricsExposition, SnapshotCollector
+from exporter.metrics.self_metrics import SelfMetrics
 from exporter.simulator.market import Market
 from exporter.web.server import ListenAddress, WebServer
 
 if TYPE_CHECKING:
-    from exporter.metrics.chunked_body import Body
+    from exporter.metrics.chunked_body import ChunkedBody
 
 POSITIONS: Final = 100
 _WITHOUT_POSITIONS: Final = 350
@@ -40,7 +40,7 @@ _A_POSITION: Final = 9
 async def main(series: int, file: Path) -> None:
     """Serve so many series, rounded to whole accounts."""
     states: list[AccountState] = []
-    health = Health(Program(), lambda: states, time.monotonic)
+    health = SelfMetrics(Program(), lambda: states, time.monotonic)
     exposition = Exposition(health.render, time.monotonic)
     # Of few series one account's, with its assets and what there is of the exporter itself, would be too many.
     books = Books(Market(1), min(POSITIONS, max(1, (series - _WITHOUT_POSITIONS) // _A_POSITION)))
@@ -68,11 +68,11 @@ async def main(series: int, file: Path) -> None:
             publish(number, factor)
     await asyncio.to_thread(file.write_bytes, bytes(exposition.body()))
 
-    def body() -> Body:
+    def body() -> ChunkedBody:
         exposition.invalidate()
         return exposition.body()
 
-    slow_way = SlowWay([SnapshotCollector(exposition.snapshots), *health.collectors])
+    slow_way = OpenMetricsExposition([SnapshotCollector(exposition.snapshots), *health.collectors])
     server = WebServer([ListenAddress("127.0.0.1", 0)], "/metrics", body, slow_way, int, str)
     print(*server.bind(), flush=True)
     serving = asyncio.create_task(server.run())

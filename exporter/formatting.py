@@ -10,7 +10,7 @@ _MOST_PERCENT: Final = 9999.0
 _UNITS: Final = (("day", 86400), ("hour", 3600), ("minute", 60), ("second", 1))
 
 
-def in_percent(part: float | None, decimals: int = 1) -> str:
+def format_percent(part: float | None, decimals: int = 1) -> str:
     """Write a part in per cent, rounded down: 0.9999 is not yet 100 %, nor what is nearly there further away."""
     if part is None:
         return "unknown"
@@ -23,7 +23,7 @@ def in_percent(part: float | None, decimals: int = 1) -> str:
     return f"{math.floor(part * 100 * steps + 1e-6) / steps:,.{decimals}f} %"
 
 
-def in_digits(price: float | None) -> str:
+def format_price(price: float | None) -> str:
     """Write a price with about seven digits, whatever its size, and at least two decimals; a dash where there is none.
 
     Those of one table differ by seven powers of ten: no number of decimals suits all.
@@ -35,7 +35,7 @@ def in_digits(price: float | None) -> str:
     return f"{whole}.{decimals.rstrip('0'):0<2}"
 
 
-def in_words(seconds: float) -> str:
+def format_duration(seconds: float) -> str:
     """Say a duration in its two largest units, rounded down: "2 minutes 5 seconds", "3 days 1 hour"."""
     left = max(0, math.floor(seconds))
     words = []
@@ -48,11 +48,11 @@ def in_words(seconds: float) -> str:
     return " ".join(words[:2]) or "0 seconds"
 
 
-def in_utc(unix_seconds: float) -> str:
+def format_utc(unix_seconds: float) -> str:
     """Write a moment in UTC, rounded up to a second: 2026-11-28T21:05:00Z."""
     return datetime.fromtimestamp(math.ceil(unix_seconds), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def visible(text: str) -> str:
+def escape_unprintable(text: str) -> str:
     """Return a text from the exchange or the configuration fit for a terminal: what is no print becomes an escape."""
     return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in text)

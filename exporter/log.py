@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from structlog.typing import EventDict, Processor, WrappedLogger
 
-LEVELS: Final = ("debug", "info", "warning", "error")
+LOG_LEVELS: Final = ("debug", "info", "warning", "error")
 FORMATS: Final = ("logfmt", "json")
 
 _Scalar: TypeAlias = str | float | None
@@ -43,7 +43,7 @@ def configure(level: str, format: str | None, stream: TextIO | None = None) -> N
     """Send structlog's and the standard library's events at `level` and above to `stream`.
 
     Args:
-        level: one of `LEVELS`.
+        level: one of `LOG_LEVELS`.
         format: one of `FORMATS`; None: a console's layout if `stream` is a terminal, else logfmt.
         stream: where to write; None: what is standard error at the time of this call.
     """

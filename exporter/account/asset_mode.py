@@ -18,8 +18,8 @@ from exporter.binance.errors import BinanceError, NotSent, is_method_gone
 from exporter.binance.messages import WEIGHT, Method, decode_multi_assets
 
 if TYPE_CHECKING:
-    from exporter.account.availability import OptionalMethods
-    from exporter.account.requester import Questions
+    from exporter.account.availability import MethodAvailability
+    from exporter.account.requester import Requester
     from exporter.account.state import AccountState
     from exporter.binance.connection import Connection
     from exporter.binance.rows import AccountStatus
@@ -32,23 +32,23 @@ _ENOUGH_SECONDS: Final = 5.0
 _LARGEST_PART: Final = 0.9
 
 
-class ModeFinder:
+class AssetModeDetector:
     """Finds one account's asset mode.
 
     Args:
         state: the account's; read for its settings, whose credentials may change.
         connection: the endpoint's.
         optional: what the endpoint still offers.
-        questions: asks for the account.
+        requester: asks for the account.
     """
 
     def __init__(
-        self, state: AccountState, connection: Connection, optional: OptionalMethods, questions: Questions
+        self, state: AccountState, connection: Connection, optional: MethodAvailability, requester: Requester
     ) -> None:
         self._state = state
         self._connection = connection
         self._optional = optional
-        self._questions = questions
+        self._requester = requester
         self._monotonic = connection.clock.monotonic
         self._told: AssetMode | None = None
         self._asked_at = self._ask_at = float("-inf")  # when v1 was last asked, and when it is due
@@ -58,7 +58,7 @@ class ModeFinder:
         self._disagreements = 0  # polls in a row for which v1 could not settle it
         self._asking: asyncio.Task[None] | None = None
 
-    def prepare(self, deadline: float) -> None:
+    def refresh(self, deadline: float) -> None:
         """Ask v1, if due, in parallel with the poll; only an account whose mode is unknown waits for the answer."""
         if self._asking and self._asking.done():
             asking, self._asking = self._asking, None
@@ -72,7 +72,7 @@ class ModeFinder:
         if self._asking:
             self._asking.cancel()
 
-    async def find(self, status: AccountStatus, deadline: float) -> AssetMode:
+    async def detect(self, status: AccountStatus, deadline: float) -> AssetMode:
         """Return the mode that `status` is to be read in."""
         if self._state.settings.asset_mode:
             return self._state.settings.asset_mode
@@ -115,7 +115,7 @@ class ModeFinder:
         self._answered = False
         self._asked_at = now = self._monotonic()
         self._ask_at = now + ASK_AGAIN_SECONDS
-        if not self._optional.offered(_METHOD):
+        if not self._optional.is_available(_METHOD):
             self._told = None  # nobody can say any more whether it is still so
             return
         if not self._connection.connected:
@@ -126,10 +126,10 @@ class ModeFinder:
         try:
             async with asyncio.timeout(until - now):
                 await self._optional.wait_for_turn(WEIGHT[_METHOD])
-            answer = await self._questions.ask_one(_METHOD, until)
+            answer = await self._requester.request_one(_METHOD, until)
             self._told = AssetMode.MULTI if decode_multi_assets(answer.result) else AssetMode.SINGLE
             self._answered = True
-            self._optional.back(_METHOD)
+            self._optional.mark_available(_METHOD)
         except (TimeoutError, NotSent):
             self._ask_at = now  # nothing was asked: next poll
         except BinanceError as error:
@@ -138,7 +138,7 @@ class ModeFinder:
     def _failed(self, error: BinanceError) -> None:
         if is_method_gone(error):
             self._told = None
-            if self._optional.gone(_METHOD):
+            if self._optional.mark_unavailable(_METHOD):
                 log.warning("asset modes are told from the figures", endpoint=self._connection.endpoint.label)
             return
         log.debug("asset mode not told", account=self._state.settings.name, error=str(error))

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 ASK_AGAIN_SECONDS: Final = 3600.0
 
 
-class OptionalMethods:
+class MethodAvailability:
     """What is known of one endpoint's optional methods, shared by its accounts."""
 
     def __init__(self, connection: Connection) -> None:
@@ -26,7 +26,7 @@ class OptionalMethods:
         self._turn = asyncio.Lock()
         self._next_turn_at = float("-inf")
 
-    def offered(self, method: Method) -> bool:
+    def is_available(self, method: Method) -> bool:
         """Whether to ask for `method`; of one that is gone, whoever asks first after an hour is told to try."""
         gone_until = self._gone_until.get(method)
         if gone_until is None:
@@ -36,13 +36,13 @@ class OptionalMethods:
         self._gone_until[method] = self._monotonic() + ASK_AGAIN_SECONDS
         return True
 
-    def gone(self, method: Method, retry_seconds: float = ASK_AGAIN_SECONDS) -> bool:
+    def mark_unavailable(self, method: Method, retry_seconds: float = ASK_AGAIN_SECONDS) -> bool:
         """Record that the endpoint does not answer `method`; return whether that is new."""
         news = method not in self._gone_until
         self._gone_until[method] = self._monotonic() + retry_seconds
         return news
 
-    def back(self, method: Method) -> None:
+    def mark_available(self, method: Method) -> None:
         """Write down that the endpoint knows `method`."""
         self._gone_until.pop(method, None)
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from exporter.binance.signing import KeyFault
+from exporter.binance.signing import KeyProblem
 from exporter.supervision import RepeatFilter
 from exporter.threads import ThreadUnavailable, run_in_thread
 
@@ -53,7 +53,7 @@ class KeyFiles:
         self._rereading = None
         try:
             credentials = rereading.result()
-        except (KeyFault, ThreadUnavailable) as error:
+        except (KeyProblem, ThreadUnavailable) as error:
             if self._unusable.is_due(str(error)):
                 log.warning("changed key files cannot be used", account=settings.name, error=str(error))
             return False

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 import structlog
 
 from exporter.binance.errors import Reason
-from exporter.formatting import in_utc
+from exporter.formatting import format_utc
 from exporter.supervision import RepeatFilter
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ class PollLog:
             "retry_in_seconds": round(retry_in_seconds, 1),
         }
         if (resumes_at := self._connection.budget.resumes_at) is not None:
-            fields["resumes_at"] = in_utc(resumes_at)
+            fields["resumes_at"] = format_utc(resumes_at)
         (log.error if is_bug else log.warning)(_FAILED, **fields)
 
     def succeeded(self, after: Reason | None) -> None:

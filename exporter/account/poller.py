@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING, Final, NoReturn
 
 import structlog
 
-from exporter.account.asset_mode import ModeFinder
+from exporter.account.asset_mode import AssetModeDetector
 from exporter.account.consistency import AnswerCheck
 from exporter.account.key_files import KeyFiles
 from exporter.account.margin import unknown_ratios
 from exporter.account.pacing import ROUND_SECONDS, refusal_delay
 from exporter.account.poll_log import PollLog
 from exporter.account.poll_timer import PollTimer
-from exporter.account.requester import Questions
+from exporter.account.requester import Requester
 from exporter.account.snapshot import build_snapshot
 from exporter.account.state import AccountState, Failure
 from exporter.binance.errors import (
@@ -36,18 +36,18 @@ from exporter.binance.errors import (
     is_method_gone,
 )
 from exporter.binance.messages import WEIGHT, Method, decode_account_status, decode_position_risk
-from exporter.binance.requests import good_answer
+from exporter.binance.request_sender import good_answer
 from exporter.supervision import RepeatFilter
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from exporter.account.availability import OptionalMethods
+    from exporter.account.availability import MethodAvailability
     from exporter.account.pacing import EndpointPacing
     from exporter.account.snapshot import AccountSnapshot
     from exporter.account.state import AccountSettings
     from exporter.binance.connection import Connection
-    from exporter.binance.requests import Outcome
+    from exporter.binance.request_sender import Outcome
     from exporter.binance.rows import PositionRisk
 
 log = structlog.get_logger()
@@ -86,7 +86,7 @@ class Poller:
         self,
         state: AccountState,
         connection: Connection,
-        optional: OptionalMethods,
+        optional: MethodAvailability,
         pacing: EndpointPacing,
         publish: Callable[[AccountState, AccountSnapshot], None],
         poll_over: Callable[[AccountState], None],
@@ -96,8 +96,8 @@ class Poller:
         self._connection = connection
         self._optional = optional
         self._pacing = pacing
-        self._questions = Questions(state, connection)
-        self._mode = ModeFinder(state, connection, optional, self._questions)
+        self._requester = Requester(state, connection)
+        self._mode = AssetModeDetector(state, connection, optional, self._requester)
         self._warned_of: dict[str, list[str]] = {}  # what is missing, by the event that says so
         self._monotonic = connection.clock.monotonic
         self._timer = PollTimer(self._monotonic)
@@ -203,22 +203,22 @@ class Poller:
         return origin + (int(passed + 1e-6) + 1 + self.phase) * interval
 
     async def _ask(self, deadline: float) -> AccountSnapshot:
-        with_risk = self.state.settings.position_risk and self._optional.offered(Method.ACCOUNT_POSITION)
+        with_risk = self.state.settings.position_risk and self._optional.is_available(Method.ACCOUNT_POSITION)
         methods = (Method.ACCOUNT_STATUS, Method.ACCOUNT_POSITION)[: 1 + with_risk]
-        self._mode.prepare(deadline)
+        self._mode.refresh(deadline)
         # At once; but of a refused key no more is asked than it takes to find out whether it is good again.
         first = 1 if self.state.refused else len(methods)
-        status, *more = await self._questions.ask(*methods[:first], deadline=deadline)
+        status, *more = await self._requester.request(*methods[:first], deadline=deadline)
         answer = good_answer(status)
         if with_risk and not more:
-            more = await self._questions.ask(Method.ACCOUNT_POSITION, deadline=deadline)
+            more = await self._requester.request(Method.ACCOUNT_POSITION, deadline=deadline)
         risks = self._decode_risks(more[0]) if with_risk else None
         gone = self.state.settings.position_risk and risks is None
         decoded = decode_account_status(answer.result)
         snapshot = build_snapshot(
             decoded,
             () if gone else risks,
-            asset_mode=await self._mode.find(decoded, deadline),
+            asset_mode=await self._mode.detect(decoded, deadline),
             asked_at=answer.asked_at,
             answered_at=answer.answered_at,
         )
@@ -229,12 +229,12 @@ class Poller:
         method = Method.ACCOUNT_POSITION
         self._unanswered = self._unanswered + 1 if isinstance(outcome, NoAnswer) else 0
         if isinstance(outcome, ExchangeError) and is_method_gone(outcome):
-            news = self._optional.gone(method)
+            news = self._optional.mark_unavailable(method)
         elif isinstance(outcome, NoAnswer) and self._unanswered >= _UNANSWERED_AT_MOST:
-            news = self._optional.gone(method, _UNANSWERED_RETRY_SECONDS)
+            news = self._optional.mark_unavailable(method, _UNANSWERED_RETRY_SECONDS)
         else:
             risks = decode_position_risk(good_answer(outcome).result)
-            self._optional.back(method)
+            self._optional.mark_available(method)
             return risks
         if news:
             endpoint = self._connection.endpoint.label

@@ -9,18 +9,18 @@ import structlog
 
 from exporter.binance.errors import Action, BinanceError, classify
 from exporter.binance.messages import WEIGHT
-from exporter.binance.requests import good_answer
+from exporter.binance.request_sender import good_answer
 
 if TYPE_CHECKING:
     from exporter.account.state import AccountState
     from exporter.binance.connection import Connection
     from exporter.binance.messages import Method
-    from exporter.binance.requests import Answer, Outcome
+    from exporter.binance.request_sender import Answer, Outcome
 
 log = structlog.get_logger()
 
 
-class Questions:
+class Requester:
     """Asks for one account over its endpoint's connection.
 
     Args:
@@ -32,7 +32,7 @@ class Questions:
         self._state = state
         self._connection = connection
 
-    async def ask(self, *methods: Method, deadline: float) -> list[Outcome]:
+    async def request(self, *methods: Method, deadline: float) -> list[Outcome]:
         """Send queries at once, to be over by `deadline` (monotonic seconds), and return what came of each.
 
         Where one is refused for its timestamp, the exchange's time is learnt and all are sent once more.
@@ -41,7 +41,7 @@ class Questions:
             BinanceError: they could not be sent, as `Connection.request` says, or the time could not be learnt.
         """
         asked_at = self._connection.clock.monotonic()
-        outcomes = await self._ask_once(*methods, deadline=deadline)
+        outcomes = await self._request_once(*methods, deadline=deadline)
         wrong = any(isinstance(one, BinanceError) and classify(one).action is Action.RESYNC for one in outcomes)
         if wrong and not self._connection.budget.paused:
             try:
@@ -49,19 +49,19 @@ class Questions:
                     await self._connection.resync_clock(asked_at)
             except TimeoutError:
                 return outcomes
-            return await self._ask_once(*methods, deadline=deadline)
+            return await self._request_once(*methods, deadline=deadline)
         return outcomes
 
-    async def ask_one(self, method: Method, deadline: float) -> Answer:
+    async def request_one(self, method: Method, deadline: float) -> Answer:
         """Return the good answer to one query.
 
         Raises:
             BinanceError: as `ask`, or the error that was answered.
         """
-        (outcome,) = await self.ask(method, deadline=deadline)
+        (outcome,) = await self.request(method, deadline=deadline)
         return good_answer(outcome)
 
-    async def _ask_once(self, *methods: Method, deadline: float) -> list[Outcome]:
+    async def _request_once(self, *methods: Method, deadline: float) -> list[Outcome]:
         settings = self._state.settings
         began_at = self._connection.clock.monotonic()
         try:

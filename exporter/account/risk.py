@@ -28,7 +28,7 @@ LIQUIDATION_DISTANCE_CRITICAL: Final = 0.02
 LIQUIDATION_MARGIN_RATIO: Final = 0.5
 
 # The word for a margin ratio from each of these on, the highest first.
-LEVELS: Final = ((1.0, "liquidation"), (MARGIN_RATIO_CRITICAL, "critical"), (MARGIN_RATIO_WARNING, "high"))
+MARGIN_RATIO_LEVELS: Final = ((1.0, "liquidation"), (MARGIN_RATIO_CRITICAL, "critical"), (MARGIN_RATIO_WARNING, "high"))
 
 
 class RiskLevel(StrEnum):
@@ -65,7 +65,9 @@ def ratio_word(ratio: float | None) -> str:
     """Say what a margin ratio means, in a word or three."""
     if ratio is None:
         return "unknown"
-    return next((word for least, word in LEVELS if ratio >= least), "normal" if ratio > 0 else "nothing at stake")
+    return next(
+        (word for least, word in MARGIN_RATIO_LEVELS if ratio >= least), "normal" if ratio > 0 else "nothing at stake"
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

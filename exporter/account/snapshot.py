@@ -130,7 +130,7 @@ def build_snapshot(
             OpenPosition(row, sent.get(name) or margin_assets.find(row), is_isolated(row)) for name, row in held.items()
         ),
         without_risk=None if risks is None else frozenset(held.keys() - with_risk),
-        asset_mode=asset_mode or tell_asset_mode(status),
+        asset_mode=asset_mode or infer_asset_mode(status),
         asked_at=asked_at,
         answered_at=answered_at,
     )
@@ -141,7 +141,7 @@ def is_isolated(row: Position) -> bool:
     return bool(row.amount and (row.isolated_wallet_balance or row.isolated_margin))
 
 
-def tell_asset_mode(status: AccountStatus) -> AssetMode:
+def infer_asset_mode(status: AccountStatus) -> AssetMode:
     """Tell the mode from the figures: isolated positions exist in single-asset mode only, else the totals decide."""
     return AssetMode.SINGLE if proves_single(status) else mode_by_totals(status)
 

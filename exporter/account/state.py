@@ -31,7 +31,7 @@ class AccountSettings:
     recv_window_ms: int = 5000
     request_timeout_seconds: float = 10.0
     position_risk: bool = True  # also ask v2/account.position
-    # Gives the credentials when their files have changed since they were last read, else None; raises KeyFault when
+    # Gives the credentials when their files have changed since they were last read, else None; raises KeyProblem when
     # the files cannot be used. None where they come from no files.
     reread: Callable[[], Credentials | None] | None = field(default=None, compare=False, repr=False)
 

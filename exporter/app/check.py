@@ -11,9 +11,9 @@ import msgspec
 from exporter.account.margin import cross_pools, isolated_pools
 from exporter.account.risk import RiskFigures, nearest_first
 from exporter.account.snapshot import FIGURES, AccountSnapshot
-from exporter.app.fleet import wire
+from exporter.app.fleet import Fleet
 from exporter.binance.clock import is_host_clock_wrong, monotonic
-from exporter.formatting import in_utc
+from exporter.formatting import format_utc
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -77,18 +77,18 @@ async def check(config: Config, timing: Timing | None = None) -> list[AccountRep
     def keep(state: AccountState, snapshot: AccountSnapshot) -> None:
         snapshots[state.settings.name] = snapshot
 
-    wired = wire(config, keep, lambda _: None, timing)
-    connections = {connection.endpoint: connection for connection in wired.connections}
-    for connection in wired.connections:
+    fleet = Fleet(config, keep, lambda _: None, timing)
+    connections = {connection.endpoint: connection for connection in fleet.connections}
+    for connection in fleet.connections:
         connection.budget.plan(())  # nothing is polled again: all of the share is for these
-    running = [asyncio.create_task(connection.run()) for connection in wired.connections]
+    running = [asyncio.create_task(connection.run()) for connection in fleet.connections]
     try:
-        await asyncio.gather(*(connection.first_attempt_over.wait() for connection in wired.connections))
-        patience = _MINUTE_SECONDS * (1 + len(wired.states) // _POLLS_A_MINUTE)
+        await asyncio.gather(*(connection.first_attempt_over.wait() for connection in fleet.connections))
+        patience = _MINUTE_SECONDS * (1 + len(fleet.states) // _POLLS_A_MINUTE)
         await asyncio.gather(
             *(
                 poller.poll(monotonic() + patience + 2 * poller.state.settings.request_timeout_seconds)
-                for poller in wired.pollers
+                for poller in fleet.pollers
             )
         )
     finally:
@@ -97,7 +97,7 @@ async def check(config: Config, timing: Timing | None = None) -> list[AccountRep
         await asyncio.gather(*running, return_exceptions=True)
     return [
         _report(state, connections[state.settings.endpoint], snapshots.get(state.settings.name))
-        for state in wired.states
+        for state in fleet.states
     ]
 
 
@@ -123,7 +123,7 @@ def _report(state: AccountState, connection: Connection, snapshot: AccountSnapsh
         reason=failure.reason.value if failure else None,
         problem=failure.words if failure else None,
         advice=failure.advice if failure else None,
-        resumes_at=None if resumes_at is None else in_utc(resumes_at),
+        resumes_at=None if resumes_at is None else format_utc(resumes_at),
         clock_offset_seconds=connection.clock.offset_seconds,
         clock_uncertainty_seconds=connection.clock.uncertainty_seconds,
         request_weight_used=connection.budget.used,

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from itertools import chain, count, pairwise
 from typing import TYPE_CHECKING, Any
 
-from exporter.account.availability import OptionalMethods
+from exporter.account.availability import MethodAvailability
 from exporter.account.pacing import EndpointPacing
 from exporter.account.poller import Poller, poll_weight
 from exporter.account.state import AccountState
@@ -45,14 +45,15 @@ class _Shared:
     """What the accounts of one endpoint share."""
 
     connection: Connection
-    optional: OptionalMethods
+    optional: MethodAvailability
     pacing: EndpointPacing
 
 
 class Fleet:
-    """All that polls: give it a configuration by `apply`, also again and again; make and use it in the event loop.
+    """Everything that polls; create and use it in the event loop. `apply` gives it another configuration.
 
     Args:
+        config: what to poll.
         publish: called with every good snapshot.
         poll_over: called with the account's state after every due poll, however it ended.
         timing: the connections' delays, where not the usual ones.
@@ -61,6 +62,7 @@ class Fleet:
 
     def __init__(
         self,
+        config: Config,
         publish: Callable[[AccountState, AccountSnapshot], None],
         poll_over: Callable[[AccountState], None],
         timing: Timing | None = None,
@@ -76,6 +78,7 @@ class Fleet:
         self._budgets: dict[Endpoint, tuple[ExchangeClock, WeightBudget]] = {}
         self._tasks: dict[Poller | Connection, asyncio.Task[Any]] = {}
         self._running = False
+        self.apply(config)
 
     @property
     def pollers(self) -> tuple[Poller, ...]:
@@ -167,7 +170,7 @@ class Fleet:
             self._budgets[endpoint] = clock, WeightBudget(weight_share, clock)
         clock, budget = self._budgets[endpoint]
         connection = Connection(endpoint, budget, clock, self._timing)
-        return _Shared(connection, OptionalMethods(connection), EndpointPacing(clock.monotonic))
+        return _Shared(connection, MethodAvailability(connection), EndpointPacing(clock.monotonic))
 
     def _poller(self, settings: AccountSettings, shared: _Shared, phase: float) -> Poller:
         state = AccountState(settings)
@@ -189,19 +192,6 @@ class Fleet:
     def _end(self, worker: Poller | Connection) -> None:
         if task := self._tasks.pop(worker, None):
             task.cancel()
-
-
-def wire(
-    config: Config,
-    publish: Callable[[AccountState, AccountSnapshot], None],
-    poll_over: Callable[[AccountState], None],
-    timing: Timing | None = None,
-    host: HostClock | None = None,
-) -> Fleet:
-    """Make a fleet for `config` that does not run yet; the other arguments are the fleet's."""
-    fleet = Fleet(publish, poll_over, timing, host)
-    fleet.apply(config)
-    return fleet
 
 
 def _free_phases(taken: list[float], count: int) -> list[float]:

@@ -10,20 +10,21 @@ from typing import TYPE_CHECKING, Final
 import structlog
 
 import exporter
-from exporter.app.fleet import wire
+from exporter.app.fleet import Fleet
 from exporter.binance.clock import monotonic
 from exporter.binance.host_clock import HostClock
-from exporter.config import ConfigError, Fault
+from exporter.config import ConfigError
+from exporter.config.document import Problem
 from exporter.metrics.exposition import Exposition
 from exporter.metrics.family import Program
-from exporter.metrics.openmetrics import SlowWay, SnapshotCollector
-from exporter.metrics.self_metrics import Health
+from exporter.metrics.openmetrics import OpenMetricsExposition, SnapshotCollector
+from exporter.metrics.self_metrics import SelfMetrics
 from exporter.supervision import supervise
 from exporter.threads import ThreadUnavailable, run_in_thread
 from exporter.web.config import WebConfig
 from exporter.web.page import render_page
 from exporter.web.server import ListenAddress, WebServer
-from exporter.web.watcher import LiveWebConfig
+from exporter.web.watcher import WebConfigWatcher
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -71,15 +72,15 @@ class Service:
     ) -> None:
         self._host = host = host or HostClock(time.time, monotonic)
         self._program = program = Program(last_reload_success_unix=time.time())
-        health = Health(program, lambda: self._fleet.states, host.age, process_metrics=web.process_metrics)
+        health = SelfMetrics(program, lambda: self._fleet.states, host.age, process_metrics=web.process_metrics)
         self._exposition = exposition = Exposition(health.render, host.age)
-        slow_way = SlowWay([SnapshotCollector(exposition.snapshots), *health.collectors])
+        slow_way = OpenMetricsExposition([SnapshotCollector(exposition.snapshots), *health.collectors])
 
         def poll_over(state: AccountState) -> None:
             health.poll_over(state)
             exposition.invalidate()
 
-        self._fleet = wire(config, exposition.publish, poll_over, timing, host)
+        self._fleet = Fleet(config, exposition.publish, poll_over, timing, host)
         program.connections = self._fleet.connections
         self._load = load or (lambda: config)
         self._reloading = asyncio.Lock()
@@ -88,7 +89,7 @@ class Service:
         self._config_usable = True
         self._was_ready = False
         self._telemetry_path = web.telemetry_path
-        self._live = LiveWebConfig(web.config, changed=self._show_reload) if web.config.path else None
+        self._live = WebConfigWatcher(web.config, changed=self._show_reload) if web.config.path else None
         self._web = WebServer(
             web.addresses,
             web.telemetry_path,
@@ -181,8 +182,8 @@ class Service:
                 try:
                     return loaded.result()
                 except ThreadUnavailable as error:
-                    raise ConfigError(Fault("cannot read the configuration", str(error))) from error
-        raise ConfigError(Fault("cannot read the configuration", "reading it has not ended in time"))
+                    raise ConfigError(Problem("cannot read the configuration", str(error))) from error
+        raise ConfigError(Problem("cannot read the configuration", "reading it has not ended in time"))
 
     def _apply(self, config: Config) -> Changes:
         self._not_ready()  # accounts added now must not take a service that is ready out of use
@@ -218,6 +219,6 @@ class Service:
 
 def _log_failed_reload(error: Exception) -> None:
     """Log each error of a configuration on a separate line."""
-    faults = error.faults if isinstance(error, ConfigError) else (str(error) or type(error).__name__,)
-    for fault in faults:
-        log.error("configuration reload failed, keeping the previous configuration", error=str(fault))
+    problems = error.problems if isinstance(error, ConfigError) else (str(error) or type(error).__name__,)
+    for problem in problems:
+        log.error("configuration reload failed, keeping the previous configuration", error=str(problem))

@@ -24,10 +24,10 @@ from exporter.binance.dialing import (
     name_environment_proxy,
     open_socket,
 )
-from exporter.binance.errors import Crowded, Loss, NotConnected, NotSent
+from exporter.binance.errors import DisconnectReason, NotConnected, NotSent, OverBudget
 from exporter.binance.link import Link
 from exporter.binance.messages import HANDSHAKE_WEIGHT, WEIGHT
-from exporter.binance.requests import PAUSES, Outcome, Queries
+from exporter.binance.request_sender import PAUSES, Outcome, RequestSender
 from exporter.binance.server_time import ServerTime
 from exporter.supervision import RepeatFilter, supervise
 
@@ -66,14 +66,14 @@ class Connection:
         self.first_attempt_over_at = float("-inf")  # monotonic seconds; where the grid of all accounts' polls begins
         # Read by metrics.health.
         self.connections = 0
-        self.disconnections: Counter[Loss] = Counter()
+        self.disconnections: Counter[DisconnectReason] = Counter()
         # Of causes that all accounts share; the pollers log them.
         self.failures_logged = defaultdict[object, RepeatFilter](lambda: RepeatFilter(clock.monotonic))
         self._timing = timing or Timing()
-        self._queries = Queries(endpoint.label, budget, clock, self._timing.silence)
-        self._server_time = ServerTime(endpoint.label, self._queries, clock, self._timing)
-        self.ignored = self._queries.ignored
-        self.durations = self._queries.durations
+        self._sender = RequestSender(endpoint.label, budget, clock, self._timing.silence)
+        self._server_time = ServerTime(endpoint.label, self._sender, clock, self._timing)
+        self.ignored = self._sender.ignored
+        self.durations = self._sender.durations
         self._backoff = Backoff(self._timing.backoff_first, self._timing.backoff_cap)
         self._link: Link | None = None  # what requests are sent over
         self._tasks: set[asyncio.Task[Any]] = set()  # that read links, ask them, and retire those that were replaced
@@ -97,12 +97,12 @@ class Connection:
         """Sign, send and await queries, all at once, to be over by `deadline` in monotonic seconds.
 
         Returns:
-            What came of each, as in `Queries.ask`.
+            What came of each, as in `RequestSender.send`.
 
         Raises:
             NotConnected: there is no connection, and none came within the grace.
             Paused: the exchange has refused this IP for a while.
-            Crowded: the budget had no room for them until the deadline.
+            OverBudget: the budget had no room for them until the deadline.
         """
         self.budget.refuse_while_paused()
         if not self.connected:
@@ -117,7 +117,7 @@ class Connection:
             async with asyncio.timeout(deadline - self.clock.monotonic()):
                 reservation = await self.budget.acquire(sum(WEIGHT[method] for method in methods))
         except TimeoutError:
-            raise Crowded("this IP's request weight left no room for the poll within its interval") from None
+            raise OverBudget("this IP's request weight left no room for the poll within its interval") from None
         # A poll is over before the next one is due, whatever the timeout says.
         timeout_seconds = min(timeout_seconds, max(deadline - self.clock.monotonic(), 0.0))
         try:
@@ -125,7 +125,7 @@ class Connection:
         except NotSent:
             self.budget.settle(reservation)
             raise
-        return await self._queries.ask(
+        return await self._sender.send(
             link,
             reservation,
             *methods,
@@ -162,7 +162,7 @@ class Connection:
         A link that is due for replacement is used until the next one has answered: a rotation costs no poll.
         """
         self._saving_for_dial = True
-        self.budget.settle(await self._queries.afford(HANDSHAKE_WEIGHT))  # counted at once: no answer tells of it
+        self.budget.settle(await self._sender.afford(HANDSHAKE_WEIGHT))  # counted at once: no answer tells of it
         self._saving_for_dial = False
         try:
             sent_at = self.clock.monotonic()
@@ -173,7 +173,7 @@ class Connection:
             return await self._use(socket)
         except Exception:  # whatever an upstream fault may raise, the next dial goes on
             log.exception("connection supervisor failed", endpoint=self.endpoint.label)
-            self._lost(Loss.CLOSED, "a fault of this program: see the log, and report it")
+            self._lost(DisconnectReason.CLOSED, "a fault of this program: see the log, and report it")
             return self._backoff.next_seconds()
         finally:
             self._end_first_attempt()
@@ -181,7 +181,7 @@ class Connection:
     async def _use(self, socket: ClientConnection) -> float:
         """Put a link in the place of the one before, once it has answered, and wait until it must be replaced."""
         self.connections += 1
-        link = Link(socket, self._queries.ignore, self.clock.monotonic)
+        link = Link(socket, self._sender.ignore, self.clock.monotonic)
         life = self._spawn(self._live(link))
         if link.handshake_date_ms is not None:
             self.clock.learn_date(link.handshake_date_ms, link.opened_at)
@@ -252,7 +252,7 @@ class Connection:
         finally:
             requested.cancel()
         if not life.done():
-            link.due = link.due or Loss.ROTATION
+            link.due = link.due or DisconnectReason.ROTATION
             log.info("connection due for replacement", endpoint=self.endpoint.label, reason=link.due.value)
 
     async def _live(self, link: Link) -> None:
@@ -292,13 +292,13 @@ class Connection:
         if refusal.status in PAUSES:
             after = refusal.retry_after_seconds
             retry_at_ms = None if after is None else self.clock.milliseconds + int(after * 1000)
-            self._queries.pause(PAUSES[refusal.status], retry_at_ms, sent_at, refusal.words)
+            self._sender.pause(PAUSES[refusal.status], retry_at_ms, sent_at, refusal.words)
         words = refusal.words + name_environment_proxy(self.endpoint)
-        self._lost(refusal.loss, words, advise_on(refusal))
+        self._lost(refusal.reason, words, advise_on(refusal))
         delay = self._backoff.next_seconds()
         return max(delay, self._timing.forbidden) if refusal.status in {403, 451} else delay
 
-    def _lost(self, loss: Loss, words: str, advice: str = "") -> None:
+    def _lost(self, loss: DisconnectReason, words: str, advice: str = "") -> None:
         self.disconnections[loss] += 1
         self._why_not, self._advice = words, advice
         event = "no connection" if self._link is None else "no new connection: the one before still serves"
@@ -306,7 +306,7 @@ class Connection:
 
     def _usable_link(self) -> Link:
         if self._link is None and self._saving_for_dial:
-            raise Crowded("this IP's request weight leaves no room to connect anew")
+            raise OverBudget("this IP's request weight leaves no room to connect anew")
         if self._link is None:
             raise NotConnected(f"not connected to {self.endpoint.label}: {self._why_not}", self._advice)
         return self._link

@@ -23,7 +23,7 @@ from websockets.exceptions import (
     ProxyError,
 )
 
-from exporter.binance.errors import Loss, scrub
+from exporter.binance.errors import DisconnectReason, scrub
 from exporter.binance.hosts import is_address, join_host_and_port
 from exporter.binance.http_headers import date_seconds, retry_after_seconds
 from exporter.binance.proxies import (
@@ -90,14 +90,14 @@ class Timing:
 class Refusal:
     """Why a dial failed, in words that may be logged; `status` and `retry_after_seconds` as in HTTP."""
 
-    loss: Loss
+    reason: DisconnectReason
     words: str
     status: int | None = None
     retry_after_seconds: float | None = None
     advice: str = ""  # where the cause has its own
 
 
-class FailedAtProxy(Exception):
+class ProxyFailure(Exception):
     """The dial ended before the proxy had connected to the exchange; the cause says why."""
 
 
@@ -142,7 +142,7 @@ async def open_socket(endpoint: Endpoint) -> ClientConnection:
         # With socks5:// the endpoint's name is resolved here, once the proxy was reached.
         of_endpoint = isinstance(error, socket.gaierror | UnicodeError) and proxy_url and proxy_url.startswith("socks")
         if proxy and not reached and not of_endpoint:
-            raise FailedAtProxy from error
+            raise ProxyFailure from error
         if isinstance(error, TimeoutError) and not reached:
             raise TimeoutError(errno.ETIMEDOUT, "no TCP connection") from None
         raise
@@ -173,46 +173,54 @@ def explain_refusal(error: Exception) -> Refusal:
         case InvalidStatus():
             status = error.response.status_code
             words = f"the handshake was answered with HTTP {status}"
-            return Refusal(Loss.REJECTED, words, status, retry_after_seconds(error.response.headers))
+            return Refusal(DisconnectReason.REJECTED, words, status, retry_after_seconds(error.response.headers))
         case OSError() | UnicodeError() | EOFError() | InvalidMessage():
             return _explain_network_error(error)
-        case FailedAtProxy(__cause__=Exception() as cause):
+        case ProxyFailure(__cause__=Exception() as cause):
             refusal = explain_refusal(cause)
-            at_proxy = refusal.loss if refusal.loss in {Loss.DNS, Loss.TLS} else Loss.UNREACHABLE
+            at_proxy = (
+                refusal.reason
+                if refusal.reason in {DisconnectReason.DNS, DisconnectReason.TLS}
+                else DisconnectReason.UNREACHABLE
+            )
             advice = "check the proxy's scheme, host and port, and whether it runs and this host can reach it"
             return Refusal(at_proxy, f"failed at the proxy: {refusal.words}", advice=advice)
         case ProxyError():
             # No status: the proxy's says that the exchange was not reached, not that it wants to be left alone.
             words, advice = explain_proxy_error(error)
-            return Refusal(Loss.UNREACHABLE, words, advice=advice)
+            return Refusal(DisconnectReason.UNREACHABLE, words, advice=advice)
         case UnusableProxy():
-            return Refusal(Loss.UNREACHABLE, str(error), advice="correct the proxy's URL")
+            return Refusal(DisconnectReason.UNREACHABLE, str(error), advice="correct the proxy's URL")
         case InvalidProxy() | InvalidURI():
             # Their texts hold the whole URL, which may hold a password.
-            return Refusal(Loss.UNREACHABLE, f"an address cannot be used: {scrub(error.msg)}")
+            return Refusal(DisconnectReason.UNREACHABLE, f"an address cannot be used: {scrub(error.msg)}")
         case _:
-            loss = Loss.REJECTED if isinstance(error, InvalidHandshake) else Loss.UNREACHABLE
-            return Refusal(loss, scrub(f"{type(error).__name__}: {error}"))
+            reason = DisconnectReason.REJECTED if isinstance(error, InvalidHandshake) else DisconnectReason.UNREACHABLE
+            return Refusal(reason, scrub(f"{type(error).__name__}: {error}"))
 
 
 def _explain_network_error(error: OSError | UnicodeError | EOFError | InvalidMessage) -> Refusal:
     match error:
         case ssl.SSLCertVerificationError():
-            return Refusal(Loss.TLS, f"the certificate is not trusted: {scrub(error.verify_message)}")
+            return Refusal(DisconnectReason.TLS, f"the certificate is not trusted: {scrub(error.verify_message)}")
         case ssl.SSLError():
-            return Refusal(Loss.TLS, f"no TLS connection: {scrub(error.reason or str(error))}")
+            return Refusal(DisconnectReason.TLS, f"no TLS connection: {scrub(error.reason or str(error))}")
         case socket.gaierror() | UnicodeError():
             why = getattr(error, "strerror", "it is not a valid name")
-            return Refusal(Loss.DNS, f"the host name cannot be resolved: {why}")
+            return Refusal(DisconnectReason.DNS, f"the host name cannot be resolved: {why}")
         case TimeoutError():
-            loss, what = (Loss.UNREACHABLE, "TCP connection") if error.errno else (Loss.SILENT, "connection")
-            return Refusal(loss, f"no {what} within {_OPEN_TIMEOUT_SECONDS} s")
+            reason, what = (
+                (DisconnectReason.UNREACHABLE, "TCP connection")
+                if error.errno
+                else (DisconnectReason.SILENT, "connection")
+            )
+            return Refusal(reason, f"no {what} within {_OPEN_TIMEOUT_SECONDS} s")
         case ConnectionRefusedError():
-            return Refusal(Loss.UNREACHABLE, "the connection was refused")
+            return Refusal(DisconnectReason.UNREACHABLE, "the connection was refused")
         case ConnectionError() | EOFError() | InvalidMessage():
-            return Refusal(Loss.RESET, "the connection ended during the handshake")
+            return Refusal(DisconnectReason.RESET, "the connection ended during the handshake")
         case _:
-            return Refusal(Loss.UNREACHABLE, scrub(error.strerror or str(error) or type(error).__name__))
+            return Refusal(DisconnectReason.UNREACHABLE, scrub(error.strerror or str(error) or type(error).__name__))
 
 
 def advise_on(refusal: Refusal) -> str:
@@ -226,12 +234,12 @@ def advise_on(refusal: Refusal) -> str:
             return "check the endpoint's URL: there is no WebSocket API at its path"
         case Refusal(status=int(status)) if status >= 500:
             return "the exchange reports trouble of its own: try again later"
-        case Refusal(loss=Loss.DNS):
+        case Refusal(reason=DisconnectReason.DNS):
             return (
                 "check the endpoint's host name, and this host's network and name servers; "
                 "with a socks5h:// proxy instead of socks5:// the proxy resolves the name"
             )
-        case Refusal(loss=Loss.TLS):
+        case Refusal(reason=DisconnectReason.TLS):
             return "check this host's clock and certificates, and whether a proxy on the way opens TLS"
         case _:
             return ""
@@ -248,17 +256,19 @@ def name_environment_proxy(endpoint: Endpoint) -> str:
     return f" (through the environment's proxy {proxy.place}, of {proxy.variable})"
 
 
-def explain_loss(closed: ConnectionClosed) -> tuple[Loss, str]:
+def explain_loss(closed: ConnectionClosed) -> tuple[DisconnectReason, str]:
     """Say why an open socket ended."""
     if is_oversized(closed):
-        return Loss.CLOSED, f"a frame of more than {_LARGEST_FRAME_BYTES} bytes came"
+        return DisconnectReason.CLOSED, f"a frame of more than {_LARGEST_FRAME_BYTES} bytes came"
     if closed.sent is not None and (closed.rcvd is None or not closed.rcvd_then_sent):
         if closed.sent.code == 1011:
-            return Loss.SILENT, f"no pong within {_PING_SECONDS} s"
-        return Loss.CLOSED, f"closed here with code {closed.sent.code}"
+            return DisconnectReason.SILENT, f"no pong within {_PING_SECONDS} s"
+        return DisconnectReason.CLOSED, f"closed here with code {closed.sent.code}"
     if closed.rcvd is not None:
-        return Loss.CLOSED, scrub(f"closed by the exchange with code {closed.rcvd.code} {closed.rcvd.reason}")
-    return Loss.RESET, "the connection broke off"
+        return DisconnectReason.CLOSED, scrub(
+            f"closed by the exchange with code {closed.rcvd.code} {closed.rcvd.reason}"
+        )
+    return DisconnectReason.RESET, "the connection broke off"
 
 
 def is_oversized(closed: ConnectionClosed) -> bool:

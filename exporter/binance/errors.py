@@ -4,7 +4,7 @@ BinanceError
 ├── NotSent: the request never left this machine
 │   ├── NotConnected
 │   ├── Paused: after 429 or 418 nothing is sent for a while
-│   └── Crowded: the weight budget found no room for it within the deadline
+│   └── OverBudget: the weight budget found no room for it within the deadline
 ├── NoAnswer: nothing came back within the deadline
 ├── ConnectionLost: the socket went away while the request was under way
 ├── ExchangeError: Binance answered with an error
@@ -36,7 +36,7 @@ class Reason(StrEnum):
     DECODE = "decode"
 
 
-class Loss(StrEnum):
+class DisconnectReason(StrEnum):
     """Why there is no connection: the closed set of the `reason` label of disconnections."""
 
     CLOSED = "closed"
@@ -50,7 +50,7 @@ class Loss(StrEnum):
     DNS = "dns"
 
 
-class Ignored(StrEnum):
+class UnmatchedReason(StrEnum):
     """Why a frame belongs to nobody: the closed set of the `reason` label of ignored frames."""
 
     UNKNOWN_ID = "unknown_id"  # also answers that come after their deadline
@@ -106,7 +106,7 @@ class Paused(NotSent):
         self.seconds = seconds
 
 
-class Crowded(NotSent):
+class OverBudget(NotSent):
     """The weight budget found no room for the request within its deadline."""
 
 
@@ -190,7 +190,7 @@ def classify(error: BinanceError) -> Verdict:
             return Verdict(Action.RETRY, Reason.CONNECTION)
         case Paused():
             return Verdict(Action.WAIT, error.reason)
-        case Crowded():
+        case OverBudget():
             return Verdict(Action.WAIT, Reason.RATE_LIMITED)
         case NoAnswer():
             return Verdict(Action.RETRY, Reason.TIMEOUT)

@@ -10,7 +10,7 @@ BOUNDS_SECONDS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0
 
 
 @dataclass(slots=True)
-class Durations:
+class Histogram:
     """Counts for each of BOUNDS_SECONDS and beyond the last; not cumulative."""
 
     counts: list[int] = field(default_factory=lambda: [0] * (len(BOUNDS_SECONDS) + 1))
@@ -21,7 +21,7 @@ class Durations:
         self.counts[bisect_left(BOUNDS_SECONDS, seconds)] += 1
         self.sum_seconds += seconds
 
-    def add(self, other: Durations) -> None:
+    def add(self, other: Histogram) -> None:
         """Add another histogram's numbers."""
         self.counts = [mine + theirs for mine, theirs in zip(self.counts, other.counts, strict=True)]
         self.sum_seconds += other.sum_seconds

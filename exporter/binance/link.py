@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING, Final
 from websockets.exceptions import ConnectionClosed
 
 from exporter.binance.dialing import explain_loss, handshake_date_ms, is_oversized
-from exporter.binance.errors import BinanceError, ConnectionLost, DecodeError, Ignored, Loss, NoAnswer
+from exporter.binance.errors import (
+    BinanceError,
+    ConnectionLost,
+    DecodeError,
+    DisconnectReason,
+    NoAnswer,
+    UnmatchedReason,
+)
 from exporter.binance.messages import Envelope, FrameKind, decode_envelope, decode_event_name, find_id
 
 if TYPE_CHECKING:
@@ -34,13 +41,13 @@ class Link:
     def __init__(
         self,
         socket: ClientConnection,
-        ignore: Callable[[Ignored, Envelope | None], None],
+        ignore: Callable[[UnmatchedReason, Envelope | None], None],
         monotonic: Callable[[], float],
     ) -> None:
         self.opened_at = self.last_frame_at = monotonic()
         self.answered = False
         self.replacement_requested = asyncio.Event()
-        self.due: Loss | None = None  # why it is to be replaced: ROTATION or SHUTDOWN
+        self.due: DisconnectReason | None = None  # why it is to be replaced: ROTATION or SHUTDOWN
         self.retired = False  # nothing is sent over it any more
         self.handshake_date_ms = handshake_date_ms(socket)
         self._socket = socket
@@ -77,9 +84,9 @@ class Link:
                     answer.exception()
         return [missing if answer.cancelled() else _outcome(answer) for answer in answers.values()]
 
-    async def read(self) -> tuple[Loss, str]:
+    async def read(self) -> tuple[DisconnectReason, str]:
         """Read frames until the socket ends; return why it did, in a reason and in words."""
-        loss, words = Loss.CLOSED, "the connection ended"
+        loss, words = DisconnectReason.CLOSED, "the connection ended"
         try:
             while True:
                 for _ in range(_FRAMES_PER_TURN):
@@ -87,9 +94,9 @@ class Link:
                 await asyncio.sleep(0)  # recv() does not wait while there are frames
         except ConnectionClosed as closed:
             if is_oversized(closed):
-                self._ignore(Ignored.OVERSIZED, None)
-            loss, words = (Loss.SILENT, self._aborted) if self._aborted else explain_loss(closed)
-            if self.due is Loss.SHUTDOWN or (self.due and self.retired):
+                self._ignore(UnmatchedReason.OVERSIZED, None)
+            loss, words = (DisconnectReason.SILENT, self._aborted) if self._aborted else explain_loss(closed)
+            if self.due is DisconnectReason.SHUTDOWN or (self.due and self.retired):
                 loss = self.due
             return loss, words
         finally:
@@ -107,7 +114,7 @@ class Link:
             return False
         return True
 
-    def request_replacement(self, reason: Loss) -> None:
+    def request_replacement(self, reason: DisconnectReason) -> None:
         """Have the link replaced soon, by one that answers."""
         self.due = reason
         self.replacement_requested.set()
@@ -137,25 +144,25 @@ class Link:
     def _take(self, frame: str | bytes) -> None:
         self.last_frame_at = self._monotonic()
         if isinstance(frame, bytes):
-            self._ignore(Ignored.BINARY, None)
+            self._ignore(UnmatchedReason.BINARY, None)
             return
         try:
             envelope = decode_envelope(frame)
         except DecodeError as error:
             answer = self._pending.get(find_id(frame) or 0)
             if answer is None or answer.done():
-                self._ignore(Ignored.GARBAGE, None)
+                self._ignore(UnmatchedReason.GARBAGE, None)
             else:
                 answer.set_exception(error)
             return
         if envelope.kind is FrameKind.EVENT:
             if decode_event_name(envelope.event) == "serverShutdown":
-                self.request_replacement(Loss.SHUTDOWN)
-            self._ignore(Ignored.EVENT, envelope)
+                self.request_replacement(DisconnectReason.SHUTDOWN)
+            self._ignore(UnmatchedReason.EVENT, envelope)
         elif envelope.id is None:
-            self._ignore(Ignored.NULL_ID, envelope)
+            self._ignore(UnmatchedReason.NULL_ID, envelope)
         elif (answer := self._pending.get(envelope.id)) is None or answer.done():
-            self._ignore(Ignored.UNKNOWN_ID, envelope)
+            self._ignore(UnmatchedReason.UNKNOWN_ID, envelope)
         else:
             self.answered = True
             answer.set_result((envelope, self.last_frame_at))

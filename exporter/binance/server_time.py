@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from exporter.binance.clock import is_host_clock_wrong
-from exporter.binance.errors import BinanceError, ConnectionLost, Loss, NoAnswer
+from exporter.binance.errors import BinanceError, ConnectionLost, DisconnectReason, NoAnswer
 from exporter.binance.messages import WEIGHT, Method, decode_session_status
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from exporter.binance.clock import ExchangeClock
     from exporter.binance.dialing import Timing
     from exporter.binance.link import Link
-    from exporter.binance.requests import Queries
+    from exporter.binance.request_sender import RequestSender
 
 log = structlog.get_logger()
 
@@ -28,15 +28,15 @@ class ServerTime:
 
     Args:
         endpoint: the label that log lines name.
-        queries: asks and pays for the question.
+        sender: sends the request and pays for it.
         clock: taught by the answers.
         timing: how long things may take.
     """
 
-    def __init__(self, endpoint: str, queries: Queries, clock: ExchangeClock, timing: Timing) -> None:
+    def __init__(self, endpoint: str, sender: RequestSender, clock: ExchangeClock, timing: Timing) -> None:
         self.unanswered = False  # whether a link that was alive left the last question unanswered
         self._endpoint = endpoint
-        self._queries = queries
+        self._sender = sender
         self._clock = clock
         self._timing = timing
         self._lock = asyncio.Lock()
@@ -87,15 +87,15 @@ class ServerTime:
         young = now - link.opened_at <= self._timing.stable_after
         if not young and now - self._replaced_at >= self._timing.clock_interval:
             self._replaced_at = now
-            link.request_replacement(Loss.ROTATION)
+            link.request_replacement(DisconnectReason.ROTATION)
 
     async def _learn(self, link: Link) -> bool | None:
         """Return whether the answer reported the time, None without an answer; raise ConnectionLost."""
         self._asked_at = self._clock.monotonic()
-        reservation = await self._queries.afford(WEIGHT[Method.SESSION_STATUS])
+        reservation = await self._sender.afford(WEIGHT[Method.SESSION_STATUS])
         timeout_seconds = self._timing.clock_timeout
         try:
-            answer = await self._queries.ask_one(
+            answer = await self._sender.send_one(
                 link, reservation, Method.SESSION_STATUS, timeout_seconds=timeout_seconds
             )
             server_time_ms = decode_session_status(answer.result).server_time_ms

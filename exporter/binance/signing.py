@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 _SMALLEST_RSA_BITS: Final = 2048  # what Binance accepts
 
 
-class KeyFault(ValueError):
+class KeyProblem(ValueError):
     """A key that cannot sign; the text says why and never holds any part of the key."""
 
 
@@ -88,7 +88,7 @@ class Credentials:
         """Sign with the RSA or Ed25519 key of a PKCS#8 PEM; signatures are base64, not URL-encoded.
 
         Raises:
-            KeyFault: the PEM, its passphrase or the kind of key is not usable.
+            KeyProblem: the PEM, its passphrase or the kind of key is not usable.
         """
         password = _encode(passphrase.reveal()) if passphrase else None
         try:
@@ -96,20 +96,20 @@ class Credentials:
         except TypeError:
             # cryptography's words for "a passphrase is missing" and "a passphrase was given for a plain key"
             if passphrase is None:
-                raise KeyFault("is encrypted: set private_key_passphrase_file") from None
-            raise KeyFault("is not encrypted: remove private_key_passphrase_file") from None
+                raise KeyProblem("is encrypted: set private_key_passphrase_file") from None
+            raise KeyProblem("is not encrypted: remove private_key_passphrase_file") from None
         except (ValueError, UnsupportedAlgorithm):
             if passphrase is not None:
-                raise KeyFault("cannot be read as a PEM private key with this passphrase") from None
-            raise KeyFault("is not a PEM private key (expected '-----BEGIN PRIVATE KEY-----')") from None
+                raise KeyProblem("cannot be read as a PEM private key with this passphrase") from None
+            raise KeyProblem("is not a PEM private key (expected '-----BEGIN PRIVATE KEY-----')") from None
         if isinstance(key, Ed25519PrivateKey):
             return cls(api_key, "ed25519", pem, lambda payload: _base64(key.sign(payload)))
         if isinstance(key, RSAPrivateKey):
             if key.key_size < _SMALLEST_RSA_BITS:
-                raise KeyFault(f"is an RSA key of {key.key_size} bits: Binance takes 2048 or 4096")
+                raise KeyProblem(f"is an RSA key of {key.key_size} bits: Binance takes 2048 or 4096")
             # PKCS#1 v1.5, not PSS: that is what Binance verifies.
             return cls(api_key, "rsa", pem, lambda payload: _base64(key.sign(payload, PKCS1v15(), SHA256())))
-        raise KeyFault("holds neither an RSA nor an Ed25519 key: Binance takes only these")
+        raise KeyProblem("holds neither an RSA nor an Ed25519 key: Binance takes only these")
 
     def sign(self, params: Mapping[str, str | int]) -> str:
         """Return the signature of `params`: all of a request's parameters but the signature itself."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 import structlog
 
-from exporter.binance.errors import Ignored, scrub
+from exporter.binance.errors import UnmatchedReason, scrub
 from exporter.binance.messages import decode_error, decode_event_name
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ log = structlog.get_logger()
 _LOG_AGAIN_SECONDS: Final = 60.0
 
 
-class IgnoredFrames:
+class UnmatchedFrames:
     """The ignored frames of one endpoint.
 
     Args:
@@ -29,12 +29,12 @@ class IgnoredFrames:
     """
 
     def __init__(self, endpoint: str, monotonic: Callable[[], float]) -> None:
-        self.counts: Counter[Ignored] = Counter()
+        self.counts: Counter[UnmatchedReason] = Counter()
         self._endpoint = endpoint
         self._monotonic = monotonic
-        self._logged_at: dict[Ignored, float] = {}
+        self._logged_at: dict[UnmatchedReason, float] = {}
 
-    def note(self, kind: Ignored, envelope: Envelope | None) -> None:
+    def note(self, kind: UnmatchedReason, envelope: Envelope | None) -> None:
         """Count a frame, and log it unless one of its kind was logged within the minute."""
         self.counts[kind] += 1
         now = self._monotonic()
@@ -43,9 +43,9 @@ class IgnoredFrames:
             log.warning("frame ignored", endpoint=self._endpoint, reason=kind.value, detail=_describe(kind, envelope))
 
 
-def _describe(kind: Ignored, envelope: Envelope | None) -> str:
-    if envelope is not None and kind is Ignored.NULL_ID:
+def _describe(kind: UnmatchedReason, envelope: Envelope | None) -> str:
+    if envelope is not None and kind is UnmatchedReason.NULL_ID:
         return str(decode_error(envelope))
-    if envelope is not None and kind is Ignored.EVENT:
+    if envelope is not None and kind is UnmatchedReason.EVENT:
         return scrub(decode_event_name(envelope.event))
     return ""

@@ -12,7 +12,7 @@ from exporter.account.risk import ratio_word
 from exporter.account.snapshot import FIGURES
 from exporter.app.check import POSITION_FIGURES, AccountReport
 from exporter.binance.clock import DATE_ERROR_SECONDS
-from exporter.formatting import in_digits, in_percent, visible
+from exporter.formatting import escape_unprintable, format_percent, format_price
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -56,11 +56,11 @@ def as_text(reports: Sequence[AccountReport], warnings: Sequence[str] = (), *, c
     paragraphs = ["\n".join(_paragraph(report, paint)) for report in reports]
     bad = [report.account for report in reports if not report.good]
     if bad:
-        names = ", ".join(map(visible, bad))
+        names = ", ".join(map(escape_unprintable, bad))
         summary = paint(_RED, f"{len(bad)} of {_accounts(len(reports))} to be looked after: {names}")
     else:
         summary = paint(_GREEN, f"nothing to mend in {_accounts(len(reports))}")
-    warned = [paint(_YELLOW, f"warning  {visible(warning)}") for warning in warnings]
+    warned = [paint(_YELLOW, f"warning  {escape_unprintable(warning)}") for warning in warnings]
     return "\n\n".join([*warned, *paragraphs, summary])
 
 
@@ -83,13 +83,13 @@ def _accounts(count: int) -> str:
 
 def _paragraph(report: AccountReport, paint: Callable[[str, str], str]) -> Iterator[str]:
     verdict = paint(_GREEN, "accepted") if report.accepted else paint(_RED, f"failed: {report.reason}")
-    yield f"{paint(_BOLD, visible(report.account))}  {verdict}"
+    yield f"{paint(_BOLD, escape_unprintable(report.account))}  {verdict}"
     if not report.accepted:
-        yield _line("problem", visible(report.problem or ""))
-        yield _line("what to do", paint(_YELLOW, visible(report.advice or "")))
+        yield _line("problem", escape_unprintable(report.problem or ""))
+        yield _line("what to do", paint(_YELLOW, escape_unprintable(report.advice or "")))
     if report.resumes_at:
         yield _line("resumes at", f"{report.resumes_at}: until then requests of this IP are refused")
-    yield _line("endpoint", visible(f"{report.endpoint}, {report.key_type} key"))
+    yield _line("endpoint", escape_unprintable(f"{report.endpoint}, {report.key_type} key"))
     if report.clock_offset_seconds is not None:
         yield _line("clock", _clock(report.clock_offset_seconds, report.clock_uncertainty_seconds or 0.0))
         if report.clock_is_wrong:
@@ -133,7 +133,7 @@ def _pools(report: AccountReport, paint: Callable[[str, str], str]) -> Iterator[
         return
     table = _table(
         [
-            {"margin": kind, "pool": name, "ratio": in_percent(ratio), "": ratio_word(ratio)}
+            {"margin": kind, "pool": name, "ratio": format_percent(ratio), "": ratio_word(ratio)}
             for kind, name, ratio in shown
         ],
         right=("ratio",),
@@ -147,8 +147,8 @@ def _risk(row: Mapping[str, Any]) -> dict[str, object]:
     far = row.get("distance_to_liquidation")
     return (
         {_words(name): row.get(name) for name in _RISK_COLUMNS}
-        | {_words(name): in_digits(row.get(name)) for name in _PRICES}
-        | {"distance": "-" if far is None else in_percent(far, 2)}
+        | {_words(name): format_price(row.get(name)) for name in _PRICES}
+        | {"distance": "-" if far is None else format_percent(far, 2)}
     )
 
 
@@ -200,7 +200,7 @@ def _cell(value: object, decimals: int) -> str:
     if value is None:
         return "-"
     if not isinstance(value, float):
-        return visible(str(value))
+        return escape_unprintable(str(value))
     # Nobody reads more than fifteen digits; z: what rounds to zero has no sign.
     return f"{value:.6e}" if abs(value) >= 1e15 else f"{value:z,.{decimals}f}"
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn
 import exporter
 from exporter.app.service import DEFAULT_ADDRESS
 from exporter.cli import flag_values
-from exporter.log import FORMATS, LEVELS
+from exporter.log import FORMATS, LOG_LEVELS
 from exporter.redaction import redact
 from exporter.simulator.fault_catalog import FAULTS
 from exporter.web.server import ListenAddress
@@ -76,7 +76,7 @@ _LOG_FORMAT: Final = Flag(
 
 
 def _log_level(default: str) -> Flag:
-    return Flag("--log.level", "least severity that is logged", str, default, default, LEVELS)
+    return Flag("--log.level", "least severity that is logged", str, default, default, LOG_LEVELS)
 
 
 _LOG: Final = (_log_level("info"), _LOG_FORMAT)

@@ -23,6 +23,7 @@ from exporter.binance.clock import monotonic
 from exporter.binance.host_clock import HostClockLoop
 from exporter.cli.check_report import as_json, as_text
 from exporter.cli.flags import PROGRAM, Usage, parse
+from exporter.config.document import Problem
 from exporter.config.shards import Shard
 from exporter.metrics import reference
 from exporter.simulator.demo import demo_exchange, write_configuration
@@ -87,7 +88,7 @@ def _run(flags: Namespace) -> int:
     shard = Shard(flags.shard, flags.total_shards)
     if shard.index >= shard.total:
         what = f"{shard.index} is not below --total-shards {shard.total}: shards count from 0"
-        raise configuration.ConfigError(configuration.Fault("--shard", what))
+        raise configuration.ConfigError(Problem("--shard", what))
 
     previous: Config | None = None
 

@@ -1,4 +1,4 @@
-"""File + environment -> one frozen Config, or every fault in it.
+"""File + environment -> one frozen Config, or every problem in it.
 
 `load` reads the document and the key files; nothing here dials, logs or changes a file.
 """
@@ -13,7 +13,7 @@ from exporter import redaction
 from exporter.account.state import AccountSettings
 from exporter.binance.dialing import Endpoint
 from exporter.binance.proxies import normalize_proxy, warn_of_environment
-from exporter.config.document import ConfigError, Fault, Findings, Invalid, Reader
+from exporter.config.document import ConfigError, Findings, Invalid, Reader
 from exporter.config.files import Files, read_document
 from exporter.config.keys import VARIABLES, Environment, KeyFiles, KeyLoader
 from exporter.config.values import (
@@ -69,7 +69,7 @@ def load(path: Path | None, environ: Mapping[str, str], previous: Config | None 
         previous: the last configuration, whose unchanged private keys are reused.
 
     Raises:
-        ConfigError: with every fault found; no text of it holds any part of a key.
+        ConfigError: with every problem found; no text of it holds any part of a key.
     """
     findings = Findings()
     environment = Environment(environ, findings)
@@ -79,7 +79,7 @@ def load(path: Path | None, environ: Mapping[str, str], previous: Config | None 
     if path is not None:
         if environment.names:
             names = ", ".join(environment.names)
-            findings.fault(names, f"must not be set together with a configuration file ({path})")
+            findings.problem(names, f"must not be set together with a configuration file ({path})")
         share = _read_file(path, accounts)
     elif environment.names:
         binance = _Binance(url=environment.take("endpoint", endpoint_url, MAINNET))
@@ -87,9 +87,9 @@ def load(path: Path | None, environ: Mapping[str, str], previous: Config | None 
         name = environment.take("account", account_name, "main")
         accounts.add(environment, name, KeyFiles(environment, Path(), loader), binance, _Poll(), None)
     else:
-        findings.fault("nothing is configured", _NOTHING_CONFIGURED)
-    if findings.faults:
-        raise ConfigError(*findings.faults)
+        findings.problem("nothing is configured", _NOTHING_CONFIGURED)
+    if findings.problems:
+        raise ConfigError(*findings.problems)
     return Config(
         accounts=tuple(accounts.settings), weight_share=share, warnings=findings.warnings, private_keys=loader.loaded
     )
@@ -138,16 +138,16 @@ class _Accounts:
         poll: _Poll,
         mode: AssetMode | None,
     ) -> None:
-        """Add an account unless a fault was found in it that leaves nothing to add."""
+        """Add an account unless a problem was found in it that leaves nothing to add."""
         credentials = files.credentials
         stale_after_seconds = self._stale_after(poll)
         place = reader.where("name")
         if name is not None and self._names.setdefault(name, place) != place:
-            reader.fault("name", f"is also the name at {self._names[name]}")
+            reader.problem("name", f"is also the name at {self._names[name]}")
         if name is None or credentials is None:
             return
         if redaction.redact(name) != name:
-            reader.fault("name", "looks like a key: name the account, as it shall be called in labels")
+            reader.problem("name", "looks like a key: name the account, as it shall be called in labels")
         endpoint = self._endpoint(reader, binance.url, binance.proxy)
         place = reader.where("api_key_file")
         first = self._keys.setdefault((endpoint, credentials.api_key), place)
@@ -173,11 +173,11 @@ class _Accounts:
         if poll.stale_after_seconds is None:
             return max(4 * poll.interval_seconds, 60.0)
         least = 2 * poll.interval_seconds
-        # A value that was refused has been replaced by one that nobody chose: no second fault about that.
-        if poll.stale_after_seconds < least and not self.findings.has_fault(
+        # A value that was refused has been replaced by one that nobody chose: no second problem about that.
+        if poll.stale_after_seconds < least and not self.findings.has_problem(
             poll.stale_after_where, poll.interval_where
         ):
-            self.findings.fault(
+            self.findings.problem(
                 poll.stale_after_where,
                 f"must be at least 2 intervals ({least:g}s): {poll.interval_seconds:g}s by {poll.interval_where}",
             )
@@ -207,7 +207,7 @@ def _read_file(path: Path, accounts: _Accounts) -> float:
     try:
         document = read_document(path, Files(accounts.loader.limit))
     except Invalid as error:
-        accounts.findings.fault(str(path), str(error))
+        accounts.findings.problem(str(path), str(error))
         return 0.5
     root = Reader(document, f"{path}: ", accounts.findings)
     section = root.mapping("binance")
@@ -218,7 +218,7 @@ def _read_file(path: Path, accounts: _Accounts) -> float:
     for reader in root.mappings("accounts"):
         name = reader.take("name", account_name, None)
         if not reader.has("name"):
-            reader.fault("name", "is missing")
+            reader.problem("name", "is missing")
         files = KeyFiles(reader, path.parent, accounts.loader)
         mode = reader.take("asset_mode", asset_mode, None)
         own_poll = _poll(reader.mapping("poll"), poll)

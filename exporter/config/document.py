@@ -1,4 +1,4 @@
-"""A YAML document as mappings that check what is taken from them and collect every fault.
+"""A YAML document as mappings that check what is taken from them and collect every problem.
 
 Knows nothing of accounts. No text made here quotes the document: a key may have been pasted anywhere.
 """
@@ -27,7 +27,7 @@ _QUOTED: Final = re.compile(r"""(['"])(?:\\.|(?!\1).)*\1""")
 
 
 @dataclass(frozen=True, slots=True)
-class Fault:
+class Problem:
     """What is wrong, and the path of the value it is wrong with: ``exporter.yml: poll.interval``."""
 
     where: str
@@ -38,11 +38,11 @@ class Fault:
 
 
 class ConfigError(Exception):
-    """A configuration that cannot be used; the text has one line for each of `faults`."""
+    """A configuration that cannot be used; the text has one line for each of `problems`."""
 
-    def __init__(self, *faults: Fault) -> None:
-        super().__init__("\n".join(str(fault) for fault in faults))
-        self.faults = faults
+    def __init__(self, *problems: Problem) -> None:
+        super().__init__("\n".join(str(problem) for problem in problems))
+        self.problems = problems
 
 
 class Invalid(ValueError):
@@ -53,30 +53,30 @@ class Findings:
     """Faults and warnings in the order they were found, each once, redacted."""
 
     def __init__(self) -> None:
-        self._faults: dict[Fault, None] = {}
+        self._problems: dict[Problem, None] = {}
         self._warnings: dict[str, None] = {}
 
     @property
-    def faults(self) -> tuple[Fault, ...]:
+    def problems(self) -> tuple[Problem, ...]:
         """Everything that keeps the configuration from being used."""
-        return tuple(self._faults)
+        return tuple(self._problems)
 
     @property
     def warnings(self) -> tuple[str, ...]:
         """Everything that the operator should know although the configuration can be used."""
         return tuple(self._warnings)
 
-    def fault(self, where: str, what: str) -> None:
-        """Add a fault."""
-        self._faults[Fault(redaction.redact(where), redaction.redact(what))] = None
+    def problem(self, where: str, what: str) -> None:
+        """Add a problem."""
+        self._problems[Problem(redaction.redact(where), redaction.redact(what))] = None
 
     def warn(self, where: str, what: str) -> None:
         """Add a warning."""
         self._warnings[f"{redaction.redact(where)}: {redaction.redact(what)}"] = None
 
-    def has_fault(self, *places: str) -> bool:
-        """Tell whether a fault was found at one of `places`."""
-        return any(fault.where in places for fault in self._faults)
+    def has_problem(self, *places: str) -> bool:
+        """Tell whether a problem was found at one of `places`."""
+        return any(problem.where in places for problem in self._problems)
 
 
 class Reader:
@@ -89,7 +89,7 @@ class Reader:
         self._mapping: Mapping[object, object] = value if isinstance(value, dict) else {}
         # A key whose values are all commented out is null, and means an empty mapping.
         if value is not None and not isinstance(value, dict):
-            findings.fault(prefix.rstrip(".: "), "must be a mapping (key: value)")
+            findings.problem(prefix.rstrip(".: "), "must be a mapping (key: value)")
 
     def where(self, key: str) -> str:
         """Return the path of `key` in the document."""
@@ -110,7 +110,7 @@ class Reader:
             try:
                 return check(self._mapping[key])
             except Invalid as error:
-                self.fault(key, str(error))
+                self.problem(key, str(error))
         return default
 
     def anew(self, findings: Findings) -> Reader:
@@ -128,22 +128,22 @@ class Reader:
         """Return the mappings in the list at `key`, which must not be empty."""
         items = self._mapping[key] if self.has(key) else None
         if not isinstance(items, list) or not items:
-            self.fault(key, "must be a list of at least one mapping")
+            self.problem(key, "must be a list of at least one mapping")
             return []
         return [Reader(item, f"{self.where(key)}[{i}].", self.findings) for i, item in enumerate(items)]
 
-    def fault(self, key: str, what: str) -> None:
-        """Add a fault at `key`."""
-        self.findings.fault(self.where(key), what)
+    def problem(self, key: str, what: str) -> None:
+        """Add a problem at `key`."""
+        self.findings.problem(self.where(key), what)
 
     def finish(self) -> None:
-        """Add a fault for every key that nobody asked for."""
+        """Add a problem for every key that nobody asked for."""
         for key in self._mapping:
             if key not in self._known:
                 text = str(key)[:_LONGEST_KEY]  # comparing and redacting would take minutes for a megabyte
                 near = difflib.get_close_matches(text, list(self._known), n=1)
                 hint = f"did you mean {near[0]}?" if near else f"known here: {', '.join(self._known)}"
-                self.fault(_shown(text), f"unknown key; {hint}")
+                self.problem(_shown(text), f"unknown key; {hint}")
 
 
 def parse_document(content: bytes) -> object:

@@ -35,7 +35,7 @@ _NO_RESPONSE: Final = "no response in time"
 Stamp = tuple[int, ...] | None
 
 
-class Unreadable(Invalid):
+class UnreadableFile(Invalid):
     """A file that cannot be read; the text is the reason alone, as in "No such file or directory"."""
 
 
@@ -57,19 +57,19 @@ class TimeLimit:
         """Return the result of `call`, which works on `path` and is given the seconds that it may take.
 
         Raises:
-            Unreadable: there was no result in time, or the system returned an error.
+            UnreadableFile: there was no result in time, or the system returned an error.
         """
         seconds = min(_FILE_SECONDS, self._left)
         if seconds <= 0:
-            raise Unreadable("not attempted, other files took too long to respond")
+            raise UnreadableFile("not attempted, other files took too long to respond")
         started_at = time.monotonic()
         try:
             # A call that can give up by itself shall do so first.
             return _run_bounded(path, seconds, lambda: call(0.9 * seconds))
         except OSError as error:
-            raise Unreadable(error.strerror or type(error).__name__) from None
+            raise UnreadableFile(error.strerror or type(error).__name__) from None
         except UnicodeEncodeError:
-            raise Unreadable("its name cannot be encoded in this system's locale") from None
+            raise UnreadableFile("its name cannot be encoded in this system's locale") from None
         finally:
             self._left -= time.monotonic() - started_at
 
@@ -94,7 +94,7 @@ class Files:
             pipe: whether it may be a pipe or a device instead of a regular file.
 
         Raises:
-            Unreadable: it cannot be opened or read, or not in time.
+            UnreadableFile: it cannot be opened or read, or not in time.
             Invalid: it is a directory, too large or, without `pipe`, not a regular file.
         """
         self._stamps[path] = None
@@ -103,7 +103,7 @@ class Files:
         _check(status, largest, pipe=pipe)
         try:
             return self._limit.run(path, lambda seconds: _read(path, largest, seconds, pipe=pipe))
-        except Unreadable:
+        except UnreadableFile:
             self._stamps[path] = None  # it may become readable without any change
             raise
 
@@ -118,7 +118,7 @@ class Files:
         for path in self._stamps:
             try:
                 now[path] = limit.run(path, lambda _, path=path: _stamp(path))  # type: ignore[misc]
-            except Unreadable as error:
+            except UnreadableFile as error:
                 raise Invalid(f"{path}: cannot be examined: {error}") from None
         return None if now == self._stamps else now
 
@@ -131,7 +131,7 @@ def read_document(path: Path, files: Files) -> object:
     """
     try:
         content = files.read(path, _LARGEST_DOCUMENT, pipe=True).content
-    except Unreadable as error:
+    except UnreadableFile as error:
         raise Invalid(f"cannot be read: {error}") from None
     return parse_document(content)
 

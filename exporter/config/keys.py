@@ -1,6 +1,6 @@
 """An account's credentials from its key files, or from the variables of the environment.
 
-Every text read here is hidden from the log at once; no fault holds any part of one.
+Every text read here is hidden from the log at once; no problem holds any part of one.
 """
 
 from __future__ import annotations
@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from exporter import redaction
-from exporter.binance.signing import Credentials, KeyFault, Secret
+from exporter.binance.signing import Credentials, KeyProblem, Secret
 from exporter.config.document import Findings, Invalid, Reader
-from exporter.config.files import Files, TimeLimit, Unreadable
+from exporter.config.files import Files, TimeLimit, UnreadableFile
 from exporter.config.key_shape import decode_base64, explain_mistake, restore_pem, without_names
 from exporter.config.values import file_name
 
@@ -73,7 +73,7 @@ class KeyLoader:
         """Return the credentials with a private key.
 
         Raises:
-            KeyFault: the key cannot be used.
+            KeyProblem: the key cannot be used.
         """
         parts = api_key, pem, passphrase
         if parts not in self.loaded:
@@ -84,7 +84,7 @@ class KeyLoader:
 class KeyFiles:
     """The credentials that `reader` names, paths relative to `folder`, and their files, to be read again on changes.
 
-    `credentials` is None after a fault. Kubernetes rotates secrets in place, by a symbolic link to another directory.
+    `credentials` is None after a problem. Kubernetes rotates secrets in place, by a symbolic link to another directory.
     """
 
     def __init__(self, reader: Reader, folder: Path, loader: KeyLoader) -> None:
@@ -96,23 +96,23 @@ class KeyFiles:
         """Return the credentials if a file has changed since the files were last read, else None.
 
         Raises:
-            KeyFault: what the files hold now cannot be used; the text says where and why.
+            KeyProblem: what the files hold now cannot be used; the text says where and why.
         """
         try:
             if self._files.changed() is None:
                 return None
         except Invalid as error:
-            raise KeyFault(str(error)) from None
+            raise KeyProblem(str(error)) from None
         findings, self._files = Findings(), Files()
         folder = _Folder(self._folder, self._files)
         credentials = _read_credentials(self._reader.anew(findings), folder, KeyLoader())
-        if findings.faults:
-            raise KeyFault("; ".join(map(str, findings.faults)))
+        if findings.problems:
+            raise KeyProblem("; ".join(map(str, findings.problems)))
         return credentials
 
 
 def _read_credentials(reader: Reader, folder: _Folder, loader: KeyLoader) -> Credentials | None:
-    """Return the credentials that `reader` names; None after a fault."""
+    """Return the credentials that `reader` names; None after a problem."""
     api_key = _token(reader, "api_key", folder)
     with_hmac, with_pem = _given(reader, "secret_key"), reader.has("private_key_file")
     with_passphrase = reader.has("private_key_passphrase_file")
@@ -121,11 +121,11 @@ def _read_credentials(reader: Reader, folder: _Folder, loader: KeyLoader) -> Cre
     passphrase = _file(reader, "private_key_passphrase_file", folder) if with_passphrase else None
     pem_key = reader.spell("private_key_file")
     if not with_hmac and not with_pem:
-        reader.fault(_first_place(reader, "secret_key"), f"is missing: set it (HMAC) or {pem_key} (Ed25519, RSA)")
+        reader.problem(_first_place(reader, "secret_key"), f"is missing: set it (HMAC) or {pem_key} (Ed25519, RSA)")
     if with_hmac and with_pem:
-        reader.fault("private_key_file", "must not be set together with an HMAC secret")
+        reader.problem("private_key_file", "must not be set together with an HMAC secret")
     if with_passphrase and not with_pem:
-        reader.fault("private_key_passphrase_file", f"only goes with {pem_key}")
+        reader.problem("private_key_passphrase_file", f"only goes with {pem_key}")
     if secret_key and api_key:
         if secret_key == api_key:
             place = "secret_key" if reader.has("secret_key") else "secret_key_file"
@@ -133,11 +133,11 @@ def _read_credentials(reader: Reader, folder: _Folder, loader: KeyLoader) -> Cre
         return Credentials.hmac(api_key, secret_key)
     if pem and (passphrase or not with_passphrase):
         try:
-            # Also without an API key, whose fault is found already, to find this key's faults.
+            # Also without an API key, whose problem is found already, to find this key's problems.
             return loader.load(api_key or Secret(""), pem, passphrase)
-        except KeyFault as error:
+        except KeyProblem as error:
             what = str(error).replace("private_key_passphrase_file", reader.spell("private_key_passphrase_file"))
-            reader.fault("private_key_file", f"{reader.take('private_key_file', file_name, '')} {what}")
+            reader.problem("private_key_file", f"{reader.take('private_key_file', file_name, '')} {what}")
     return None
 
 
@@ -150,26 +150,26 @@ def _first_place(reader: Reader, key: str) -> str:
 
 
 def _token(reader: Reader, key: str, folder: _Folder) -> Secret | None:
-    """Return the API key or the secret key, from its file or its variable; None after a fault."""
+    """Return the API key or the secret key, from its file or its variable; None after a problem."""
     place = f"{key}_file"
     if isinstance(reader, Environment) and reader.has(key):
         if reader.has(place):
-            reader.fault(place, f"must not be set together with {reader.spell(key)}")
+            reader.problem(place, f"must not be set together with {reader.spell(key)}")
         place = key
         secret: Secret | None = _hidden(reader.take(key, str, ""), is_token=True)
     else:
         secret = _file(reader, place, folder)
     if not reader.has(place):
-        reader.fault(_first_place(reader, key), "is missing")
+        reader.problem(_first_place(reader, key), "is missing")
     if secret is None:
         return None
     text = secret.reveal()
     if _is_pem(secret):
         pem_key = reader.spell("private_key_file")
-        reader.fault(place, f"must not be a PEM: a private key goes in {pem_key}")
+        reader.problem(place, f"must not be a PEM: a private key goes in {pem_key}")
     elif not text or not text.isascii() or not text.isprintable() or " " in text:
         mistake = explain_mistake(text) if text else None
-        reader.fault(place, f"must be one word of printable ASCII characters{f'; {mistake}' if mistake else ''}")
+        reader.problem(place, f"must be one word of printable ASCII characters{f'; {mistake}' if mistake else ''}")
     else:
         if mistake := explain_mistake(text):
             reader.findings.warn(reader.where(place), mistake)
@@ -189,7 +189,7 @@ def _pem(reader: Reader, folder: _Folder) -> Secret | None:
         what = "is the base64 of a PEM: decode it"
     else:
         what = f"is not a PEM: the secret of an HMAC key goes in {reader.spell('secret_key_file')}"
-    reader.fault("private_key_file", f"{shown} {what}")
+    reader.problem("private_key_file", f"{shown} {what}")
     return None
 
 
@@ -198,27 +198,27 @@ def _is_pem(secret: Secret) -> bool:
 
 
 def _file(reader: Reader, key: str, folder: _Folder) -> Secret | None:
-    """Return the content of the file that `key` names; None after a fault."""
+    """Return the content of the file that `key` names; None after a problem."""
     shown = reader.take(key, file_name, None)
     if shown is None:
         return None
     try:
         file = folder.files.read(folder.path / shown, _LARGEST_KEY_FILE)
         secret = _hidden(file.content.decode("utf-8-sig"), is_token=key in {"api_key_file", "secret_key_file"})
-    except Unreadable as error:
+    except UnreadableFile as error:
         # A secret pasted where the name of its file belongs must not be shown; it has neither a folder nor a suffix.
         name = shown if "/" in shown or "." in shown else "the file (a name without / or . is not shown)"
-        reader.fault(key, f"cannot read {name}: {error}")
+        reader.problem(key, f"cannot read {name}: {error}")
     except UnicodeDecodeError:
-        reader.fault(key, f"{shown} is not UTF-8 text")
+        reader.problem(key, f"{shown} is not UTF-8 text")
     except Invalid as error:
-        reader.fault(key, f"{shown} {error}")
+        reader.problem(key, f"{shown} {error}")
     else:
         if file.readable_by_others:
             reader.findings.warn(reader.where(key), f"others may read {shown}: chmod 600 {shown}")
         if secret.reveal():
             return secret
-        reader.fault(key, f"{shown} is empty")
+        reader.problem(key, f"{shown} is empty")
     return None
 
 

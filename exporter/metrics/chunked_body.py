@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
 
-class Body:
+class ChunkedBody:
     """The bytes of one moment; they do not change any more.
 
     Args:

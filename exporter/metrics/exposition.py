@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from exporter.metrics.catalog import GROUPS
-from exporter.metrics.chunked_body import Body
+from exporter.metrics.chunked_body import ChunkedBody
 from exporter.metrics.text import render_header, render_labels, render_lines
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ class Exposition:
         self._own = own
         self._monotonic = monotonic
         self._published: dict[str, _Published] = {}
-        self._body: Body | None = None  # that of the moment, as long as nothing that it shows has changed
+        self._body: ChunkedBody | None = None  # that of the moment, as long as nothing that it shows has changed
         self._body_until = float("-inf")
 
     def publish(self, state: AccountState, snapshot: AccountSnapshot) -> None:
@@ -77,7 +77,7 @@ class Exposition:
         """Have the next scrape make a new body: something that it shows has changed."""
         self._body = None  # not kept until then: it holds fragments that others have taken the place of
 
-    def body(self) -> Body:
+    def body(self) -> ChunkedBody:
         """Return the text of everything known now; the same object is the same text, shared by parallel scrapes."""
         now = self._monotonic()
         if self._body is None or now >= self._body_until:
@@ -87,7 +87,7 @@ class Exposition:
                 fragments.append(header)
                 fragments.extend(account.rendered.fragments[index] for account in fresh)
             fragments.append(self._own())
-            self._body = Body(fragments)
+            self._body = ChunkedBody(fragments)
             self._body_until = min(now + _SHARED_SECONDS, *(account.state.stale_at for account in fresh), math.inf)
         return self._body
 

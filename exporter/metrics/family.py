@@ -41,11 +41,11 @@ class Group:
 
 
 @dataclass(frozen=True, slots=True)
-class OwnFamily:
+class SelfFamily:
     """A metric of the exporter itself.
 
     `read` is called with a subject (an account's state, a connection or the program) and the monotonic time, and gives
-    the values of `labels`, the subject's own left out, with the number (for a histogram: Durations).
+    the values of `labels`, the subject's own left out, with the number (for a histogram: Histogram).
     """
 
     name: str

@@ -71,7 +71,7 @@ class _Collected(Collector):
         return self._metrics
 
 
-class SlowWay:
+class OpenMetricsExposition:
     """Text or OpenMetrics of all collectors, or of the families that are named.
 
     Args:

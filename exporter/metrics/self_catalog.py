@@ -7,10 +7,10 @@ from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Final
 
 import exporter
-from exporter.binance.errors import Ignored, Loss, Reason
-from exporter.binance.histogram import Durations
+from exporter.binance.errors import DisconnectReason, Reason, UnmatchedReason
+from exporter.binance.histogram import Histogram
 from exporter.binance.messages import Method
-from exporter.metrics.family import OwnFamily, Program
+from exporter.metrics.family import Program, SelfFamily
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -41,34 +41,34 @@ def _account_info(state: AccountState, _now: float) -> Iterable[tuple[tuple[str,
 
 
 OF_ACCOUNT: Final = (
-    OwnFamily(
+    SelfFamily(
         "binance_futures_up",
         "Whether the account's last due poll succeeded (1) or not (0); absent until its first poll has ended.",
         lambda state, now: (((), state.up(now)),) if state.first_poll_over else (),
     ),
-    OwnFamily(
+    SelfFamily(
         "binance_futures_account_info",
         "How the account is asked, always 1; asset_mode is single, multi or, until known, unknown.",
         _account_info,
         ("asset_mode", "endpoint", "key_type"),
     ),
-    OwnFamily(
+    SelfFamily(
         "binance_futures_last_success_timestamp_seconds",
         "When the last successful poll ended, in Unix seconds of this host; absent before the first.",
         _one("last_success_unix"),
     ),
-    OwnFamily(
+    SelfFamily(
         "binance_futures_polls_total", "Due polls, whether they could be sent or not.", _one("polls"), kind="counter"
     ),
-    OwnFamily(
+    SelfFamily(
         "binance_futures_poll_failures_total", "Due polls that failed, by reason.", _failures, ("reason",), "counter"
     ),
-    OwnFamily(
+    SelfFamily(
         "binance_futures_poll_interval_seconds",
         "Seconds between two polls of the account: as configured, or longer where the weight budget demands it.",
         _one("interval_seconds"),
     ),
-    OwnFamily(
+    SelfFamily(
         "binance_futures_stale_after_seconds",
         "Age in seconds at which the account's last figures vanish, stretched like the interval.",
         _one("stale_after_seconds"),
@@ -77,7 +77,7 @@ OF_ACCOUNT: Final = (
 
 
 def _losses(connection: Connection, _now: float) -> Iterable[tuple[tuple[str, ...], int]]:
-    return (((loss.value,), connection.disconnections[loss]) for loss in Loss)
+    return (((loss.value,), connection.disconnections[loss]) for loss in DisconnectReason)
 
 
 def _pauses(connection: Connection, _now: float) -> Iterable[tuple[tuple[str, ...], bool]]:
@@ -86,22 +86,22 @@ def _pauses(connection: Connection, _now: float) -> Iterable[tuple[tuple[str, ..
 
 
 def _ignored(connection: Connection, _now: float) -> Iterable[tuple[tuple[str, ...], int]]:
-    return (((kind.value,), connection.ignored.counts[kind]) for kind in Ignored)
+    return (((kind.value,), connection.ignored.counts[kind]) for kind in UnmatchedReason)
 
 
 OF_ENDPOINT: Final = (
-    OwnFamily(
+    SelfFamily(
         "binance_futures_connected",
         "Whether requests can be sent to the endpoint now (1) or not (0).",
         _one("connected"),
     ),
-    OwnFamily(
+    SelfFamily(
         "binance_futures_connections_total",
         "Connections opened to the endpoint.",
         _one("connections"),
         kind="counter",
     ),
-    OwnFamily(
+    SelfFamily(
         "binance_futures_disconnections_total",
         "Connections to the endpoint that ended or could not be opened, by reason; unreachable is a TCP connection "
         "that could not be made, rejected an HTTP status at the handshake.",
@@ -109,37 +109,37 @@ OF_ENDPOINT: Final = (
         ("reason",),
         "counter",
     ),
-    OwnFamily(
+    SelfFamily(
         "binance_futures_paused",
         "Whether nothing is sent to the endpoint because the exchange refused this IP (1) or not (0), by reason.",
         _pauses,
         ("reason",),
     ),
-    OwnFamily(
+    SelfFamily(
         "binance_futures_clock_offset_seconds",
         "How far the exchange's clock is ahead of this host's, in seconds; absent while only known to a second.",
         _one("clock.exact_offset_seconds"),
     ),
-    OwnFamily(
+    SelfFamily(
         "binance_futures_request_weight_used",
         "Request weight used in the exchange's current minute by all programs behind this IP (rateLimits[].count): "
         "of the WebSocket API, including orders sent by REST, but no other REST requests; absent until a response of "
         "this minute reports it.",
         _one("budget.used"),
     ),
-    OwnFamily(
+    SelfFamily(
         "binance_futures_request_weight_limit",
         "Request weight that all programs behind this IP may use per minute, of the WebSocket API "
         "(rateLimits[].limit); absent until first reported.",
         _one("budget.limit"),
     ),
-    OwnFamily(
+    SelfFamily(
         "binance_futures_request_weight_spent_total",
         "Request weight this exporter has spent on the endpoint, dials included.",
         _one("budget.spent_total"),
         kind="counter",
     ),
-    OwnFamily(
+    SelfFamily(
         "binance_futures_frames_ignored_total",
         "Frames from the endpoint that belong to no request, by reason.",
         _ignored,
@@ -149,9 +149,9 @@ OF_ENDPOINT: Final = (
 )
 
 
-def _durations(program: Program, _now: float) -> Iterable[tuple[tuple[str, ...], Durations]]:
+def _durations(program: Program, _now: float) -> Iterable[tuple[tuple[str, ...], Histogram]]:
     for method in Method:
-        merged = Durations()
+        merged = Histogram()
         for connection in program.connections:
             merged.add(connection.durations[method])
         yield (method.value,), merged
@@ -162,25 +162,25 @@ def _build_info(_program: Program, _now: float) -> Iterable[tuple[tuple[str, ...
 
 
 OF_PROGRAM: Final = (
-    OwnFamily(
+    SelfFamily(
         "binance_futures_request_duration_seconds",
         "Seconds from sending a request to its answer, by method, of all endpoints.",
         _durations,
         ("method",),
         "histogram",
     ),
-    OwnFamily(
+    SelfFamily(
         "binance_futures_exporter_build_info",
         "Version of this exporter and of its Python, always 1.",
         _build_info,
         ("python_version", "revision", "version"),
     ),
-    OwnFamily(
+    SelfFamily(
         "binance_futures_exporter_config_last_reload_successful",
         "Whether the configuration was good when it was last read (1) or not (0).",
         _one("last_reload_succeeded"),
     ),
-    OwnFamily(
+    SelfFamily(
         "binance_futures_exporter_config_last_reload_success_timestamp_seconds",
         "When a good configuration was last read, in Unix seconds.",
         _one("last_reload_success_unix"),

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
     from exporter.account.state import AccountState
     from exporter.binance.connection import Connection
-    from exporter.binance.histogram import Durations
-    from exporter.metrics.family import OwnFamily, Program
+    from exporter.binance.histogram import Histogram
+    from exporter.metrics.family import Program, SelfFamily
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +37,7 @@ class _Rendered:
     lines: tuple[bytes, ...]
 
 
-class Health(Collector):
+class SelfMetrics(Collector):
     """Collects what is known of the accounts' polling, of the connections and of the program.
 
     Args:
@@ -65,7 +65,7 @@ class Health(Collector):
                 self.collectors.append(collector(registry=CollectorRegistry()))
         self._rendered: dict[str, _Rendered] = {}
         self._registry = CollectorRegistry()
-        for one in (_Rest(self), *self.collectors[1:]):
+        for one in (_SharedMetrics(self), *self.collectors[1:]):
             self._registry.register(one)
 
     def render(self) -> bytes:
@@ -105,9 +105,9 @@ class Health(Collector):
         accounts = [({"account": state.settings.name}, state) for state in self._states()]
         for family in OF_ACCOUNT:
             yield self._family(family, accounts)
-        yield from self.collect_rest()
+        yield from self.collect_shared()
 
-    def collect_rest(self) -> Iterable[Metric]:
+    def collect_shared(self) -> Iterable[Metric]:
         """Yield the own families that are not the accounts'."""
         endpoints = [({"endpoint": connection.endpoint.label}, connection) for connection in self._program.connections]
         for family in OF_ENDPOINT:
@@ -116,7 +116,7 @@ class Health(Collector):
             yield self._family(family, [({}, self._program)])
 
     def _family(
-        self, family: OwnFamily, subjects: Sequence[tuple[Mapping[str, str], AccountState | Connection | Program]]
+        self, family: SelfFamily, subjects: Sequence[tuple[Mapping[str, str], AccountState | Connection | Program]]
     ) -> Metric:
         now = self._monotonic()
         if family.kind == "histogram":
@@ -133,17 +133,17 @@ class Health(Collector):
         return metric
 
 
-class _Rest(Collector):
-    """What `Health` leaves to prometheus_client also the fast way: a few series, however many accounts there are."""
+class _SharedMetrics(Collector):
+    """The families of endpoints and the process: few series, which prometheus_client renders for every scrape."""
 
-    def __init__(self, health: Health) -> None:
-        self._health = health
+    def __init__(self, self_metrics: SelfMetrics) -> None:
+        self._self_metrics = self_metrics
 
     def describe(self) -> Iterable[Metric]:
         return ()
 
     def collect(self) -> Iterable[Metric]:
-        return self._health.collect_rest()
+        return self._self_metrics.collect_shared()
 
 
 def _render(state: AccountState, now: float) -> tuple[bytes, ...]:
@@ -158,7 +158,7 @@ def _render(state: AccountState, now: float) -> tuple[bytes, ...]:
     return tuple(texts)
 
 
-def _sorted_labels(family: OwnFamily) -> tuple[tuple[str, ...], tuple[int, ...]]:
+def _sorted_labels(family: SelfFamily) -> tuple[tuple[str, ...], tuple[int, ...]]:
     """Return an account's label names as the text has them, and where among the values each one's is."""
     names = ("account", *family.labels)
     order = sorted(range(len(names)), key=names.__getitem__)
@@ -172,7 +172,7 @@ _ACCOUNT_LABELS: Final = tuple(map(_sorted_labels, OF_ACCOUNT))
 _ACCOUNT_HEADERS: Final = tuple(render_header(family.name, family.help, family.kind) for family in OF_ACCOUNT)
 
 
-def _buckets(durations: Durations) -> list[tuple[str, float]]:
+def _buckets(durations: Histogram) -> list[tuple[str, float]]:
     """Return the cumulative buckets of a histogram, the last one +Inf."""
     total = 0
     buckets = []

@@ -5,7 +5,7 @@ from exporter.simulator.handlers import Received
 from exporter.simulator.keys import Key, KeyType, new_key
 from exporter.simulator.ledger import SimulatedAccount
 from exporter.simulator.market import Market
-from exporter.simulator.scenario import Story, demo_accounts
+from exporter.simulator.scenario import Scenario, demo_accounts
 from exporter.simulator.server import SimulatedExchange
 
 __all__ = [
@@ -13,9 +13,9 @@ __all__ = [
     "KeyType",
     "Market",
     "Received",
+    "Scenario",
     "SimulatedAccount",
     "SimulatedExchange",
-    "Story",
     "demo_accounts",
     "demo_exchange",
     "new_key",

@@ -56,13 +56,13 @@ class Session:
         self.account = self.authorized_since_ms = None
 
 
-class Gate:
+class Authenticator:
     """Admits requests in the name of one of the accounts."""
 
     def __init__(self, accounts: Iterable[SimulatedAccount]) -> None:
         self._accounts = {account.api_key: account for account in accounts}
 
-    def admit(self, params: Mapping[str, Any], session: Session, now_ms: int) -> SimulatedAccount:
+    def authenticate(self, params: Mapping[str, Any], session: Session, now_ms: int) -> SimulatedAccount:
         """Tell whose request it is, or raise RequestError."""
         if session.account is not None and "apiKey" not in params:
             account = session.account
@@ -84,7 +84,7 @@ class Gate:
             raise RequestError(400, -1022, "Signature for this request is not valid.")
         return owner
 
-    def claimed(self, params: Mapping[str, Any], session: Session) -> SimulatedAccount | None:
+    def claimed_account(self, params: Mapping[str, Any], session: Session) -> SimulatedAccount | None:
         """Tell whose request it says it is, unchecked."""
         api_key = params.get("apiKey")
         return self._accounts.get(api_key) if isinstance(api_key, str) else session.account

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Protocol
 
 from websockets.asyncio.server import ServerConnection
 from websockets.frames import Frame, Opcode
@@ -12,16 +12,26 @@ from websockets.protocol import State
 if TYPE_CHECKING:
     import asyncio
 
-    from exporter.simulator.faults import Faults
+
+class ConnectionFaults(Protocol):
+    """What a connection uses of `Faults`."""
+
+    connections: set[Connection]
+
+    def meet(self, connection: Connection) -> None:
+        """Apply the faults of an opening."""
+
+    def handshake_garbage(self) -> bytes | None:
+        """Return what a handshake is answered with instead of HTTP."""
 
 
 class Connection(ServerConnection):
-    """A connection of the exchange whose switches are `faults`.
+    """A connection of the exchange whose toggles are `faults`.
 
-    `taken` is how many requests it has brought, `unheard` what came while it was silent.
+    `taken` counts its requests, `unheard` holds what arrived while it was silent.
     """
 
-    faults: ClassVar[Faults]
+    faults: ClassVar[ConnectionFaults]
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Be known from now on, and meet the faults of an opening."""

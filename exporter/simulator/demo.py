@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import yaml
 
-from exporter.simulator.scenario import Story, demo_accounts
+from exporter.simulator.scenario import Scenario, demo_accounts
 from exporter.simulator.server import SimulatedExchange
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ def demo_exchange(
     seed: int | None = None, *, speed: float = 1.0, clock: Callable[[], float] = time.time
 ) -> SimulatedExchange:
     """Make the demo's exchange with its accounts and its story, not yet started."""
-    return SimulatedExchange(demo_accounts(seed), seed=seed or 0, clock=clock, speed=speed, story=Story())
+    return SimulatedExchange(demo_accounts(seed), seed=seed or 0, clock=clock, speed=speed, scenario=Scenario())
 
 
 def write_configuration(exchange_url: str, accounts: Iterable[SimulatedAccount], directory: Path) -> Path:

@@ -14,7 +14,7 @@ from websockets.exceptions import ConnectionClosed
 from websockets.protocol import State
 
 from exporter.simulator.answer_edits import encode
-from exporter.simulator.toggles import Switches
+from exporter.simulator.toggles import Toggles
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Mapping
@@ -39,18 +39,18 @@ class Faults:
         self.weight = weight
         self.connections: set[Connection] = set()
         self._tasks: set[asyncio.Task[None]] = set()
-        self._skews = Switches[float]()
-        self._rejections = Switches[tuple[int, "Mapping[str, str]"]]()
-        self._garbage = Switches[bytes | None]()
-        self._closed_doors = Switches[bool]()
-        self._silent_handshakes = Switches[ExitStack]()
-        self._endings = Switches[tuple[int, "Ending"]]()
-        self._delays = Switches[float]()
-        self._cuts = Switches[bool]()
-        self._replacements = Switches["Replacement"]()
+        self._skews = Toggles[float]()
+        self._rejections = Toggles[tuple[int, "Mapping[str, str]"]]()
+        self._garbage = Toggles[bytes | None]()
+        self._closed_doors = Toggles[bool]()
+        self._silent_handshakes = Toggles[ExitStack]()
+        self._endings = Toggles[tuple[int, "Ending"]]()
+        self._delays = Toggles[float]()
+        self._cuts = Toggles[bool]()
+        self._replacements = Toggles["Replacement"]()
         self._told_ban = (ban_data, ban_text)
-        self._bans = Switches[tuple[bool, bool]]()
-        self._others = Switches[int]()
+        self._bans = Toggles[tuple[bool, bool]]()
+        self._others = Toggles[int]()
         self._minute_of_others = -1
 
     # The clock and the weight.
@@ -61,7 +61,7 @@ class Faults:
 
     def skew_clock(self, seconds: float) -> ExitStack:
         """Put the exchange's clock ahead of the clock it was given, or behind it; while it runs that is a step."""
-        return self._skews.on(seconds)
+        return self._skews.switch_on(seconds)
 
     def ban(self, seconds: float, *, data: bool | None = None, text: bool | None = None) -> ExitStack:
         """Ban the IP, as after too many requests; its end is told as ever, or in data, in text or not at all.
@@ -71,7 +71,7 @@ class Faults:
         banned_before = self.weight.banned_until
         self.weight.banned_until = self.server_time() + seconds
         usual_data, usual_text = self._told_ban
-        undo = self._bans.on((usual_data if data is None else data, usual_text if text is None else text))
+        undo = self._bans.switch_on((usual_data if data is None else data, usual_text if text is None else text))
         undo.callback(setattr, self.weight, "banned_until", banned_before)
         return undo
 
@@ -88,7 +88,7 @@ class Faults:
 
     def share_weight(self, weight: int) -> ExitStack:
         """Let another program behind the same IP spend so much now, and at the begin of every minute."""
-        undo = self._others.on(weight)
+        undo = self._others.switch_on(weight)
         self.add_other_traffic(weight)
         self._minute_of_others = int(self.server_time() // 60)
         return undo
@@ -105,20 +105,20 @@ class Faults:
 
     def reject_handshake(self, status: int, headers: Mapping[str, str] | None = None) -> ExitStack:
         """Refuse new connections with an HTTP status, and headers such as Retry-After."""
-        return self._rejections.on((status, headers or {}))
+        return self._rejections.switch_on((status, headers or {}))
 
     def garble_handshake(self, data: bytes = b"not HTTP\r\n\r\n") -> ExitStack:
         """Answer new connections with these bytes instead of HTTP, then close them."""
-        return self._garbage.on(data)
+        return self._garbage.switch_on(data)
 
     def close_at_accept(self) -> ExitStack:
         """Close new connections before they have said anything."""
-        return self._closed_doors.on(value=True)
+        return self._closed_doors.switch_on(value=True)
 
     def silence_handshakes(self) -> ExitStack:
         """Accept new connections and never say anything to them."""
         silences = ExitStack()
-        undo = self._silent_handshakes.on(silences)
+        undo = self._silent_handshakes.switch_on(silences)
         undo.push(silences)
         return undo
 
@@ -155,7 +155,7 @@ class Faults:
             else:
                 await connection.close(code, reason)
 
-        return self._endings.on((requests, end))
+        return self._endings.switch_on((requests, end))
 
     def silence_after(self, requests: int) -> ExitStack:
         """Let each connection fall silent after so many requests, 0 at its opening; see silence_connections."""
@@ -164,7 +164,7 @@ class Faults:
         async def end(connection: Connection) -> None:
             silences.enter_context(connection.silence())
 
-        undo = self._endings.on((requests, end))
+        undo = self._endings.switch_on((requests, end))
         undo.push(silences)
         return undo
 
@@ -199,22 +199,22 @@ class Faults:
 
     def delay_answers(self, seconds: float, method: str | None = None, account: str | None = None) -> ExitStack:
         """Hold answers back; requests are still taken and judged at once, and others' answers overtake."""
-        return self._delays.on(seconds, method, account)
+        return self._delays.switch_on(seconds, method, account)
 
     def lose_answers(self, method: str | None = None, account: str | None = None) -> ExitStack:
         """Take requests and never answer."""
-        return self._replacements.on(lambda _: [], method, account)
+        return self._replacements.switch_on(lambda _: [], method, account)
 
     def cut_answers(self, method: str | None = None, account: str | None = None) -> ExitStack:
         """Send half of the answer's frame, then drop the connection."""
-        return self._cuts.on(True, method, account)  # noqa: FBT003 - the value that is switched on
+        return self._cuts.switch_on(True, method, account)  # noqa: FBT003 - the value that is switched on
 
     def replace_answer(self, method: str | None, account: str | None, function: Replacement) -> ExitStack:
         """Alter answers: to another one, to a raw frame, or to a list of these; several replacements add up.
 
         A raw frame is altered no further. `exporter.simulator.answer_edits` has functions ready.
         """
-        return self._replacements.on(function, method, account)
+        return self._replacements.switch_on(function, method, account)
 
     # What the exchange asks its switches.
 

@@ -16,7 +16,7 @@ from exporter.simulator.answers import (
     account_status_v1,
 )
 from exporter.simulator.auth import (
-    Gate,
+    Authenticator,
     RequestError,
     Session,
     SessionRevokedError,
@@ -29,7 +29,7 @@ from exporter.simulator.market import SYMBOLS
 
 if TYPE_CHECKING:
     from exporter.simulator.faults import Faults
-    from exporter.simulator.state import Venue
+    from exporter.simulator.state import ExchangeState
 
 # By the WebSocket API reference of USDⓈ-M futures in Binance's developer documentation, as of August 2026.
 WEIGHTS = {
@@ -61,14 +61,14 @@ class Answered(NamedTuple):
     account: str | None
 
 
-class Desk:
-    """Answers requests for the accounts of a venue, and keeps what it `received`."""
+class RequestHandler:
+    """Answers requests for the accounts of a state, and keeps what it `received`."""
 
-    def __init__(self, venue: Venue, faults: Faults, padding_symbols: int) -> None:
+    def __init__(self, state: ExchangeState, faults: Faults, padding_symbols: int) -> None:
         self.received: deque[Received] = deque(maxlen=10_000)
-        self._venue = venue
+        self._state = state
         self._faults = faults
-        self._gate = Gate(venue.accounts.values())
+        self._authenticator = Authenticator(state.accounts.values())
         self._padding_symbols = padding_symbols
 
     def now_ms(self) -> int:
@@ -98,7 +98,7 @@ class Desk:
         shown = params.get("returnRateLimits", session.return_rate_limits)
         if shown not in (False, "false"):
             answer["rateLimits"] = [self._faults.weight.rate_limit(self._faults.server_time())]
-        owner = self._gate.claimed(params, session)
+        owner = self._authenticator.claimed_account(params, session)
         return Answered(answer, method, owner.name if owner else None)
 
     def _result(self, method: str, params: dict[str, Any], session: Session) -> object:
@@ -107,10 +107,10 @@ class Desk:
             raise RequestError(404, -5000, f"Method {name} is invalid")
         if method.startswith("session."):
             return self._session_result(method, params, session)
-        account = self._gate.admit(params, session, self.now_ms())
+        account = self._authenticator.authenticate(params, session, self.now_ms())
         takes_symbol = method.endswith("account.position")
         refuse_unread(params, _PARAMETERS | {"symbol"} if takes_symbol else _PARAMETERS)
-        self._venue.advance()
+        self._state.advance()
         if method == "v2/account.status":
             return account_status(account)
         if method == "account.status":
@@ -123,7 +123,9 @@ class Desk:
         return (account_position_v1 if method == "account.position" else account_position)(account, symbol)
 
     def _session_result(self, method: str, params: dict[str, Any], session: Session) -> dict[str, Any]:
-        account = self._gate.admit(params, session, self.now_ms()) if method == "session.logon" else None
+        account = (
+            self._authenticator.authenticate(params, session, self.now_ms()) if method == "session.logon" else None
+        )
         refuse_unread(params, _PARAMETERS)
         if account:
             session.log_on(account, self.now_ms())

@@ -42,7 +42,7 @@ def demo_accounts(seed: int | None = None) -> list[SimulatedAccount]:
     ]
 
 
-class Story:
+class Scenario:
     """What happens to the market and the accounts of `demo_accounts`, the same in every round."""
 
     events = (

@@ -15,8 +15,8 @@ from websockets.exceptions import ConnectionClosed
 from exporter.simulator.auth import Session
 from exporter.simulator.connection import Connection
 from exporter.simulator.faults import Faults
-from exporter.simulator.handlers import Desk
-from exporter.simulator.state import Venue
+from exporter.simulator.handlers import RequestHandler
+from exporter.simulator.state import ExchangeState
 from exporter.simulator.weight import RequestWeight
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from exporter.simulator.ledger import SimulatedAccount
     from exporter.simulator.market import Market
-    from exporter.simulator.scenario import Story
+    from exporter.simulator.scenario import Scenario
 
 PATH = "/ws-fapi/v1"
 _HANDSHAKE_WEIGHT = 5
@@ -42,7 +42,7 @@ class SimulatedExchange(Faults):
         seed: decides the market.
         clock: tells seconds since the epoch.
         speed: how many times faster than the clock the story runs.
-        story: what happens; without one the market just swings.
+        scenario: what happens; without one the market just swings.
         weight_limit: request weight of a minute.
         patience: how many requests over the limit are answered 429 before the IP is banned.
         ban_seconds: how long such a ban lasts.
@@ -58,7 +58,7 @@ class SimulatedExchange(Faults):
         seed: int = 0,
         clock: Callable[[], float] = time.time,
         speed: float = 1.0,
-        story: Story | None = None,
+        scenario: Scenario | None = None,
         weight_limit: int = 2400,
         patience: int = 10,
         ban_seconds: float = 120.0,
@@ -68,10 +68,10 @@ class SimulatedExchange(Faults):
     ) -> None:
         weight = RequestWeight(weight_limit, patience=patience, ban_seconds=ban_seconds)
         super().__init__(clock, weight, ban_data=ban_data, ban_text=ban_text)
-        self._venue = Venue(accounts, seed=seed, clock=clock, speed=speed, story=story)
-        self._desk = Desk(self._venue, self, padding_symbols)
+        self._state = ExchangeState(accounts, seed=seed, clock=clock, speed=speed, scenario=scenario)
+        self._handler = RequestHandler(self._state, self, padding_symbols)
         self._server: Server | None = None
-        self.received = self._desk.received
+        self.received = self._handler.received
         self.url = ""
 
     async def __aenter__(self) -> Self:
@@ -129,28 +129,28 @@ class SimulatedExchange(Faults):
     @property
     def market(self) -> Market:
         """The market, to pin prices in."""
-        return self._venue.market
+        return self._state.market
 
     @property
     def accounts(self) -> dict[str, SimulatedAccount]:
         """The accounts by name, as somebody last looked at them."""
-        return self._venue.accounts
+        return self._state.accounts
 
     def account(self, name: str) -> SimulatedAccount:
         """Tell an account by its name, moved to now, to look at or to trade with."""
-        self._venue.advance()
-        return self._venue.accounts[name]
+        self._state.advance()
+        return self._state.accounts[name]
 
     def revoke(self, name: str) -> ExitStack:
         """Make an account's key invalid."""
-        self._venue.accounts[name].active = False
+        self._state.accounts[name].active = False
         undo = ExitStack()
         undo.callback(self.restore, name)
         return undo
 
     def restore(self, name: str) -> None:
         """Make an account's key valid again."""
-        self._venue.accounts[name].active = True
+        self._state.accounts[name].active = True
 
     def _open(self, connection: ServerConnection, request: Request) -> Response | None:
         status = self.charge(_HANDSHAKE_WEIGHT)
@@ -178,12 +178,12 @@ class SimulatedExchange(Faults):
         assert isinstance(connection, Connection)
         assert connection.request is not None
         query = parse_qs(urlsplit(connection.request.path).query)
-        session = Session(self._desk.now_ms(), return_rate_limits=query.get("returnRateLimits") != ["false"])
+        session = Session(self._handler.now_ms(), return_rate_limits=query.get("returnRateLimits") != ["false"])
         ip = connection.remote_address[0]
         with suppress(ConnectionClosed):
             await self.end_if_due(connection)
             async for message in connection:
-                answer, method, account = self._desk.answer(message, session, ip)
+                answer, method, account = self._handler.answer(message, session, ip)
                 frames = self.frames_of(method, account, answer)
                 cut = self.is_cut(method, account)
                 if delay_seconds := self.delay_of(method, account):

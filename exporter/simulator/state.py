@@ -12,10 +12,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from exporter.simulator.ledger import SimulatedAccount
-    from exporter.simulator.scenario import Story
+    from exporter.simulator.scenario import Scenario
 
 
-class Venue:
+class ExchangeState:
     """Owns the accounts' books and moves them to now; it never runs by itself.
 
     `clock` tells seconds since the epoch; story time runs `speed` times as fast, from 0 at the start.
@@ -28,13 +28,13 @@ class Venue:
         seed: int,
         clock: Callable[[], float],
         speed: float = 1.0,
-        story: Story | None = None,
+        scenario: Scenario | None = None,
     ) -> None:
         self.accounts = {account.name: account for account in accounts}
-        self.market = Market(seed, story.drift if story else None)
+        self.market = Market(seed, scenario.drift if scenario else None)
         self._clock = clock
         self._speed = speed
-        self._story = story
+        self._scenario = scenario
         self._started = clock()
         self._round = -1
         self._told = 0
@@ -45,13 +45,13 @@ class Venue:
     def advance(self) -> None:
         """Tell the story up to now, then liquidate what has to be."""
         at = (self._clock() - self._started) * self._speed
-        if self._story:
-            self._tell(self._story, at)
+        if self._scenario:
+            self._tell(self._scenario, at)
         self._move(at)
         for account in self.accounts.values():
             liquidate(account)
 
-    def _tell(self, story: Story, at: float) -> None:
+    def _tell(self, scenario: Scenario, at: float) -> None:
         this_round = int(at // ROUND_SECONDS)
         begin = this_round * ROUND_SECONDS
         if this_round != self._round:
@@ -60,8 +60,8 @@ class Venue:
             for account in self.accounts.values():
                 account.ledger = Ledger()
             self._move(begin)
-            story.begin(self.accounts)
-        for event in story.events[self._told :]:
+            scenario.begin(self.accounts)
+        for event in scenario.events[self._told :]:
             if begin + event.at > at:
                 break
             self._told += 1

@@ -8,13 +8,13 @@ from typing import Generic, TypeVar
 _Value = TypeVar("_Value")
 
 
-class Switches(Generic[_Value]):
+class Toggles(Generic[_Value]):
     """Values that are on until their stack is closed, in whatever order that happens."""
 
     def __init__(self) -> None:
         self._on: list[tuple[_Value, str | None, str | None]] = []
 
-    def on(self, value: _Value, method: str | None = None, account: str | None = None) -> ExitStack:
+    def switch_on(self, value: _Value, method: str | None = None, account: str | None = None) -> ExitStack:
         """Switch a value on, for one method or all (None), and for one account or all, and return what undoes it."""
         entry = (value, method, account)
         self._on.append(entry)

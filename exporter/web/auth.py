@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 _WITHOUT_PASSWORD: Final = frozenset({"/-/healthy", "/-/ready"})  # the kubelet has none
 
 
-class Guard:
+class AuthMiddleware:
     """ASGI middleware: basic authentication and the headers of every response."""
 
     def __init__(self, app: ASGIApp, config: Callable[[], WebConfig]) -> None:

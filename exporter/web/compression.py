@@ -8,7 +8,7 @@ import zlib
 from typing import TYPE_CHECKING, Any, Final
 from weakref import WeakKeyDictionary
 
-from exporter.metrics.chunked_body import Body
+from exporter.metrics.chunked_body import ChunkedBody
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,7 +30,7 @@ def accepts_gzip(accept_encoding: str) -> bool:
     return False
 
 
-def gzip_function() -> Callable[[Body], Body]:
+def gzip_function() -> Callable[[ChunkedBody], ChunkedBody]:
     """Return the fastest gzip there is; isal is 5 times faster than zlib at the same level, and smaller."""
     squeezer_of: Any = zlib.compressobj
     with contextlib.suppress(ImportError):  # there is no wheel of it for every machine
@@ -38,10 +38,10 @@ def gzip_function() -> Callable[[Body], Body]:
 
         squeezer_of = isal_zlib.compressobj
 
-    def compress(body: Body) -> Body:
+    def compress(body: ChunkedBody) -> ChunkedBody:
         squeezer = squeezer_of(_LEVEL, zlib.DEFLATED, _GZIP_WINDOW)
         squeezed = [squeezer.compress(piece) for piece in body.pieces(_PIECE_BYTES)]
-        return Body([*squeezed, squeezer.flush()])
+        return ChunkedBody([*squeezed, squeezer.flush()])
 
     return compress
 
@@ -56,9 +56,9 @@ class Compressor:
     def __init__(self) -> None:
         self._gzip = gzip_function()
         # Weak: a body that nobody is sent any more holds figures that others have taken the place of.
-        self._compressed: WeakKeyDictionary[Body, asyncio.Future[Body]] = WeakKeyDictionary()
+        self._compressed: WeakKeyDictionary[ChunkedBody, asyncio.Future[ChunkedBody]] = WeakKeyDictionary()
 
-    async def compress(self, body: Body) -> Body:
+    async def compress(self, body: ChunkedBody) -> ChunkedBody:
         """Return `body` as one gzip member.
 
         Raises:

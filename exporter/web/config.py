@@ -1,4 +1,4 @@
-"""The file of --web.config.file, in the format of Prometheus' exporter-toolkit: one frozen WebConfig, or every fault.
+"""The file of --web.config.file, in the format of Prometheus' exporter-toolkit: one frozen WebConfig, or every problem.
 
 Nothing here serves or logs. No text made here holds a private key or a hash.
 """
@@ -53,7 +53,7 @@ def load(path: Path | None, files: Files | None = None) -> WebConfig:
         files: remembers what was read, also where that was no good.
 
     Raises:
-        ConfigError: with every fault found.
+        ConfigError: with every problem found.
     """
     if path is None:
         return WebConfig()
@@ -61,8 +61,8 @@ def load(path: Path | None, files: Files | None = None) -> WebConfig:
     try:
         document = read_document(path, files)
     except Invalid as error:
-        findings.fault(str(path), str(error))
-        raise ConfigError(*findings.faults) from None
+        findings.problem(str(path), str(error))
+        raise ConfigError(*findings.problems) from None
     root = Reader(document, f"{path}: ", findings)
     # Without any key it is as good as not there; with one TLS is meant.
     wanted = bool(root.take("tls_server_config", _anything, None))
@@ -75,8 +75,8 @@ def load(path: Path | None, files: Files | None = None) -> WebConfig:
     users = _users(root)
     root.take("rate_limit", _no_rate_limit, None)
     root.finish()
-    if findings.faults:
-        raise ConfigError(*findings.faults)
+    if findings.problems:
+        raise ConfigError(*findings.problems)
     return WebConfig(path=path, tls=tls, users=users, headers=headers, warnings=findings.warnings, files=files)
 
 
@@ -120,7 +120,7 @@ class _Users(Reader):
     """The mapping of names to hashes; any name may stand there."""
 
     def names(self) -> list[str]:
-        """Return the names that can be used, and add a fault for every other."""
+        """Return the names that can be used, and add a problem for every other."""
         names = []
         for place, name in enumerate(self._mapping, 1):
             if not isinstance(name, str) or not 1 <= len(name) <= 100 or ":" in name or not name.isprintable():
@@ -131,7 +131,7 @@ class _Users(Reader):
             else:
                 names.append(name)
                 continue
-            self.findings.fault(self._prefix.rstrip("."), f"the name of entry {place} {what}")
+            self.findings.problem(self._prefix.rstrip("."), f"the name of entry {place} {what}")
         return names
 
 

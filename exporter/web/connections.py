@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     import ssl
     from collections.abc import Callable, Iterator, Sequence
 
-    from exporter.metrics.chunked_body import Body
+    from exporter.metrics.chunked_body import ChunkedBody
 
 KEEP_ALIVE_SECONDS: Final = 75  # longer than usual scrape intervals, so that Prometheus need not reconnect
 _CLOSING_SECONDS: Final = 5.0  # for a client to take what is left when its connection is closed
@@ -70,7 +70,7 @@ class ClientConnection(HttpToolsProtocol):
         self._deadline: asyncio.TimerHandle | None = None
         self._answered: RequestResponseCycle | None = None  # uvicorn's `cycle` is the last that was asked for
         self._in_head, self._head_bytes = True, 0
-        self.connected = self._deaf = False
+        self.connected = self._stop_reading = False
 
     @property
     def answering(self) -> bool:
@@ -82,7 +82,7 @@ class ClientConnection(HttpToolsProtocol):
         """Whether nobody is left to be answered."""
         return self._answered is not None and self._answered.disconnected
 
-    def hang_up(self) -> None:
+    def abort(self) -> None:
         """End the connection now, whatever is under way."""
         self._forget_deadline()
         if self.connected:
@@ -96,7 +96,7 @@ class ClientConnection(HttpToolsProtocol):
         self.connected = True
         super().connection_made(transport)
         transport.set_write_buffer_limits(_UNSENT_BYTES)
-        self._give(self._limits.head_seconds)
+        self._set_deadline(self._limits.head_seconds)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Give up the place."""
@@ -108,10 +108,10 @@ class ClientConnection(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         """Parse what has come, as far as the bounds allow."""
         self._unset_keepalive_if_required()
-        if self._deaf:
+        if self._stop_reading:
             return
         if not self.answering and self._in_head and not self._head_bytes and self._answered is not None:
-            self._give(self._limits.head_seconds)
+            self._set_deadline(self._limits.head_seconds)
         for start in range(0, len(data), _SLICE_BYTES):
             if not self._parse(data[start : start + _SLICE_BYTES]):
                 return
@@ -131,10 +131,10 @@ class ClientConnection(HttpToolsProtocol):
             if self._in_head and (self._head_bytes > self._limits.head_bytes or self._too_many_headers()):
                 self._refuse(431)
             elif len(self.pipeline) > self._limits.pipelined:
-                self.hang_up()
+                self.abort()
             elif not self._in_head:
                 self._end_after_answer()  # a body is to come
-        return not self._deaf and not self.transport.is_closing()
+        return not self._stop_reading and not self.transport.is_closing()
 
     def on_headers_complete(self) -> None:
         """Begin to answer, or queue the request behind the one that is being answered."""
@@ -164,7 +164,7 @@ class ClientConnection(HttpToolsProtocol):
         if following is not None:
             self._answer(following)
         else:
-            self._give(KEEP_ALIVE_SECONDS + _CLOSING_SECONDS)  # uvicorn closes in good manners before that
+            self._set_deadline(KEEP_ALIVE_SECONDS + _CLOSING_SECONDS)  # uvicorn closes in good manners before that
 
     def _too_many_headers(self) -> bool:
         return bool(self.headers) and len(self.headers) > self._limits.headers
@@ -172,11 +172,11 @@ class ClientConnection(HttpToolsProtocol):
     def _answer(self, cycle: RequestResponseCycle) -> None:
         self._answered = cycle
         cycle.scope["state"]["connection"] = self
-        self._give(self._limits.answer_seconds)
+        self._set_deadline(self._limits.answer_seconds)
 
     def _end_after_answer(self) -> None:
         """Read nothing more, since it could be without an end."""
-        self._deaf = True
+        self._stop_reading = True
         if self.cycle is not None:
             self.cycle.keep_alive = False
         self.flow.pause_reading()
@@ -185,20 +185,20 @@ class ClientConnection(HttpToolsProtocol):
         if self.answering:
             self._end_after_answer()  # two answers must not be mixed
             return
-        self._deaf = True
+        self._stop_reading = True
         text = STATUS_LINE[status].removeprefix(b"HTTP/1.1 ")
         length = b"content-length: %d\r\n" % len(text)
         kind = b"content-type: text/plain; charset=utf-8\r\nconnection: close\r\n"
         extra = b"".join(b"%s: %s\r\n" % header for header in DEFAULT_HEADERS)
         self.transport.write(STATUS_LINE[status] + kind + extra + length + b"\r\n" + text)
         self.transport.close()
-        self._give(_CLOSING_SECONDS)
+        self._set_deadline(_CLOSING_SECONDS)
 
-    def _give(self, seconds: float) -> None:
+    def _set_deadline(self, seconds: float) -> None:
         """Hang up after so long unless something else is given before."""
         self._forget_deadline()
         self.since = self.loop.time()
-        self._deadline = self.loop.call_later(seconds, self.hang_up)
+        self._deadline = self.loop.call_later(seconds, self.abort)
 
     def _forget_deadline(self) -> None:
         if self._deadline is not None:
@@ -247,7 +247,7 @@ class Listener:
             self._loop.remove_reader(listening)
             listening.close()
         for connection in [each for each in self._connections if not each.connected]:
-            connection.hang_up()
+            connection.abort()
 
     def _listen(self, listening: socket.socket) -> None:
         if listening.fileno() >= 0:
@@ -293,13 +293,13 @@ class Listener:
         crowd = Counter(each.address for each in self._connections)
         leaves = min(self._connections, key=lambda each: (-crowd[each.address], each.answering, each.since))
         self._left(leaves)
-        leaves.hang_up()
+        leaves.abort()
 
     def _left(self, connection: ClientConnection) -> None:
         self._connections.pop(connection, None)
 
 
-class Bodies:
+class InFlightBodies:
     """The bodies that are being sent: past `most_bytes`, who still reads the oldest is hung up on.
 
     Every poll makes another body, and each slow reader would hold his own.
@@ -307,17 +307,17 @@ class Bodies:
 
     def __init__(self, most_bytes: int) -> None:
         self._most_bytes = most_bytes
-        self._readers: dict[Body, set[ClientConnection]] = {}  # oldest body first
+        self._readers: dict[ChunkedBody, set[ClientConnection]] = {}  # oldest body first
 
     @contextlib.contextmanager
-    def sending(self, body: Body, connection: ClientConnection) -> Iterator[None]:
+    def sending(self, body: ChunkedBody, connection: ClientConnection) -> Iterator[None]:
         """Hold a body while the block runs."""
         readers = self._readers.setdefault(body, set())
         readers.add(connection)
         while len(self._readers) > 1 and sum(held.size for held in self._readers) > self._most_bytes:
             oldest = next(iter(self._readers))
             for reader in tuple(self._readers.pop(oldest)):
-                reader.hang_up()
+                reader.abort()
         try:
             yield
         finally:

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
 from exporter.binance.errors import Reason
-from exporter.formatting import in_words
+from exporter.formatting import format_duration
 
 if TYPE_CHECKING:
     from exporter.binance.connection import Connection
@@ -43,7 +43,7 @@ def endpoint_row(connection: Connection) -> EndpointRow:
         label=connection.endpoint.label,
         connected=connection.connected,
         pause=_PAUSES.get(paused, str(paused)) if paused else "",
-        paused_until=f"{until:%Y-%m-%d %H:%M:%S} UTC, for another {in_words(pause_seconds)}",
+        paused_until=f"{until:%Y-%m-%d %H:%M:%S} UTC, for another {format_duration(pause_seconds)}",
         clock=_clock(clock.exact_offset_seconds),
         weight=_weight(budget.used, budget.limit),
         used=budget.used,

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Final
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from exporter.account.margin import CrossPool, cross_pools, isolated_pools, worst_ratio
-from exporter.account.risk import LEVELS, nearest_first, ratio_word
-from exporter.formatting import in_digits, in_percent, in_words, visible
+from exporter.account.risk import MARGIN_RATIO_LEVELS, nearest_first, ratio_word
+from exporter.formatting import escape_unprintable, format_duration, format_percent, format_price
 from exporter.web.endpoints import EndpointRow, endpoint_row
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ _TEMPLATE: Final = Environment(
     loader=PackageLoader("exporter.web"),
     autoescape=True,
     # Escapes control and bidi characters in every text. What a macro returns is Markup, whose parts came through here.
-    finalize=lambda value: visible(value) if type(value) is str else value,
+    finalize=lambda value: escape_unprintable(value) if type(value) is str else value,
     undefined=StrictUndefined,
     auto_reload=False,
     trim_blocks=True,
@@ -61,7 +61,7 @@ class _Ratio:
 
     @property
     def words(self) -> str:
-        return in_percent(self.part)
+        return format_percent(self.part)
 
     @property
     def meaning(self) -> str:
@@ -167,7 +167,7 @@ def render_page(
             key=lambda account: account.risk.worst.part or 0.0 if account.risk else 0.0,
             reverse=True,
         ),
-        levels=LEVELS,
+        levels=MARGIN_RATIO_LEVELS,
         endpoints=endpoints,
         telemetry_path=telemetry_path,
         version=version,
@@ -183,7 +183,7 @@ def _account(state: AccountState, now: float, risk: _Risk | None) -> _Account:
         state=word,
         mark=_MARKS[word],
         remark=_remark(word, state.stale_at - now),
-        age="no data yet" if state.answered_at is None else in_words(now - state.answered_at),
+        age="no data yet" if state.answered_at is None else format_duration(now - state.answered_at),
         # As in the metrics: a figure that is stale is no longer told.
         open_positions=state.open_positions if state.fresh(now) else None,
         endpoint=settings.endpoint.label,
@@ -233,9 +233,9 @@ def _positions(snapshot: AccountSnapshot) -> list[_Position]:
                 side=row.position_side,
                 kind=figures.margin_type,
                 margin_asset=figures.margin_asset or _UNKNOWN,
-                mark_price=_UNKNOWN if figures.mark_price is None else in_digits(figures.mark_price),
-                liquidation_price=missing if price is None else in_digits(price),
-                distance=missing if far is None else in_percent(far, 2),
+                mark_price=_UNKNOWN if figures.mark_price is None else format_price(figures.mark_price),
+                liquidation_price=missing if price is None else format_price(price),
+                distance=missing if far is None else format_percent(far, 2),
                 adl=_UNKNOWN if figures.adl_quantile is None else f"{figures.adl_quantile} of 4",
             )
         )
@@ -261,7 +261,7 @@ def _remark(word: str, shown_for: float) -> str:
         case "stale":
             return "figures withdrawn"
         case "failing":
-            return f"figures shown for another {in_words(shown_for)}"
+            return f"figures shown for another {format_duration(shown_for)}"
         case _:
             return ""
 

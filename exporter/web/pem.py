@@ -1,6 +1,6 @@
 """Certificates and keys, from files or from the document itself, as OpenSSL is to have them.
 
-Every private key that stands in the document is hidden from the log; no fault holds any part of one.
+Every private key that stands in the document is hidden from the log; no problem holds any part of one.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat,
 
 from exporter import redaction
 from exporter.config.document import Invalid
-from exporter.config.files import Unreadable
+from exporter.config.files import UnreadableFile
 from exporter.config.values import file_name
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ class Pem:
 
     content: bytes = field(repr=False)
     place: str  # the key of the document that gave it
-    shown: str  # how its faults call it: the file as written
+    shown: str  # how its problems call it: the file as written
     readable_by_others: bool = False
 
 
@@ -49,14 +49,14 @@ def load_identity(reader: Reader, context: ssl.SSLContext, folder: Path, files: 
     key = read_pem(reader, "key", folder, files)
     for name, found in (("cert", cert), ("key", key)):
         if found is None and not reader.has(name) and not reader.has(f"{name}_file"):
-            reader.fault(f"{name}_file", f"is missing: TLS needs it, or {name} with the PEM itself")
+            reader.problem(f"{name}_file", f"is missing: TLS needs it, or {name} with the PEM itself")
     if key and key.readable_by_others:
         reader.findings.warn(reader.where(key.place), f"others may read {key.shown}: chmod 600 {key.shown}")
     public, private = _certified_key(reader, cert), _public_half(reader, key)
     if not (cert and key and public and private):
         return False
     if public != private:
-        reader.fault(key.place, f"{key.shown} does not belong to the certificate in {reader.spell(cert.place)}")
+        reader.problem(key.place, f"{key.shown} does not belong to the certificate in {reader.spell(cert.place)}")
         return False
     try:
         with contextlib.ExitStack() as stack:
@@ -64,7 +64,7 @@ def load_identity(reader: Reader, context: ssl.SSLContext, folder: Path, files: 
             cert_path, key_path = (stack.enter_context(_written(one.content)) for one in (cert, key))
             context.load_cert_chain(cert_path, key_path, password="")  # without one OpenSSL would ask the terminal
     except (OSError, ValueError) as error:
-        reader.fault(cert.place, f"{cert.shown} cannot be used by OpenSSL{_reason(error)}")
+        reader.problem(cert.place, f"{cert.shown} cannot be used by OpenSSL{_reason(error)}")
         return False
     return True
 
@@ -76,7 +76,7 @@ def _certified_key(reader: Reader, cert: Pem | None) -> bytes | None:
     try:
         return _encoded(x509.load_pem_x509_certificates(cert.content)[0].public_key())
     except (ValueError, TypeError, UnsupportedAlgorithm):
-        reader.fault(cert.place, f"{cert.shown} is not a PEM certificate")
+        reader.problem(cert.place, f"{cert.shown} is not a PEM certificate")
         return None
 
 
@@ -86,9 +86,9 @@ def _public_half(reader: Reader, key: Pem | None) -> bytes | None:
     try:
         return _encoded(load_pem_private_key(key.content, None).public_key())
     except TypeError:
-        reader.fault(key.place, f"{key.shown} is encrypted: only a key without a passphrase can be used")
+        reader.problem(key.place, f"{key.shown} is encrypted: only a key without a passphrase can be used")
     except (ValueError, UnsupportedAlgorithm):
-        reader.fault(key.place, f"{key.shown} is not a PEM private key")
+        reader.problem(key.place, f"{key.shown} is not a PEM private key")
     return None
 
 
@@ -107,11 +107,11 @@ def _written(content: bytes) -> Iterator[str]:
 
 
 def read_pem(reader: Reader, name: str, folder: Path, files: Files) -> Pem | None:
-    """Return the PEM at `name`, or that of the file at `name`_file; None after a fault, or where neither is there."""
+    """Return the PEM at `name`, or that of the file at `name`_file; None after a problem, or where neither is there."""
     place = f"{name}_file"
     if reader.has(name):
         if reader.has(place):
-            reader.fault(place, f"must not be set together with {name}")
+            reader.problem(place, f"must not be set together with {name}")
         text = reader.take(name, _pem_text, None)
         if text is None:
             return None
@@ -125,11 +125,11 @@ def read_pem(reader: Reader, name: str, folder: Path, files: Files) -> Pem | Non
         file = files.read(folder / shown, _LARGEST_BYTES)
         if file.content.strip():
             return Pem(file.content, place, shown, file.readable_by_others)
-        reader.fault(place, f"{shown} is empty")
-    except Unreadable as error:
-        reader.fault(place, f"cannot read {shown}: {error}")
+        reader.problem(place, f"{shown} is empty")
+    except UnreadableFile as error:
+        reader.problem(place, f"cannot read {shown}: {error}")
     except Invalid as error:
-        reader.fault(place, f"{shown} {error}")
+        reader.problem(place, f"{shown} {error}")
     return None
 
 

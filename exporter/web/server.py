@@ -17,13 +17,13 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from exporter.binance.hosts import join_host_and_port
-from exporter.metrics.chunked_body import Body
+from exporter.metrics.chunked_body import ChunkedBody
 from exporter.metrics.exposition import CONTENT_TYPE
-from exporter.metrics.openmetrics import SlowWay, only_openmetrics
-from exporter.web.auth import Guard
+from exporter.metrics.openmetrics import OpenMetricsExposition, only_openmetrics
+from exporter.web.auth import AuthMiddleware
 from exporter.web.compression import CompressionError, Compressor, accepts_gzip
 from exporter.web.config import WebConfig
-from exporter.web.connections import KEEP_ALIVE_SECONDS, Bodies, Limits, Listener
+from exporter.web.connections import KEEP_ALIVE_SECONDS, InFlightBodies, Limits, Listener
 from exporter.web.headers import cross_site_reason
 from exporter.web.tls import SwitchingContext
 from exporter.web.uvicorn_internals import Config, Server
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp, Receive, Scope, Send
 
     from exporter.web.connections import ClientConnection
-    from exporter.web.watcher import LiveWebConfig
+    from exporter.web.watcher import WebConfigWatcher
 
 _PIECE_BYTES: Final = 64 * 1024
 # Who takes a large body fast must not have it all before the others have anything: the more he has had, the more
@@ -113,10 +113,10 @@ def _bind_all(found: Iterable[tuple[Any, ...]]) -> list[socket.socket]:
     return listening
 
 
-class _Pieces(Response):
+class _ChunkedResponse(Response):
     """A body sent in pieces, each only when the reader has taken the last: a slow reader costs no memory."""
 
-    def __init__(self, body: Body, bodies: Bodies, headers: dict[str, str], media_type: str) -> None:
+    def __init__(self, body: ChunkedBody, bodies: InFlightBodies, headers: dict[str, str], media_type: str) -> None:
         super().__init__(headers={"Content-Length": str(body.size), **headers}, media_type=media_type)
         self._body = body
         self._bodies = bodies
@@ -163,11 +163,11 @@ class WebServer:
         self,
         addresses: Sequence[ListenAddress],
         telemetry_path: str,
-        body: Callable[[], Body],
-        slow_way: SlowWay,
+        body: Callable[[], ChunkedBody],
+        slow_way: OpenMetricsExposition,
         not_ready: Callable[[], int],
         page: Callable[[], str],
-        live: LiveWebConfig | None = None,
+        live: WebConfigWatcher | None = None,
         reload: Callable[[], Awaitable[str]] | None = None,
         *,
         limits: Limits | None = None,
@@ -182,8 +182,8 @@ class WebServer:
         self._compressor = Compressor()
         self._compressing = asyncio.Lock()
         limits = limits or Limits()
-        self._bodies = Bodies(limits.body_bytes)
-        self._shared_page, self._page_until = Body([]), float("-inf")
+        self._bodies = InFlightBodies(limits.body_bytes)
+        self._shared_page, self._page_until = ChunkedBody([]), float("-inf")
         self._sockets: list[socket.socket] = []
         pages = Starlette(
             routes=[
@@ -195,7 +195,7 @@ class WebServer:
             ]
         )
         pages.router.redirect_slashes = False
-        app = Guard(pages, lambda: live.current if live else _NO_CONFIG)
+        app = AuthMiddleware(pages, lambda: live.current if live else _NO_CONFIG)
         config = Config(
             _cancellable(app),
             http="httptools",
@@ -256,7 +256,7 @@ class WebServer:
             if names or only_openmetrics(accept):
                 await turn.enter_async_context(self._slow_turn)
                 text, content_type = await self._slow_way.render(accept, names)
-                body = Body([text])
+                body = ChunkedBody([text])
             else:
                 if zipped:
                     await turn.enter_async_context(self._compressing)
@@ -265,13 +265,13 @@ class WebServer:
                 with contextlib.suppress(CompressionError):
                     body = await self._compressor.compress(body)
                     headers["Content-Encoding"] = "gzip"
-        return _Pieces(body, self._bodies, headers=headers, media_type=content_type)
+        return _ChunkedResponse(body, self._bodies, headers=headers, media_type=content_type)
 
     async def _index(self, _request: Request) -> Response:
         now = asyncio.get_running_loop().time()
         if now >= self._page_until:
-            self._shared_page, self._page_until = Body([self._page().encode()]), now + _PAGE_SECONDS
-        return _Pieces(self._shared_page, self._bodies, headers={}, media_type="text/html")
+            self._shared_page, self._page_until = ChunkedBody([self._page().encode()]), now + _PAGE_SECONDS
+        return _ChunkedResponse(self._shared_page, self._bodies, headers={}, media_type="text/html")
 
     async def _healthy(self, _request: Request) -> Response:
         return PlainTextResponse("OK\n")
@@ -292,8 +292,8 @@ class WebServer:
                 "reloading by request is off: start with --web.enable-lifecycle\n", status_code=403
             )
         # A client that hangs up must not leave it half done.
-        if faults := await asyncio.shield(self._reload()):
-            text = f"the configuration cannot be used:\n{faults}\n"
+        if problems := await asyncio.shield(self._reload()):
+            text = f"the configuration cannot be used:\n{problems}\n"
             # A file's name may not be Unicode.
             return PlainTextResponse(text.encode(errors="backslashreplace"), status_code=500)
         return PlainTextResponse("OK\n")

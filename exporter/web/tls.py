@@ -1,4 +1,4 @@
-"""`tls_server_config` of a web configuration: an SSLContext, or every fault in it. No text here holds part of a key."""
+"""`tls_server_config` of a web configuration: an SSLContext or all its problems. No text here holds part of a key."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ class _ServerContext(ssl.SSLContext):
 
 
 def read_tls(reader: Reader, folder: Path, files: Files) -> ssl.SSLContext | None:
-    """Return the context that `reader` describes, paths relative to `folder`; None after a fault."""
+    """Return the context that `reader` describes, paths relative to `folder`; None after a problem."""
     context = _ServerContext(ssl.PROTOCOL_TLS_SERVER)
     context.options |= ssl.OP_NO_RENEGOTIATION
     context.set_alpn_protocols(["http/1.1"])
@@ -100,7 +100,7 @@ def _versions(reader: Reader, context: ssl.SSLContext) -> bool:
     least = reader.take("min_version", _version, ssl.TLSVersion.TLSv1_2)
     most = reader.take("max_version", _version, ssl.TLSVersion.TLSv1_3)
     if least > most:
-        reader.fault("max_version", "must not be below min_version, which is TLS12 where it is not set")
+        reader.problem("max_version", "must not be below min_version, which is TLS12 where it is not set")
         return False
     context.minimum_version, context.maximum_version = least, most
     return True
@@ -116,22 +116,22 @@ def _clients(reader: Reader, context: _ServerContext, folder: Path, files: Files
     context.verify_mode = mode = reader.take("client_auth_type", _client_auth, ssl.CERT_NONE)
     authority = read_pem(reader, "client_ca", folder, files)
     place = "client_ca" if reader.has("client_ca") else "client_ca_file"
-    refused = reader.findings.has_fault(reader.where("client_auth_type"))
+    refused = reader.findings.has_problem(reader.where("client_auth_type"))
     if reader.has(place) and mode == ssl.CERT_NONE and not refused:
-        reader.fault(place, "needs client_auth_type: VerifyClientCertIfGiven or RequireAndVerifyClientCert")
+        reader.problem(place, "needs client_auth_type: VerifyClientCertIfGiven or RequireAndVerifyClientCert")
     if not reader.has(place) and mode != ssl.CERT_NONE:
-        reader.fault(place, "is missing: client_auth_type needs it, or client_ca with the PEM itself")
+        reader.problem(place, "is missing: client_auth_type needs it, or client_ca with the PEM itself")
     if authority is not None:
         try:
             context.load_verify_locations(cadata=authority.content.decode("ascii", errors="ignore"))
         except (OSError, ValueError):
-            reader.fault(authority.place, f"{authority.shown} is not a PEM certificate")
+            reader.problem(authority.place, f"{authority.shown} is not a PEM certificate")
             authority = None
     names = _each(reader, "client_allowed_sans", _name_of_client)
     if reader.take("client_allowed_sans", _given, default=False):
         context.allowed_sans = frozenset(map(_normal, names))
         if mode != ssl.CERT_REQUIRED and not refused:
-            reader.fault("client_allowed_sans", "needs client_auth_type: RequireAndVerifyClientCert")
+            reader.problem("client_allowed_sans", "needs client_auth_type: RequireAndVerifyClientCert")
     return authority is not None or mode == ssl.CERT_NONE
 
 
@@ -163,13 +163,13 @@ def _ciphers(reader: Reader, context: ssl.SSLContext) -> bool:
     old = [suite for suite in suites if suite]
     if suites and not old and context.minimum_version < ssl.TLSVersion.TLSv1_3:
         what = "must name one for TLS 1.2, too, unless min_version is TLS13: those of TLS 1.3 are always on"
-        reader.fault("cipher_suites", what)
+        reader.problem("cipher_suites", what)
         return False
     if old:
         try:
             context.set_ciphers(":".join(old))
         except ssl.SSLError:
-            reader.fault("cipher_suites", "holds none that this machine's OpenSSL allows")
+            reader.problem("cipher_suites", "holds none that this machine's OpenSSL allows")
             return False
     return True
 
@@ -177,26 +177,26 @@ def _ciphers(reader: Reader, context: ssl.SSLContext) -> bool:
 def _curves(reader: Reader, context: ssl.SSLContext) -> bool:
     curves = _each(reader, "curve_preferences", _one_of(_CURVES))
     if len(curves) > 1:
-        reader.fault("curve_preferences", "must be a list of one: Python's TLS takes one curve, or chooses by itself")
+        reader.problem("curve_preferences", "must be a list of one: Python's TLS takes one curve, or chooses by itself")
         return False
     for curve in curves:
         try:
             context.set_ecdh_curve(curve)
         except (OSError, ValueError):
-            reader.fault("curve_preferences", "is not what this machine's OpenSSL offers")
+            reader.problem("curve_preferences", "is not what this machine's OpenSSL offers")
             return False
     return True
 
 
 def _each(reader: Reader, key: str, check: Callable[[object], _Value]) -> list[_Value]:
-    """Return what `check` makes of each of the list at `key`; each one that it refuses is a fault of its own."""
+    """Return what `check` makes of each of the list at `key`; each one that it refuses is a problem of its own."""
     good = []
     values: list[object] = reader.take(key, _list, [])
     for i, value in enumerate(values):
         try:
             good.append(check(value))
         except Invalid as error:
-            reader.fault(f"{key}[{i}]", str(error))
+            reader.problem(f"{key}[{i}]", str(error))
     return good
 
 

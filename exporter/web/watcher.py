@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final, NoReturn
 
 import structlog
 
-from exporter.config.document import ConfigError, Fault, Invalid
+from exporter.config.document import ConfigError, Invalid, Problem
 from exporter.config.files import Files
 from exporter.threads import ThreadUnavailable, run_in_thread
 from exporter.web.config import WebConfig, load
@@ -25,7 +25,7 @@ log = structlog.get_logger()
 _EVERY_SECONDS: Final = 1.0
 
 
-class LiveWebConfig:
+class WebConfigWatcher:
     """Holds the last good configuration.
 
     Args:
@@ -60,9 +60,9 @@ class LiveWebConfig:
         """Follow the files for ever."""
         while True:
             await asyncio.sleep(self._every_seconds)
-            await self.look()
+            await self.check()
 
-    async def look(self) -> None:
+    async def check(self) -> None:
         """Read the files again if they have changed since they were read, but not since the last look."""
         try:
             # Off the loop: where the files lie may be slow.
@@ -91,7 +91,7 @@ class LiveWebConfig:
             if not isinstance(error, ConfigError):
                 self._report(self._read_error)
                 raise
-            self._read_error = "; ".join(str(fault) for fault in error.faults)
+            self._read_error = "; ".join(str(problem) for problem in error.problems)
             return
         self._files = files  # what it remembers is what was read
         self._read_error = ""
@@ -108,12 +108,12 @@ class LiveWebConfig:
 
     def _refuse_less(self, config: WebConfig) -> None:
         """Refuse what a running server cannot follow, and what an editor's half-written file could bring about."""
-        faults = []
+        problems = []
         if (config.tls is None) != (self.current.tls is None):
-            faults.append(Fault(f"{config.path}: tls_server_config", "can only come or go with a restart"))
+            problems.append(Problem(f"{config.path}: tls_server_config", "can only come or go with a restart"))
         if self.current.tls and config.tls and asks_less_of_clients(config.tls, self.current.tls):
-            faults.append(Fault(f"{config.path}: tls_server_config", "can only ask less of clients with a restart"))
+            problems.append(Problem(f"{config.path}: tls_server_config", "can only ask less of clients with a restart"))
         if self.current.users and not config.users:
-            faults.append(Fault(f"{config.path}: basic_auth_users", "can only go with a restart"))
-        if faults:
-            raise ConfigError(*faults)
+            problems.append(Problem(f"{config.path}: basic_auth_users", "can only go with a restart"))
+        if problems:
+            raise ConfigError(*problems)

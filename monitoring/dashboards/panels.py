@@ -12,7 +12,7 @@ from grafana_foundation_sdk.models import common as looks
 from grafana_foundation_sdk.models import dashboard as models
 from grafana_foundation_sdk.models.prometheus import PromQueryFormat
 
-from exporter.account.risk import LEVELS
+from exporter.account.risk import MARGIN_RATIO_LEVELS
 from monitoring.thresholds import THRESHOLDS
 
 if TYPE_CHECKING:
@@ -36,7 +36,10 @@ Steps = tuple[tuple[float | None, str], ...]
 
 PLAIN: Final[Steps] = ((None, "text"),)
 ANY_IS_BAD: Final[Steps] = ((None, _BASE), (1, "red"))
-MARGIN_RATIO: Final[Steps] = ((None, _BASE), *((part, _LEVEL_COLORS[word]) for part, word in reversed(LEVELS)))
+MARGIN_RATIO: Final[Steps] = (
+    (None, _BASE),
+    *((part, _LEVEL_COLORS[word]) for part, word in reversed(MARGIN_RATIO_LEVELS)),
+)
 # What the alerts compare with.
 ALERTS_AT: Final = {threshold.name: threshold.value for threshold in THRESHOLDS}
 _NEAR, _VERY_NEAR = ALERTS_AT["liquidation_distance_warning"], ALERTS_AT["liquidation_distance_critical"]

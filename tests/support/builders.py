@@ -20,8 +20,8 @@ from exporter.binance.dialing import Endpoint
 from exporter.binance.rows import AccountStatus, AssetBalance, Position, PositionRisk
 from exporter.binance.signing import Credentials, Secret
 from exporter.binance.weight import WeightBudget
-from exporter.metrics.chunked_body import Body
-from exporter.metrics.openmetrics import SlowWay
+from exporter.metrics.chunked_body import ChunkedBody
+from exporter.metrics.openmetrics import OpenMetricsExposition
 from exporter.web.page import render_page
 from exporter.web.server import ListenAddress, WebServer
 
@@ -107,17 +107,17 @@ async def serving(
     path: str = "/metrics",
     waiting: Callable[[], int] = int,
     reload: Callable[[], Awaitable[str]] | None = None,
-    slow_way: SlowWay | None = None,
+    slow_way: OpenMetricsExposition | None = None,
     limits: Limits | None = None,
 ) -> AsyncIterator[tuple[httpx.AsyncClient, WebServer]]:
     """Serve a body while the block runs; a client of the first address, and the server, which must end after it."""
-    shared = Body([body]) if isinstance(body, bytes) else None
+    shared = ChunkedBody([body]) if isinstance(body, bytes) else None
 
-    def text() -> Body:
-        return Body([body()]) if callable(body) else shared or Body([])
+    def text() -> ChunkedBody:
+        return ChunkedBody([body()]) if callable(body) else shared or ChunkedBody([])
 
     page = render_page((), (), 0.0, path, exporter.__version__)
-    slow_way = slow_way or SlowWay([])
+    slow_way = slow_way or OpenMetricsExposition([])
     server = WebServer(tuple(addresses), path, text, slow_way, waiting, lambda: page, reload=reload, limits=limits)
     urls = server.bind()
     task = asyncio.create_task(server.run())

@@ -11,7 +11,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, ParamSpec
 
 from exporter.account.state import AccountSettings
-from exporter.app.fleet import Fleet, wire
+from exporter.app.fleet import Fleet
 from exporter.binance.dialing import Endpoint, Timing
 from exporter.binance.host_clock import HostClock
 from exporter.config import Config
@@ -126,7 +126,7 @@ async def running(
         for name, account in exchange.accounts.items()
     )
     config, clocks = Config(accounts=accounts, weight_share=share, warnings=()), (host or Host()).clocks()
-    wired = wire(config, lambda *_: None, lambda _: None, timing, clocks)
+    wired = Fleet(config, lambda *_: None, lambda _: None, timing, clocks)
     async with _meanwhile(wired.run()):
         yield wired
 

@@ -11,7 +11,7 @@ import pytest
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import InvalidHandshake
 
-from exporter.binance.dialing import Endpoint, FailedAtProxy, Refusal, explain_refusal, open_socket
+from exporter.binance.dialing import Endpoint, ProxyFailure, Refusal, explain_refusal, open_socket
 from exporter.binance.proxies import UnusableProxy
 from support.proxies import listen
 
@@ -67,7 +67,7 @@ def at(port: int, scheme: str = "ws", host: str = "127.0.0.1", proxy: str | None
 
 async def refusal_of(endpoint: Endpoint) -> Refusal:
     """Return why a dial failed."""
-    with pytest.raises((OSError, InvalidHandshake, UnicodeError, FailedAtProxy, UnusableProxy)) as caught:
+    with pytest.raises((OSError, InvalidHandshake, UnicodeError, ProxyFailure, UnusableProxy)) as caught:
         await open_socket(endpoint)
     return explain_refusal(caught.value)
 

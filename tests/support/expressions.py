@@ -30,7 +30,9 @@ def shortened(duration: str, factor: int) -> str:
 
 def shortened_rules(factor: int) -> dict[str, dict[str, Any]]:
     """Return each shipped rule file by its name, with `for`, windows and offsets divided by a factor."""
-    files = {path.name: yaml.safe_load(path.read_text(encoding="utf-8")) for path in PROMETHEUS.glob("rules/*.yml")}
+    files = {
+        path.name: yaml.safe_load(path.read_text(encoding="utf-8")) for path in (PROMETHEUS / "rules").glob("*.yml")
+    }
     for file in files.values():
         for rule in (rule for group in file["groups"] for rule in group["rules"]):
             rule["expr"] = _WINDOW.sub(lambda window: shortened(window[0], factor), rule["expr"])

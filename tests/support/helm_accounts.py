@@ -41,5 +41,5 @@ def faults_of(values: dict[str, Any], folder: Path) -> list[str]:
     try:
         load(path, {})
     except ConfigError as error:
-        return [fault.where.removeprefix(f"{path}: ") for fault in error.faults]
+        return [fault.where.removeprefix(f"{path}: ") for fault in error.problems]
     return []

@@ -19,7 +19,7 @@ from unittest.mock import patch
 
 import pytest
 
-from exporter.simulator import KeyType, SimulatedAccount, SimulatedExchange, Story, demo_accounts, new_key
+from exporter.simulator import KeyType, Scenario, SimulatedAccount, SimulatedExchange, demo_accounts, new_key
 from exporter.simulator.answers import account_balance, account_position, account_status
 from exporter.simulator.figures import statement_of
 from exporter.simulator.market import SYMBOLS
@@ -45,7 +45,7 @@ def _accounts() -> list[SimulatedAccount]:
     return demo_accounts(seed=1)
 
 
-class _OpenedOnce(Story):
+class _OpenedOnce(Scenario):
     """Opens the demo's books, which means to look ten minutes ahead, once in a process, and copies them after that."""
 
     _ledgers: ClassVar[dict[str, Ledger]] = {}
@@ -55,7 +55,7 @@ class _OpenedOnce(Story):
         """Open the books of the demo's accounts."""
         ledgers = _OpenedOnce._ledgers
         if not ledgers:
-            Story.begin(accounts)
+            Scenario.begin(accounts)
             ledgers |= {name: copy.deepcopy(account.ledger) for name, account in accounts.items()}
         for name, account in accounts.items():
             account.ledger = copy.deepcopy(ledgers[name])
@@ -73,7 +73,7 @@ async def standing_exchange(key_type: KeyType | None = None) -> AsyncIterator[Si
             SimulatedAccount(each.name, key_type, multi_assets=each.multi_assets, hedge=each.hedge, seed=1)
             for each in accounts
         ]
-    exchange = SimulatedExchange(accounts, seed=1, speed=_STANDSTILL, story=_OpenedOnce())
+    exchange = SimulatedExchange(accounts, seed=1, speed=_STANDSTILL, scenario=_OpenedOnce())
     for symbol in SYMBOLS.values():
         exchange.market.pin(symbol.name, exchange.market.mark_price(symbol, 0) * _FALLEN)
     with patch("socket.getaddrinfo", _loopback_alone):

@@ -18,13 +18,13 @@ from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, get_args
 
 import structlog
 
-from exporter.account.availability import OptionalMethods
+from exporter.account.availability import MethodAvailability
 from exporter.account.pacing import EndpointPacing
 from exporter.account.poller import Poller
 from exporter.account.state import AccountSettings, AccountState
 from exporter.metrics.exposition import Exposition
 from exporter.metrics.family import Program
-from exporter.metrics.self_metrics import Health
+from exporter.metrics.self_metrics import SelfMetrics
 from exporter.simulator import SimulatedAccount, SimulatedExchange
 from exporter.simulator.answer_edits import binary, encode, error, truncated
 from exporter.simulator.answer_edits import field as altered
@@ -153,9 +153,9 @@ class World:
         running = connected(exchange.url, timing=timing, monotonic=self.clock)
         self.connection = await self._stack.enter_async_context(running)
         states: list[AccountState] = []
-        health = Health(Program([self.connection]), lambda: states, self.clock, process_metrics=False)
+        health = SelfMetrics(Program([self.connection]), lambda: states, self.clock, process_metrics=False)
         self.exposition = Exposition(health.render, self.clock)
-        optional, pacing = OptionalMethods(self.connection), EndpointPacing(self.clock)
+        optional, pacing = MethodAvailability(self.connection), EndpointPacing(self.clock)
         self.pollers: dict[str, Poller] = {}
         for trader in traders:
             name = trader.name

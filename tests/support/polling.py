@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 from typing import TYPE_CHECKING, Any
 
-from exporter.account.availability import OptionalMethods
+from exporter.account.availability import MethodAvailability
 from exporter.account.pacing import EndpointPacing
 from exporter.account.poller import Poller
 from exporter.account.state import AccountSettings, AccountState
@@ -88,7 +88,7 @@ class Polled:
         connection: Connection,
         name: str = "alice",
         *,
-        optional: OptionalMethods | None = None,
+        optional: MethodAvailability | None = None,
         pacing: EndpointPacing | None = None,
         **settings: Any,
     ) -> None:
@@ -96,7 +96,7 @@ class Polled:
         settings = {"credentials": credentials_of(exchange.accounts[name])} | settings
         self.state = AccountState(AccountSettings(name=name, endpoint=connection.endpoint, **settings))
         self.polls_over = 0
-        optional = optional or OptionalMethods(connection)
+        optional = optional or MethodAvailability(connection)
         pacing = pacing or EndpointPacing(connection.clock.monotonic)
         self.poller = Poller(self.state, connection, optional, pacing, self._publish, self._poll_over)
         self._monotonic = connection.clock.monotonic

@@ -65,7 +65,7 @@ class Recorder(SimulatedExchange):
         super().__init__(accounts, weight_limit=100_000)
         self.last = ""
         self.signatures: defaultdict[str, set[str]] = defaultdict(set)
-        judge = self._desk.answer
+        judge = self._handler.answer
 
         def answer(message: str | bytes, session: Session, ip: str) -> Answered:
             self.last = str(message)
@@ -74,7 +74,7 @@ class Recorder(SimulatedExchange):
                 self.signatures[params["apiKey"]].add(params["signature"])
             return judge(message, session, ip)
 
-        self._desk.answer = answer  # type: ignore[method-assign]
+        self._handler.answer = answer  # type: ignore[method-assign]
 
     @property
     def params(self) -> dict[str, Any]:

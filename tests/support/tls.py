@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import trustme
 
-from exporter.metrics.chunked_body import Body
-from exporter.metrics.openmetrics import SlowWay
+from exporter.metrics.chunked_body import ChunkedBody
+from exporter.metrics.openmetrics import OpenMetricsExposition
 from exporter.web.config import load
 from exporter.web.server import WebServer
-from exporter.web.watcher import LiveWebConfig
+from exporter.web.watcher import WebConfigWatcher
 from support.builders import DEADLINE_SECONDS, LOCAL, close
 from support.prometheus_server import needs
 
@@ -57,12 +57,14 @@ def prepared(folder: Path) -> Path:
 
 
 @contextlib.asynccontextmanager
-async def guarded(folder: Path, document: str, body: bytes = BODY) -> AsyncIterator[tuple[str, LiveWebConfig]]:
+async def guarded(folder: Path, document: str, body: bytes = BODY) -> AsyncIterator[tuple[str, WebConfigWatcher]]:
     """Serve with a web configuration that is looked at again all the time; yield the URL."""
     (folder / "web.yml").write_text(document)
-    live = LiveWebConfig(load(folder / "web.yml"), every_seconds=0.02)
+    live = WebConfigWatcher(load(folder / "web.yml"), every_seconds=0.02)
     page = "<!doctype html>"
-    server = WebServer((LOCAL,), "/metrics", lambda: Body([body]), SlowWay([]), lambda: 1, lambda: page, live)
+    server = WebServer(
+        (LOCAL,), "/metrics", lambda: ChunkedBody([body]), OpenMetricsExposition([]), lambda: 1, lambda: page, live
+    )
     (url,) = server.bind()
     tasks = [asyncio.create_task(server.run()), asyncio.create_task(live.run())]
     try:

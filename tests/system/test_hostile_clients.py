@@ -17,12 +17,12 @@ import trustme
 from support.builders import DEADLINE_SECONDS, LOCAL, close, serving
 from support.waiting import until
 
-from exporter.metrics.chunked_body import Body
-from exporter.metrics.openmetrics import SlowWay
+from exporter.metrics.chunked_body import ChunkedBody
+from exporter.metrics.openmetrics import OpenMetricsExposition
 from exporter.web.config import load
 from exporter.web.connections import Limits
 from exporter.web.server import WebServer
-from exporter.web.watcher import LiveWebConfig
+from exporter.web.watcher import WebConfigWatcher
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -33,20 +33,20 @@ LARGE = b"".join(b"metric_%d %d\n" % (i, zlib.crc32(b"%d" % i)) for i in range(1
 MOST_MIB = 192
 SERVER = """
 import asyncio, zlib
-from exporter.metrics.chunked_body import Body
-from exporter.metrics.openmetrics import SlowWay
+from exporter.metrics.chunked_body import ChunkedBody
+from exporter.metrics.openmetrics import OpenMetricsExposition
 from exporter.web.connections import Limits
 from exporter.web.server import ListenAddress, WebServer
 
 LINE = b'metric{account="desk-%d",position_side="LONG",symbol="BTCUSDT"} %d\\n'
 LINES = [LINE % (i, zlib.crc32(b"%d" % i)) for i in range(100_000)]
-BODY = Body([b"".join(LINES[start : start + 100]) for start in range(0, len(LINES), 100)])
+BODY = ChunkedBody([b"".join(LINES[start : start + 100]) for start in range(0, len(LINES), 100)])
 del LINES
 
 async def serve():
     limits = Limits(head_seconds=600.0, answer_seconds=600.0)  # for slow machines
     local = ListenAddress("127.0.0.1", 0)
-    server = WebServer((local,), "/metrics", lambda: BODY, SlowWay([]), int, str, limits=limits)
+    server = WebServer((local,), "/metrics", lambda: BODY, OpenMetricsExposition([]), int, str, limits=limits)
     print(server.bind()[0], BODY.size, flush=True)
     await server.run()
 
@@ -200,8 +200,8 @@ async def test_handshake_that_hangs_ends(tmp_path: Path) -> None:
     trustme.CA().issue_cert("localhost").private_key_and_cert_chain_pem.write_to_path(str(tmp_path / "both.pem"))
     (tmp_path / "both.pem").chmod(0o600)
     (tmp_path / "web.yml").write_text("tls_server_config: {cert_file: both.pem, key_file: both.pem}")
-    live = LiveWebConfig(load(tmp_path / "web.yml"))
-    server = WebServer((LOCAL,), "/metrics", lambda: Body([]), SlowWay([]), int, str, live)
+    live = WebConfigWatcher(load(tmp_path / "web.yml"))
+    server = WebServer((LOCAL,), "/metrics", lambda: ChunkedBody([]), OpenMetricsExposition([]), int, str, live)
     port = int(server.bind()[0].rpartition(":")[2])
     running = asyncio.create_task(server.run())
     try:

@@ -24,8 +24,7 @@ ALL_CLOSED = "<&- >&- 2>&-"
 # longer than anything else here. Prints its exit code, standard output and standard error.
 FORKING = """
 import json, os, sys, tempfile
-from exporter import __main__
-from exporter.cli import main  # what takes the time
+from exporter import __main__; from exporter.cli import main  # what takes the time
 
 for argument in sys.argv[1:]:
     files = [tempfile.TemporaryFile() for _ in range(2)]

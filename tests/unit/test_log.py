@@ -231,7 +231,7 @@ def test_level_is_the_least_that_is_shown(level: str, shown: list[str]) -> None:
     ours, theirs = io.StringIO(), io.StringIO()
     for stream, logger in ((ours, structlog.get_logger("test")), (theirs, logging.getLogger("test"))):
         log.configure(level, "json", stream)
-        for each in log.LEVELS:
+        for each in log.LOG_LEVELS:
             getattr(logger, each)("event")
 
     assert shown == [json.loads(line)["level"] for line in ours.getvalue().splitlines()]

@@ -11,7 +11,7 @@ from support.clocks import Monotonic
 from support.polling import STATUS, Polled, altered, connected, error, pass_time, traders
 from support.waiting import until
 
-from exporter.account.availability import OptionalMethods
+from exporter.account.availability import MethodAvailability
 from exporter.account.snapshot import AssetMode
 from exporter.binance.errors import Reason
 from exporter.simulator import SimulatedExchange
@@ -154,7 +154,7 @@ async def test_v1_gone_is_a_fact_of_the_endpoint(exchange: SimulatedExchange, lo
     monotonic = Monotonic()
     counts = []
     async with connected(exchange.url, monotonic=monotonic) as connection:
-        optional = OptionalMethods(connection)
+        optional = MethodAvailability(connection)
         pair = [Polled(exchange, connection, name, optional=optional) for name in ("alice", "bob")]
         with (
             exchange.replace_answer(V1, None, error(404, -5000)),
@@ -326,7 +326,7 @@ async def test_turn_that_does_not_come_costs_no_poll(exchange: SimulatedExchange
     """Where the plan leaves little for v1, one account asks at a time, and the other at a later poll."""
     async with connected(exchange.url) as connection:
         connection.budget.plan([(10, 1e-5)])
-        optional = OptionalMethods(connection)
+        optional = MethodAvailability(connection)
         pair = [Polled(exchange, connection, name, optional=optional) for name in ("alice", "bob")]
         for polled in pair:
             await polled.poll(within=2.0)

@@ -13,8 +13,8 @@ from exporter.binance.messages import decode_account_status, decode_position_ris
 from exporter.simulator import demo_accounts
 from exporter.simulator.answers import account_position, account_status
 from exporter.simulator.figures import statement_of
-from exporter.simulator.scenario import Story
-from exporter.simulator.state import Venue
+from exporter.simulator.scenario import Scenario
+from exporter.simulator.state import ExchangeState
 
 if TYPE_CHECKING:
     from exporter.simulator import SimulatedAccount
@@ -57,7 +57,7 @@ def moment_of(account: SimulatedAccount) -> Moment:
 def moments() -> dict[tuple[str, float], Moment]:
     """Play the demo once, and keep every account at each of TIMES."""
     now = [1_700_000_000.0]
-    venue = Venue(demo_accounts(7), seed=7, clock=lambda: now[0], story=Story())
+    venue = ExchangeState(demo_accounts(7), seed=7, clock=lambda: now[0], scenario=Scenario())
     found: dict[tuple[str, float], Moment] = {}
     for at in TIMES:
         now[0] = 1_700_000_000.0 + at

@@ -13,7 +13,7 @@ from support.clocks import Monotonic
 from support.polling import STATUS, Answer, Polled, altered, connected, credentials_of, error, pass_time
 from support.waiting import PATIENCE_SECONDS, until
 
-from exporter.account.availability import OptionalMethods
+from exporter.account.availability import MethodAvailability
 from exporter.account.margin import cross_pools
 from exporter.account.poller import poll_weight
 from exporter.account.snapshot import AssetMode
@@ -578,7 +578,7 @@ async def test_position_risk_gone_is_a_fact_of_the_endpoint(
     monotonic = Monotonic()
     counts = []
     async with connected(exchange.url, monotonic=monotonic) as connection:
-        optional = OptionalMethods(connection)
+        optional = MethodAvailability(connection)
         pair = [
             Polled(exchange, connection, name, optional=optional, asset_mode=AssetMode.SINGLE)
             for name in ("alice", "bob")

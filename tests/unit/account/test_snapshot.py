@@ -18,7 +18,7 @@ from support.builders import (
     samples,
 )
 
-from exporter.account.snapshot import FIGURES, AssetMode, build_snapshot, tell_asset_mode
+from exporter.account.snapshot import FIGURES, AssetMode, build_snapshot, infer_asset_mode
 from exporter.binance.errors import DecodeError
 from exporter.metrics.exposition import render
 
@@ -120,15 +120,15 @@ def test_isolated_position_proves_single_mode(position: Position, mode: AssetMod
     status = make_status([USDT], [ETH, position], wallet_balance=1.0)
     differing = make_status([make_asset(wallet_balance=2.0)], [ETH, position], wallet_balance=1.0)
 
-    assert AssetMode.SINGLE is tell_asset_mode(status)
-    assert mode is tell_asset_mode(differing)
+    assert AssetMode.SINGLE is infer_asset_mode(status)
+    assert mode is infer_asset_mode(differing)
 
 
 def test_equal_totals_mean_single_mode() -> None:
     """Totals that are the USDT row's own figures are those of single-asset mode, whatever other assets hold."""
     status = make_status([make_asset("BNB", **make_figures(50.0)), make_asset(**make_figures())], **make_figures())
 
-    assert AssetMode.SINGLE is tell_asset_mode(status)
+    assert AssetMode.SINGLE is infer_asset_mode(status)
 
 
 @pytest.mark.parametrize("name", FIGURES)
@@ -137,7 +137,7 @@ def test_each_total_alone_means_multi_mode(name: str) -> None:
     own = make_figures()
     status = make_status([make_asset(**own)], **{**own, name: own[name] + 1e-8})
 
-    assert AssetMode.MULTI is tell_asset_mode(status)
+    assert AssetMode.MULTI is infer_asset_mode(status)
 
 
 @pytest.mark.parametrize("name", FIGURES)
@@ -147,8 +147,8 @@ def test_missing_figures_prove_nothing(name: str) -> None:
     of_totals = make_status([make_asset(**own)], **{**own, name: None})
     of_row = make_status([make_asset(**{**own, name: None})], **own)
 
-    assert AssetMode.SINGLE is tell_asset_mode(of_totals)
-    assert AssetMode.SINGLE is tell_asset_mode(of_row)
+    assert AssetMode.SINGLE is infer_asset_mode(of_totals)
+    assert AssetMode.SINGLE is infer_asset_mode(of_row)
 
 
 @pytest.mark.parametrize("name", FIGURES)
@@ -157,8 +157,8 @@ def test_without_usdt_row_totals_must_be_zero(name: str) -> None:
     zeros: dict[str, Any] = dict.fromkeys(FIGURES, 0.0)
     bnb = make_asset("BNB", **make_figures())
 
-    assert AssetMode.SINGLE is tell_asset_mode(make_status([bnb], **zeros))
-    assert AssetMode.MULTI is tell_asset_mode(make_status([bnb], **{**zeros, name: -1.0}))
+    assert AssetMode.SINGLE is infer_asset_mode(make_status([bnb], **zeros))
+    assert AssetMode.MULTI is infer_asset_mode(make_status([bnb], **{**zeros, name: -1.0}))
 
 
 def test_nothing_is_fresh_before_the_first_answer() -> None:

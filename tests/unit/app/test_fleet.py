@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from support.builders import make_settings
 
-from exporter.app.fleet import wire
+from exporter.app.fleet import Fleet
 from exporter.config import Config
 
 
@@ -15,7 +15,7 @@ from exporter.config import Config
 async def test_plan_counts_what_each_account_asks(weight_a_minute: float, risks: list[bool]) -> None:
     """The weight plan of an endpoint counts the position risk of the accounts that ask for it."""
     accounts = tuple(make_settings(f"a{n}", position_risk=risk) for n, risk in enumerate(risks))
-    (connection,) = wire(
+    (connection,) = Fleet(
         Config(accounts=accounts, weight_share=0.01, warnings=()), lambda *_: None, lambda _: None
     ).connections
     room = 0.01 * 2400 * 0.95 - 7

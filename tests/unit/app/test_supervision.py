@@ -23,7 +23,7 @@ from exporter.threads import ThreadUnavailable, run_in_thread, run_in_thread_or_
 from exporter.web.config import load
 from exporter.web.passwords import Passwords
 from exporter.web.server import ListenAddress
-from exporter.web.watcher import LiveWebConfig
+from exporter.web.watcher import WebConfigWatcher
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -160,15 +160,15 @@ async def test_watcher_without_threads(
     """The watcher of the web configuration skips its looks without threads, and takes up changes later."""
     path = tmp_path / "web.yml"
     path.write_text("http_server_config: {headers: {X-Frame-Options: deny}}")
-    live = LiveWebConfig(load(path))
+    live = WebConfigWatcher(load(path))
     path.write_text("http_server_config: {headers: {X-Frame-Options: sameorigin}}")
-    await live.look()
+    await live.check()
     start = threading.Thread.start
     no_threads()
-    await live.look()
+    await live.check()
     monkeypatch.setattr(threading.Thread, "start", start)
     before = live.current.headers
-    await live.look()
+    await live.check()
 
     assert ((b"x-frame-options", b"deny"),) == before
     assert ((b"x-frame-options", b"sameorigin"),) == live.current.headers

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from exporter.binance.clock import ExchangeClock
-from exporter.binance.histogram import BOUNDS_SECONDS, Durations
+from exporter.binance.histogram import BOUNDS_SECONDS, Histogram
 
 
 class Host:
@@ -162,9 +162,9 @@ def test_real_clocks_are_used_by_default() -> None:
     assert before <= now <= time.time()
 
 
-def histogram(seconds: list[float]) -> Durations:
+def histogram(seconds: list[float]) -> Histogram:
     """Return what is counted of some durations."""
-    durations = Durations()
+    durations = Histogram()
     for each in seconds:
         durations.observe(each)
     return durations

@@ -18,24 +18,24 @@ from websockets.datastructures import Headers
 from exporter.binance.dialing import handshake_date_ms
 from exporter.binance.errors import (
     ConnectionLost,
-    Crowded,
+    DisconnectReason,
     ExchangeError,
-    Ignored,
-    Loss,
     NoAnswer,
     NotConnected,
     NotSent,
+    OverBudget,
     Paused,
     ProtocolError,
     Reason,
+    UnmatchedReason,
 )
 from exporter.binance.messages import Method, decode_account_status
-from exporter.binance.requests import good_answer
+from exporter.binance.request_sender import good_answer
 from exporter.simulator import SimulatedAccount, SimulatedExchange
 
 if TYPE_CHECKING:
     from exporter.binance.connection import Connection
-    from exporter.binance.requests import Answer
+    from exporter.binance.request_sender import Answer
     from exporter.binance.weight import Reservation
 
 
@@ -107,7 +107,7 @@ async def test_late_answer_is_counted_and_dropped(exchange: SimulatedExchange, l
             for _ in range(2):
                 with pytest.raises(NoAnswer):
                     await ask(connection, exchange.accounts["alice"], timeout_seconds=0.01)
-        await until(lambda: connection.ignored.counts[Ignored.UNKNOWN_ID] == 2)
+        await until(lambda: connection.ignored.counts[UnmatchedReason.UNKNOWN_ID] == 2)
 
     assert 1 == len([event for event in logged if event["event"] == "frame ignored"])
 
@@ -138,7 +138,7 @@ async def test_lost_connection_fails_what_is_under_way(exchange: SimulatedExchan
         await until(lambda: connection.connections == 2 and connection.connected)
         await ask(connection, exchange.accounts["alice"])
 
-        assert 1 == connection.disconnections[Loss.RESET]
+        assert 1 == connection.disconnections[DisconnectReason.RESET]
 
 
 async def test_connection_lost_while_waiting_for_weight(
@@ -173,7 +173,7 @@ async def test_unreachable_exchange_says_why() -> None:
 
         assert not connection.connected
         assert 0 == connection.connections
-        assert 0 < connection.disconnections[Loss.UNREACHABLE]
+        assert 0 < connection.disconnections[DisconnectReason.UNREACHABLE]
 
 
 async def test_accept_then_close_backs_off() -> None:
@@ -187,7 +187,7 @@ async def test_accept_then_close_backs_off() -> None:
         async with connected(f"ws://127.0.0.1:{port}", wait=False) as connection:
             await until(lambda: connection._backoff._tries >= 4)
 
-            assert connection.disconnections[Loss.CLOSED] >= 4
+            assert connection.disconnections[DisconnectReason.CLOSED] >= 4
             assert not connection.connected
 
 
@@ -229,17 +229,17 @@ async def test_long_life_resets_the_backoff(exchange: SimulatedExchange) -> None
 @pytest.mark.parametrize(
     ("frame", "kind"),
     [
-        ('{"id": 999999, "status": 200, "result": {}}', Ignored.UNKNOWN_ID),
-        ('{"id": null, "status": 401, "error": {"code": -2015, "msg": "Invalid API-key"}}', Ignored.NULL_ID),
-        ('{"event": {"e": "somethingNew", "E": 1}}', Ignored.EVENT),
-        (b"\x00\x01", Ignored.BINARY),
-        ("{nonsense", Ignored.GARBAGE),
-        ("[" * 100_000, Ignored.GARBAGE),
-        ('{"id": 1.5}', Ignored.GARBAGE),
+        ('{"id": 999999, "status": 200, "result": {}}', UnmatchedReason.UNKNOWN_ID),
+        ('{"id": null, "status": 401, "error": {"code": -2015, "msg": "Invalid API-key"}}', UnmatchedReason.NULL_ID),
+        ('{"event": {"e": "somethingNew", "E": 1}}', UnmatchedReason.EVENT),
+        (b"\x00\x01", UnmatchedReason.BINARY),
+        ("{nonsense", UnmatchedReason.GARBAGE),
+        ("[" * 100_000, UnmatchedReason.GARBAGE),
+        ('{"id": 1.5}', UnmatchedReason.GARBAGE),
     ],
 )
 async def test_foreign_frames_are_survived(
-    exchange: SimulatedExchange, logged: list[Any], frame: str | bytes, kind: Ignored
+    exchange: SimulatedExchange, logged: list[Any], frame: str | bytes, kind: UnmatchedReason
 ) -> None:
     """Frames that answer no request are counted by kind, logged once a minute, and harm nothing."""
     async with connected(exchange.url) as connection:
@@ -259,8 +259,8 @@ async def test_oversized_frame_costs_the_connection_only(exchange: SimulatedExch
         await until(lambda: connection.connections == 2 and connection.connected)
         await ask(connection, exchange.accounts["alice"])
 
-        assert 1 == connection.ignored.counts[Ignored.OVERSIZED]
-        assert 1 == connection.disconnections[Loss.CLOSED]
+        assert 1 == connection.ignored.counts[UnmatchedReason.OVERSIZED]
+        assert 1 == connection.disconnections[DisconnectReason.CLOSED]
 
 
 async def test_error_without_id_is_heard_when_it_bans(exchange: SimulatedExchange) -> None:
@@ -322,7 +322,7 @@ async def test_refused_handshake_stops_dialling(exchange: SimulatedExchange, sta
             await asyncio.sleep(0.1)
 
             assert connection.budget.paused is reason
-            assert 1 == connection.disconnections[Loss.REJECTED]
+            assert 1 == connection.disconnections[DisconnectReason.REJECTED]
             assert spent == connection.budget.spent_total
 
 
@@ -331,7 +331,7 @@ async def test_ban_of_absurd_length_is_capped(exchange: SimulatedExchange, retry
     """A ban at the handshake holds whatever end it reports, for at most four days."""
     with exchange.reject_handshake(418, {"Retry-After": retry_after}):
         async with connected(exchange.url, wait=False) as connection:
-            await until(lambda: connection.disconnections[Loss.REJECTED])
+            await until(lambda: connection.disconnections[DisconnectReason.REJECTED])
 
             assert 3.9 * 86400 < connection.budget.pause_seconds <= 4 * 86400
 
@@ -341,7 +341,7 @@ async def test_refused_handshake_is_survived(exchange: SimulatedExchange, status
     """Whatever HTTP status refuses a handshake, dialling goes on and succeeds when it is lifted."""
     rejection = exchange.reject_handshake(status)
     async with connected(exchange.url, wait=False) as connection:
-        await until(lambda: connection.disconnections[Loss.REJECTED] >= 2)
+        await until(lambda: connection.disconnections[DisconnectReason.REJECTED] >= 2)
         rejection.close()
         await until(lambda: connection.connected)
 
@@ -403,7 +403,7 @@ async def test_link_that_does_not_answer_is_not_used(exchange: SimulatedExchange
 
             assert not connection.connected
             assert "the connection did not answer its first question" == connection._why_not
-            assert 1 <= connection.disconnections[Loss.SILENT]
+            assert 1 <= connection.disconnections[DisconnectReason.SILENT]
 
 
 async def test_clock_is_kept_fresh(exchange: SimulatedExchange) -> None:
@@ -425,7 +425,7 @@ async def test_crowded_minute_fails_the_request_by_its_deadline(exchange: Simula
     """A request that other programs' traffic leaves no room for is not sent, and fails by its deadline."""
     exchange.add_other_traffic(2150)
     async with connected(exchange.url) as connection:
-        with pytest.raises(Crowded):
+        with pytest.raises(OverBudget):
             await ask(connection, exchange.accounts["alice"], within=0.05)
 
         assert "v2/account.status" not in {received.method for received in exchange.received}

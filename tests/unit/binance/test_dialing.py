@@ -30,7 +30,7 @@ from exporter.binance.dialing import (
     handshake_date_ms,
     open_socket,
 )
-from exporter.binance.errors import Loss
+from exporter.binance.errors import DisconnectReason
 
 if TYPE_CHECKING:
     import asyncio
@@ -59,7 +59,7 @@ def dropping_packets(host: str = "127.0.0.1", port: int = 0) -> Iterator[tuple[s
         yield full.getsockname()
 
 
-async def loss_of(port: int) -> tuple[Loss, str]:
+async def loss_of(port: int) -> tuple[DisconnectReason, str]:
     """Return why an open socket ended."""
     connection = await open_socket(at(port))
     with pytest.raises(ConnectionClosed) as caught:
@@ -173,7 +173,10 @@ class TestRefusals:
         async with answering(f"{head}\r\n\r\n".encode()) as port:
             told = await refusal_of(at(port))
 
-        assert Refusal(Loss.REJECTED, f"the handshake was answered with HTTP {status}", status, retry_after) == told
+        assert (
+            Refusal(DisconnectReason.REJECTED, f"the handshake was answered with HTTP {status}", status, retry_after)
+            == told
+        )
 
     @pytest.mark.parametrize("status", [300, 301, 302, 303, 307, 308])
     async def test_redirect_is_not_followed(self, status: int) -> None:
@@ -188,7 +191,10 @@ class TestRefusals:
             async with answering(head.encode()) as port:
                 told = await refusal_of(at(port))
 
-        assert (Refusal(Loss.REJECTED, f"the handshake was answered with HTTP {status}", status), []) == (told, asked)
+        assert (Refusal(DisconnectReason.REJECTED, f"the handshake was answered with HTTP {status}", status), []) == (
+            told,
+            asked,
+        )
 
     @pytest.mark.parametrize("scheme", ["ws", "wss"])
     async def test_server_that_closes_is_a_reset(self, scheme: str) -> None:
@@ -200,18 +206,18 @@ class TestRefusals:
         async with listen(close) as port:
             told = await refusal_of(at(port, scheme))
 
-        assert Refusal(Loss.RESET, "the connection ended during the handshake") == told
+        assert Refusal(DisconnectReason.RESET, "the connection ended during the handshake") == told
 
     async def test_answer_that_is_no_websocket_is_named(self) -> None:
         """An answer that agrees to no WebSocket is a refusal that names what is wrong."""
         async with answering(b"HTTP/1.1 101 Switching Protocols\r\n\r\n") as port:
             told = await refusal_of(at(port))
 
-        assert Refusal(Loss.REJECTED, "InvalidUpgrade: missing Connection header") == told
+        assert Refusal(DisconnectReason.REJECTED, "InvalidUpgrade: missing Connection header") == told
 
     async def test_closed_port_refuses(self) -> None:
         """Where nobody listens the connection is refused."""
-        assert Refusal(Loss.UNREACHABLE, "the connection was refused") == await refusal_of(at(free_port()))
+        assert Refusal(DisconnectReason.UNREACHABLE, "the connection was refused") == await refusal_of(at(free_port()))
 
     async def test_host_that_drops_packets_is_unreachable(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """A TCP connection that is never accepted is told apart from a handshake that is never answered."""
@@ -219,13 +225,13 @@ class TestRefusals:
         with dropping_packets() as (_, port):
             told = await refusal_of(at(port))
 
-        assert Refusal(Loss.UNREACHABLE, "no TCP connection within 0.05 s") == told
+        assert Refusal(DisconnectReason.UNREACHABLE, "no TCP connection within 0.05 s") == told
 
     async def test_name_that_cannot_be_encoded_is_of_dns(self) -> None:
         """A host name with a label that is too long cannot be resolved."""
         told = await refusal_of(at(443, "wss", "x" * 70 + ".invalid"))
 
-        assert Refusal(Loss.DNS, "the host name cannot be resolved: it is not a valid name") == told
+        assert Refusal(DisconnectReason.DNS, "the host name cannot be resolved: it is not a valid name") == told
 
     @pytest.mark.parametrize(
         ("proxy", "words"),
@@ -239,7 +245,7 @@ class TestRefusals:
         """A host name that cannot be resolved is reported as such, a proxy's as the proxy's."""
         refusal = await refusal_of(at(443, "wss", "exchange.invalid", proxy))
 
-        assert (Loss.DNS, True) == (refusal.loss, refusal.words.startswith(words))
+        assert (DisconnectReason.DNS, True) == (refusal.reason, refusal.words.startswith(words))
 
     async def test_server_that_says_nothing_is_silent(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """A server that takes the connection and never answers is given up."""
@@ -251,32 +257,36 @@ class TestRefusals:
         async with listen(say_nothing) as port:
             told = await refusal_of(at(port))
 
-        assert Refusal(Loss.SILENT, "no connection within 0.05 s") == told
+        assert Refusal(DisconnectReason.SILENT, "no connection within 0.05 s") == told
 
     @pytest.mark.parametrize(
         ("error", "loss", "words"),
         [
-            (OSError(113, "No route to host 203.0.113.7"), Loss.UNREACHABLE, "No route to host [ip]"),
-            (OSError(), Loss.UNREACHABLE, "OSError"),
+            (OSError(113, "No route to host 203.0.113.7"), DisconnectReason.UNREACHABLE, "No route to host [ip]"),
+            (OSError(), DisconnectReason.UNREACHABLE, "OSError"),
             (
                 OSError("Multiple exceptions: [Errno 111] 203.0.113.7"),
-                Loss.UNREACHABLE,
+                DisconnectReason.UNREACHABLE,
                 "Multiple exceptions: [Errno 111] [ip]",
             ),
             (
                 InvalidProxy("ftp://user:hunter22@proxy:1", "no such scheme"),
-                Loss.UNREACHABLE,
+                DisconnectReason.UNREACHABLE,
                 "an address cannot be used: no such scheme",
             ),
-            (InvalidURI("wss://user:hunter22@host", "odd"), Loss.UNREACHABLE, "an address cannot be used: odd"),
-            (ValueError("bad 203.0.113.7\n"), Loss.UNREACHABLE, "ValueError: bad [ip]"),
-            (InvalidHandshake("odd"), Loss.REJECTED, "InvalidHandshake: odd"),
-            (EOFError(), Loss.RESET, "the connection ended during the handshake"),
-            (ConnectionResetError(104, "reset"), Loss.RESET, "the connection ended during the handshake"),
+            (
+                InvalidURI("wss://user:hunter22@host", "odd"),
+                DisconnectReason.UNREACHABLE,
+                "an address cannot be used: odd",
+            ),
+            (ValueError("bad 203.0.113.7\n"), DisconnectReason.UNREACHABLE, "ValueError: bad [ip]"),
+            (InvalidHandshake("odd"), DisconnectReason.REJECTED, "InvalidHandshake: odd"),
+            (EOFError(), DisconnectReason.RESET, "the connection ended during the handshake"),
+            (ConnectionResetError(104, "reset"), DisconnectReason.RESET, "the connection ended during the handshake"),
         ],
         ids=lambda each: type(each).__name__ if isinstance(each, Exception) else None,
     )
-    def test_any_error_has_words_without_an_address(self, error: Exception, loss: Loss, words: str) -> None:
+    def test_any_error_has_words_without_an_address(self, error: Exception, loss: DisconnectReason, words: str) -> None:
         """Every error of a dial has a reason, and words without an IP address."""
         assert Refusal(loss, words) == explain_refusal(error)
 
@@ -312,7 +322,7 @@ class TestTls:
         async with exchange(ssl=tls) as port:
             told = await refusal_of(at(port, "wss"))
 
-        assert Refusal(Loss.TLS, f"the certificate is not trusted: {words}") == told
+        assert Refusal(DisconnectReason.TLS, f"the certificate is not trusted: {words}") == told
 
     async def test_wrong_host_name_is_refused(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """A trusted certificate of another host name is refused."""
@@ -321,7 +331,7 @@ class TestTls:
         async with exchange(ssl=tls) as port:
             told = await refusal_of(at(port, "wss", "localhost"))
 
-        assert (Loss.TLS, True) == (told.loss, "not valid for 'localhost'" in told.words)
+        assert (DisconnectReason.TLS, True) == (told.reason, "not valid for 'localhost'" in told.words)
 
     async def test_server_without_tls_is_told(self) -> None:
         """A server that speaks no TLS is told apart from one whose certificate is bad."""
@@ -333,7 +343,7 @@ class TestTls:
         async with listen(speak_plainly) as port:
             told = await refusal_of(at(port, "wss"))
 
-        assert (Loss.TLS, True) == (told.loss, told.words.startswith("no TLS connection: "))
+        assert (DisconnectReason.TLS, True) == (told.reason, told.words.startswith("no TLS connection: "))
 
 
 class TestLosses:
@@ -350,7 +360,7 @@ class TestLosses:
     async def test_closing_exchange_is_told_with_code_and_reason(self, code: int, reason: str, words: str) -> None:
         """A close frame is told with its code and its scrubbed reason."""
         async with exchange(lambda connection: connection.close(code, reason)) as port:
-            assert (Loss.CLOSED, words) == await loss_of(port)
+            assert (DisconnectReason.CLOSED, words) == await loss_of(port)
 
     async def test_broken_socket_is_a_reset(self) -> None:
         """A socket that ends without a close frame is a reset."""
@@ -359,13 +369,13 @@ class TestLosses:
             connection.transport.abort()
 
         async with exchange(abort) as port:
-            assert (Loss.RESET, "the connection broke off") == await loss_of(port)
+            assert (DisconnectReason.RESET, "the connection broke off") == await loss_of(port)
 
     async def test_oversized_frame_ends_the_socket(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """A frame above the limit ends the socket and is told with the limit."""
         monkeypatch.setattr(dialing, "_LARGEST_FRAME_BYTES", 1000)
         async with exchange(lambda connection: connection.send("x" * 1001)) as port:
-            assert (Loss.CLOSED, "a frame of more than 1000 bytes came") == await loss_of(port)
+            assert (DisconnectReason.CLOSED, "a frame of more than 1000 bytes came") == await loss_of(port)
 
     async def test_missing_pong_is_silence(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """A peer that answers no ping is silent."""
@@ -379,7 +389,7 @@ class TestLosses:
         async with exchange(sulk, ping_interval=None) as port:
             told = await loss_of(port)
 
-        assert (Loss.SILENT, "no pong within 0.02 s") == told
+        assert (DisconnectReason.SILENT, "no pong within 0.02 s") == told
 
     async def test_socket_closed_here_is_told_as_such(self) -> None:
         """A socket that this program closes is told with its own code."""
@@ -389,7 +399,7 @@ class TestLosses:
             with pytest.raises(ConnectionClosed) as caught:
                 await connection.recv()
 
-        assert (Loss.CLOSED, "closed here with code 1000") == explain_loss(caught.value)
+        assert (DisconnectReason.CLOSED, "closed here with code 1000") == explain_loss(caught.value)
 
 
 class TestBackoff:
@@ -431,14 +441,14 @@ def test_endpoint_shows_its_label_alone() -> None:
 @pytest.mark.parametrize(
     ("refusal", "words"),
     [
-        (Refusal(Loss.REJECTED, "x", 451), "this IP or region"),
-        (Refusal(Loss.REJECTED, "x", 403), "this IP or region"),
-        (Refusal(Loss.REJECTED, "x", 404), "the endpoint's URL"),
-        (Refusal(Loss.REJECTED, "x", 502), "trouble of its own"),
-        (Refusal(Loss.DNS, "x"), "name servers"),
-        (Refusal(Loss.TLS, "x"), "certificates"),
-        (Refusal(Loss.RESET, "x"), ""),
-        (Refusal(Loss.REJECTED, "x", 400), ""),
+        (Refusal(DisconnectReason.REJECTED, "x", 451), "this IP or region"),
+        (Refusal(DisconnectReason.REJECTED, "x", 403), "this IP or region"),
+        (Refusal(DisconnectReason.REJECTED, "x", 404), "the endpoint's URL"),
+        (Refusal(DisconnectReason.REJECTED, "x", 502), "trouble of its own"),
+        (Refusal(DisconnectReason.DNS, "x"), "name servers"),
+        (Refusal(DisconnectReason.TLS, "x"), "certificates"),
+        (Refusal(DisconnectReason.RESET, "x"), ""),
+        (Refusal(DisconnectReason.REJECTED, "x", 400), ""),
     ],
 )
 def test_advice_fits_the_refusal(refusal: Refusal, words: str) -> None:

@@ -16,12 +16,12 @@ from exporter.binance.errors import (
     Action,
     BinanceError,
     ConnectionLost,
-    Crowded,
     DecodeError,
     ExchangeError,
     NoAnswer,
     NotConnected,
     NotSent,
+    OverBudget,
     Paused,
     ProtocolError,
     Reason,
@@ -72,7 +72,7 @@ STATUSES = [status for status in BY_STATUS if status != 418]
 OTHERS = {
     Paused(Reason.BANNED, 12.4): BANNED,
     Paused(Reason.RATE_LIMITED, 12.4): RATE_LIMITED,
-    Crowded("no room"): RATE_LIMITED,
+    OverBudget("no room"): RATE_LIMITED,
     NotConnected("dns"): Verdict(Action.RETRY, Reason.CONNECTION),
     ConnectionLost("reset"): Verdict(Action.RETRY, Reason.CONNECTION),
     NoAnswer("late"): Verdict(Action.RETRY, Reason.TIMEOUT),
@@ -127,7 +127,7 @@ class TestClassify:
         """Exactly the failures of what never left this machine are of the kind that says so."""
         kinds = {type(error) for error in OTHERS if isinstance(error, NotSent)}
 
-        assert {NotConnected, Paused, Crowded} == kinds
+        assert {NotConnected, Paused, OverBudget} == kinds
 
 
 class TestAdvice:

@@ -14,7 +14,7 @@ from websockets.proxy import parse_proxy as parse_in_websockets
 
 from exporter.binance import dialing
 from exporter.binance.dialing import Endpoint, advise_on, name_environment_proxy
-from exporter.binance.errors import Loss
+from exporter.binance.errors import DisconnectReason
 from exporter.binance.proxies import UnusableProxy, environment_proxy, parse_proxy, warn_of_environment
 
 if TYPE_CHECKING:
@@ -79,7 +79,10 @@ class TestDials:
         """A proxy that does not listen is reported as such, without its password and address."""
         refusal = await refusal_of(at(443, proxy=f"{kind}://{PROXY_USER}@127.0.0.1:{free_port()}"))
 
-        assert (Loss.UNREACHABLE, "failed at the proxy: the connection was refused") == (refusal.loss, refusal.words)
+        assert (DisconnectReason.UNREACHABLE, "failed at the proxy: the connection was refused") == (
+            refusal.reason,
+            refusal.words,
+        )
         assert "check the proxy's scheme, host and port" in advise_on(refusal)
 
     @pytest.mark.parametrize("kind", ["http", "socks5"])
@@ -93,7 +96,10 @@ class TestDials:
         async with listen(stay_silent) as port:
             refusal = await refusal_of(at(443, proxy=f"{kind}://127.0.0.1:{port}"))
 
-        assert (Loss.UNREACHABLE, "failed at the proxy: no connection within 0.2 s") == (refusal.loss, refusal.words)
+        assert (DisconnectReason.UNREACHABLE, "failed at the proxy: no connection within 0.2 s") == (
+            refusal.reason,
+            refusal.words,
+        )
 
     async def test_unusable_variable_is_named_and_nothing_is_dialled(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """A variable that names no usable proxy fails the dial, which must not leave by another IP, and is named."""
@@ -128,7 +134,7 @@ class TestRefusals:
         async with listen(Proxy(answer.encode()).http) as port:
             refusal = await refusal_of(at(443, proxy=f"http://{PROXY_USER}@127.0.0.1:{port}"))
 
-        assert (Loss.UNREACHABLE, None) == (refusal.loss, refusal.status)
+        assert (DisconnectReason.UNREACHABLE, None) == (refusal.reason, refusal.status)
         assert f"the proxy answered with {words}" == refusal.words
         assert advice in advise_on(refusal)
 
@@ -150,7 +156,7 @@ class TestRefusals:
         async with listen(Proxy(socks_reply=reply).socks) as port:
             refusal = await refusal_of(at(443, proxy=f"socks5://{PROXY_USER}@127.0.0.1:{port}"))
 
-        assert (Loss.UNREACHABLE, f"the SOCKS proxy replied: {words}") == (refusal.loss, refusal.words)
+        assert (DisconnectReason.UNREACHABLE, f"the SOCKS proxy replied: {words}") == (refusal.reason, refusal.words)
         assert advice in advise_on(refusal)
 
     @pytest.mark.parametrize(
@@ -208,7 +214,7 @@ class TestRefusals:
         async with listen(Proxy().socks) as port:
             refusal = await refusal_of(at(443, "wss", "exchange.invalid", f"socks5://{PROXY_USER}@127.0.0.1:{port}"))
 
-        assert Loss.DNS is refusal.loss
+        assert DisconnectReason.DNS is refusal.reason
         assert refusal.words.startswith("the host name cannot be resolved: ")
         assert "socks5h://" in advise_on(refusal)
 

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 from support.polling import FAST, connected, credentials_of
 from support.waiting import until
 
-from exporter.binance.errors import Loss
+from exporter.binance.errors import DisconnectReason
 from exporter.binance.messages import Method
-from exporter.binance.requests import good_answer
+from exporter.binance.request_sender import good_answer
 
 if TYPE_CHECKING:
     from exporter.binance.connection import Connection
@@ -36,11 +36,11 @@ async def ask(connection: Connection, exchange: SimulatedExchange) -> None:
 async def test_rotation_costs_no_request(exchange: SimulatedExchange) -> None:
     """While connections are replaced one after the other, requests go on and none is lost."""
     async with connected(exchange.url, timing=ROTATING) as connection:
-        while connection.disconnections[Loss.ROTATION] < 5:
+        while connection.disconnections[DisconnectReason.ROTATION] < 5:
             await ask(connection, exchange)
 
             assert connection.connected
-        assert {Loss.ROTATION} == set(connection.disconnections)
+        assert {DisconnectReason.ROTATION} == set(connection.disconnections)
         await until(lambda: len(exchange.connections) <= 2)
 
 
@@ -60,7 +60,7 @@ async def test_answer_under_way_outlives_the_rotation(exchange: SimulatedExchang
         await first.send('{"id": 2, "status": 200, "result": {}}')
         await request
         await until(lambda: first not in exchange.connections)
-        assert {Loss.SHUTDOWN: 1} == connection.disconnections
+        assert {DisconnectReason.SHUTDOWN: 1} == connection.disconnections
 
 
 async def test_refused_rotation_keeps_the_old_link(exchange: SimulatedExchange) -> None:
@@ -68,12 +68,12 @@ async def test_refused_rotation_keeps_the_old_link(exchange: SimulatedExchange) 
     async with connected(exchange.url, timing=replace(FAST, rotate_between=NEVER)) as connection:
         with exchange.reject_handshake(503):
             await exchange.send_raw(SHUTDOWN)
-            await until(lambda: connection.disconnections[Loss.REJECTED] >= 3)
+            await until(lambda: connection.disconnections[DisconnectReason.REJECTED] >= 3)
             await ask(connection, exchange)
 
             assert connection.connected
         await until(lambda: connection.connections == 2)
-        await until(lambda: connection.disconnections[Loss.SHUTDOWN] == 1)
+        await until(lambda: connection.disconnections[DisconnectReason.SHUTDOWN] == 1)
         await ask(connection, exchange)
 
 
@@ -82,9 +82,9 @@ async def test_shutdown_before_the_successor(exchange: SimulatedExchange, logged
     async with connected(exchange.url) as connection:
         with exchange.reject_handshake(503):
             await exchange.send_raw(SHUTDOWN)
-            await until(lambda: connection.disconnections[Loss.REJECTED] >= 1)
+            await until(lambda: connection.disconnections[DisconnectReason.REJECTED] >= 1)
             exchange.drop_connections()
-            await until(lambda: connection.disconnections[Loss.SHUTDOWN] == 1)
+            await until(lambda: connection.disconnections[DisconnectReason.SHUTDOWN] == 1)
 
             assert not connection.connected
         await until(lambda: connection.connected)
@@ -95,14 +95,14 @@ async def test_shutdown_before_the_successor(exchange: SimulatedExchange, logged
 async def test_link_lost_while_a_rotation_is_refused(exchange: SimulatedExchange) -> None:
     """A link that breaks before its planned successor stands is a loss like any other, not a rotation."""
     async with connected(exchange.url, timing=ROTATING) as connection:
-        await until(lambda: connection.disconnections[Loss.ROTATION] >= 1)
+        await until(lambda: connection.disconnections[DisconnectReason.ROTATION] >= 1)
         with exchange.reject_handshake(503):
-            await until(lambda: connection.disconnections[Loss.REJECTED] >= 1)
-            rotations = connection.disconnections[Loss.ROTATION]
+            await until(lambda: connection.disconnections[DisconnectReason.REJECTED] >= 1)
+            rotations = connection.disconnections[DisconnectReason.ROTATION]
             exchange.drop_connections()
             # A dial whose handshake is under way breaks off with it, which is another loss.
-            await until(lambda: connection.disconnections[Loss.RESET] >= 1)
-            assert rotations == connection.disconnections[Loss.ROTATION]
+            await until(lambda: connection.disconnections[DisconnectReason.RESET] >= 1)
+            assert rotations == connection.disconnections[DisconnectReason.ROTATION]
         await until(lambda: connection.connected)
 
 

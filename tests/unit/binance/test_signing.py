@@ -23,7 +23,7 @@ from cryptography.hazmat.primitives.serialization import (
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.binance.signing import Credentials, KeyFault, Secret, payload
+from exporter.binance.signing import Credentials, KeyProblem, Secret, payload
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -62,7 +62,7 @@ def pem_of(key: PrivateKeyTypes, passphrase: str | None = None) -> Secret:
 
 def key_fault(pem: Secret, passphrase: str | None = None) -> str:
     """Return what is said of a key that cannot sign."""
-    with pytest.raises(KeyFault) as caught:
+    with pytest.raises(KeyProblem) as caught:
         Credentials.private_key(Secret(API_KEY), pem, Secret(passphrase) if passphrase else None)
     return str(caught.value)
 

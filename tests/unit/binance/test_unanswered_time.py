@@ -12,9 +12,9 @@ from support.clocks import Monotonic
 from support.polling import FAST, Polled, connected, credentials_of, error
 from support.waiting import until
 
-from exporter.binance.errors import ExchangeError, Loss, NoAnswer, Reason
+from exporter.binance.errors import DisconnectReason, ExchangeError, NoAnswer, Reason
 from exporter.binance.messages import Method
-from exporter.binance.requests import good_answer
+from exporter.binance.request_sender import good_answer
 
 if TYPE_CHECKING:
     from exporter.binance.connection import Connection
@@ -62,7 +62,7 @@ async def test_polls_do_not_wait_for_the_answer(exchange: SimulatedExchange, log
 
             assert exchange.server_time() == pytest.approx(connection.clock.seconds, abs=3.0)
             assert connection.clock.exact_offset_seconds is None
-            assert {Loss.RESET: 2} == connection.disconnections
+            assert {DisconnectReason.RESET: 2} == connection.disconnections
     assert max(waits) < 5.0
     assert ["Date of the handshake"] == [event["using"] for event in logged if event["event"] == PROBLEM]
     assert [None] * 3 == [event["clock_offset_seconds"] for event in logged if event["event"] == "connected"]
@@ -73,11 +73,11 @@ async def test_rotation_costs_no_request(exchange: SimulatedExchange) -> None:
     timing = replace(QUICK, rotate_between=(0.1, 0.2), stable_after=0.0)
     with exchange.lose_answers(SESSION):
         async with connected(exchange.url, timing=timing) as connection:
-            while connection.disconnections[Loss.ROTATION] < 3:
+            while connection.disconnections[DisconnectReason.ROTATION] < 3:
                 await ask(connection, exchange)
 
                 assert connection.connected
-            assert {Loss.ROTATION} == set(connection.disconnections)
+            assert {DisconnectReason.ROTATION} == set(connection.disconnections)
 
 
 async def test_link_that_serves_outlives_a_mute_successor(exchange: SimulatedExchange) -> None:
@@ -85,11 +85,11 @@ async def test_link_that_serves_outlives_a_mute_successor(exchange: SimulatedExc
     async with connected(exchange.url, timing=QUICK) as connection:
         with exchange.lose_answers(SESSION):
             await exchange.send_raw(SHUTDOWN)
-            await until(lambda: connection.disconnections[Loss.SILENT] == 1)
+            await until(lambda: connection.disconnections[DisconnectReason.SILENT] == 1)
             await ask(connection, exchange)
 
             assert connection.connected
-            await until(lambda: connection.disconnections[Loss.SHUTDOWN] == 1)
+            await until(lambda: connection.disconnections[DisconnectReason.SHUTDOWN] == 1)
             assert 3 == connection.connections
             await ask(connection, exchange)
 
@@ -106,7 +106,7 @@ async def test_late_answer_is_learnt(exchange: SimulatedExchange, logged: list[A
 
 
 async def test_exchange_may_stop_answering_and_begin_again(exchange: SimulatedExchange, logged: list[Any]) -> None:
-    """Questions that stay unanswered for a while are logged once, and change nothing but that."""
+    """Requester that stay unanswered for a while are logged once, and change nothing but that."""
     async with connected(exchange.url, timing=replace(QUICK, clock_interval=0.02)) as connection:
         with exchange.lose_answers(SESSION):
             asked = asked_for_time(exchange)
@@ -141,7 +141,7 @@ async def test_link_that_answers_nothing_is_dropped(exchange: SimulatedExchange)
                 await ask(connection, exchange, timeout_seconds=0.01)
             await until(lambda: connection.connections == 2)
 
-            assert {Loss.SILENT: 1} == connection.disconnections
+            assert {DisconnectReason.SILENT: 1} == connection.disconnections
 
 
 @pytest.mark.parametrize("answer", ["none", "error"])
@@ -157,7 +157,7 @@ async def test_wrong_time_is_learnt_from_the_next_handshake(exchange: SimulatedE
                 with pytest.raises(ExchangeError, match="-1021"):
                     await ask(connection, exchange)
                 await connection.resync_clock(asked_at)
-                await until(lambda: connection.disconnections[Loss.ROTATION] == 1)
+                await until(lambda: connection.disconnections[DisconnectReason.ROTATION] == 1)
                 await ask(connection, exchange)
 
             assert 2 == connection.connections

@@ -87,7 +87,7 @@ def test_faults_name_the_variables(environ: dict[str, str], faults: list[str]) -
     with pytest.raises(ConfigError) as caught:
         load(None, {f"BINANCE_{name}": value for name, value in environ.items()})
 
-    found = [str(fault) for fault in caught.value.faults]
+    found = [str(fault) for fault in caught.value.problems]
     assert [text[: len(start)] for text, start in zip(found, faults, strict=True)] == faults
 
 

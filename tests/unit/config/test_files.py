@@ -16,7 +16,7 @@ from support.config_files import API_KEY, HMAC, SECRET_KEY, key_files
 from exporter.cli.main import run
 from exporter.config import ConfigError, files, load
 from exporter.config.document import Invalid
-from exporter.config.files import Files, TimeLimit, Unreadable
+from exporter.config.files import Files, TimeLimit, UnreadableFile
 from exporter.web import config as web_configuration
 
 if TYPE_CHECKING:
@@ -139,9 +139,9 @@ def test_file_that_hangs_is_given_up_and_named(hanging: Hanging, tmp_path: Path)
 def test_files_that_hang_share_a_limit(hanging: Hanging, monkeypatch: pytest.MonkeyPatch) -> None:
     """A load in which files hang gives up the others once they have taken too long together."""
     limit = TimeLimit(0.1)
-    with pytest.raises(Unreadable, match="no response in time"):
+    with pytest.raises(UnreadableFile, match="no response in time"):
         Files(limit).read(hanging.path, 10)
-    with pytest.raises(Unreadable, match="not attempted, other files took too long to respond"):
+    with pytest.raises(UnreadableFile, match="not attempted, other files took too long to respond"):
         Files(limit).read(hanging.path.with_name("other"), 10)
 
 

@@ -16,11 +16,11 @@ from exporter.metrics.self_catalog import OF_ACCOUNT, OF_ENDPOINT, OF_PROGRAM
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from exporter.metrics.family import Family, Group, OwnFamily
+    from exporter.metrics.family import Family, Group, SelfFamily
 
 VALUE_FAMILIES: list[Family] = [family for group in GROUPS for family in group.families]
-OWN_FAMILIES: list[OwnFamily] = [*OF_ACCOUNT, *OF_ENDPOINT, *OF_PROGRAM]
-ALL_FAMILIES: list[Family | OwnFamily] = [*VALUE_FAMILIES, *OWN_FAMILIES]
+OWN_FAMILIES: list[SelfFamily] = [*OF_ACCOUNT, *OF_ENDPOINT, *OF_PROGRAM]
+ALL_FAMILIES: list[Family | SelfFamily] = [*VALUE_FAMILIES, *OWN_FAMILIES]
 STATUS = make_status(**make_figures())
 ASSET = make_asset(**make_figures(), margin_available=True, update_time_ms=1000)
 POSITION = make_position(
@@ -58,7 +58,7 @@ ROWS = {
 }
 
 
-def _named(families: Sequence[Family | OwnFamily]) -> list[Any]:
+def _named(families: Sequence[Family | SelfFamily]) -> list[Any]:
     return [pytest.param(family, id=family.name) for family in families]
 
 
@@ -88,7 +88,7 @@ def test_names_are_unique() -> None:
 
 
 @pytest.mark.parametrize("family", _named(ALL_FAMILIES))
-def test_names_follow_the_rules(family: Family | OwnFamily) -> None:
+def test_names_follow_the_rules(family: Family | SelfFamily) -> None:
     """A name is prefixed, in snake case, without a money unit, and ends as its type demands."""
     assert re.fullmatch(r"binance_futures(_[a-z]+)+", family.name)
     assert not re.search(r"_(usdt?|usdc|btc|bnb|dollars?|eur|ms|milliseconds)(_|$)", family.name)
@@ -97,7 +97,7 @@ def test_names_follow_the_rules(family: Family | OwnFamily) -> None:
 
 
 @pytest.mark.parametrize("family", _named(ALL_FAMILIES))
-def test_help_is_one_sentence(family: Family | OwnFamily) -> None:
+def test_help_is_one_sentence(family: Family | SelfFamily) -> None:
     """A help text is one sentence in one line that needs no escaping."""
     assert re.fullmatch(r"[A-Z][^\\\n]*\.", family.help)
     assert not re.search(r"[.!?]\s", family.help)
@@ -211,7 +211,7 @@ def test_labels_are_sorted(group: Group) -> None:
 
 
 @pytest.mark.parametrize("family", _named(OWN_FAMILIES))
-def test_own_labels_do_not_repeat_the_subject(family: OwnFamily) -> None:
+def test_own_labels_do_not_repeat_the_subject(family: SelfFamily) -> None:
     """An own family's labels are sorted and leave out the one that its subject brings."""
     identity = {"account"} if family in OF_ACCOUNT else {"endpoint"} if family in OF_ENDPOINT else set()
 

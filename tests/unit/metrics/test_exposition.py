@@ -33,7 +33,7 @@ from exporter.metrics.catalog import GROUPS
 from exporter.metrics.exposition import CONTENT_TYPE, Exposition, render
 from exporter.metrics.family import Program
 from exporter.metrics.openmetrics import SnapshotCollector
-from exporter.metrics.self_metrics import Health
+from exporter.metrics.self_metrics import SelfMetrics
 from exporter.metrics.text import format_value, render_labels
 
 if TYPE_CHECKING:
@@ -254,7 +254,7 @@ def first_scrape() -> str:
     states = [make_state("main", answered_at=999.0), make_state("币 desk", answered_at=999.0), make_state("waiting")]
     states[0].asset_mode, states[1].asset_mode = AssetMode.SINGLE, AssetMode.MULTI
     program = Program([connection], last_reload_success_unix=1_700_000_000.0)
-    health = Health(program, lambda: states, clock, process_metrics=False)
+    health = SelfMetrics(program, lambda: states, clock, process_metrics=False)
     exposition = Exposition(health.render, clock)
     figures = make_figures(1000.5) | {"maintenance_margin": 308.0}
     usdt = make_asset("USDT", **figures, margin_available=True, update_time_ms=1_700_000_000_123)

@@ -27,9 +27,9 @@ from support.waiting import until
 from exporter.metrics.catalog import GROUPS
 from exporter.metrics.exposition import Exposition
 from exporter.metrics.family import Program
-from exporter.metrics.openmetrics import SlowWay, SnapshotCollector, only_openmetrics
+from exporter.metrics.openmetrics import OpenMetricsExposition, SnapshotCollector, only_openmetrics
 from exporter.metrics.self_catalog import OF_ACCOUNT, OF_ENDPOINT, OF_PROGRAM
-from exporter.metrics.self_metrics import Health
+from exporter.metrics.self_metrics import SelfMetrics
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -39,11 +39,11 @@ if TYPE_CHECKING:
 PROMETHEUS = f"{OPENMETRICS};version=1.0.0;q=0.5,{OPENMETRICS};version=0.0.1;q=0.4,text/plain;q=0.3,*/*;q=0.2"
 
 
-def both_ways() -> tuple[Exposition, SlowWay]:
+def both_ways() -> tuple[Exposition, OpenMetricsExposition]:
     """Publish one account, and return the fast and the slow way to its text."""
     clock = Clock()
     state = make_state("main", answered_at=1000.0)
-    health = Health(Program(), lambda: [state], clock)
+    health = SelfMetrics(Program(), lambda: [state], clock)
     exposition = Exposition(health.render, clock)
     position = make_position(notional=2.0, maintenance_margin=1.0, update_time_ms=1_700_000_000_000)
     isolated = make_position("ETHUSDT", isolated_wallet_balance=50.0, unrealized_pnl=-40.0, maintenance_margin=6.0)
@@ -59,7 +59,7 @@ def both_ways() -> tuple[Exposition, SlowWay]:
     )
     usdt = make_asset("USDT", **make_figures())
     exposition.publish(state, make_snapshot([usdt], [position, isolated], [risk], **make_figures()))
-    return exposition, SlowWay([SnapshotCollector(exposition.snapshots), *health.collectors])
+    return exposition, OpenMetricsExposition([SnapshotCollector(exposition.snapshots), *health.collectors])
 
 
 def without_process(found: dict[str, float]) -> dict[str, float]:
@@ -167,7 +167,7 @@ async def test_openmetrics_is_for_those_who_take_nothing_else(accept: str | None
 
 def test_own_families_describe_themselves() -> None:
     """Every own family is described, so that a filter finds it before it has a sample."""
-    health = Health(Program(), list, Clock(), process_metrics=False)
+    health = SelfMetrics(Program(), list, Clock(), process_metrics=False)
 
     assert [family.name.removesuffix("_total") for family in (*OF_ACCOUNT, *OF_ENDPOINT, *OF_PROGRAM)] == [
         family.name for family in health.describe()
@@ -178,9 +178,9 @@ def test_picture_does_not_change_any_more() -> None:
     """What is encoded in a thread is the state of the moment at which it was taken, whatever changes meanwhile."""
     states = [make_state("main", answered_at=1000.0)]
     program = Program()
-    health = Health(program, lambda: states, Clock(), process_metrics=False)
+    health = SelfMetrics(program, lambda: states, Clock(), process_metrics=False)
     shown = {"main": make_snapshot(wallet_balance=1.0)}
-    slow_way = SlowWay([SnapshotCollector(lambda: shown), *health.collectors])
+    slow_way = OpenMetricsExposition([SnapshotCollector(lambda: shown), *health.collectors])
     before = slow_way.picture("", [])()
     picture = slow_way.picture("", [])
     shown["another"] = make_snapshot()
@@ -204,7 +204,7 @@ async def test_turn_lasts_as_long_as_the_thread() -> None:
             release.wait(DEADLINE_SECONDS)
             return ()
 
-    slow_way = SlowWay([Slow(dict)])
+    slow_way = OpenMetricsExposition([Slow(dict)])
     for _ in range(3):
         client = asyncio.create_task(slow_way.render("", []))
         await until(lambda: begun)
@@ -225,7 +225,7 @@ async def test_failed_picture_gives_its_turn_back() -> None:
         def frozen(self) -> SnapshotCollector:
             raise ZeroDivisionError
 
-    slow_way = SlowWay([Broken(dict)])
+    slow_way = OpenMetricsExposition([Broken(dict)])
     for _ in range(2):
         with pytest.raises(ZeroDivisionError):
             await slow_way.render("", [])

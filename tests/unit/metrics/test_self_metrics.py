@@ -13,10 +13,10 @@ from support.clocks import Clock
 import exporter
 from exporter.account.snapshot import AssetMode
 from exporter.binance.dialing import Endpoint
-from exporter.binance.errors import Ignored, Loss, Reason
+from exporter.binance.errors import DisconnectReason, Reason, UnmatchedReason
 from exporter.binance.messages import Method, RateLimit
 from exporter.metrics.family import Program
-from exporter.metrics.self_metrics import Health
+from exporter.metrics.self_metrics import SelfMetrics
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -33,7 +33,7 @@ def scrape(
 ) -> dict[str, float]:
     """Return the own families' series, `binance_futures_` left out, with their values."""
     program = Program(list(connections))
-    health = Health(program, lambda: list(states), clock or Clock(), process_metrics=False)
+    health = SelfMetrics(program, lambda: list(states), clock or Clock(), process_metrics=False)
     return {series.removeprefix("binance_futures_"): value for series, value in samples(health.render()).items()}
 
 
@@ -126,11 +126,11 @@ def test_endpoint_before_it_is_dialled() -> None:
     assert {
         f"connected{{{HOST}}}": 0.0,
         f"connections_total{{{HOST}}}": 0.0,
-        **{f'disconnections_total{{{HOST},reason="{loss}"}}': 0.0 for loss in Loss},
+        **{f'disconnections_total{{{HOST},reason="{loss}"}}': 0.0 for loss in DisconnectReason},
         f'paused{{{HOST},reason="banned"}}': 0.0,
         f'paused{{{HOST},reason="rate_limited"}}': 0.0,
         f"request_weight_spent_total{{{HOST}}}": 0.0,
-        **{f'frames_ignored_total{{{HOST},reason="{kind}"}}': 0.0 for kind in Ignored},
+        **{f'frames_ignored_total{{{HOST},reason="{kind}"}}': 0.0 for kind in UnmatchedReason},
     } == {series: value for series, value in found.items() if 'endpoint="' in series}
 
 
@@ -139,8 +139,8 @@ async def test_endpoint_in_use() -> None:
     clock = Clock(60_010.0)
     connection = make_connection(monotonic=clock)
     connection.connections = 2
-    connection.disconnections[Loss.RESET] += 1
-    connection.ignored.counts[Ignored.BINARY] += 3
+    connection.disconnections[DisconnectReason.RESET] += 1
+    connection.ignored.counts[UnmatchedReason.BINARY] += 3
     connection.clock.learn(60_012_500, 60_009.0, 60_011.0)
     told = msgspec.convert(
         {"rateLimitType": "REQUEST_WEIGHT", "interval": "MINUTE", "intervalNum": 1, "limit": 2400, "count": 75},
@@ -220,7 +220,7 @@ def test_histogram_starts_at_zero_for_every_method() -> None:
 )
 def test_program_is_told(fields: dict[str, Any], successful: float, timestamps: list[float]) -> None:
     """Versions and the outcome of reading the configuration are shown; its time is absent until set."""
-    text = Health(Program(**fields), list, Clock(), process_metrics=False).render()
+    text = SelfMetrics(Program(**fields), list, Clock(), process_metrics=False).render()
     found = samples(text)
     prefix = "binance_futures_exporter"
     versions = {
@@ -238,7 +238,7 @@ def test_program_is_told(fields: dict[str, Any], successful: float, timestamps: 
 @pytest.mark.parametrize(("process_metrics", "prefixes"), [(True, {"process", "python"}), (False, set[str]())])
 def test_process_metrics_can_be_left_out(*, process_metrics: bool, prefixes: set[str]) -> None:
     """Only prometheus_client's own collectors go with the switch, and none of them says when it was created."""
-    found = samples(Health(Program(), list, Clock(), process_metrics=process_metrics).render())
+    found = samples(SelfMetrics(Program(), list, Clock(), process_metrics=process_metrics).render())
     names = {series.partition("{")[0] for series in found}
 
     assert prefixes == {name.partition("_")[0] for name in names} - {"binance"}

@@ -18,7 +18,7 @@ from support.prometheus_server import promtool
 from exporter.account.margin import cross_pools, isolated_pools
 from exporter.metrics.exposition import Exposition
 from exporter.metrics.family import Program
-from exporter.metrics.self_metrics import Health
+from exporter.metrics.self_metrics import SelfMetrics
 from exporter.simulator.demo import demo_exchange
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ SHAPES: Final = ["main", "multi", "hedge", "isolated"]
 MIDNIGHT: Final = 1_700_006_400.0
 
 # What is another number in each run, and is of no account: the host's clock beside the exchange's held one, when this
-# host had its success, and the versions. Durations and weights stay: the clock that measures them is held, too.
+# host had its success, and the versions. Histogram and weights stay: the clock that measures them is held, too.
 VARYING: Final = (
     (r"^(binance_futures_(?:clock_offset|last_success_timestamp)_seconds\{.*\}) .*$", r"\1 0.0"),
     (r'(python_version|revision|version)="[^"]*"', r'\1="…"'),
@@ -43,7 +43,7 @@ async def polled(name: str) -> AsyncIterator[tuple[Polled, Exposition, Clock]]:
     async with demo_exchange(seed=1, clock=clock) as exchange, connected(exchange.url, monotonic=clock) as connection:
         account = Polled(exchange, connection, name)
         program = Program([connection], last_reload_success_unix=MIDNIGHT)
-        health = Health(program, lambda: [account.state], clock, process_metrics=False)
+        health = SelfMetrics(program, lambda: [account.state], clock, process_metrics=False)
         yield account, Exposition(health.render, clock), clock
 
 

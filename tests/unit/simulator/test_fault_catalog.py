@@ -14,7 +14,7 @@ from support.waiting import PATIENCE_SECONDS, until
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidMessage
 
-from exporter.simulator import SimulatedAccount, SimulatedExchange, named
+from exporter.simulator import SimulatedAccount, SimulatedExchange, fault_catalog
 from exporter.simulator.fault_catalog import FAULTS
 
 if TYPE_CHECKING:
@@ -143,7 +143,7 @@ async def test_events_repeat(
 ) -> None:
     """Connections end again and again, after a word where the name says so."""
     seconds, code = EVENTS[name]
-    monkeypatch.setattr(named, "EVENT_SECONDS", seconds)
+    monkeypatch.setattr(fault_catalog, "EVENT_SECONDS", seconds)
     frames: list[str | bytes] = []
     codes = []
     with FAULTS[name].switch(exchange):
@@ -162,7 +162,7 @@ async def test_events_repeat(
 
 async def test_clock_jumps(exchange: SimulatedExchange, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
     """The exchange's clock jumps ahead and back again, and stays right when it is over."""
-    monkeypatch.setattr(named, "EVENT_SECONDS", 0.01)
+    monkeypatch.setattr(fault_catalog, "EVENT_SECONDS", 0.01)
     with FAULTS["clock-jumps"].switch(exchange):
         for ahead in (30, 0, 30):
             await told_time(exchange, clock.now + ahead)
@@ -206,7 +206,7 @@ async def test_slow_answers(
     exchange: SimulatedExchange, client: Client, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Answers come, no earlier than said."""
-    monkeypatch.setattr(named, "SLOW_SECONDS", 0.2)
+    monkeypatch.setattr(fault_catalog, "SLOW_SECONDS", 0.2)
     with FAULTS["slow-answers"].switch(exchange):
         asked = asyncio.get_running_loop().time()
         await client.ask("session.status")

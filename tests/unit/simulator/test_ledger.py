@@ -19,7 +19,7 @@ from exporter.simulator.answers import (
 )
 from exporter.simulator.brackets import maintenance_margin
 from exporter.simulator.market import SYMBOLS
-from exporter.simulator.state import Venue
+from exporter.simulator.state import ExchangeState
 
 TOTALS = {
     "totalInitialMargin": "initialMargin",
@@ -286,12 +286,12 @@ def test_market_is_a_function_of_seed_and_time() -> None:
 
 
 def test_books_move_to_now_when_looked_at() -> None:
-    """A venue without a story moves its accounts to the clock's time, as fast as told."""
+    """A state without a story moves its accounts to the clock's time, as fast as told."""
     now = 1000.0
     account = SimulatedAccount("a")
-    venue = Venue([account], seed=0, clock=lambda: now, speed=3)
+    state = ExchangeState([account], seed=0, clock=lambda: now, speed=3)
     now = 1010.0
-    venue.advance()
+    state.advance()
 
     assert (account.at, account.time_ms) == (30.0, 1_010_000)
     assert account.secret_key is not None

@@ -22,7 +22,7 @@ from exporter.account.state import Failure
 from exporter.binance.dialing import Endpoint
 from exporter.binance.errors import Reason
 from exporter.binance.messages import RateLimit
-from exporter.formatting import in_words, visible
+from exporter.formatting import escape_unprintable, format_duration
 from exporter.web.page import render_page
 
 if TYPE_CHECKING:
@@ -284,7 +284,7 @@ def test_hostile_symbols(symbol: str) -> None:
     shown = page([state("up")], main=at_risk(symbol))
 
     assert [tag for tag, _ in page([state("up")], main=at_risk()).tags] == [tag for tag, _ in shown.tags]
-    assert visible(symbol) == shown.row(visible(symbol))[0]
+    assert escape_unprintable(symbol) == shown.row(escape_unprintable(symbol))[0]
 
 
 def test_no_money() -> None:
@@ -333,7 +333,7 @@ def test_hostile_texts(name: str) -> None:
     shown = page([troubled], [connection])
     plain = page([state("failing")], [used(make_connection(ENDPOINT, Clock(NOW)), 1, 2400)])
 
-    name = visible(name)
+    name = escape_unprintable(name)
     accounts, endpoints = [row for row in shown.rows if row[0] == name]
     assert name == accounts[6]
     assert [f"Last failure (exchange): {name} What to do: wait"] in shown.rows
@@ -448,7 +448,7 @@ def test_pause(reason: Reason, words: str) -> None:
 )
 def test_durations(seconds: float, words: str) -> None:
     """A duration is said in its two largest units that follow each other, rounded down."""
-    assert words == in_words(seconds)
+    assert words == format_duration(seconds)
 
 
 def test_is_a_page_for_everybody() -> None:

@@ -21,8 +21,8 @@ from support.ports import free_port
 from support.waiting import until
 
 import exporter
-from exporter.metrics.chunked_body import Body
-from exporter.metrics.openmetrics import SlowWay
+from exporter.metrics.chunked_body import ChunkedBody
+from exporter.metrics.openmetrics import OpenMetricsExposition
 from exporter.web.compression import CompressionError, Compressor, accepts_gzip, gzip_function
 from exporter.web.server import ListenAddress, ListenError, WebServer
 
@@ -219,7 +219,7 @@ def test_port_in_use() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listening:
         used = ListenAddress("127.0.0.1", listening.getsockname()[1])
         free = ListenAddress("127.0.0.1", free_port())
-        server = WebServer([free, used], "/metrics", lambda: Body([]), SlowWay([]), int, str)
+        server = WebServer([free, used], "/metrics", lambda: ChunkedBody([]), OpenMetricsExposition([]), int, str)
         with pytest.raises(ListenError, match=rf"^cannot listen on {used}: Address already in use"):
             server.bind()
 
@@ -348,7 +348,7 @@ async def test_every_gzip_is_gzip(body: bytes, module: str | None, monkeypatch: 
     else:
         pytest.importorskip(module)
     # The fragments of a body are cut anywhere; none of them begins anew.
-    shown = Body([body[:1000], b"", body[1000:]])
+    shown = ChunkedBody([body[:1000], b"", body[1000:]])
     compressed = bytes(await Compressor().compress(shown))
 
     assert body == gzip.decompress(compressed)
@@ -357,7 +357,7 @@ async def test_every_gzip_is_gzip(body: bytes, module: str | None, monkeypatch: 
 
 async def test_large_body_is_compressed_once() -> None:
     """Scrapes that share a large body share the work, also if one of them goes away; another body is work anew."""
-    compressor, body, other = Compressor(), Body([LARGE]), Body([LARGE, SMALL])
+    compressor, body, other = Compressor(), ChunkedBody([LARGE]), ChunkedBody([LARGE, SMALL])
     leaving = asyncio.create_task(compressor.compress(body))
     staying = asyncio.create_task(compressor.compress(body))
     await asyncio.sleep(0)
@@ -374,7 +374,7 @@ async def test_large_body_is_compressed_once() -> None:
 
 async def test_what_was_compressed_goes_with_its_body() -> None:
     """A body that nobody has any more is not kept for what was compressed of it."""
-    compressor, body = Compressor(), Body([LARGE])
+    compressor, body = Compressor(), ChunkedBody([LARGE])
     kept = [weakref.ref(body), weakref.ref(await compressor.compress(body))]
     await asyncio.sleep(0)  # the task that compressed lets go
     del body
@@ -386,9 +386,9 @@ async def test_what_was_compressed_goes_with_its_body() -> None:
 async def test_what_cannot_be_compressed_is_sent_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without the memory to compress a scrape gets plain text, the next one gzip again, and nothing is kept."""
     failures = [MemoryError(), RuntimeError("can't start new thread")]
-    zip_body, body = gzip_function(), Body([LARGE])
+    zip_body, body = gzip_function(), ChunkedBody([LARGE])
 
-    def compress(body: Body) -> Body:
+    def compress(body: ChunkedBody) -> ChunkedBody:
         if failures:
             raise failures.pop()
         return zip_body(body)

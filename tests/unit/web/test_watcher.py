@@ -30,7 +30,7 @@ from support.tls import (
 from support.waiting import until
 
 from exporter.web.config import load
-from exporter.web.watcher import LiveWebConfig
+from exporter.web.watcher import WebConfigWatcher
 
 if TYPE_CHECKING:
     from exporter.config.files import Files
@@ -75,7 +75,7 @@ def versions(folder: Path, *names: str) -> Path:
     return folder / "data"
 
 
-async def until_read(live: LiveWebConfig, former: Files) -> None:
+async def until_read(live: WebConfigWatcher, former: Files) -> None:
     """Wait until the files have been read again."""
     await until(lambda: live._files is not former)
 
@@ -162,15 +162,15 @@ async def test_files_are_read_when_they_rest(tmp_path: Path, logged: list[Any]) 
     """Files that change between two looks are left alone until they have stayed the same for one."""
     folder = prepared(tmp_path)
     (folder / "web.yml").write_text(f"{TLS}}}")
-    live = LiveWebConfig(load(folder / "web.yml"))
+    live = WebConfigWatcher(load(folder / "web.yml"))
     first = live.current
     for name in ("one.example", "two.example", "three.example"):
         write_identity(folder, name)
-        await live.look()
+        await live.check()
         assert first is live.current
-    await live.look()
+    await live.check()
     second = live.current
-    await live.look()
+    await live.check()
 
     assert first is not second
     assert second is live.current
@@ -216,16 +216,16 @@ async def test_file_that_hangs(tmp_path: Path, logged: list[Any], monkeypatch: p
     monkeypatch.setattr("exporter.config.files._FILE_SECONDS", 0.3)
     path = tmp_path / "web.yml"
     path.write_text("")
-    live = LiveWebConfig(load(path))
+    live = WebConfigWatcher(load(path))
     path.unlink()
     os.mkfifo(path)
     for _ in range(6):
-        await live.look()
+        await live.check()
     usable = live.usable
     path.unlink()
     path.write_text("http_server_config: {headers: {X-Frame-Options: deny}}")
     for _ in range(2):
-        await live.look()
+        await live.check()
 
     assert not usable
     assert [f"{path}: cannot be read: no response in time"] == [event["error"] for event in logged if "error" in event]
@@ -233,11 +233,11 @@ async def test_file_that_hangs(tmp_path: Path, logged: list[Any], monkeypatch: p
     assert ((b"x-frame-options", b"deny"),) == live.current.headers
 
 
-async def look_until_usable(live: LiveWebConfig) -> None:
+async def look_until_usable(live: WebConfigWatcher) -> None:
     """Look at the files until they can be used."""
     async with asyncio.timeout(DEADLINE_SECONDS):
         while not live.usable:
-            await live.look()
+            await live.check()
 
 
 async def test_file_that_cannot_be_examined(tmp_path: Path, logged: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -246,7 +246,7 @@ async def test_file_that_cannot_be_examined(tmp_path: Path, logged: list[Any], m
     path = tmp_path / "web.yml"
     path.write_text("")
     reports: list[bool] = []
-    live = LiveWebConfig(load(path), changed=lambda: reports.append(live.usable))
+    live = WebConfigWatcher(load(path), changed=lambda: reports.append(live.usable))
     release = threading.Event()
     stat = Path.stat
 
@@ -257,7 +257,7 @@ async def test_file_that_cannot_be_examined(tmp_path: Path, logged: list[Any], m
     with monkeypatch.context() as patch:
         patch.setattr(Path, "stat", hang)
         for _ in range(3):
-            await live.look()
+            await live.check()
         release.set()
     await look_until_usable(live)
 

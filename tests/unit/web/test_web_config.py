@@ -182,6 +182,6 @@ def test_any_damage_is_a_fault_or_harmless(data: st.DataObject, material: Path) 
     try:
         config = load(folder / "web.yml")
     except ConfigError as error:
-        assert error.faults  # noqa: PT017 - either way is right
+        assert error.problems  # noqa: PT017 - either way is right
     else:
         assert not config.users

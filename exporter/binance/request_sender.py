@@ -1,4 +1,4 @@
-"""Queries over a link: paid for, signed when they are sent, timed, and their refusals heard by the budget."""
+"""RequestSender over a link: paid for, signed when they are sent, timed, and their refusals heard by the budget."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from exporter.binance.errors import (
     Action,
     BinanceError,
     ExchangeError,
-    Ignored,
     NoAnswer,
     Paused,
     ProtocolError,
     Reason,
+    UnmatchedReason,
     classify,
 )
-from exporter.binance.histogram import Durations
+from exporter.binance.histogram import Histogram
 from exporter.binance.messages import WEIGHT, Method, decode_error, decode_request_weight, encode_request
-from exporter.binance.unmatched import IgnoredFrames
-from exporter.formatting import in_utc
+from exporter.binance.unmatched import UnmatchedFrames
+from exporter.formatting import format_utc
 from exporter.redaction import hide_for_now
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ def good_answer(outcome: Outcome) -> Answer:
     return outcome
 
 
-class Queries:
+class RequestSender:
     """What all queries of one endpoint have in common.
 
     Args:
@@ -79,8 +79,8 @@ class Queries:
     """
 
     def __init__(self, endpoint: str, budget: WeightBudget, clock: ExchangeClock, silence_seconds: float) -> None:
-        self.durations: defaultdict[Method, Durations] = defaultdict(Durations)
-        self.ignored = IgnoredFrames(endpoint, clock.monotonic)
+        self.durations: defaultdict[Method, Histogram] = defaultdict(Histogram)
+        self.ignored = UnmatchedFrames(endpoint, clock.monotonic)
         self._endpoint = endpoint
         self._budget = budget
         self._clock = clock
@@ -88,7 +88,7 @@ class Queries:
         self._ids = itertools.count(1)
         self._told_stretch = 1.0
 
-    async def ask(
+    async def send(
         self,
         link: Link,
         reservation: Reservation,
@@ -128,13 +128,13 @@ class Queries:
                 self._budget.settle(part)
             self._tell_stretch()
 
-    async def ask_one(self, link: Link, reservation: Reservation, method: Method, *, timeout_seconds: float) -> Answer:
+    async def send_one(self, link: Link, reservation: Reservation, method: Method, *, timeout_seconds: float) -> Answer:
         """Send an unsigned query that `reservation` pays for, and return its good answer.
 
         Raises:
-            BinanceError: any of the errors of `ask`.
+            BinanceError: any of the errors of `send`.
         """
-        (outcome,) = await self.ask(link, reservation, method, timeout_seconds=timeout_seconds)
+        (outcome,) = await self.send(link, reservation, method, timeout_seconds=timeout_seconds)
         return good_answer(outcome)
 
     async def afford(self, weight: int) -> Reservation:
@@ -154,19 +154,19 @@ class Queries:
                 reason=reason.value,
                 error=words,
                 resumes_in_seconds=round(self._budget.pause_seconds, 1),
-                resumes_at=in_utc(self._budget.resumes_at or self._clock.seconds),
+                resumes_at=format_utc(self._budget.resumes_at or self._clock.seconds),
             )
 
-    def ignore(self, kind: Ignored, envelope: Envelope | None) -> None:
+    def ignore(self, kind: UnmatchedReason, envelope: Envelope | None) -> None:
         """Take note of a frame that answers no query."""
         self.ignored.note(kind, envelope)
-        if envelope is None or kind not in {Ignored.NULL_ID, Ignored.UNKNOWN_ID}:
+        if envelope is None or kind not in {UnmatchedReason.NULL_ID, UnmatchedReason.UNKNOWN_ID}:
             return
         if envelope.failed or envelope.status in PAUSES:
             # It matches no request, and failing one with it might blame the wrong account. A ban affects all accounts,
             # even if it answers a request that has timed out, unless the ban is over by then.
             error = decode_error(envelope)
-            over = kind is Ignored.UNKNOWN_ID and 0 < (error.retry_at_ms or 0) <= self._clock.milliseconds
+            over = kind is UnmatchedReason.UNKNOWN_ID and 0 < (error.retry_at_ms or 0) <= self._clock.milliseconds
             if not over:
                 self._note_refusal(error)
 
