@@ -1,4 +1,4 @@
-"""Makes what the chart takes from elsewhere: `python -m tools.chart` writes its rules and its README's table."""
+"""Generates parts of the chart: `python -m tools.chart` writes its rules, its dashboards and its README's table."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 CHART: Final = Path(__file__).parent.parent / "helm" / "binance-futures-exporter"
 RULES: Final = CHART / "files" / "rules.json"
 README: Final = CHART / "README.md"
+DASHBOARDS: Final = CHART / "files" / "dashboards"
 _TABLE: Final = re.compile(r"(<!-- values: begin.*?-->\n)(.*?)(<!-- values: end -->)", re.DOTALL)
 
 
@@ -64,14 +65,14 @@ def _values(mapping: yaml.MappingNode, prefix: str, text: str) -> Iterator[Value
 
 
 def as_markdown() -> str:
-    """Return README's table of values."""
-    lines = ["| value | default | what |", "|---|---|---|"]
+    """Return the README's table of values."""
+    lines = ["| value | default | description |", "|---|---|---|"]
     lines += [f"| `{value.path}` | `{value.default}` | {' '.join(value.comments)} |" for value in values()]
     return "\n".join(lines)
 
 
 def readme() -> str:
-    """Return the chart's README with the table made anew."""
+    """Return the chart's README with a new table."""
     text, tables = _TABLE.subn(
         lambda found: f"{found[1]}{as_markdown()}\n{found[3]}", README.read_text(encoding="utf-8")
     )
@@ -79,8 +80,16 @@ def readme() -> str:
     return text
 
 
+def dashboards() -> dict[str, str]:
+    """Return the text of each dashboard by its file name: copies, as Helm prints a warning for every symbolic link."""
+    folder = CHART.parent.parent / "grafana" / "dashboards"
+    return {path.name: path.read_text(encoding="utf-8") for path in sorted(folder.glob("*.json"))}
+
+
 def main() -> None:
-    """Write the rules and the README."""
+    """Write the rules, the dashboards and the README."""
+    for name, text in dashboards().items():
+        (DASHBOARDS / name).write_text(text, encoding="utf-8")
     RULES.write_text(rules(), encoding="utf-8")
     README.write_text(readme(), encoding="utf-8")
 

@@ -31,8 +31,8 @@ def exporter_of(objects: Sequence[Object]) -> Object:
 
 
 def config_map_of(objects: Sequence[Object]) -> Object:
-    """Return the ConfigMap of the exporter itself."""
-    [name] = [each["configMap"]["name"] for each in pod_of(objects)["volumes"] if each["name"] == "config"]
+    """Return the ConfigMap that the chart made for the exporter, which has the StatefulSet's name."""
+    name = only(objects, "StatefulSet")["metadata"]["name"]
     [found] = [each for each in objects if each["kind"] == "ConfigMap" and each["metadata"]["name"] == name]
     return found
 
@@ -45,27 +45,34 @@ def arguments_of(objects: Sequence[Object], shard: int = 0, directory: str = DIR
 
 
 def mount(
-    objects: Sequence[Object], secrets: Mapping[str, Mapping[str, str]], root: Path, directory: str = DIRECTORY
+    objects: Sequence[Object], existing: Mapping[str, Mapping[str, str]], root: Path, directory: str = DIRECTORY
 ) -> None:
     """Write below `root` what the kubelet would mount into the exporter's container, with the modes that it would have.
 
     Args:
         objects: what Helm has rendered.
-        secrets: the content of each Secret.
+        existing: the content of each Secret, ConfigMap and SecretProviderClass that the chart does not make.
         root: the container's root.
-        directory: what the program will find `DIRECTORY` as.
+        directory: the path that the program will find `DIRECTORY` at.
     """
+    own = {each["metadata"]["name"]: each["data"] for each in objects if each["kind"] == "ConfigMap"}
     mounts = {each["name"]: each["mountPath"] for each in exporter_of(objects)["volumeMounts"]}
     for volume in pod_of(objects)["volumes"]:
+        if volume["name"] not in mounts or "emptyDir" in volume:
+            continue
+        folder = root / mounts[volume["name"]].lstrip("/")
         for source in volume.get("projected", {}).get("sources", [volume]):
-            if "secret" in source:
-                data, items = secrets[source["secret"]["name"]], source["secret"].get("items")
-            elif "configMap" in source:
-                data, items = config_map_of(objects)["data"], source["configMap"].get("items")
-            else:
-                continue
+            [(name, items)] = [_source(kind, value) for kind, value in source.items() if kind != "name"]
+            data = {**own, **existing}[name]
             for item in items if items is not None else [{"key": key, "path": key} for key in data]:
-                path = root / mounts[volume["name"]].lstrip("/") / item["path"]
+                path = folder / item["path"]
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_text(data[item["key"]].replace(DIRECTORY, directory), encoding="utf-8")
-                path.chmod(volume.get("projected", {}).get("defaultMode", 0o644))
+                path.chmod(volume.get("projected", volume.get("secret", {})).get("defaultMode", 0o644))
+
+
+def _source(kind: str, value: Object) -> tuple[str, list[dict[str, str]] | None]:
+    """Return what a volume's source is called, and its items if it names them."""
+    if kind == "csi":
+        return value["volumeAttributes"]["secretProviderClass"], None
+    return value.get("name") or value["secretName"], value.get("items")

@@ -1,8 +1,9 @@
-"""What the chart's pods run: that the program takes all of it, and answers probes and the test."""
+"""What the chart's pods run: the program accepts all of it, and answers probes and the test."""
 
 from __future__ import annotations
 
 import asyncio
+import re
 import ssl
 import stat
 import subprocess
@@ -14,7 +15,7 @@ import httpx
 import pytest
 import trustme
 from support.config_files import pem
-from support.helm_chart import CHART, FEATURES, configuration_of, feature
+from support.helm_chart import CHART, FEATURES, configuration_of, feature, helm_test_of
 from support.ports import free_port
 from support.waiting import PATIENCE_SECONDS
 
@@ -44,8 +45,8 @@ def hmac_keys(prefix: str, seed: int) -> tuple[str, str]:
     return account.api_key, account.secret_key
 
 
-def secrets() -> dict[str, dict[str, str]]:
-    """Return the Secrets that the files of ci/ name."""
+def existing() -> dict[str, dict[str, str]]:
+    """Return the Secrets, the ConfigMap and the SecretProviderClass that the files of ci/ refer to."""
     certificate = AUTHORITY.issue_cert("localhost", "127.0.0.1")
     main, other, desk = (hmac_keys(name, seed) for seed, name in enumerate(("main", "other", "desk")))
     users = {"prometheus": bcrypt.hashpw(b"password", bcrypt.gensalt(4)).decode()}
@@ -63,7 +64,25 @@ def secrets() -> dict[str, dict[str, str]]:
             "ca.crt": AUTHORITY.cert_pem.bytes().decode(),
         },
         "exporter-web": {"web.yml": f"{web}basic_auth_users: {users}\n"},
+        "binance": {"api-key": main[0], "secret-key": main[1]},
+        "exporter-config": {
+            "exporter.yml": "accounts: [{name: main, api_key_file: /keys/api-key, secret_key_file: /keys/secret-key}]\n"
+        },
     }
+
+
+def mounted(objects: Any, folder: Path) -> None:
+    """Write what a pod finds in its mounts below a folder, and what an agent would write; make absolute paths match."""
+    mount(objects, existing(), folder, at(folder))
+    agent = folder / "vault" / "secrets"
+    agent.mkdir(parents=True)
+    for name, text in zip(("api-key", "secret-key", "other"), (*hmac_keys("main", 3), "made-up"), strict=True):
+        (agent / name).write_text(text, encoding="utf-8")
+        (agent / name).chmod(0o440)
+    path = folder / DIRECTORY.lstrip("/") / "config" / "exporter.yml"
+    if path.exists():
+        text = path.read_text(encoding="utf-8")
+        path.write_text(re.sub(r"(_file: )(?=/(?:vault|keys)/)", rf"\1{folder}", text), encoding="utf-8")
 
 
 POLLING = [
@@ -84,13 +103,13 @@ def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_configuration_is_good(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """`--config.check` accepts what a pod of each feature finds in its mounts, without a warning about keys."""
     objects = feature(name)
-    mount(objects, secrets(), tmp_path, at(tmp_path))
+    mounted(objects, tmp_path)
 
     code = cli.run([*arguments_of(objects, directory=at(tmp_path)), "--config.check"])
 
     printed = capsys.readouterr()
     assert 0 == code, printed.err
-    assert "others may read" not in printed.out + printed.err
+    assert "others may read" not in printed.out + printed.err or name == "csi"  # the driver's modes are its own
 
 
 @pytest.mark.parametrize("name", FEATURES)
@@ -127,12 +146,29 @@ def test_shards_divide_the_weight_share() -> None:
     assert pytest.approx(0.5 / 3) == configuration_of(feature("shards"))["binance"]["weight_share"]
 
 
+def test_keys_may_be_elsewhere() -> None:
+    """Absolute paths are used as they are and need no Secret; an existing ConfigMap replaces the configuration."""
+    first, second = configuration_of(feature("vault"))["accounts"]
+    csi, existing_map = pod_of(feature("csi")), feature("config-map")
+    [config] = [each["configMap"] for each in pod_of(existing_map)["volumes"] if each["name"] == "config"]
+
+    assert ("/vault/secrets/api-key", f"{DIRECTORY}/keys/binance-main/other.key", "/vault/secrets/other") == (
+        first["api_key_file"],
+        second["api_key_file"],
+        second["secret_key_file"],
+    )
+    assert pod_of(feature("vault"))["automountServiceAccountToken"] is True
+    assert ["tmp", "config", "csi"] == [each["name"] for each in csi["volumes"]]
+    assert "exporter-config" == config["name"]
+    assert {"web.yml"} == config_map_of(existing_map)["data"].keys()
+
+
 def test_accounts_say_what_exporter_yml_can(tmp_path: Path) -> None:
     """An account's own settings reach exporter.yml as they are, and its keys are the files of its own Secret alone."""
     objects = feature("accounts")
     document = configuration_of(objects)
     folder = "/etc/binance-futures-exporter/keys"
-    mount(objects, secrets(), tmp_path, at(tmp_path))
+    mount(objects, existing(), tmp_path, at(tmp_path))
     keys = tmp_path / folder.lstrip("/")
 
     assert {
@@ -161,7 +197,7 @@ def test_chart_writes_a_web_configuration(tmp_path: Path) -> None:
     """From a Secret with certificates the chart makes a web.yml that the exporter accepts, for clients' ones too."""
     for name in ("tls", "client-certificates", "passwords"):
         objects = feature(name)
-        mount(objects, secrets(), tmp_path / name, at(tmp_path / name))
+        mount(objects, existing(), tmp_path / name, at(tmp_path / name))
         flags = parse(arguments_of(objects, directory=at(tmp_path / name)), {})[1]
 
         web = web_configuration.load(flags.web_config_file)
@@ -174,7 +210,7 @@ def test_chart_writes_a_web_configuration(tmp_path: Path) -> None:
 
 async def demo_as_in(objects: Any, folder: Path) -> AsyncIterator[int]:
     """Run the demo with a pod's arguments and mounts on a free port; yield the port."""
-    mount(objects, secrets(), folder, at(folder))
+    mount(objects, existing(), folder, at(folder))
     port = free_port()
     arguments = [
         f"--web.listen-address=127.0.0.1:{port}" if each.startswith("--web.listen-address") else each
@@ -192,7 +228,7 @@ async def demo_as_in(objects: Any, folder: Path) -> AsyncIterator[int]:
 
 def helm_test(objects: Any, port: int) -> subprocess.CompletedProcess[str]:
     """Run what `helm test` runs, against a port of this machine in the place of each pod's."""
-    container = only(objects, "Pod")["spec"]["containers"][0]
+    container = helm_test_of(objects)["spec"]["containers"][0]
     [address] = container["args"]
     service = "desk-binance-futures-exporter-0.desk-binance-futures-exporter.trading.svc:10427"
     assert service in address

@@ -38,6 +38,11 @@ def test_rules_are_up_to_date() -> None:
     assert chart.rules() == chart.RULES.read_text(encoding="utf-8"), REMAKE
 
 
+def test_dashboards_are_up_to_date() -> None:
+    """The chart's dashboards are copies of Grafana's."""
+    assert chart.dashboards() == {path.name: path.read_text("utf-8") for path in chart.DASHBOARDS.iterdir()}, REMAKE
+
+
 def test_readme_is_up_to_date() -> None:
     """The table of values in the chart's README is the one that its values.yaml makes."""
     assert chart.readme() == chart.README.read_text(encoding="utf-8"), REMAKE
@@ -70,8 +75,8 @@ def test_dashboards_are_the_shipped_ones() -> None:
 
 
 @pytest.mark.parametrize("version", HELM_VERSIONS)
-def test_package_holds_what_links_lead_to(version: str, tmp_path: Path) -> None:
-    """`helm package` follows the link to the dashboards, and leaves out the values of tests."""
+def test_package_holds_the_files(version: str, tmp_path: Path) -> None:
+    """`helm package` includes the dashboards and the rules, and leaves out the values of tests."""
     done = helm(version, "package", CHART, "--destination", tmp_path)
     assert 0 == done.returncode, done.stderr
     with tarfile.open(tmp_path / f"binance-futures-exporter-{exporter.__version__}.tgz") as package:
@@ -101,14 +106,15 @@ def test_manifest_of_the_readme_keeps_its_templates(version: str) -> None:
 
 
 def test_objects_are_not_published() -> None:
-    """No feature makes an Ingress, an autoscaler or a disruption budget, nor a Secret."""
+    """No feature makes an Ingress, an autoscaler or a Secret."""
     kinds = {each["kind"] for _, each in every_feature()}
 
     assert {
         "ConfigMap",
         "ExternalSecret",
+        "Job",
         "NetworkPolicy",
-        "Pod",
+        "PodDisruptionBudget",
         "PodMonitor",
         "PrometheusRule",
         "Service",

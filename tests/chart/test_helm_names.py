@@ -39,7 +39,9 @@ def values_with(names: dict[str, str]) -> dict[str, Any]:
         "nameOverride": names["a word"],
         "fullnameOverride": names["a name"],
         "image": {"repository": names["a repository"], "tag": names["a tag"]},
-        "imagePullSecrets": [{"name": names["a pull Secret"]}],
+        "imagePullSecrets": [{"name": names["a pull Secret"]}, names["web"]],
+        "statefulSet": {"annotations": {"one": names["a label"]}},
+        "envFrom": [{"secretRef": {"name": names["web"]}}],
         "commonLabels": {"one": names["a label"]},
         "accounts": [
             {"name": names["an account"], "secretName": names["a Secret"], **keys},
@@ -47,17 +49,20 @@ def values_with(names: dict[str, str]) -> dict[str, Any]:
         ],
         "web": {"existingSecret": names["web"], "tls": {"enabled": True, "secretName": names["tls"]}},
         "serviceAccount": {"name": names["an account of the cluster"], "annotations": {"one": names["a label"]}},
-        "service": {"annotations": {"one": names["a label"]}},
-        "scrape": {
-            "job": names["a tag"],
+        "service": {"labels": {"two": names["a label"]}, "annotations": {"one": names["a label"]}},
+        "job": names["a tag"],
+        "serviceMonitor": {
+            "enabled": True,
+            "namespace": names["a namespace"],
             "labels": {"one": names["a label"]},
+            "jobLabel": "",
+            "targetLabels": [names["a word"]],
             "basicAuth": {
                 "username": {"name": names["a Secret"], "key": names["a key"]},
                 "password": {"name": names["a Secret"], "key": names["another key"]},
             },
         },
-        "serviceMonitor": {"enabled": True},
-        "prometheusRule": {"enabled": True, "labels": {"one": names["a label"]}},
+        "prometheusRule": {"enabled": True, "additionalLabels": {"one": names["a label"]}},
         "dashboards": {
             "enabled": True,
             "namespace": names["a namespace"],
@@ -108,11 +113,11 @@ def test_names_that_look_like_numbers_are_text(version: str) -> None:
     [("123", "123-binance-futures-exporter"), ("my.desk", "my.desk-binance-futures-exporter")],
 )
 def test_release_that_no_service_can_be_named_after_wants_a_name(version: str, release: str, name: str) -> None:
-    """A release whose name begins with a digit or has a dot is refused, and told of the value that gives it a name."""
+    """A release whose name starts with a digit or has a dot is refused, with the value that gives it a name."""
     complaint = refused(version, "--set=demo=true", release=release)
     named = rendered(version, "--set=demo=true,fullnameOverride=desk", release=release)
 
-    assert f'a Service cannot be named "{name}"' in complaint
+    assert f'"{name}" cannot be the name of a Service' in complaint
     assert "set fullnameOverride" in complaint
     assert "desk" == only(named, "Service")["metadata"]["name"]
     assert release == only(named, "StatefulSet")["spec"]["selector"]["matchLabels"]["app.kubernetes.io/instance"]

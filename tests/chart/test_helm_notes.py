@@ -71,6 +71,10 @@ def variable(name: str, secret: str, **more: Any) -> dict[str, Any]:
         ),
         ({"accounts": [account("a", "one")], "web": {"tls": {"enabled": True, "secretName": "one"}}}, "one"),
         ({"demo": True, "web": {"existingSecret": "web"}, "accounts": [account("a", "one")]}, "web"),
+        (
+            {"existingConfigMap": "a", "envFrom": [{"secretRef": {"name": "env"}}, {"configMapRef": {"name": "b"}}]},
+            "env",
+        ),
     ],
 )
 def test_notes_list_the_secrets_that_pods_wait_for(values: dict[str, Any], listed: str) -> None:

@@ -3,36 +3,36 @@
 from __future__ import annotations
 
 import hashlib
-from typing import Any
+import json
 
 import pytest
 import yaml
-from support.helm_chart import CHART, FEATURES, HELM_VERSIONS, NAME, every_feature, feature, rendered
+from support.helm_chart import CHART, FEATURES, NAME, every_feature, feature, helm_test_of
 
 from tools.pod import exporter_of, only, pod_of
 
 
 @pytest.mark.parametrize("name", FEATURES)
 def test_pods_are_hardened(name: str) -> None:
-    """Neither the exporter's container nor the test's has root, capabilities, a writable root or a token."""
+    """Neither the exporter's container nor the test's has root, capabilities, a writable root or a token by default."""
     objects = feature(name)
-    for spec in (pod_of(objects), only(objects, "Pod")["spec"]):
+    for spec in (pod_of(objects), helm_test_of(objects)["spec"]):
         container = spec["containers"][0]
 
         assert spec["securityContext"]["runAsNonRoot"] is True
-        assert 10001 == spec["securityContext"]["runAsUser"] == spec["securityContext"]["fsGroup"]
+        assert {None if name == "openshift" else 10001} == {
+            spec["securityContext"].get("runAsUser"),
+            spec["securityContext"].get("fsGroup"),
+        }
         assert {"type": "RuntimeDefault"} == spec["securityContext"]["seccompProfile"]
         assert container["securityContext"]["readOnlyRootFilesystem"] is True
         assert container["securityContext"]["allowPrivilegeEscalation"] is False
         assert {"drop": ["ALL"]} == container["securityContext"]["capabilities"]
-        assert spec["automountServiceAccountToken"] is False
         assert spec["enableServiceLinks"] is False
-        assert [] == [
-            each
-            for each in objects
-            if each.get("automountServiceAccountToken") is not False and each["kind"] == "ServiceAccount"
-        ]
         assert "memory" in container["resources"]["limits"]
+    assert helm_test_of(objects)["spec"]["automountServiceAccountToken"] is False
+    accounts = [each for each in objects if each["kind"] == "ServiceAccount"]
+    assert {name == "vault"} == {each["automountServiceAccountToken"] for each in (pod_of(objects), *accounts)}
 
 
 def test_keys_are_the_groups_alone() -> None:
@@ -45,7 +45,7 @@ def test_keys_are_the_groups_alone() -> None:
 
         assert modes <= {0o440}
         assert all(mounts[volume] for volume in volumes)
-        assert not [volume for volume in spec["volumes"] if "secret" in volume]
+        assert name == "config-map" or not [volume for volume in spec["volumes"] if "secret" in volume]
     assert ["POD_NAME"] == [each["name"] for each in exporter_of(feature("accounts"))["env"]]
 
 
@@ -62,7 +62,7 @@ def test_selectors_find_the_pods_and_no_other() -> None:
 
         assert wanted <= labels.items()
         assert wanted <= only(objects, "Service")["metadata"]["labels"].items()
-        assert not wanted <= only(objects, "Pod")["metadata"]["labels"].items()
+        assert not wanted <= helm_test_of(objects)["metadata"]["labels"].items()
 
 
 def test_service_is_headless() -> None:
@@ -77,17 +77,33 @@ def test_service_is_headless() -> None:
     assert [("metrics", 10427)] == [(port["name"], port["port"]) for port in service["spec"]["ports"]]
 
 
-@pytest.mark.parametrize(("name", "kind"), [("service-monitor", "ServiceMonitor"), ("pod-monitor", "PodMonitor")])
-def test_monitor_leaves_labels_alone(name: str, kind: str) -> None:
-    """A monitor keeps the exporter's own `endpoint` label and names the job as the rules know it."""
-    spec = only(feature(name), kind)["spec"]
-    [endpoint] = spec.get("endpoints") or spec["podMetricsEndpoints"]
-    job = {"service-monitor": "futures-desk", "pod-monitor": "binance-futures"}[name]
+def test_monitors_take_what_the_operator_offers() -> None:
+    """A monitor has the usual settings, keeps the exporter's `endpoint` label and names the job as the rules do."""
+    monitor = only(feature("service-monitor"), "ServiceMonitor")
+    [endpoint] = monitor["spec"]["endpoints"]
+    pods = only(feature("pod-monitor"), "PodMonitor")["spec"]
+    job = {"action": "replace", "targetLabel": "job", "replacement": "futures-desk"}
 
-    assert endpoint["honorLabels"] is True
-    assert [{"action": "replace", "targetLabel": "job", "replacement": job}] == endpoint["relabelings"]
-    assert ("metrics", "/metrics", "http") == (endpoint["port"], endpoint["path"], endpoint["scheme"])
-    assert ("10s" if name == "service-monitor" else None) == endpoint.get("interval")
+    assert ("monitoring", "kube-prometheus-stack") == (
+        monitor["metadata"]["namespace"],
+        monitor["metadata"]["labels"]["release"],
+    )
+    assert {"matchNames": ["trading"]} == monitor["spec"]["namespaceSelector"]
+    assert ["team"] == monitor["spec"]["targetLabels"]
+    assert {
+        "port": "metrics",
+        "path": "/metrics",
+        "scheme": "http",
+        "honorLabels": True,
+        "interval": "10s",
+        "scrapeTimeout": "5s",
+        "relabelings": [job, {"sourceLabels": ["__meta_kubernetes_pod_node_name"], "targetLabel": "node"}],
+        "metricRelabelings": [{"action": "drop", "sourceLabels": ["__name__"], "regex": "python_.*"}],
+    } == endpoint
+    assert ("app.kubernetes.io/name", ["tier", "desk"]) == (pods["jobLabel"], pods["podTargetLabels"])
+    assert [{"port": "metrics", "path": "/metrics", "scheme": "http", "honorLabels": True}] == pods[
+        "podMetricsEndpoints"
+    ]
 
 
 def test_monitor_matches_the_web_configuration() -> None:
@@ -95,27 +111,18 @@ def test_monitor_matches_the_web_configuration() -> None:
     [plain] = only(feature("tls"), "ServiceMonitor")["spec"]["endpoints"]
     [password] = only(feature("passwords"), "ServiceMonitor")["spec"]["endpoints"]
     [client] = only(feature("client-certificates"), "PodMonitor")["spec"]["podMetricsEndpoints"]
+    [files] = only(feature("tls-files"), "ServiceMonitor")["spec"]["endpoints"]
     own = {"ca": {"secret": {"name": "exporter-tls", "key": "ca.crt"}}, "serverName": f"{NAME}.trading.svc"}
 
     assert ("https", own) == (plain["scheme"], plain["tlsConfig"])
     assert own == password["tlsConfig"]
     assert "password" == password["basicAuth"]["password"]["key"]
     assert {"configMap": {"name": "company-ca", "key": "ca.crt"}} == client["tlsConfig"]["ca"]
+    assert {"caFile": "/certs/ca.crt", "certFile": "/certs/tls.crt", "keyFile": "/certs/tls.key"}.items() <= files[
+        "tlsConfig"
+    ].items()
     assert "exporter.example" == client["tlsConfig"]["serverName"]
     assert "prometheus-client" == client["tlsConfig"]["keySecret"]["name"]
-
-
-@pytest.mark.parametrize("version", HELM_VERSIONS)
-@pytest.mark.parametrize("kind", ["serviceMonitor", "podMonitor"])
-@pytest.mark.parametrize("given", [{"insecureSkipVerify": True}, {"serverName": "exporter.example"}])
-def test_tls_of_a_monitor_is_taken_as_it_is_given(version: str, kind: str, given: dict[str, Any]) -> None:
-    """A monitor that is told how to check the certificate asks for no `ca.crt`, which the Secret may not have."""
-    tls = {"enabled": True, "secretName": "exporter-tls"}
-    values = {"demo": True, "web": {"tls": tls}, "scrape": {"tlsConfig": given}, kind: {"enabled": True}}
-    spec = only(rendered(version, values=values), kind[0].upper() + kind[1:])["spec"]
-    [endpoint] = spec.get("endpoints") or spec["podMetricsEndpoints"]
-
-    assert given == endpoint["tlsConfig"]
 
 
 @pytest.mark.parametrize(
@@ -139,7 +146,7 @@ def test_probes_ask_what_they_can(name: str, handler: tuple[str, str | None]) ->
 
 
 def test_everything_can_be_added() -> None:
-    """Flags, variables, volumes, containers, objects, labels, probes' times and where pods run are the operator's."""
+    """Flags, variables, volumes, containers, objects, labels, probes and where pods run are set by values."""
     objects = feature("extras")
     stateful_set, spec, container = only(objects, "StatefulSet"), pod_of(objects), exporter_of(objects)
     template = stateful_set["spec"]["template"]["metadata"]
@@ -147,25 +154,58 @@ def test_everything_can_be_added() -> None:
 
     assert ["--web.enable-lifecycle", "--web.disable-exporter-metrics"] == container["args"][-2:]
     assert ["POD_NAME", "HTTPS_PROXY"] == [each["name"] for each in container["env"]]
-    assert ["exporter", "sidecar"] == [each["name"] for each in spec["containers"]]
+    assert [
+        {"secretRef": {"name": "variables"}},
+        {"configMapRef": {"name": "more-variables", "optional": True}},
+    ] == container["envFrom"]
+    assert (["prepare"], ["exporter", "sidecar"]) == (
+        [each["name"] for each in spec["initContainers"]],
+        [each["name"] for each in spec["containers"]],
+    )
     assert "more" in {volume["name"] for volume in spec["volumes"]}
     assert {"name": "more", "mountPath": "/more"} in container["volumeMounts"]
-    assert ("shared", "important", [{"name": "pull"}]) == (
-        spec["serviceAccountName"],
-        spec["priorityClassName"],
-        spec["imagePullSecrets"],
-    )
-    assert {"nodeSelector", "tolerations", "affinity"} <= spec.keys()
+    for pod in (spec, helm_test_of(objects)["spec"]):
+        assert {"nodeSelector", "tolerations", "affinity"} <= pod.keys()
+        assert ("shared", "important", [{"name": "pull"}]) == (
+            pod["serviceAccountName"],
+            pod["priorityClassName"],
+            pod["imagePullSecrets"],
+        )
     assert ("trading", "yes") == (template["labels"]["tier"], template["annotations"]["note"])
-    assert (90, 2) == (container["startupProbe"]["failureThreshold"], container["startupProbe"]["periodSeconds"])
-    assert (3, 20, 2) == (
-        container["livenessProbe"]["initialDelaySeconds"],
-        container["livenessProbe"]["periodSeconds"],
+    assert ["readinessProbe"] == [each for each in container if each.endswith("Probe")]
+    assert (5, 2) == (
+        container["readinessProbe"]["periodSeconds"],
         container["readinessProbe"]["successThreshold"],
     )
     assert "desk" == added["metadata"]["labels"]["release"]
     assert {"shards": "1"} == next(each for each in objects if each["metadata"]["name"] == "desk-futures-note")["data"]
     assert [] == [each for each in objects if each["kind"] == "ServiceAccount"]
+    assert {"desk"} == {each["metadata"]["namespace"] for each in objects if "namespace" in each["metadata"]}
+    assert "http://desk-futures-0.desk-futures.desk.svc:10427/-/ready" in json.dumps(helm_test_of(objects))
+
+
+def test_how_pods_are_replaced_is_set_by_values() -> None:
+    """Strategy, history, time to stop, disruption budget and annotations of the StatefulSet are those of the values."""
+    objects = feature("shards")
+    stateful_set, budget = only(objects, "StatefulSet"), only(objects, "PodDisruptionBudget")["spec"]
+
+    assert {"type": "RollingUpdate", "rollingUpdate": {"partition": 1}} == stateful_set["spec"]["updateStrategy"]
+    assert (3, 10) == (
+        stateful_set["spec"]["revisionHistoryLimit"],
+        pod_of(objects)["terminationGracePeriodSeconds"],
+    )
+    assert {"reloader.stakater.com/auto": "true"} == stateful_set["metadata"]["annotations"]
+    assert {"maxUnavailable": 1, "selector": stateful_set["spec"]["selector"]} == budget
+
+
+def test_chart_can_be_a_part_of_another() -> None:
+    """A parent chart's condition and shared pull Secrets, in either form, are accepted; labels reach the Service."""
+    objects = feature("service-monitor")
+    service = only(objects, "Service")["metadata"]
+
+    assert [{"name": "shared"}, {"name": "pull"}] == pod_of(objects)["imagePullSecrets"]
+    assert exporter_of(objects)["image"].startswith("registry.example/binance-futures-exporter:")
+    assert ("desk", {"note": "true"}) == (service["labels"]["team"], service["annotations"])
 
 
 def test_every_object_has_the_common_labels() -> None:
@@ -175,7 +215,7 @@ def test_every_object_has_the_common_labels() -> None:
             continue
         labels = each["metadata"]["labels"]
 
-        assert "desk" == labels["team"]
+        assert "desk" == labels["team"] == labels["app.kubernetes.io/part-of"]
         assert {"name", "instance", "version", "component", "part-of", "managed-by"} == {
             label.removeprefix("app.kubernetes.io/") for label in labels if label.startswith("app.kubernetes.io/")
         }
@@ -193,7 +233,7 @@ def test_image_is_by_tag_or_digest(name: str, image: str) -> None:
     """The image is that of the chart's version, of a tag or a digest, from the release's registry; the test's too."""
     objects = feature(name)
 
-    assert image == exporter_of(objects)["image"] == only(objects, "Pod")["spec"]["containers"][0]["image"]
+    assert image == exporter_of(objects)["image"] == helm_test_of(objects)["spec"]["containers"][0]["image"]
 
 
 def test_pods_are_spread() -> None:

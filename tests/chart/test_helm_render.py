@@ -29,7 +29,6 @@ from tools.pod import only
 if TYPE_CHECKING:
     from pathlib import Path
 
-BASIC = "scrape.basicAuth.{0}.name=a,scrape.basicAuth.{0}.key=b"
 ACCOUNT = "accounts[0].name=main,accounts[0].secretName=s,accounts[0].api_key_file=a,accounts[0].secret_key_file=b"
 
 
@@ -72,7 +71,9 @@ def test_kubernetes_knows_every_field(kubernetes: str) -> None:
             pytest.fail(f"{name}: {each['kind']} {each['metadata']['name']}: {error}")
         checked.add(each["kind"])
 
-    assert {"ConfigMap", "NetworkPolicy", "Pod", "Service", "ServiceAccount", "StatefulSet"} == checked
+    assert {
+        *("ConfigMap", "Job", "NetworkPolicy", "PodDisruptionBudget", "Service", "ServiceAccount", "StatefulSet")
+    } == checked
 
 
 def test_operator_knows_every_field() -> None:
@@ -97,13 +98,14 @@ def test_rules_are_the_shipped_ones() -> None:
     shipped = [group for text in rule_files().values() for group in yaml.safe_load(text)["groups"]]
 
     assert shipped == rules["spec"]["groups"]
-    assert JOB == values["scrape"]["job"]
+    assert JOB == values["job"]
     assert VALUES == {name: f"{value:g}" for name, value in values["prometheusRule"]["thresholds"].items()}
 
 
 def test_rules_take_thresholds_and_job(tmp_path: Path) -> None:
-    """Promtool accepts rules with other thresholds and another job, which stand in the expressions."""
-    spec = only(feature("rules"), "PrometheusRule")["spec"]
+    """Promtool accepts rules with other thresholds, another job and without a disabled alert, in another namespace."""
+    rule = only(feature("rules"), "PrometheusRule")
+    spec = rule["spec"]
     path = tmp_path / "rules.yml"
     path.write_text(yaml.safe_dump(spec), encoding="utf-8")
 
@@ -115,50 +117,48 @@ def test_rules_take_thresholds_and_job(tmp_path: Path) -> None:
         rule["alert"]: rule["expr"] for group in spec["groups"] for rule in group["rules"] if "alert" in rule
     }
     assert "__" not in text
+    assert ("monitoring", "kube-prometheus-stack") == (
+        rule["metadata"]["namespace"],
+        rule["metadata"]["labels"]["release"],
+    )
+    assert "BinanceFuturesAdlQuantileHigh" not in expressions
     assert 'absent(up{job="desk"})' in expressions["BinanceFuturesExporterDown"]
     assert " > 0.65 or " in expressions["BinanceFuturesMarginRatioHigh"]  # the warning comes last
     assert "> 1e-06" in expressions["BinanceFuturesWalletBalanceDrop"]
     assert "> 12" in expressions["BinanceFuturesConnectionUnstable"]
 
 
+REFUSED = [
+    ("demo=false", "nothing to poll: set accounts"),
+    (f"{ACCOUNT},existingConfigMap=a", "existingConfigMap: its exporter.yml lists the accounts"),
+    ("demo=true,serviceMonitor.enabled=true,podMonitor.enabled=true", "every pod is scraped twice"),
+    ("demo=true,web.tls.enabled=true", "set web.tls.secretName, or web.existingSecret"),
+    ("demo=true,web.tls.secretName=tls", "need web.tls.enabled"),
+    ("demo=true,web.tls.clientCertificates=true", "need web.tls.enabled"),
+    ("accounts[0].name=main,accounts[0].api_key_file=a", "accounts[0].secretName: missing, as api_key_file is not an"),
+    ("demo=true,prometheusRule.enabled=true,prometheusRule.thresholds.success=null", "success has no value"),
+    ("demo=true,prometheusRule.enabled=true,prometheusRule.disabled.Down=true", "there is no alert Down"),
+    *(
+        (f"demo=true,{place}.{label.replace('.', chr(92) + '.')}=a", f"the label {label} is set by the chart")
+        for place, label in {
+            "commonLabels": "app.kubernetes.io/managed-by",
+            "podLabels": "app.kubernetes.io/component",
+            "service.labels": "app.kubernetes.io/name",
+            "dashboards.enabled=true,dashboards.labels": "helm.sh/chart",
+        }.items()
+    ),
+]
+
+
+@pytest.mark.parametrize(("values", "complaint"), REFUSED)
+def test_values_that_cannot_work_are_refused(values: str, complaint: str) -> None:
+    """Values that contradict each other, or the chart's own labels, are refused with the reason."""
+    assert complaint in refused("4", f"--set={values}")
+
+
 @pytest.mark.parametrize("version", HELM_VERSIONS)
-@pytest.mark.parametrize(
-    ("values", "complaint"),
-    [
-        ("demo=false", "there is nothing to poll"),
-        ("demo=true,serviceMonitor.enabled=true,podMonitor.enabled=true", "every pod is scraped twice"),
-        ("demo=true,web.tls.enabled=true", "name the Secret"),
-        ("demo=true,web.tls.secretName=tls", "set web.tls.enabled"),
-        ("demo=true,web.tls.clientCertificates=true", "set web.tls.enabled"),
-        ("demo=true,web.existingSecret=web,scrape.tlsConfig.insecureSkipVerify=true", "is scraped without TLS"),
-        ("demo=true,scrape.basicAuth.username.name=a", "username"),
-        (
-            f"demo=true,{BASIC.format('username')},{BASIC.format('password')}",
-            "scrape.basicAuth: the exporter asks for no password",
-        ),
-        (
-            "demo=true,podMonitor.enabled=true,web.tls.enabled=true,web.tls.secretName=t,web.tls.clientCertificates=true",
-            "every scrape is refused",
-        ),
-        (
-            "demo=true,podMonitor.enabled=true,web.tls.enabled=true,web.existingSecret=web",
-            "say in scrape.tlsConfig how a monitor is to check the certificate",
-        ),
-        (f"{ACCOUNT},shards=60", "60 shards behind one IP leave each a weight_share of 0.008"),
-        ("demo=true,shard=2", "shard"),
-        ("demo=true,fullnameOverride=My_Exporter", "fullnameOverride"),
-        ("demo=true,image.tags=2", "tags"),
-        ("demo=true,image.digest=sha256:12", "digest"),
-        (f"{ACCOUNT},accounts[0].api_key={'x' * 20}", "api_key"),
-        (f"{ACCOUNT},accounts[0].secret_key_file={'x' * 64}", "secret_key_file"),
-        (f"{ACCOUNT},accounts[0].private_key_file=c", "accounts"),
-        (f"{ACCOUNT},config.binance.proxy=http://user:password@proxy:3128", "proxy"),
-        (f"{ACCOUNT},config.poll.interval=often", "interval"),
-        (f"{ACCOUNT},accounts[0].binance.weight_share=0.1", "weight_share"),
-        ("demo=true,prometheusRule.thresholds.margin_ratio=0.7", "margin_ratio"),
-        ("demo=true,prometheusRule.enabled=true,prometheusRule.thresholds.success=null", "success has no value"),
-    ],
-)
-def test_values_that_cannot_work_are_refused(version: str, values: str, complaint: str) -> None:
-    """Values that are unknown, hold what looks like a secret, or could not work are refused with the reason."""
-    assert complaint in refused(version, f"--set={values}")
+def test_nothing_is_printed_besides_the_objects(version: str) -> None:
+    """Helm prints no warning about a checkout of the chart, such as one about symbolic links."""
+    values = CHART / "ci" / "dashboards-values.yaml"
+
+    assert not helm(version, "template", "desk", CHART, f"--values={values}").stderr

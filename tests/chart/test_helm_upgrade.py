@@ -1,4 +1,4 @@
-"""What an upgrade does: which values roll the pods, and what those that are not replaced yet go on with."""
+"""What an upgrade does: which values replace the pods, and what stays."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import shutil
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from support.helm_chart import CHART, HELM_VERSIONS, NAME, documents, helm, rendered
+from support.helm_chart import CHART, HELM_VERSIONS, NAME, documents, feature, helm, rendered
 
 import exporter
-from tools.pod import Object, config_map_of, only, pod_of
+from tools.pod import Object, config_map_of, only
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -29,39 +29,33 @@ def pods_after(version: str, values: dict[str, Any]) -> Object:
 
 
 @pytest.mark.parametrize("version", HELM_VERSIONS)
-def test_changed_configuration_is_another_config_map(version: str) -> None:
-    """With the configuration the ConfigMap's name changes, which the pods go by, and with nothing else; it is fixed."""
+def test_changed_configuration_replaces_the_pods(version: str) -> None:
+    """The ConfigMap keeps its name, so no old one is left; a checksum in the pods' template follows it."""
     plain = config_map_of(after(version, {}))
-    labelled = config_map_of(after(version, {"commonLabels": {"team": "desk"}, "log": {"level": "debug"}}))
     changed = config_map_of(after(version, {"config": {"poll": {"interval": "20s"}}}))
-    certificates = config_map_of(after(version, {"web": {"tls": {"clientCertificates": True}}, **CLIENT}))
-    names = [each["metadata"]["name"] for each in (plain, labelled, changed, certificates)]
+    checksums = [
+        pods_after(version, values)["metadata"]["annotations"]["checksum/config"]
+        for values in (
+            {},
+            {"log": {"level": "debug"}},
+            {"config": {"poll": {"interval": "20s"}}},
+            {"web": {"tls": {"clientCertificates": True}}},
+        )
+    ]
 
-    assert (True, plain["data"]) == (plain["immutable"], labelled["data"])
-    assert names[0] == names[1]
-    assert 3 == len(set(names))
-    assert [] == [name for name in names if not name.startswith(f"{NAME}-") or len(name) > len(NAME) + 11]
-    assert pods_after(version, {}) != pods_after(version, {"config": {"poll": {"interval": "20s"}}})
-
-
-CLIENT = {
-    "scrape": {"tlsConfig": {"cert": {"secret": {"name": "a", "key": "b"}}, "keySecret": {"name": "a", "key": "c"}}}
-}
-
-
-def test_renewed_certificates_reach_pods_without_their_config_map() -> None:
-    """What has to be followed for as long as a pod runs is in volumes that hold nothing of the ConfigMap."""
-    volumes = {volume["name"]: volume for volume in pod_of(after("4", {}))["volumes"]}
-    sources = [source for name in ("keys", "web") for source in volumes[name]["projected"]["sources"]]
-
-    assert ["binance-main", "exporter-tls"] == [source["secret"]["name"] for source in sources]
+    assert NAME == plain["metadata"]["name"] == changed["metadata"]["name"]
+    assert "immutable" not in plain
+    assert plain["data"] != changed["data"]
+    assert checksums[0] == checksums[1]
+    assert 3 == len(set(checksums))
 
 
-@pytest.mark.parametrize("version", HELM_VERSIONS)
-def test_annotations_of_pods_are_the_operators(version: str) -> None:
-    """Pods have the annotations that the values give them, and none of the chart's own."""
-    assert {"note": "kept"} == pods_after(version, {"podAnnotations": {"note": "kept"}})["metadata"]["annotations"]
-    assert "annotations" not in pods_after(version, {})["metadata"]
+def test_annotations_are_added_to_the_checksum() -> None:
+    """Pods have the annotations of the values besides the checksum, and none if there is no ConfigMap."""
+    annotations = pods_after("4", {"podAnnotations": {"note": "kept"}})["metadata"]["annotations"]
+
+    assert {"checksum/config", "note"} == annotations.keys()
+    assert "annotations" not in only(feature("demo"), "StatefulSet")["spec"]["template"]["metadata"]
 
 
 @pytest.mark.parametrize("version", HELM_VERSIONS)
@@ -82,7 +76,6 @@ def test_pods_are_not_replaced_for_labels(version: str, tmp_path: Path) -> None:
     assert pods != pods_after(version, {**image, "podLabels": {"team": "desk"}})
 
 
-@pytest.mark.parametrize("version", HELM_VERSIONS)
 @pytest.mark.parametrize(
     ("tag", "label"),
     [
@@ -92,8 +85,8 @@ def test_pods_are_not_replaced_for_labels(version: str, tmp_path: Path) -> None:
         ("a" * 64, exporter.__version__),
     ],
 )
-def test_version_label_is_the_images(version: str, tag: str, label: str) -> None:
-    """Objects are labelled with the tag of the image, or the chart's version where no tag can be a label."""
-    labels = only(after(version, {"image": {"tag": tag}}), "StatefulSet")["metadata"]["labels"]
+def test_version_label_is_the_images(tag: str, label: str) -> None:
+    """Objects are labelled with the tag of the image, or the chart's version if the tag cannot be a label."""
+    labels = only(after("4", {"image": {"tag": tag}}), "StatefulSet")["metadata"]["labels"]
 
     assert label == labels["app.kubernetes.io/version"]

@@ -1,4 +1,4 @@
-"""Values that are odd: nothing at all, of the wrong size, or in each other's way."""
+"""Odd values: null in every place, images, and names that look like something else."""
 
 from __future__ import annotations
 
@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING, Any
 import kubernetes_validate
 import pytest
 from support.helm_chart import HELM_VERSIONS, refused, rendered, template
-from support.helm_refusals import refusals
 from support.helm_render import FOREIGN, NEWEST
 
 import exporter
 from tools import chart
-from tools.pod import exporter_of, only, pod_of
+from tools.pod import exporter_of, only
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,7 +30,7 @@ ALL: dict[str, Any] = {
 NEEDED = {
     *("global", "image", "image.repository", "shards", "accounts", "config", "config.binance", "config.poll", "log"),
     *("log.level", "log.format", "web", "web.tls", "web.tls.enabled", "web.tls.secretName", "probes", "serviceAccount"),
-    *("service", "scrape", "scrape.job", "serviceMonitor", "podMonitor", "prometheusRule", "prometheusRule.thresholds"),
+    *("service", "job", "serviceMonitor", "podMonitor", "prometheusRule", "prometheusRule.thresholds", "statefulSet"),
     *("dashboards", "networkPolicy"),
 }
 
@@ -46,10 +45,13 @@ def paths() -> Iterator[str]:
 
 
 PATHS = sorted(set(paths()))
-# Helm merges the nulls of values, and templates get the result. So Helm 4 is given one null at a time, and Helm 3, with
-# the same templates, all those at once that are equally deep in the values, where none hides another.
-ALONE = [("4", [path]) for path in PATHS] + [("3", [path]) for path in PATHS if path in NEEDED]
-TOGETHER = [("3", [path for path in PATHS if path.count(".") == dots and path not in NEEDED]) for dots in range(3)]
+# Values that are needed are tried one by one; of the others all that are equally deep, where none hides another.
+ALONE = [("4", [path]) for path in PATHS if path in NEEDED]
+TOGETHER = [
+    (version, [path for path in PATHS if path.count(".") == dots and path not in NEEDED])
+    for version in HELM_VERSIONS
+    for dots in range(3)
+]
 
 
 def with_nulls(values: dict[str, Any], paths: list[str]) -> dict[str, Any]:
@@ -66,7 +68,7 @@ def with_nulls(values: dict[str, Any], paths: list[str]) -> dict[str, Any]:
 
 @pytest.mark.parametrize(("version", "nulls"), ALONE + TOGETHER)
 def test_null_is_nothing_or_refused(version: str, nulls: list[str]) -> None:
-    """A value set to null is as if it were empty; where the chart needs it, it is refused and named."""
+    """A value of null is like an empty one; if the chart needs the value, null is refused with its name."""
     values = with_nulls(ALL, nulls)
     if nulls[0] in NEEDED:
         complaint = refused(version, values=values)
@@ -90,64 +92,31 @@ def test_nulls_leave_good_objects() -> None:
     assert f"binance-futures-exporter:{exporter.__version__}" == exporter_of(objects)["image"]
 
 
-WRONG_SIZES: list[tuple[dict[str, Any], str]] = [
-    ({"image": {"repository": "desk/exporter:1.0"}}, "repository"),
-    ({"image": {"repository": "Desk/Exporter"}}, "repository"),
-    ({"image": {"repository": "https://images.example/exporter"}}, "repository"),
-    ({"image": {"tag": "1.0@sha256:12"}}, "tag"),
-    ({"image": {"tag": "of the day"}}, "tag"),
-    ({"global": {"imageRegistry": "https://images.example"}}, "imageRegistry"),
-    (
-        {"scrape": {"interval": "10s", "timeout": "10s1ms"}},
-        "scrape.timeout: 10s1ms is more than the interval of 10s",
-    ),
-    ({"scrape": {"interval": "1s1m"}}, "interval"),
-    ({"scrape": {"interval": "15"}}, "interval"),
-    ({"scrape": {"job": "the desk"}}, "job"),
-    ({"prometheusRule": {"thresholds": {"margin_ratio_critical": 80}}}, "margin_ratio_critical"),
-    ({"prometheusRule": {"thresholds": {"margin_ratio_warning": "0.7"}}}, "margin_ratio_warning"),
-    ({"prometheusRule": {"thresholds": {"success": 60}}}, "success"),
-    (
-        {"prometheusRule": {"thresholds": {"margin_ratio_warning": 0.9}}},
-        "margin_ratio_warning is 0.9 and margin_ratio_critical 0.8: what is critical would come before",
-    ),
-    (
-        {"prometheusRule": {"thresholds": {"liquidation_distance_critical": 0.06}}},
-        "liquidation_distance_critical is 0.06 and liquidation_distance_warning 0.05",
-    ),
-]
-CASES = [{"demo": True, **values} for values, _ in WRONG_SIZES]
+@pytest.mark.parametrize(
+    ("image", "reference"),
+    [
+        ({"repository": "desk/exporter"}, "desk/exporter"),
+        ({"repository": "registry.example:5000/a-b/c__d.e"}, "registry.example:5000/a-b/c__d.e"),
+        ({"registry": "registry.example/mirror/", "repository": "a"}, "registry.example/mirror/a"),
+    ],
+)
+def test_image_may_be_anywhere(image: dict[str, str], reference: str) -> None:
+    """An image may have folders, and a registry, separate or in its repository."""
+    objects = rendered("4", values={"demo": True, "image": {**image, "tag": "V1_2-rc.1"}})
+
+    assert f"{reference}:V1_2-rc.1" == exporter_of(objects)["image"]
 
 
-@pytest.mark.parametrize(("values", "complaint"), WRONG_SIZES)
-def test_values_of_a_wrong_size_are_refused(values: dict[str, Any], complaint: str) -> None:
-    """Images that nobody can pull, scrapes that Prometheus refuses and percentages for parts are refused by name."""
-    for refusal in refusals({"demo": True, **values}, CASES):
-        assert complaint in refusal
-
-
-@pytest.mark.parametrize("version", HELM_VERSIONS)
-@pytest.mark.parametrize("repository", ["exporter", "desk/exporter", "registry.example:5000/a-b/c__d.e", "localhost/a"])
-def test_image_may_be_anywhere(version: str, repository: str) -> None:
-    """An image may have folders, and a registry in its own name."""
-    objects = rendered(version, values={"demo": True, "image": {"repository": repository, "tag": "V1_2-rc.1"}})
-
-    assert f"{repository}:V1_2-rc.1" == exporter_of(objects)["image"]
-
-
-@pytest.mark.parametrize("version", HELM_VERSIONS)
-def test_job_may_look_like_a_threshold(version: str) -> None:
-    """The rules go by the job's name as it is given, whatever it looks like."""
-    values = {**ALL, "scrape": {"job": "__success__"}}
-    rules = json.dumps(only(rendered(version, values=values), "PrometheusRule"))
+def test_job_may_look_like_a_threshold() -> None:
+    """The rules use the job's name as it is, whatever it looks like."""
+    rules = json.dumps(only(rendered("4", values={**ALL, "job": "__success__"}), "PrometheusRule"))
 
     assert r"absent(up{job=\"__success__\"})" in rules
 
 
-@pytest.mark.parametrize("version", HELM_VERSIONS)
-def test_empty_selector_stays_empty(version: str) -> None:
-    """A constraint on the spread of pods that selects all pods goes on to select all."""
-    spread = {"maxSkew": 1, "topologyKey": "zone", "whenUnsatisfiable": "ScheduleAnyway", "labelSelector": {}}
-    objects = rendered(version, values={**ALL, "topologySpreadConstraints": [spread]})
+def test_labels_of_a_monitor_may_be_left_to_prometheus() -> None:
+    """Without `honorLabels` Prometheus' labels win, as in other charts."""
+    values = {**ALL, "serviceMonitor": {"enabled": True, "honorLabels": False}}
+    [endpoint] = only(rendered("4", values=values), "ServiceMonitor")["spec"]["endpoints"]
 
-    assert [spread] == pod_of(objects)["topologySpreadConstraints"]
+    assert endpoint["honorLabels"] is False

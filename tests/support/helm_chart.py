@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from support.paths import ROOT
-from tools.pod import Object, config_map_of
+from tools.pod import Object, config_map_of, only
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -32,7 +32,7 @@ def missing(what: str) -> None:
 
 
 def helm(version: str, *arguments: str | Path, given: str = "") -> subprocess.CompletedProcess[str]:
-    """Run a version of Helm, which asks no cluster and finds no settings of the user's, with something to read."""
+    """Run a version of Helm with some input, without a cluster and without the user's settings."""
     binary = BINARIES / f"helm-{version}"
     if not binary.exists():
         missing(f"Helm {version}")
@@ -51,7 +51,7 @@ def helm(version: str, *arguments: str | Path, given: str = "") -> subprocess.Co
 def template(
     version: str, arguments: Sequence[str | Path], values: Mapping[str, Any] | None, release: str
 ) -> subprocess.CompletedProcess[str]:
-    """Render the chart with flags and, where given, values beside those; the same is rendered once."""
+    """Render the chart with flags and, if given, values; the result is cached."""
     given = "" if values is None else json.dumps(values, ensure_ascii=False)
     return _template(version, tuple(map(str, arguments)), given, release)
 
@@ -79,7 +79,7 @@ def documents(text: str) -> list[Object]:
 def refused(
     version: str, *arguments: str | Path, values: Mapping[str, Any] | None = None, release: str = "desk"
 ) -> str:
-    """Return why Helm does not render the chart with these values."""
+    """Return why Helm refuses to render the chart with these values."""
     done = template(version, arguments, values, release)
     assert 0 != done.returncode
     assert not re.search("nil pointer|reflect|error calling|wrong type|YAML parse error", done.stderr), done.stderr
@@ -97,6 +97,12 @@ def every_feature() -> Iterator[tuple[str, Object]]:
     for name in FEATURES:
         for each in feature(name):
             yield name, each
+
+
+def helm_test_of(objects: Sequence[Object]) -> Object:
+    """Return the template of the pod that `helm test` runs."""
+    template: Object = only(objects, "Job")["spec"]["template"]
+    return template
 
 
 def configuration_of(objects: Sequence[Object]) -> Object:

@@ -1,4 +1,4 @@
-"""What Helm says against values of many cases: the schema is asked about all of them by one run."""
+"""What Helm says against invalid values; one run checks the schema for many cases."""
 
 from __future__ import annotations
 

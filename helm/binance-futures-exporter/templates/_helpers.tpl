@@ -1,6 +1,6 @@
-{{/* Names, labels and the texts of the configuration, which several objects share. */}}
+{{/* Names, labels and configuration files, which several objects share. */}}
 
-{{/* At most 52 characters: a StatefulSet puts a hyphen and a hash of 10 behind it in a label, which holds 63. */}}
+{{/* At most 52 characters: a StatefulSet appends a hyphen and a hash of 10 in a label, which holds 63. */}}
 {{- define "exporter.short" -}}
 {{ regexReplaceAll "-+$" (trunc 52 .) "" }}
 {{- end }}
@@ -9,160 +9,175 @@
 {{ default .Chart.Name .Values.nameOverride | include "exporter.short" }}
 {{- end }}
 
-{{/* Name of the objects, among them a Service: Helm lets a release be named what a Service cannot. */}}
+{{/* Full name of the objects, one of which is a Service: Helm allows releases whose name a Service cannot have. */}}
 {{- define "exporter.fullname" -}}
 {{- $name := default .Chart.Name .Values.nameOverride -}}
 {{- $full := contains $name .Release.Name | ternary .Release.Name (printf "%s-%s" .Release.Name $name) -}}
 {{- $short := default $full .Values.fullnameOverride | include "exporter.short" -}}
 {{- if not (regexMatch "^[a-z][-a-z0-9]*$" $short) -}}
-{{- fail (printf "a Service cannot be named %q, for it must begin with a letter and go on with letters, digits and hyphens: set fullnameOverride" $short) -}}
+{{- fail (printf "%q cannot be the name of a Service, which starts with a letter and has only letters, digits and hyphens: set fullnameOverride" $short) -}}
 {{- end -}}
 {{ $short }}
 {{- end }}
 
-{{/* Labels of an object: (list $ "component"). */}}
-{{- define "exporter.labels" -}}
-{{- $ := index . 0 -}}
-{{- $tag := $.Values.image.tag | default "" -}}
-{{- $version := regexFind "^[a-zA-Z0-9]([-._a-zA-Z0-9]{0,61}[a-zA-Z0-9])?$" $tag | default ($.Chart.AppVersion | replace "+" "_") -}}
-{{- $own := dict
-  "helm.sh/chart" (printf "%s-%s" $.Chart.Name $.Chart.Version | replace "+" "_" | trunc 63 | trimSuffix "-")
-  "app.kubernetes.io/version" $version
-  "app.kubernetes.io/managed-by" $.Release.Service
-  "app.kubernetes.io/part-of" $.Chart.Name -}}
-{{- $selector := include "exporter.selector" . | fromYaml -}}
-{{ merge (dict) $selector $own ($.Values.commonLabels | default dict) | toYaml }}
+{{- define "exporter.namespace" -}}
+{{ default .Release.Namespace .Values.namespaceOverride }}
 {{- end }}
 
-{{/* What selects the pods of a component: (list $ "component"). The test's pod must not be one of the exporter's. */}}
+{{/* Metadata of an object: (dict "root" $ "component" …), and optionally "name", "namespace", "labels", "annotations". */}}
+{{- define "exporter.metadata" -}}
+name: {{ default (include "exporter.fullname" .root) .name | quote }}
+namespace: {{ default (include "exporter.namespace" .root) .namespace | quote }}
+labels:
+  {{- include "exporter.labels" . | nindent 2 }}
+{{- with .annotations }}
+annotations:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end }}
+
+{{/* Labels of an object; arguments as above. Version and part-of may be overridden. */}}
+{{- define "exporter.labels" -}}
+{{- $root := .root -}}
+{{- $tag := regexFind "^[a-zA-Z0-9]([-._a-zA-Z0-9]{0,61}[a-zA-Z0-9])?$" ($root.Values.image.tag | default "") -}}
+{{- $fixed := merge (include "exporter.selector" . | fromYaml) (dict
+  "helm.sh/chart" (printf "%s-%s" $root.Chart.Name $root.Chart.Version | replace "+" "_" | trunc 63 | trimSuffix "-")
+  "app.kubernetes.io/managed-by" $root.Release.Service) -}}
+{{- $added := merge (dict) (.labels | default dict) ($root.Values.commonLabels | default dict) (dict
+  "app.kubernetes.io/version" ($tag | default ($root.Chart.AppVersion | replace "+" "_"))
+  "app.kubernetes.io/part-of" $root.Chart.Name) -}}
+{{ include "exporter.addLabels" (list $fixed $added) }}
+{{- end }}
+
+{{/* Labels with those of values added: (list labels added). Helm and selectors depend on the former. */}}
+{{- define "exporter.addLabels" -}}
+{{- range $label, $_ := index . 1 -}}
+{{- if hasKey (index $ 0) $label -}}
+{{- fail (printf "the label %s is set by the chart and cannot be changed" $label) -}}
+{{- end -}}
+{{- end -}}
+{{ merge (index . 0) (index . 1) | toYaml }}
+{{- end }}
+
+{{/* Labels that select the pods of a component; arguments as above. The test's pod must not be one of the exporter's. */}}
 {{- define "exporter.selector" -}}
-{{- $ := index . 0 -}}
-app.kubernetes.io/name: {{ include "exporter.name" $ | quote }}
-app.kubernetes.io/instance: {{ $.Release.Name | quote }}
-app.kubernetes.io/component: {{ index . 1 }}
+app.kubernetes.io/name: {{ include "exporter.name" .root | quote }}
+app.kubernetes.io/instance: {{ .root.Release.Name | quote }}
+app.kubernetes.io/component: {{ .component }}
 {{- end }}
 
 {{- define "exporter.serviceAccountName" -}}
-{{- if .Values.serviceAccount.create -}}
-{{ default (include "exporter.fullname" .) .Values.serviceAccount.name }}
-{{- else -}}
-{{ default "default" .Values.serviceAccount.name }}
-{{- end }}
+{{ default (.Values.serviceAccount.create | default false | ternary (include "exporter.fullname" .) "default") .Values.serviceAccount.name }}
 {{- end }}
 
 {{- define "exporter.image" -}}
-{{- with .Values.global.imageRegistry }}{{ trimSuffix "/" . }}/{{ end -}}
+{{- with coalesce .Values.global.imageRegistry .Values.image.registry }}{{ trimSuffix "/" . }}/{{ end -}}
 {{ .Values.image.repository }}
 {{- if .Values.image.digest }}@{{ .Values.image.digest }}{{ else }}:{{ default .Chart.AppVersion .Values.image.tag }}{{ end }}
 {{- end }}
 
+{{/* What all pods of the chart have. */}}
+{{- define "exporter.pod" -}}
+serviceAccountName: {{ include "exporter.serviceAccountName" . | quote }}
+# A Service's variables could have the names of the exporter's flags.
+enableServiceLinks: false
+{{- with concat (.Values.global.imagePullSecrets | default list) (.Values.imagePullSecrets | default list) }}
+imagePullSecrets:
+  {{- $secrets := list }}
+  {{- range . }}{{ $secrets = append $secrets (kindIs "string" . | ternary (dict "name" .) .) }}{{ end }}
+  {{- toYaml (uniq $secrets) | nindent 2 }}
+{{- end }}
+securityContext:
+  {{- toYaml .Values.podSecurityContext | nindent 2 }}
+{{- range $field := list "nodeSelector" "tolerations" "affinity" "priorityClassName" }}
+{{- with get $.Values $field }}
+{{ toYaml (dict $field .) }}
+{{- end }}
+{{- end }}
+{{- end }}
+
 {{- define "exporter.replicas" -}}
-{{ if .Values.demo }}1{{ else }}{{ .Values.shards }}{{ end }}
+{{ if .Values.demo }}1{{ else }}{{ int .Values.shards }}{{ end }}
 {{- end }}
 
 {{- define "exporter.scheme" -}}
 http{{ if .Values.web.tls.enabled }}s{{ end }}
 {{- end }}
 
-{{/* Where everything is mounted: config/, keys/ and web/ beside each other, for nothing can be mounted into a read-only volume. */}}
+{{/* Parent of config/, keys/ and web/, which are next to each other because nothing can be mounted into a read-only volume. */}}
 {{- define "exporter.directory" -}}
 /etc/binance-futures-exporter
 {{- end }}
 
-{{/* Of an entry of accounts, what names a file. */}}
-{{- define "exporter.files" -}}
-{{ pick . "api_key_file" "secret_key_file" "private_key_file" "private_key_passphrase_file" | toYaml }}
-{{- end }}
-
-{{/* The accounts' keys, as {Secret: {key: true}}. */}}
+{{/* The keys to mount, as {Secret: {key: true}}. */}}
 {{- define "exporter.keys" -}}
 {{- $secrets := dict -}}
-{{- range .Values.accounts -}}
-{{- $keys := get $secrets .secretName | default dict -}}
-{{- range include "exporter.files" . | fromYaml -}}
-{{- $_ := set $keys . true -}}
+{{- range $index, $account := .Values.accounts -}}
+{{- range $field, $file := $account -}}
+{{- if and (hasSuffix "_file" $field) $file (not (hasPrefix "/" $file)) -}}
+{{- if not $account.secretName -}}
+{{- fail (printf "accounts[%d].secretName: missing, as %s is not an absolute path" $index $field) -}}
 {{- end -}}
-{{- $_ := set $secrets .secretName $keys -}}
+{{- $_ := set $secrets $account.secretName (merge (get $secrets $account.secretName | default dict) (dict $file true)) -}}
+{{- end -}}
+{{- end -}}
 {{- end -}}
 {{ toYaml $secrets }}
 {{- end }}
 
-{{/* The names of all Secrets that pods wait for, each once. */}}
+{{/* The names of all Secrets that pods need to start. */}}
 {{- define "exporter.secrets" -}}
 {{- $names := list .Values.web.existingSecret .Values.web.tls.secretName -}}
 {{- if not .Values.demo -}}
 {{- $names = concat $names (include "exporter.keys" . | fromYaml | keys) -}}
 {{- end -}}
-{{- range .Values.extraEnv -}}
-{{- with dig "valueFrom" "secretKeyRef" "" . -}}
+{{- range concat (.Values.extraEnv | default list) (.Values.envFrom | default list) -}}
+{{- with dig "valueFrom" "secretKeyRef" (get . "secretRef") . -}}
 {{- $names = append $names (.optional | default false | ternary "" .name) -}}
 {{- end -}}
 {{- end -}}
 {{ compact $names | uniq | sortAlpha | join " " }}
 {{- end }}
 
-{{/* exporter.yml. Shards behind one IP share its request weight. Helm writes "=" and "<<" without quotes, and both are valid names. */}}
+{{/* exporter.yml. Shards behind one IP share its request weight. toYaml leaves "=" and "<<" unquoted, which are valid names. */}}
 {{- define "exporter.config" -}}
-{{- if not (or .Values.accounts .Values.demo) -}}
-{{- fail "there is nothing to poll: set accounts (the Secrets of their keys must exist), or demo: true to see it work" -}}
-{{- end -}}
 {{- $binance := deepCopy .Values.config.binance -}}
 {{- if and (gt (int .Values.shards) 1) (not .Values.distinctEgressPerPod) -}}
-{{- $share := divf (default 0.5 $binance.weight_share) .Values.shards -}}
-{{- if lt $share 0.01 -}}
-{{- fail (printf "%v shards behind one IP leave each a weight_share of %v, less than the least, 0.01: use fewer shards, or set distinctEgressPerPod" .Values.shards $share) -}}
-{{- end -}}
-{{- $_ := set $binance "weight_share" $share -}}
+{{- $_ := set $binance "weight_share" (divf (default 0.5 $binance.weight_share) .Values.shards) -}}
 {{- end -}}
 {{ dict "binance" $binance "poll" .Values.config.poll | toYaml }}
 accounts:
 {{- range $entry := .Values.accounts }}
 {{- $account := omit $entry "name" "secretName" -}}
-{{- range $field, $key := include "exporter.files" $entry | fromYaml -}}
-{{- $_ := set $account $field (printf "%s/keys/%s/%s" (include "exporter.directory" $) $entry.secretName $key) -}}
+{{- range $field, $file := $account -}}
+{{- if and (hasSuffix "_file" $field) $file (not (hasPrefix "/" $file)) -}}
+{{- $_ := set $account $field (printf "%s/keys/%s/%s" (include "exporter.directory" $) $entry.secretName $file) -}}
+{{- end -}}
 {{- end }}
   - name: {{ toRawJson $entry.name }}
     {{- toYaml $account | nindent 4 }}
 {{- end }}
 {{- end }}
 
-{{/*
-web.yml for a Secret of kind kubernetes.io/tls, where there is no file of the operator's own. It lies beside exporter.yml:
-a volume of Secrets alone goes on to follow a renewed certificate when Helm has deleted the ConfigMap of running pods.
-*/}}
-{{- define "exporter.web" -}}
-{{- if and .Values.web.tls.secretName (not .Values.web.existingSecret) -}}
-tls_server_config:
-  cert_file: {{ include "exporter.directory" . }}/web/tls/tls.crt
-  key_file: {{ include "exporter.directory" . }}/web/tls/tls.key
-  {{- if .Values.web.tls.clientCertificates }}
-  client_auth_type: RequireAndVerifyClientCert
-  client_ca_file: {{ include "exporter.directory" . }}/web/tls/ca.crt
-  {{- end }}
-{{- end }}
-{{- end }}
-
-{{/* The data of the ConfigMap, if there is any. */}}
+{{/* The data of the ConfigMap, if there is any: exporter.yml, and web.yml for a TLS Secret without one. */}}
 {{- define "exporter.data" -}}
-{{- if not .Values.demo }}
+{{- if not (or .Values.demo .Values.existingConfigMap) }}
 exporter.yml: |
   {{- include "exporter.config" . | nindent 2 }}
 {{- end }}
-{{- with include "exporter.web" . }}
+{{- if and .Values.web.tls.secretName (not .Values.web.existingSecret) }}
 web.yml: |
-  {{- . | nindent 2 }}
+  tls_server_config:
+    cert_file: tls/tls.crt
+    key_file: tls/tls.key
+    {{- if .Values.web.tls.clientCertificates }}
+    client_auth_type: RequireAndVerifyClientCert
+    client_ca_file: tls/ca.crt
+    {{- end }}
 {{- end }}
 {{- end }}
 
-{{/*
-Name of the ConfigMap, by what it holds: another configuration is another ConfigMap, which rolls the pods. Those that are not
-replaced yet find what they were started with, and never a new exporter.yml beside their old keys.
-*/}}
-{{- define "exporter.configMap" -}}
-{{ include "exporter.fullname" . }}-{{ include "exporter.data" . | sha256sum | trunc 10 }}
-{{- end }}
-
-{{/* Not empty where pods have to reach more than TCP 443: a proxy, or an endpoint at another port. */}}
+{{/* Not empty if pods have to reach other ports than TCP 443: a proxy, or an endpoint at another port. */}}
 {{- define "exporter.otherPorts" -}}
 {{- if not .Values.demo -}}
 {{- range prepend .Values.accounts (dict "binance" .Values.config.binance) -}}
@@ -175,54 +190,4 @@ replaced yet find what they were started with, and never a new exporter.yml besi
 {{- regexFind "(?i)^(https?|wss?|all)_proxy$" .name -}}
 {{- end -}}
 {{- end -}}
-{{- end }}
-
-{{/* A probe: (list $ settings path). */}}
-{{- define "exporter.probe" -}}
-{{- $ := index . 0 -}}
-{{- if $.Values.web.tls.clientCertificates -}}
-tcpSocket: {port: metrics}
-{{- else -}}
-httpGet: {path: {{ index . 2 }}, port: metrics, scheme: {{ include "exporter.scheme" $ | upper }}}
-{{- end }}
-{{- with index . 1 }}
-{{ toYaml . }}
-{{- end }}
-{{- end }}
-
-{{/* What a ServiceMonitor and a PodMonitor say of scraping. */}}
-{{- define "exporter.scrape" -}}
-port: metrics
-path: /metrics
-scheme: {{ include "exporter.scheme" . }}
-# `endpoint` is a label of the exporter's own; without this the operator's would take its name.
-honorLabels: true
-{{- with .Values.scrape.interval }}
-interval: {{ . | quote }}
-{{- end }}
-{{- with .Values.scrape.timeout }}
-scrapeTimeout: {{ . | quote }}
-{{- end }}
-{{- if .Values.web.tls.enabled }}
-{{- $tls := .Values.scrape.tlsConfig | default dict }}
-{{- if and .Values.web.tls.clientCertificates (not (and $tls.cert $tls.keySecret)) }}
-{{- fail "web.tls.clientCertificates: a monitor needs scrape.tlsConfig with cert and keySecret, or every scrape is refused" }}
-{{- end }}
-{{- if and .Values.web.tls.secretName (not $tls) }}
-{{- $ca := dict "secret" (dict "name" .Values.web.tls.secretName "key" "ca.crt") }}
-{{- $server := printf "%s.%s.svc" (include "exporter.fullname" .) .Release.Namespace }}
-{{- $tls = dict "ca" $ca "serverName" $server }}
-{{- end }}
-{{- if not $tls }}
-{{- fail "web.tls.enabled: say in scrape.tlsConfig how a monitor is to check the certificate" }}
-{{- end }}
-tlsConfig:
-  {{- toYaml $tls | nindent 2 }}
-{{- end }}
-{{- with .Values.scrape.basicAuth }}
-basicAuth:
-  {{- toYaml . | nindent 2 }}
-{{- end }}
-relabelings:
-  - {action: replace, targetLabel: job, replacement: {{ .Values.scrape.job | quote }}}
 {{- end }}
