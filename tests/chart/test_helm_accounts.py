@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 KEYS = {"api-key": "made-up-key", "secret-key": "made-up-secret", "key.pem": PEM}
-# Names that YAML reads as something else, writes in several lines, or has a sign of its own for.
+# Names that YAML reads as something else, writes in several lines, or has a special character for.
 NAMES = [
     *("=", "<<", "~", "null", "yes", "y", "1:30", "017", "1_000", ".5", "1e3", "2024-01-01", "-", "---", "...", "#a"),
     *("a: b", "a #b", "- a", "? a", "*a", "&a", "!a", "|", ">", "%a", "@a", "'", '"', "\\", "a\\n", "{{ .Values }}"),

@@ -118,9 +118,9 @@ def test_flags_are_known(name: str, tmp_path: Path, capsys: pytest.CaptureFixtur
     arguments = arguments_of(feature(name))
     command = [arguments[0]] if not arguments[0].startswith("-") else []
     cli.run([*command, "--help"])
-    told = capsys.readouterr().out
+    printed = capsys.readouterr().out
 
-    assert [] == [flag for flag in arguments[len(command) :] if f"  {flag.partition('=')[0]}" not in told]
+    assert [] == [flag for flag in arguments[len(command) :] if f"  {flag.partition('=')[0]}" not in printed]
     assert (command or ["run"])[0] == parse(arguments, {})[0]
 
 
@@ -164,7 +164,7 @@ def test_keys_may_be_elsewhere() -> None:
 
 
 def test_accounts_say_what_exporter_yml_can(tmp_path: Path) -> None:
-    """An account's own settings reach exporter.yml as they are, and its keys are the files of its own Secret alone."""
+    """An account's own settings reach exporter.yml as they are, and its keys are only the files of its own Secret."""
     objects = feature("accounts")
     document = configuration_of(objects)
     folder = "/etc/binance-futures-exporter/keys"
@@ -233,7 +233,7 @@ def helm_test(objects: Any, port: int) -> subprocess.CompletedProcess[str]:
     service = "desk-binance-futures-exporter-0.desk-binance-futures-exporter.trading.svc:10427"
     assert service in address
     address = address.replace(service, f"127.0.0.1:{port}")
-    # It tells whether the pod is ready now.
+    # Do not wait: the pod is ready or not.
     command = [part.replace("PATIENCE_SECONDS = 60", "PATIENCE_SECONDS = 0") for part in container["command"][1:]]
     command = [sys.executable, *command, address]
     return subprocess.run(command, capture_output=True, text=True, check=False)

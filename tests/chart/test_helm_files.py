@@ -59,7 +59,7 @@ def test_every_value_has_one_comment() -> None:
 
 
 def test_dashboards_are_the_shipped_ones() -> None:
-    """Each dashboard reaches Grafana's sidecar byte for byte, in a ConfigMap of its own with the sidecar's label."""
+    """Each dashboard reaches Grafana's sidecar byte for byte, in a separate ConfigMap with the sidecar's label."""
     found = [each for each in feature("dashboards") if each["metadata"]["name"].startswith(f"{NAME}-dashboard-")]
 
     assert DASHBOARDS

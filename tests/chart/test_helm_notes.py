@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def notes_of(values: Mapping[str, Any], release: str = "desk") -> str:
-    """Return what Helm tells after an installation with these values."""
+    """Return what Helm prints after an installation with these values."""
     # Helm 4 alone does so without a cluster.
     flags = ("--dry-run=client", "--namespace=trading", "--values=-")
     done = helm("4", "install", release, CHART, *flags, given=json.dumps(values))
@@ -28,7 +28,7 @@ def notes_of(values: Mapping[str, Any], release: str = "desk") -> str:
 
 
 @pytest.mark.parametrize(
-    ("name", "told"),
+    ("name", "expected"),
     [
         ("demo", ["curl http://127.0.0.1:10427/metrics", "serviceMonitor.enabled"]),
         ("accounts", ["3 accounts in 1 pod", "get secrets binance-main desk.a", "port-forward"]),
@@ -38,11 +38,11 @@ def notes_of(values: Mapping[str, Any], release: str = "desk") -> str:
         ("passwords", ["-u NAME"]),
     ],
 )
-def test_notes_tell_how_to_see_metrics(name: str, told: list[str]) -> None:
-    """After an installation Helm tells how to see metrics, with the scheme, certificates and passwords in use."""
+def test_notes_say_how_to_see_metrics(name: str, expected: list[str]) -> None:
+    """After an installation Helm prints how to see metrics, with the scheme, certificates and passwords in use."""
     notes = notes_of(yaml.safe_load((CHART / "ci" / f"{name}-values.yaml").read_text(encoding="utf-8")))
 
-    assert [] == [each for each in told if each not in notes]
+    assert [] == [each for each in expected if each not in notes]
     assert f"port-forward {NAME}-0 10427:10427" in notes
 
 
@@ -119,7 +119,7 @@ def reaching(**binance: str) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(
-    ("values", "told"),
+    ("values", "mentioned"),
     [
         (reaching(), False),
         (reaching(proxy="none"), False),
@@ -137,12 +137,12 @@ def reaching(**binance: str) -> dict[str, Any]:
         ({**POLICY, "demo": True, "config": {"binance": {"proxy": "http://proxy:3128"}}}, False),
     ],
 )
-def test_notes_tell_what_the_policy_keeps_in(values: dict[str, Any], *, told: bool) -> None:
+def test_notes_say_what_the_policy_blocks(values: dict[str, Any], *, mentioned: bool) -> None:
     """Where pods must reach a proxy, or an endpoint not at port 443, Helm says that the policy has to let them."""
-    assert told == ("networkPolicy.extraEgress" in notes_of(values))
+    assert mentioned == ("networkPolicy.extraEgress" in notes_of(values))
 
 
 @pytest.mark.parametrize("rules", [True, False])
 def test_notes_warn_of_alerts_of_the_demo(*, rules: bool) -> None:
-    """Where the demo runs beside rules, Helm says that its draw-down sets off their alerts."""
+    """If the demo runs with rules, Helm says that its draw-down sets off their alerts."""
     assert rules == ("PrometheusRule" in notes_of({"demo": True, "prometheusRule": {"enabled": rules}}))

@@ -41,7 +41,7 @@ def test_policy_lets_out_what_is_needed() -> None:
 
 
 def test_policy_lets_in_who_scrapes() -> None:
-    """Prometheus in any namespace and the chart's own test reach the one port, and nobody else does."""
+    """Prometheus in any namespace and the chart's own test reach the one port, and no other pod does."""
     objects = feature("network-policy")
     [rule] = only(objects, "NetworkPolicy")["spec"]["ingress"]
     test, prometheus = rule["from"]

@@ -51,16 +51,16 @@ def ask(*addresses: str, patience_seconds: int) -> subprocess.CompletedProcess[s
 
 def test_every_shard_that_is_not_ready_is_told_with_its_reason() -> None:
     """Once patience is over each shard that is not ready has one line, with what it answers, and no other has."""
-    nobody = f"http://127.0.0.1:{free_port()}/-/ready"
-    closed = nobody.replace("http", "tcp")
+    unused = f"http://127.0.0.1:{free_port()}/-/ready"
+    closed = unused.replace("http", "tcp")
     with shard(STARTING) as starting, shard(READY) as ready:
-        done = ask(starting, nobody, ready, closed, patience_seconds=0)
+        done = ask(starting, unused, ready, closed, patience_seconds=0)
 
     refused = "[Errno 111] Connection refused"
     assert (1, "") == (done.returncode, done.stderr)
     assert [
         f"{starting}: 503 not ready: waiting for the first poll of 2 accounts",
-        f"{nobody}: {refused}",
+        f"{unused}: {refused}",
         f"{closed}: {refused}",
         "1 of 4 ready",
     ] == done.stdout.splitlines()

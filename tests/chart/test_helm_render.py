@@ -82,13 +82,13 @@ def test_operator_knows_every_field() -> None:
     misspelt = json.loads(json.dumps(only(feature("pod-monitor"), "PodMonitor")))
     misspelt["spec"]["podMetricsEndpoints"][0]["honourLabels"] = True
 
-    told = complaints_of_the_operator([*monitored, misspelt])
+    report = complaints_of_the_operator([*monitored, misspelt])
 
     assert {"PodMonitor", "PrometheusRule", "ServiceMonitor"} == {each["kind"] for each in monitored}
-    assert ["PodMonitor desk-binance-futures-exporter: spec.podMetricsEndpoints.0.honourLabels is unknown"] == told[
+    assert ["PodMonitor desk-binance-futures-exporter: spec.podMetricsEndpoints.0.honourLabels is unknown"] == report[
         "complaints"
     ]
-    assert len(monitored) + 1 == told["seen"]
+    assert len(monitored) + 1 == report["seen"]
 
 
 def test_rules_are_the_shipped_ones() -> None:

@@ -1,4 +1,4 @@
-"""The schema of the values: it knows the chart's own keys, and leaves the rest to whoever defines it."""
+"""The schema of the values knows the chart's own keys, and leaves the rest to Kubernetes and the exporter."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What `helm test` runs in the cluster: asks every shard for a while, and names those that are not ready."""
+"""What `helm test` runs in the cluster: asks every shard for up to a minute and prints which are not ready."""
 
 import socket
 import ssl
@@ -12,11 +12,11 @@ PATIENCE_SECONDS = 60
 ANSWER_SECONDS = 5
 
 
-def fault(address: str) -> str:
-    """Return why the shard at an address is not ready; "" where it is."""
+def problem(address: str) -> str:
+    """Return why the shard at an address is not ready, "" if it is."""
     parts = urlsplit(address)
     try:
-        if parts.scheme == "tcp":  # clients must show a certificate, and this one has none
+        if parts.scheme == "tcp":  # it requires client certificates, and this has none
             socket.create_connection((parts.hostname, parts.port), ANSWER_SECONDS).close()
             return ""
         return answer(parts)
@@ -25,9 +25,9 @@ def fault(address: str) -> str:
 
 
 def answer(parts: SplitResult) -> str:
-    """Return what a shard answers, "" for 200."""
+    """Return the response of a shard, "" for 200."""
     if parts.scheme == "https":
-        # Whether the certificate is good is Prometheus' to check, which has the CA.
+        # Prometheus, which has the CA, verifies the certificate.
         context = ssl._create_unverified_context()
         connection = HTTPSConnection(parts.netloc, timeout=ANSWER_SECONDS, context=context)
     else:
@@ -39,16 +39,16 @@ def answer(parts: SplitResult) -> str:
     return "" if response.status == 200 else f"{response.status} {text}"
 
 
-faults = dict.fromkeys(sys.argv[1:], "")
+problems = dict.fromkeys(sys.argv[1:], "")
 deadline = time.monotonic() + PATIENCE_SECONDS
 with ThreadPoolExecutor(max_workers=32) as threads:
     while True:
-        asked = list(faults)
-        faults = {address: why for address, why in zip(asked, threads.map(fault, asked), strict=True) if why}
-        if not faults or time.monotonic() > deadline:
+        asked = list(problems)
+        problems = {address: why for address, why in zip(asked, threads.map(problem, asked), strict=True) if why}
+        if not problems or time.monotonic() > deadline:
             break
         time.sleep(1)
-for address, why in faults.items():
+for address, why in problems.items():
     print(f"{address}: {' '.join(why.split())}")
-print(f"{len(sys.argv) - 1 - len(faults)} of {len(sys.argv) - 1} ready")
-sys.exit(1 if faults else 0)
+print(f"{len(sys.argv) - 1 - len(problems)} of {len(sys.argv) - 1} ready")
+sys.exit(1 if problems else 0)
