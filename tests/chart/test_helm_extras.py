@@ -10,7 +10,6 @@ from support.helm_chart import HELM_VERSIONS, feature, refused, rendered
 
 from exporter.cli.flags import FLAGS
 from exporter.config import VARIABLES
-from exporter.cli.flags import FLAGS
 from tools.pod import arguments_of, exporter_of
 
 FREE = {"--web.enable-lifecycle", "--web.disable-exporter-metrics"}
