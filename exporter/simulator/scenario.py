@@ -21,6 +21,8 @@ RECOVERED_AT: Final = 450.0
 _DEPTHS: Final = {"BTC": 0.07, "ETH": 0.09, "SOL": 0.10, "币安人生": 0.12}
 _OTHER_DEPTH: Final = 0.08
 _SWING_AT_BOTTOM: Final = 0.15
+# When to look for the highest ratio: all pools lose by the fall, and the swings matter less than its last seconds.
+_WORST_SECONDS: Final = range(int(BOTTOM_FROM) - 12, int(BOTTOM_UNTIL) + 13, 4)
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,10 +134,10 @@ def _ease(part: float) -> float:
 
 
 def _funds(account: SimulatedAccount, pool_of: Callable[[Statement], Pool], peak: str) -> Decimal:
-    """Look ahead how much a pool needs for its ratio to peak at `peak`, whatever the seed makes of the market."""
+    """Return how much a pool needs for its ratio to peak at `peak` in the coming round, whatever the seed."""
     now, time_ms = account.at, account.time_ms
     needed = []
-    for second in range(0, ROUND_SECONDS, 4):
+    for second in _WORST_SECONDS:
         account.move_to(now + second, time_ms)
         statement = statement_of(account)
         pool = pool_of(statement)
