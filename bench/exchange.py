@@ -1,8 +1,8 @@
-"""The exchange that is polled: accounts that all hold the same symbols, each in amounts of its own.
+"""The exchange of the benchmarks: accounts that all hold the same symbols, each in other amounts.
 
 `python -m bench.exchange ACCOUNTS POSITIONS [--config.dir DIR]` prints its URL and its first account's key as JSON, and
-serves until standard input is closed. With each answer to an account its market has moved on by fifteen seconds, as it
-does for an exporter in use: every position has another notional, profit and margin, however fast a client polls.
+serves until standard input is closed. With each answer to an account its market moves on by fifteen seconds, as it does
+between two polls in use: every position has another notional, profit and margin, however fast a client polls.
 """
 
 from __future__ import annotations
@@ -28,20 +28,20 @@ if TYPE_CHECKING:
     from exporter.simulator.market import Market
 
 ASSETS: Final = 20
-"""Margin assets in every answer: a real one lists all of them, most with zeros."""
+"""Margin assets in every answer: Binance lists all of them, most with zeros."""
 MAINNET_LIMIT: Final = 2400
 _NO_LIMIT: Final = 10**6
 _STEP_SECONDS: Final = 15.0
 _STEPS: Final = int(ROUND_SECONDS / _STEP_SECONDS)
 _TRADED_MS: Final = 1_790_000_000_000
-_WORDS: Final = {"asset", "marginAsset", "symbol", "positionSide"}
+_TEXTS: Final = {"asset", "marginAsset", "symbol", "positionSide"}
 
 
-class Books:
-    """One account's books, from which the answers of all accounts are made, each at a moment of its own."""
+class Ledgers:
+    """One ledger from which the answers of all accounts are made; each account has its own step of the market."""
 
     def __init__(self, market: Market, positions: int) -> None:
-        self._account = SimulatedAccount("books", "HMAC", seed=1)
+        self._account = SimulatedAccount("template", "HMAC", seed=1)
         self._account.market = market
         self._account.move_to(0.0, _TRADED_MS)
         self._account.deposit("USDT", "250000")
@@ -49,33 +49,33 @@ class Books:
         names = [name for name in SYMBOLS if name.isascii() and name.endswith("USDT")][:positions]
         for name in names:
             self._account.open(name, "10", leverage=20)
-        self._steps: defaultdict[float, int] = defaultdict(int)  # by factor: an account each
+        self._steps: defaultdict[float, int] = defaultdict(int)  # by factor, which identifies an account
         self._copies = -(-positions // len(names))
 
     def status(self, factor: float = 1.0) -> dict[str, Any]:
         """Return the `result` of the next v2/account.status, with all money and amounts times `factor`."""
         self._steps[factor] = step = (self._steps[factor] + 1) % _STEPS
-        told = self._status(step)
+        status = self._status(step)
         return {
-            **_scaled(told, factor),
-            "assets": [_scaled(row, factor) for row in told["assets"]],
-            "positions": self._rows(told["positions"], factor),
+            **_scaled(status, factor),
+            "assets": [_scaled(row, factor) for row in status["assets"]],
+            "positions": self._rows(status["positions"], factor),
         }
 
     def position(self, factor: float = 1.0) -> list[dict[str, Any]]:
         """Return that of v2/account.position at the same moment."""
         return self._rows(self._position(self._steps[factor]), factor)
 
-    # The books are dear: each step of the market is computed once.
+    # Each step of the market is computed once: a statement takes long.
 
-    @cache  # noqa: B019 - the books live as long as the process
+    @cache  # noqa: B019 - it lives as long as the process
     def _status(self, step: int) -> dict[str, Any]:
         self._account.move_to(_STEP_SECONDS * step, _TRADED_MS)
-        told = account_status(self._account)
-        rows = told["assets"]
+        status = account_status(self._account)
+        rows = status["assets"]
         empty = {name: "0.00000000" for name, value in rows[0].items() if isinstance(value, str)}
         rows += [{**rows[0], **empty, "asset": f"ASSET{number}", "updateTime": 0} for number in range(ASSETS)]
-        return {**told, "assets": rows[:ASSETS]}
+        return {**status, "assets": rows[:ASSETS]}
 
     @cache  # noqa: B019
     def _position(self, step: int) -> list[dict[str, Any]]:
@@ -90,7 +90,7 @@ class Books:
 
 def _scaled(row: dict[str, Any], factor: float) -> dict[str, Any]:
     return {
-        name: f"{float(value) * factor:.8f}" if isinstance(value, str) and name not in _WORDS else value
+        name: f"{float(value) * factor:.8f}" if isinstance(value, str) and name not in _TEXTS else value
         for name, value in row.items()
     }
 
@@ -107,17 +107,16 @@ def factors(accounts: int) -> Iterable[float]:
 async def main(arguments: argparse.Namespace) -> None:
     """Serve until standard input is closed."""
     accounts = [SimulatedAccount(f"account-{number:03}", seed=1) for number in range(arguments.accounts)]
-    limit = MAINNET_LIMIT if arguments.configure else _NO_LIMIT
+    limit = MAINNET_LIMIT if arguments.directory else _NO_LIMIT
     async with SimulatedExchange(accounts, seed=1, weight_limit=limit) as exchange:
-        books = Books(exchange.market, arguments.positions)
-
+        ledgers = Ledgers(exchange.market, arguments.positions)
         for account, factor in zip(accounts, factors(len(accounts)), strict=True):
-            for method, result in (("v2/account.status", books.status), ("v2/account.position", books.position)):
+            for method, result in (("v2/account.status", ledgers.status), ("v2/account.position", ledgers.position)):
                 exchange.replace_answer(method, account.name, partial(_fill, result, factor))
-        if arguments.configure:
-            write_configuration(exchange.url, accounts, arguments.configure)
-        about = {"url": exchange.url, "api_key": accounts[0].api_key, "secret_key": accounts[0].secret_key}
-        print(json.dumps({**about, "positions": arguments.positions}), flush=True)
+        if arguments.directory:
+            write_configuration(exchange.url, accounts, arguments.directory)
+        credentials = {"api_key": accounts[0].api_key, "secret_key": accounts[0].secret_key}
+        print(json.dumps({"url": exchange.url, **credentials, "positions": arguments.positions}), flush=True)
         await asyncio.to_thread(sys.stdin.read)
 
 
@@ -125,5 +124,5 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description="Serve the simulated exchange of the benchmarks.")
     parser.add_argument("accounts", type=int)
     parser.add_argument("positions", type=int)
-    parser.add_argument("--config.dir", dest="configure", type=Path, help="where to write exporter.yml and keys")
+    parser.add_argument("--config.dir", dest="directory", type=Path, help="where to write exporter.yml and keys")
     asyncio.run(main(parser.parse_args()))

@@ -1,4 +1,4 @@
-"""What a soak has measured, and whether any of it grew: pure arithmetic over samples."""
+"""Whether anything that a soak sampled grew: arithmetic only."""
 
 from __future__ import annotations
 
@@ -6,17 +6,19 @@ import statistics
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from bench.table import markdown
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sample:
-    """The exporter at one moment, seen from outside and as told by itself."""
+    """The exporter at one moment, seen from outside and reported by its probe."""
 
     at: float  # seconds since the soak began
     resident_kib: float
-    malloc_kib: float  # handed out by malloc and not given back
+    malloc_kib: float  # allocated by malloc and not freed
     blocks: int  # the same of Python's own allocator, in pieces of up to 512 bytes
     gc_objects: int
     descriptors: int
@@ -25,21 +27,21 @@ class Sample:
 
 
 class Row(NamedTuple):
-    """A quantity, how its quiet samples are summed up, and by how much that may rise between two quiet times."""
+    """A quantity, how its quiet samples are aggregated, and by how much that may rise between two quiet times."""
 
     name: str
     field: str
-    sum_up: Callable[[Iterable[float]], float]
+    aggregate: Callable[[Iterable[float]], float]
     allowance: float
 
 
-# The least of the quiet samples is free of what only passes by: a rotation, a sample's own request. Series are the
-# other way round: some are absent in the first second of a minute.
+# The smallest of the quiet samples excludes what is temporary: a rotation, a sample's own request. For series it is
+# the largest: some are absent in the first second of a minute.
 ROWS: Final = (
     Row("resident memory, KiB", "resident_kib", min, 8192),
     Row("in use of malloc, KiB", "malloc_kib", min, 100),
     Row("blocks in use of Python", "blocks", min, 5000),
-    Row("objects the collector knows", "gc_objects", min, 2000),
+    Row("objects of the garbage collector", "gc_objects", min, 2000),
     Row("file descriptors", "descriptors", min, 0),
     Row("asyncio tasks", "tasks", min, 1),  # a connection more or less
     Row("series of a scrape", "series", max, 0),
@@ -47,7 +49,7 @@ ROWS: Final = (
 
 
 class Growth(NamedTuple):
-    """What became of one quantity; `slope` is the least-squares rise per minute over the second half of the soak."""
+    """How one quantity developed; `slope` is the least-squares rise per minute over the second half of the soak."""
 
     row: Row
     start: float
@@ -62,15 +64,18 @@ class Growth(NamedTuple):
 
 
 def judge(samples: Sequence[Sample], start: Sequence[Sample], end: Sequence[Sample]) -> list[Growth]:
-    """Compare two quiet times, with what all samples tell besides."""
+    """Compare two quiet times; the highest value and the slope are those of all samples."""
     half = samples[len(samples) // 2 :]
     return [
         Growth(
             row,
-            row.sum_up(getattr(one, row.field) for one in start),
-            row.sum_up(getattr(one, row.field) for one in end),
-            max(getattr(one, row.field) for one in samples),
-            60 * statistics.linear_regression([one.at for one in half], [getattr(one, row.field) for one in half])[0],
+            row.aggregate(getattr(sample, row.field) for sample in start),
+            row.aggregate(getattr(sample, row.field) for sample in end),
+            max(getattr(sample, row.field) for sample in samples),
+            60
+            * statistics.linear_regression(
+                [sample.at for sample in half], [getattr(sample, row.field) for sample in half]
+            ).slope,
         )
         for row in ROWS
     ]
@@ -78,11 +83,14 @@ def judge(samples: Sequence[Sample], start: Sequence[Sample], end: Sequence[Samp
 
 def as_table(growths: Iterable[Growth]) -> str:
     """Return the comparison as a Markdown table."""
-    lines = ["| | start | end | highest | slope a minute | may rise by | verdict |", "|---|--:|--:|--:|--:|--:|---|"]
-    lines += [
-        f"| {row.name} | {start:,.0f} | {end:,.0f} | {highest:,.0f} | {slope:+,.1f} | {row.allowance:,.0f} "
-        f"| {'flat' if growth.flat else 'GROWS'} |"
+    rows = [
+        [
+            growth.row.name,
+            *(f"{value:,.0f}" for value in (growth.start, growth.end, growth.highest)),
+            f"{growth.slope:+,.1f}",
+            f"{growth.row.allowance:,.0f}",
+            "flat" if growth.flat else "GROWS",
+        ]
         for growth in growths
-        for row, start, end, highest, slope in [growth]
     ]
-    return "\n".join(lines)
+    return markdown(["", "start", "end", "highest", "slope a minute", "may rise by", "verdict"], rows)

@@ -1,4 +1,4 @@
-"""What a soaked exporter has to bear: an exchange whose faults come and go, and clients that scrape or hang up."""
+"""The load of a soak: faults of the exchange that come and go, and clients that scrape or close connections early."""
 
 from __future__ import annotations
 
@@ -18,69 +18,71 @@ if TYPE_CHECKING:
 
     from exporter.simulator.server import SimulatedExchange
 
-PATIENCE_SECONDS: Final = 60.0
-# The seconds between two scrapes, and their headers; 20 a second together with those that hang up.
+TIMEOUT_SECONDS: Final = 60.0
+# Seconds between two scrapes, and their headers; 20 a second together with those that are aborted.
 _SCRAPERS: Final = (
     (0.2, {"Accept-Encoding": "identity"}),
     (0.2, {"Accept-Encoding": "gzip"}),
     (0.2, {"Accept-Encoding": "gzip", "Connection": "close"}),
     (0.5, {"Accept": "application/openmetrics-text", "Accept-Encoding": "gzip"}),
 )
-_HANG_UP_EVERY_SECONDS: Final = 1 / 3
-# Not those that make an exporter stop polling for minutes, and rightly so: weight that others spend, a key that is
-# refused, a method that is gone.
-_SWITCHED: Final = (
+_ABORT_EVERY_SECONDS: Final = 1 / 3
+# Without those that rightly make an exporter stop polling for minutes: weight that others spend, a rejected key, a
+# method that no longer exists.
+_FAULTS: Final = (
     *("handshake-403", "handshake-451", "handshake-503", "handshake-garbage", "handshake-closed", "handshake-silent"),
     *("open-and-close", "short-lived", "cut-frames", "silent", "no-answers", "wrong-ids", "null-ids"),
     *("double-answers", "swapped-answers", "unsolicited", "garbage", "truncated", "nested", "huge", "binary"),
     *("server-errors", "maintenance", "no-rate-limits", "zero-limit", "nonsense-figures", "no-assets", "rows-twice"),
     *("clock-ahead", "clock-behind"),
 )
-_MOMENTS: Final[dict[str, Callable[[SimulatedExchange], Awaitable[None] | None]]] = {
+_ACTIONS: Final[dict[str, Callable[[SimulatedExchange], Awaitable[None] | None]]] = {
     "dropped": lambda exchange: exchange.drop_connections(),
     "closed": lambda exchange: exchange.close_connections(1001),
     "shutdown": lambda exchange: exchange.announce_shutdown(1.0),
 }
 _FIRST_BAN_SECONDS: Final = 5.0
-_BAN_EVERY_SECONDS: Final = 700.0  # one that is repeated within ten minutes ends all polling for long
+_BAN_EVERY_SECONDS: Final = 700.0  # a second one within ten minutes stops all polling for long
 
 
 class Load:
     """Faults of `exchange` and scrapes of `url`, counted.
 
-    `answers` counts the scrapes that were not hung up on, by status or by the name of the error.
+    `answers` counts the scrapes that were not aborted, by status or by the name of the error.
     """
 
     def __init__(self, exchange: SimulatedExchange, url: str, seed: int) -> None:
         self.faults: Counter[str] = Counter()
         self.answers: Counter[str] = Counter()
         self.latencies_seconds: list[float] = []
-        self.hung_up = 0
+        self.aborted = 0
         self._exchange, self._url = exchange, httpx.URL(url)
-        self._random = random.Random(seed)  # noqa: S311 - to be had again by its seed, no secret
+        self._random = random.Random(seed)  # noqa: S311 - reproducible by its seed, not a secret
         self._ban_at = time.monotonic() + _FIRST_BAN_SECONDS
 
     def work(self) -> list[Coroutine[None, None, None]]:
-        """Return all that is to be done side by side until cancelled; no fault is on after that."""
-        return [*(self._scrape(*one) for one in _SCRAPERS), self._hang_up(), self._switch_faults()]
+        """Return what to run concurrently until cancelled; no fault is on after that."""
+        return [*(self._scrape(*scraper) for scraper in _SCRAPERS), self._abort_scrapes(), self._switch_faults()]
 
     async def _switch_faults(self) -> None:
         while True:
             await asyncio.sleep(self._random.uniform(0.3, 1.2))
-            name = "banned" if time.monotonic() >= self._ban_at else self._random.choice((*_SWITCHED, *_MOMENTS))
+            name = "banned" if time.monotonic() >= self._ban_at else self._random.choice((*_FAULTS, *_ACTIONS))
             self.faults[name] += 1
             if name == "banned":
                 self._ban_at += _BAN_EVERY_SECONDS
-                with self._exchange.ban(3.0):  # in truth over before the time that it tells: nobody is refused again
+                with self._exchange.ban(
+                    3.0
+                ):  # over before the end that it reports, so that no request is rejected twice
                     await asyncio.sleep(1.5)
-            elif name in _SWITCHED:
+            elif name in _FAULTS:
                 with FAULTS[name].switch(self._exchange):
                     await asyncio.sleep(self._random.uniform(0.3, 1.5))
-            elif (doing := _MOMENTS[name](self._exchange)) is not None:
-                await doing
+            elif (action := _ACTIONS[name](self._exchange)) is not None:
+                await action
 
     async def _scrape(self, every_seconds: float, headers: dict[str, str]) -> None:
-        async with httpx.AsyncClient(trust_env=False, timeout=PATIENCE_SECONDS, headers=headers) as client:
+        async with httpx.AsyncClient(trust_env=False, timeout=TIMEOUT_SECONDS, headers=headers) as client:
             while True:
                 began = time.perf_counter()
                 try:
@@ -92,16 +94,16 @@ class Load:
                 self.latencies_seconds.append(spent)
                 await asyncio.sleep(max(0.0, every_seconds - spent))
 
-    async def _hang_up(self) -> None:
+    async def _abort_scrapes(self) -> None:
         while True:
-            await asyncio.sleep(_HANG_UP_EVERY_SECONDS)
+            await asyncio.sleep(_ABORT_EVERY_SECONDS)
             accept = self._random.choice(("*/*", "application/openmetrics-text"))
             request = f"GET {self._url.path} HTTP/1.1\r\nHost: soak\r\nAccept: {accept}\r\n\r\n"
-            with contextlib.suppress(OSError):  # an exporter that is gone is found out by the next sample
+            with contextlib.suppress(OSError):  # the next sample notices an exporter that has ended
                 reader, writer = await asyncio.open_connection(self._url.host, self._url.port)
                 try:
                     writer.write(request.encode())
                     await reader.read(self._random.choice((0, 1000)))
                 finally:
                     writer.transport.abort()
-                self.hung_up += 1
+                self.aborted += 1

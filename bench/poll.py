@@ -1,4 +1,4 @@
-"""The CPU of a poll, against other clients that set Gauges: from the socket to what a scrape reads."""
+"""The CPU of a poll, compared with other clients that set Gauges: from the socket to what a scrape reads."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING, Any, Final
 
+from bench.peers import CCXT, OURS, OURS_BOTH, PEERS
 from bench.processes import ROOT, started
 from bench.table import markdown, part_of, verdict
 from exporter.metrics.catalog import GROUPS
@@ -21,19 +22,7 @@ SIZES: Final = (10, 100, 700)
 ROUNDS: Final = 5
 WARM_UP: Final = 50
 POLLS: Final = 200
-OURS: Final = "this exporter"
-OURS_BOTH: Final = "this exporter, two requests"
-CCXT: Final = "ccxt, two requests"
 CCXT_PYTHON: Final = ROOT / "tests" / "interop" / ".venv" / "bin" / "python"
-PEERS: Final[dict[str, tuple[str, ...]]] = {
-    OURS: (sys.executable, "bench.poll_ours"),
-    "python-binance": (sys.executable, "bench.poll_python_binance"),
-    "the same, clearing": (sys.executable, "bench.poll_python_binance", "clears"),
-    "Binance's SDK": (sys.executable, "bench.poll_sdk"),
-    CCXT: (str(CCXT_PYTHON), "bench.poll_ccxt"),
-    OURS_BOTH: (sys.executable, "bench.poll_ours", "positions"),
-}
-"""The Python that runs a peer, its module, and its further arguments."""
 _AIMED_SIZE: Final = 100
 _AIMS: Final = {"python-binance": 3.0, "Binance's SDK": 3.5, CCXT: 15.0}
 
@@ -43,15 +32,16 @@ Costs = dict[str, list[float]]
 
 @contextlib.contextmanager
 def exchange(positions: int) -> Iterator[dict[str, Any]]:
-    """Serve one account for the time of the block, and return what peers have to know."""
+    """Serve one account for the time of the block, and return what peers need to poll it."""
+    symbols = [(symbol.name, symbol.base_asset, symbol.margin_asset) for symbol in SYMBOLS.values()]
     with started(sys.executable, "-m", "bench.exchange", "1", str(positions)) as program:
-        yield {**json.loads(program.line()), "families": families(), "markets": list(_markets())}
+        yield {**json.loads(program.line()), "families": families(), "symbols": symbols}
 
 
-def seconds_of(peer: str, about: dict[str, Any], warm_up: int = WARM_UP, polls: int = POLLS) -> float:
+def seconds_of(peer: str, exchange: dict[str, Any], warm_up: int = WARM_UP, polls: int = POLLS) -> float:
     """Return the CPU seconds of one poll."""
-    python, module, *arguments = PEERS[peer]
-    command = [python, "-m", module, json.dumps(about), str(warm_up), str(polls), *arguments]
+    python = str(CCXT_PYTHON) if peer == CCXT else sys.executable
+    command = [python, "-m", "bench.peers", peer, json.dumps(exchange), str(warm_up), str(polls)]
     done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
     if done.returncode:
         raise SystemExit(f"{peer}: {done.stderr}")
@@ -61,18 +51,22 @@ def seconds_of(peer: str, about: dict[str, Any], warm_up: int = WARM_UP, polls: 
 def compare(positions: int, rounds: int = ROUNDS, warm_up: int = WARM_UP, polls: int = POLLS) -> Costs:
     """Poll in turn, so that a machine whose speed drifts drifts for all."""
     costs: Costs = {peer: [] for peer in PEERS if peer != CCXT or CCXT_PYTHON.exists()}
-    with exchange(positions) as about:
+    with exchange(positions) as served:
         for _ in range(rounds):
             for peer, seconds in costs.items():
-                seconds.append(seconds_of(peer, about, warm_up, polls))
+                seconds.append(seconds_of(peer, served, warm_up, polls))
     return costs
 
 
 def report(sizes: Iterable[int] = SIZES, rounds: int = ROUNDS, warm_up: int = WARM_UP, polls: int = POLLS) -> str:
     """Compare at several sizes, and return a table in Markdown."""
-    found = {size: compare(size, rounds, warm_up, polls) for size in sizes}
+    costs_by_size = {size: compare(size, rounds, warm_up, polls) for size in sizes}
     rows = [
-        [peer, *(_cell(costs, peer) for costs in found.values()), _verdict(found.get(_AIMED_SIZE, {}), peer)]
+        [
+            peer,
+            *(_cell(costs, peer) for costs in costs_by_size.values()),
+            _verdict(costs_by_size.get(_AIMED_SIZE, {}), peer),
+        ]
         for peer in PEERS
     ]
     return (
@@ -82,7 +76,7 @@ def report(sizes: Iterable[int] = SIZES, rounds: int = ROUNDS, warm_up: int = WA
         "`v2/account.position`, too, for the figures that ours has of one; with both questions, and all that they "
         f"tell, ours is the last line, in brackets what part of ccxt's. ccxt is {_ccxt_version()}. {rounds} rounds in "
         f"turn of {polls} polls, medians.\n\n"
-    ) + markdown(["", *(f"{size} positions" for size in found), f"aim at {_AIMED_SIZE}"], rows)
+    ) + markdown(["", *(f"{size} positions" for size in costs_by_size), f"aim at {_AIMED_SIZE}"], rows)
 
 
 def _cell(costs: Costs, peer: str) -> str:
@@ -102,8 +96,9 @@ def _times(costs: Costs, peer: str, ours: str = OURS) -> float:
 
 def _ccxt_version() -> str:
     command = [str(CCXT_PYTHON), "-c", "import importlib.metadata as m; print(m.version('ccxt'))"]
-    found = subprocess.run(command, check=False, capture_output=True, text=True) if CCXT_PYTHON.exists() else None
-    return found.stdout.strip() if found else "not installed"
+    if not CCXT_PYTHON.exists():
+        return "not installed"
+    return subprocess.run(command, check=False, capture_output=True, text=True).stdout.strip()
 
 
 def _verdict(costs: Costs, peer: str) -> str:
@@ -126,24 +121,3 @@ def families() -> list[list[dict[str, Any]]]:
         ]
         for group in GROUPS[:4]
     ]
-
-
-def _markets() -> Iterator[dict[str, Any]]:
-    """Describe the symbols as ccxt would after it had asked for them."""
-    for symbol in SYMBOLS.values():
-        asset = symbol.margin_asset
-        yield {
-            "id": symbol.name,
-            "symbol": f"{symbol.base_asset}/{asset}:{asset}",
-            "base": symbol.base_asset,
-            "quote": asset,
-            "settle": asset,
-            "type": "swap",
-            "contractSize": 1,
-            "spot": False,
-            "swap": True,
-            "contract": True,
-            "linear": True,
-            "inverse": False,
-            "precision": {},
-        }

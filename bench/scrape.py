@@ -78,10 +78,10 @@ def compare(size: int, go: Path | str, rounds: int = ROUNDS) -> Comparison:
     """Scrape the peers in turn, so that a machine whose speed drifts drifts for all."""
     with tempfile.TemporaryDirectory(prefix="bench-") as folder, contextlib.ExitStack() as running:
         file = Path(folder, "metrics.txt")
-        commands: dict[str, list[str | Path]] = {OURS: [sys.executable, "-m", "bench.scrape_ours", str(size), file]}
+        commands: dict[str, list[str | Path]] = {OURS: [sys.executable, "-m", "bench.servers", str(size), file]}
         if isinstance(go, Path):
             commands[GO] = [go, file]
-        commands[PYTHON] = [sys.executable, "-m", "bench.scrape_client_python", file]
+        commands[PYTHON] = [sys.executable, "-m", "bench.servers", file]
         servers: dict[str, tuple[Program, Scraper]] = {}
         for name, command in commands.items():
             program = running.enter_context(started(*command))

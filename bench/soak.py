@@ -1,8 +1,8 @@
-"""The exporter against an exchange full of faults, for minutes: nothing of it may grow. `make soak` runs it.
+"""The soak: minutes of faults and scrapes during which nothing of the exporter may grow. `make soak` runs it.
 
 Two quiet times are compared, one after a warm-up and one at the end. Between them faults come and go, connections are
-replaced every few seconds, and many clients scrape. Both lie at the same hour of the demo's story, so that the same
-positions are open. It needs Linux and glibc, which tell what a process holds.
+replaced every few seconds, and many clients scrape. Both are at the same point of the demo's scenario, so that the same
+positions are open. It needs Linux and glibc, which report what a process holds.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, BinaryIO, Final
 import httpx
 
 from bench.growth import Sample, as_table, judge
-from bench.load import PATIENCE_SECONDS, Load
+from bench.load import TIMEOUT_SECONDS, Load
 from exporter.simulator.demo import demo_exchange, write_configuration
 from exporter.simulator.market import ROUND_SECONDS
 
@@ -31,11 +31,11 @@ if TYPE_CHECKING:
     from asyncio.subprocess import Process
     from collections.abc import AsyncIterator, Mapping
 
-_STORY_SPEED: Final = 9.0
-_ROUND: Final = ROUND_SECONDS / _STORY_SPEED
-# The story's longest time without an event, less what the exporter may need to take notice of the last one.
-_QUIET_FROM: Final = 285 / _STORY_SPEED
-_QUIET_SECONDS: Final = (370 - 285) / _STORY_SPEED
+_SPEED: Final = 9.0
+_ROUND: Final = ROUND_SECONDS / _SPEED
+# The scenario's longest time without an event, less what the exporter may need to notice the last one.
+_QUIET_FROM: Final = 285 / _SPEED
+_QUIET_SECONDS: Final = (370 - 285) / _SPEED
 _QUIET_SAMPLES: Final = 8
 _RECOVERY_SECONDS: Final = 8.0  # without faults before it is quiet
 _ROUNDS_TO_RECOVER: Final = 1  # where that was not enough
@@ -44,13 +44,13 @@ _EXPECTED_ERRORS: Final = {"requests paused"}
 
 
 class Soak:
-    """One run: `process` serves at `url`, and is to poll so many accounts."""
+    """One run: `process` serves at `url` and should poll so many accounts."""
 
     def __init__(self, process: Process, url: str, accounts: int, load: Load) -> None:
         self.samples: list[Sample] = []
         self._process, self._url, self._accounts, self._load = process, url, accounts, load
         self._began = time.monotonic()
-        self._client = httpx.AsyncClient(trust_env=False, timeout=PATIENCE_SECONDS)
+        self._client = httpx.AsyncClient(trust_env=False, timeout=TIMEOUT_SECONDS)
         self._body = ""
 
     async def run(self, minutes: float) -> tuple[list[Sample], list[Sample]]:
@@ -59,8 +59,8 @@ class Soak:
             start = await self._quiet_after(_WARM_UP_PART * 60 * minutes)
             return start, await self._quiet_after(max(60 * minutes - _ROUND, self._now))
 
-    def tell(self) -> list[tuple[str, bool]]:
-        """Return what is to be said of the run besides growth, and whether each is well."""
+    def verdicts(self) -> list[tuple[str, bool]]:
+        """Return what else to report of the run, each with whether it is as it should be."""
         ended = self._values("binance_futures_disconnections_total{")
         by_reason = {series.split('reason="')[1].split('"')[0]: int(count) for series, count in ended.items() if count}
         dials = sum(self._values("binance_futures_connections_total{").values())
@@ -73,7 +73,7 @@ class Soak:
             (f"faults: {_counts(load.faults)}", bool(load.faults)),
             (f"polls: {polls:.0f}, of which failed: {failed:.0f}", failed < polls),
             (f"connections: {dials:.0f}; disconnections: {_counts(by_reason)}", "rotation" in by_reason),
-            (f"scrapes: {_counts(load.answers)}; hung up on: {load.hung_up}", set(load.answers) == {"200"}),
+            (f"scrapes: {_counts(load.answers)}; aborted: {load.aborted}", set(load.answers) == {"200"}),
             (f"scrape latency in ms: p50 {p50:.1f}, p99 {p99:.1f}, max {longest:.1f}", True),
             (f"accounts up at the end: {self._up():.0f} of {self._accounts}", self._up() == self._accounts),
         ]
@@ -83,7 +83,7 @@ class Soak:
         return time.monotonic() - self._began
 
     async def _quiet_after(self, least: float) -> list[Sample]:
-        """Load the exporter until the story's first quiet time after `least` seconds, then sample it in peace."""
+        """Load the exporter until the first quiet time after `least` seconds; sample it there without load."""
         begin = _QUIET_FROM
         while begin < least:
             begin += _ROUND
@@ -102,7 +102,7 @@ class Soak:
             if len(quiet) >= _QUIET_SAMPLES / 2:
                 return quiet
             begin += _ROUND
-        raise SystemExit(f"only {self._up():.0f} accounts are up although the faults are long over")
+        raise SystemExit(f"only {self._up():.0f} accounts are up long after the last fault")
 
     async def _sample_until(self, until: float) -> None:
         while self._now < until:
@@ -117,25 +117,25 @@ class Soak:
         stdin, stdout = self._process.stdin, self._process.stdout
         assert stdin
         assert stdout
-        stdin.write(b"collected\n" if collected else b"sample\n")
-        told = json.loads(await asyncio.wait_for(stdout.readline(), PATIENCE_SECONDS))
+        stdin.write(b"collected\n" if collected else b"memory\n")
+        memory = json.loads(await asyncio.wait_for(stdout.readline(), TIMEOUT_SECONDS))
         proc = Path(f"/proc/{self._process.pid}")
         resident_pages = int((proc / "statm").read_text().split()[1])
         sample = Sample(
             at=self._now,
             resident_kib=resident_pages * os.sysconf("SC_PAGE_SIZE") / 1024,
-            malloc_kib=told["malloc_bytes"] / 1024,
-            blocks=told["blocks"],
-            gc_objects=told["gc_objects"],
+            malloc_kib=memory["malloc_bytes"] / 1024,
+            blocks=memory["blocks"],
+            gc_objects=memory["gc_objects"],
             descriptors=len(list((proc / "fd").iterdir())),
-            tasks=told["tasks"],
+            tasks=memory["tasks"],
             series=len(self._values("")),
         )
         self.samples.append(sample)
         return sample
 
     def _values(self, begin: str) -> dict[str, float]:
-        """Return the series of the last sample that begin so."""
+        """Return the series of the last scrape that begin with `begin`."""
         lines = (line.rpartition(" ") for line in self._body.splitlines() if line.startswith(begin) and line[0] != "#")
         return {series: float(value) for series, _, value in lines}
 
@@ -144,13 +144,13 @@ class Soak:
 
 
 async def soak(minutes: float, seed: int) -> bool:
-    """Soak an exporter, print what was measured, and return whether all is well."""
+    """Soak an exporter, print the measurements, and return whether it passed."""
     with contextlib.ExitStack() as files:
         directory = Path(files.enter_context(tempfile.TemporaryDirectory(prefix="binance-futures-exporter-soak-")))
         log = files.enter_context((directory / "log").open("w+b"))
         try:
-            async with demo_exchange(seed, speed=_STORY_SPEED) as exchange:
-                exchange.change_weight_limit(10**6)  # that four accounts may be polled every second
+            async with demo_exchange(seed, speed=_SPEED) as exchange:
+                exchange.change_weight_limit(10**6)  # four accounts are polled every second
                 path = write_configuration(exchange.url, exchange.accounts.values(), directory / "config")
                 path.write_text(path.read_text(encoding="utf-8") + "poll: {interval: 1s}\n", encoding="utf-8")
                 async with _exporter(path, log) as (process, url):
@@ -162,19 +162,19 @@ async def soak(minutes: float, seed: int) -> bool:
                 print(f"logged: {line}", file=sys.stderr)
     growths = judge(run.samples, start, end)
     verdicts = [
-        *run.tell(),
+        *run.verdicts(),
         (f"unexpected errors logged: {len(errors)}", not errors),
         (f"exit code: {process.returncode}", process.returncode == 0),
     ]
     print(as_table(growths), end="\n\n")
-    for words, well in verdicts:
-        print(f"- {words}{'' if well else ': FAILED'}")
-    return all(growth.flat for growth in growths) and all(well for _, well in verdicts)
+    for text, passed in verdicts:
+        print(f"- {text}{'' if passed else ': FAILED'}")
+    return all(growth.flat for growth in growths) and all(passed for _, passed in verdicts)
 
 
 @contextlib.asynccontextmanager
 async def _exporter(path: Path, log: BinaryIO) -> AsyncIterator[tuple[Process, str]]:
-    command = (sys.executable, "-m", "bench.soaked", path)
+    command = (sys.executable, "-m", "bench.probe", path, "--soak")
     pipe = asyncio.subprocess.PIPE
     process = await asyncio.create_subprocess_exec(*command, stdin=pipe, stdout=pipe, stderr=log)
     assert process.stdin
@@ -183,7 +183,7 @@ async def _exporter(path: Path, log: BinaryIO) -> AsyncIterator[tuple[Process, s
         url = (await process.stdout.readline()).decode().strip()
         yield process, f"{url}/metrics"
         process.stdin.close()
-        await asyncio.wait_for(process.wait(), PATIENCE_SECONDS)
+        await asyncio.wait_for(process.wait(), TIMEOUT_SECONDS)
     finally:
         if process.returncode is None:
             process.kill()
@@ -191,7 +191,7 @@ async def _exporter(path: Path, log: BinaryIO) -> AsyncIterator[tuple[Process, s
 
 
 def _errors(log: BinaryIO) -> list[str]:
-    """Return the lines that tell of faults of the exporter, also those that are no log lines."""
+    """Return the unexpected errors of a log, and lines that are not log lines."""
     log.seek(0)
     errors = []
     for line in log.read().decode().splitlines():

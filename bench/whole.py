@@ -76,7 +76,7 @@ def measure(load: Load, seconds: float, *, by_prometheus: bool = False) -> Measu
             exchange.line()  # exporter.yml is written
             _configure(path, load)
             with (
-                started(sys.executable, "-m", "bench.measured", path) as exporter,
+                started(sys.executable, "-m", "bench.probe", path) as exporter,
                 Scraper(exporter.line()) as scraper,
             ):
                 return _measure(load, seconds, exporter, scraper, Path(folder) if by_prometheus else None)
@@ -94,7 +94,7 @@ def _configure(path: Path, load: Load) -> None:
 
 def _measure(load: Load, seconds: float, exporter: Program, scraper: Scraper, folder: Path | None) -> Measured:
     before = _when_polled_twice(scraper, load)
-    exporter.ask("tell")
+    exporter.ask("delays")
     began, cpu = time.monotonic(), cpu_seconds(exporter.pid)
     scrapes: list[Scrape] = []
     ages: list[float] = []
@@ -104,7 +104,7 @@ def _measure(load: Load, seconds: float, exporter: Program, scraper: Scraper, fo
         now = time.time()
         ages += [now - at for at in _values(scrapes[-1].text, "last_success_timestamp_seconds")]
     lasted, used = time.monotonic() - began, cpu_seconds(exporter.pid) - cpu
-    delays = json.loads(exporter.ask("tell"))
+    delays = json.loads(exporter.ask("delays"))
     after = scrapes[-1].text
 
     def grown(family: str) -> float:

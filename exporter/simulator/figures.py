@@ -194,7 +194,8 @@ def _grown(side: str, notional: Decimal, bids: Decimal, asks: Decimal) -> tuple[
 
 def _asset_figures(cross_wallet: Decimal, rows: list[Row]) -> Figures:
     if not rows:  # most assets: a sum for each figure would cost more than everything else in a statement
-        return Figures(cross_wallet, *[ZERO] * 4, cross_wallet, ZERO, *[max(ZERO, cross_wallet)] * 2)
+        free = max(ZERO, cross_wallet)
+        return Figures(cross_wallet, ZERO, ZERO, ZERO, ZERO, cross_wallet, ZERO, free, free)
     cross_profit = _sum(row.unrealized_profit for row in rows if not row.isolated)
     open_orders = _sum(row.open_order_initial_margin for row in rows)
     # An isolated position's margin has left the cross wallet already.

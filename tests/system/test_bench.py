@@ -13,7 +13,8 @@ from support.prometheus_server import needs
 
 from bench import __main__ as main
 from bench import poll, prometheus, scrape, small, table, whole
-from bench.exchange import Books, factors
+from bench.exchange import Ledgers, factors
+from bench.peers import PEERS
 from bench.processes import logging
 from bench.scraping import Scrape
 from exporter.simulator.market import Market
@@ -34,14 +35,14 @@ def test_every_peer_polls_the_same_exchange() -> None:
         needs("ccxt")
     rows = cells(poll.report(sizes=(5,), rounds=1, warm_up=1, polls=2))
 
-    assert {*poll.PEERS} == rows.keys() - {""}
+    assert {*PEERS} == rows.keys() - {""}
     assert all(re.match(r"[\d,]+( \(1/[\d.e+]+\))?$", row[0]) for peer, row in rows.items() if peer)
 
 
 def test_every_answer_is_news() -> None:
     """From answer to answer of an account next to every position moves, however many others are asked between."""
-    books = Books(Market(1), 20)
-    answers = [books.status(factor)["positions"] for _ in range(40) for factor in factors(40)][::40]
+    ledgers = Ledgers(Market(1), 20)
+    answers = [ledgers.status(factor)["positions"] for _ in range(40) for factor in factors(40)][::40]
     moved = ("notional", "unrealizedProfit", "initialMargin", "maintMargin")
 
     for number, row in enumerate(answers[0]):
@@ -51,10 +52,10 @@ def test_every_answer_is_news() -> None:
             assert same <= 4, (row["symbol"], field)
 
 
-def test_positions_that_did_not_arrive_are_told() -> None:
+def test_missing_positions_end_the_benchmark() -> None:
     """A peer that does not have every position ends the benchmark."""
-    with poll.exchange(3) as about, pytest.raises(SystemExit, match="the positions did not arrive"):
-        poll.seconds_of("python-binance", {**about, "positions": 4}, 1, 1)
+    with poll.exchange(3) as exchange, pytest.raises(SystemExit, match="lacks positions"):
+        poll.seconds_of("python-binance", {**exchange, "positions": 4}, 1, 1)
 
 
 def test_scrapes_of_the_same_series() -> None:

@@ -1,6 +1,9 @@
-"""The exporter that is soaked: as the command line runs it, but its connections are old after seconds.
+"""The exporter as the command line runs it, with a view into its process: prints its URL, then answers questions.
 
-It prints its URL, then a line of JSON about itself for each line of its standard input, and ends with that input.
+`python -m bench.probe CONFIGURATION [--soak]` answers each line of standard input with a line of JSON, and ends with
+that input: `delays` with how late the event loop was since the last question, in seconds; `memory` with what the
+process holds; `collected` with the same after a garbage collection. With `--soak` connections are replaced after
+seconds.
 """
 
 from __future__ import annotations
@@ -12,8 +15,9 @@ import json
 import os
 import resource
 import sys
+import time
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from exporter import config as configuration
 from exporter import log
@@ -22,9 +26,9 @@ from exporter.binance.dialing import Timing
 from exporter.threads import DaemonThreads
 from exporter.web.server import ListenAddress
 
-ROTATE_BETWEEN_SECONDS: Final = (3.0, 6.0)
-_TIMING: Final = Timing(
-    rotate_between=ROTATE_BETWEEN_SECONDS,
+_DELAY_SECONDS: Final = 0.05
+_SOAK_TIMING: Final = Timing(
+    rotate_between=(3.0, 6.0),
     stable_after=1.0,
     clock_interval=5.0,
     clock_timeout=2.0,
@@ -36,7 +40,7 @@ _TIMING: Final = Timing(
 
 
 class _Malloc(ctypes.Structure):
-    """What glibc's `mallinfo2` tells: ten figures, of which two are what was handed out, in pages and in pieces."""
+    """glibc's `mallinfo2`: ten figures, of which two are the bytes in use, in pages and in smaller blocks."""
 
     _fields_ = (
         ("_before", ctypes.c_size_t * 4),
@@ -49,7 +53,9 @@ class _Malloc(ctypes.Structure):
     used_bytes: int
 
 
-def _tell(mallinfo2: ctypes._NamedFuncPointer) -> dict[str, int]:
+def _memory() -> dict[str, int]:
+    mallinfo2 = ctypes.CDLL(None).mallinfo2
+    mallinfo2.restype = _Malloc
     malloc: _Malloc = mallinfo2()
     return {
         "tasks": len(asyncio.all_tasks()),
@@ -59,12 +65,11 @@ def _tell(mallinfo2: ctypes._NamedFuncPointer) -> dict[str, int]:
     }
 
 
-async def main(path: Path) -> None:
+async def main(path: Path, timing: Timing | None) -> None:
     """Poll and serve what the configuration at `path` says until standard input ends."""
     loop, stop = asyncio.get_running_loop(), asyncio.Event()
     loop.set_default_executor(DaemonThreads())
-    mallinfo2 = ctypes.CDLL(None).mallinfo2
-    mallinfo2.restype = _Malloc
+    delays: list[float] = []
 
     def answer() -> None:
         question = os.read(sys.stdin.fileno(), 100)
@@ -74,18 +79,29 @@ async def main(path: Path) -> None:
             return
         if question == b"collected\n":
             gc.collect()
-        print(json.dumps(_tell(mallinfo2)), flush=True)
+        result: Any = delays if question == b"delays\n" else _memory()
+        print(json.dumps(result), flush=True)
+        delays.clear()
+
+    async def measure_delays() -> None:
+        while True:
+            due = time.monotonic() + _DELAY_SECONDS
+            await asyncio.sleep(_DELAY_SECONDS)
+            delays.append(max(time.monotonic() - due, 0.0))
 
     # So that a leak of descriptors is measured, not cut short.
-    most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
-    config = configuration.load(path, {})
-    service = Service(config, WebSettings(addresses=(ListenAddress("127.0.0.1", 0),)), _TIMING)
+    limit = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (limit, limit))
+    web = WebSettings(addresses=(ListenAddress("127.0.0.1", 0),))
+    service = Service(configuration.load(path, {}), web, timing)
     print(*service.bind(), flush=True)
     loop.add_reader(sys.stdin, answer)
+    measuring = asyncio.create_task(measure_delays())
     await service.run(stop)
+    measuring.cancel()
 
 
 if __name__ == "__main__":
-    log.configure("info", "json")
-    asyncio.run(main(Path(sys.argv[1])))
+    soak = "--soak" in sys.argv
+    log.configure("info" if soak else "warning", "json")
+    asyncio.run(main(Path(sys.argv[1]), _SOAK_TIMING if soak else None))
