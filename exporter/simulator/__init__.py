@@ -1,4 +1,4 @@
-"""A simulated exchange that speaks Binance's protocol, for the demo and the tests."""
+"""A simulated exchange that speaks Binance's WebSocket API, for the demo and the tests."""
 
 from exporter.simulator.demo import demo_exchange, write_configuration
 from exporter.simulator.handlers import Received

@@ -1,7 +1,7 @@
-"""Ways to alter an answer, for `replace_answer`: each takes an answer and returns what is sent in its place.
+"""Edits of an answer, for `replace_answer`: each takes an answer and returns what is sent in its place.
 
 A path leads from the top of an answer to a value, as in `id`, `rateLimits.0.limit`, `result.totalMarginBalance` or
-`result.positions.*.notional`; `*` is every row. Where an answer has no such place nothing is altered.
+`result.positions.*.notional`; `*` is every row. An answer without that place stays as it is.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ _CREDITS = {"USDT": "BNFCR"}
 
 
 def encode(answer: Frame) -> str | bytes:
-    """Write an answer as the exchange does; what is a frame already stays as it is."""
+    """Encode an answer as the exchange does; a frame is returned as it is."""
     if isinstance(answer, dict):
         return json.dumps(answer, ensure_ascii=False, separators=(",", ":"))
     return answer
 
 
 def error(status: object = None, **body: Any) -> Replacement:
-    """Refuse: a status, and what `error` holds (`code`, `msg`, `data`); what is not given is left out."""
+    """Return an error: a status and the fields of `error` (`code`, `msg`, `data`); those not given are left out."""
 
     def refuse(answer: Answer) -> Answer:
         kept = {name: value for name, value in answer.items() if name in {"id", "rateLimits"}}
@@ -43,7 +43,7 @@ def body(fields: Mapping[str, Any]) -> Replacement:
 
 
 def field(path: str, value: object) -> Replacement:
-    """Put a value in the place of another; a function is given the other and returns the value."""
+    """Replace a value; a function gets the old value and returns the new one."""
 
     def put(answer: Answer) -> Answer:
         for holder, key in _places(answer, path):
@@ -54,18 +54,18 @@ def field(path: str, value: object) -> Replacement:
 
 
 def without(path: str) -> Replacement:
-    """Leave a part out: a field, or a row."""
+    """Remove a field or a row."""
 
-    def leave_out(answer: Answer) -> Answer:
+    def remove(answer: Answer) -> Answer:
         for holder, key in reversed(list(_places(answer, path))):
             del holder[key]
         return answer
 
-    return leave_out
+    return remove
 
 
 def row_twice(path: str) -> Replacement:
-    """List a row twice; the path leads to the row, as in `result.positions.0`."""
+    """Duplicate a row; the path leads to the row, as in `result.positions.0`."""
 
     def repeat(answer: Answer) -> Answer:
         for rows, number in reversed(list(_places(answer, path))):
@@ -76,7 +76,7 @@ def row_twice(path: str) -> Replacement:
 
 
 def in_credits_mode(answer: Answer) -> Frame | list[Frame]:
-    """Have BNFCR carry what USDT did, as for accounts in credits mode; USDT is left with nothing."""
+    """Move the figures of USDT to BNFCR, as for accounts in credits mode; USDT keeps zeros."""
     result = answer.get("result")
     if isinstance(result, list):
         return field("result.*.marginAsset", lambda asset: _CREDITS.get(asset, asset))(answer)
@@ -85,8 +85,8 @@ def in_credits_mode(answer: Answer) -> Frame | list[Frame]:
     multi_assets = any("marginAvailable" in row for row in result["assets"])
     for number, row in enumerate(result["assets"]):
         if row["asset"] == "USDT":
-            nothing = _with_zeros(row) | {"asset": "USDT", "updateTime": 0}
-            result["assets"][number : number + 1] = [nothing, row | {"asset": "BNFCR"}]
+            emptied = _with_zeros(row) | {"asset": "USDT", "updateTime": 0}
+            result["assets"][number : number + 1] = [emptied, row | {"asset": "BNFCR"}]
             break
     # In single-asset mode the totals are those of USDT.
     return answer if multi_assets else answer | {"result": _with_zeros(result)}
@@ -97,18 +97,18 @@ def _with_zeros(figures: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def once(replacement: Replacement) -> Replacement:
-    """Alter the first answer alone."""
+    """Apply a replacement to the first answer only."""
     left = [replacement]
     return lambda answer: left.pop()(answer) if left else answer
 
 
 def raw(*frames: str | bytes) -> Replacement:
-    """Send these frames instead: text, or binary for bytes; none of them loses the answer."""
+    """Send these frames instead: text, or binary for bytes; without any the answer is lost."""
     return lambda _: list(frames)
 
 
 def accompanied(*frames: str | bytes) -> Replacement:
-    """Send frames that nobody asked for, then the answer."""
+    """Send unsolicited frames, then the answer."""
     return lambda answer: [*frames, answer]
 
 
@@ -129,18 +129,18 @@ def binary(answer: Answer) -> Frame:
 
 
 def padded(size_bytes: int = _OVER_8_MIB) -> Replacement:
-    """Make the answer at least so long, by a field that nobody knows."""
+    """Make the answer at least so long, by an unknown field."""
     return lambda answer: answer | {"padding": "x" * size_bytes}
 
 
 def nested(depth: int = 100_000) -> Replacement:
-    """Make the result lists within lists."""
-    # As text: the encoder itself would give up.
+    """Replace the result by nested lists."""
+    # As text, since the encoder rejects such a depth.
     return lambda answer: f'{{"id":{json.dumps(answer["id"])},"status":200,"result":{"[" * depth}{"]" * depth}}}'
 
 
 class InPairs:
-    """Hold an answer back until the next one, then send both: the later first, or each with the other's id."""
+    """Delay an answer until the next one, then send both: the later first, or each with the other's id."""
 
     def __init__(self, *, swap_ids: bool = False) -> None:
         self._swap_ids = swap_ids

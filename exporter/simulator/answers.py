@@ -32,9 +32,9 @@ def account_status(account: SimulatedAccount) -> dict[str, Any]:
                 "positionSide": row.position.side,
                 "positionAmt": _amount(row),
                 "unrealizedProfit": _money(row.unrealized_profit),
-                "isolatedMargin": _cross_zero(row, row.isolated_margin),
+                "isolatedMargin": _isolated_money(row, row.isolated_margin),
                 "notional": _money(row.notional),
-                "isolatedWallet": _cross_zero(row, row.isolated_wallet),
+                "isolatedWallet": _isolated_money(row, row.isolated_wallet),
                 "initialMargin": _money(row.initial_margin),
                 "maintMargin": _money(row.maintenance_margin),
                 "updateTime": row.position.update_time_ms,
@@ -56,7 +56,7 @@ def account_position(account: SimulatedAccount, symbol: str | None) -> list[dict
 
 
 def account_balance(account: SimulatedAccount) -> list[dict[str, Any]]:
-    """Answer `account.balance` and `v2/account.balance`, which are documented alike."""
+    """Answer `account.balance` and `v2/account.balance`, whose documentation is the same."""
     return [
         {
             "accountAlias": account.alias,
@@ -73,8 +73,8 @@ def account_balance(account: SimulatedAccount) -> list[dict[str, Any]]:
     ]
 
 
-def account_status_v1(account: SimulatedAccount, padding_symbols: int) -> dict[str, Any]:
-    """Answer the first `account.status`: all symbols, and as many more that nobody trades as asked for."""
+def account_status_v1(account: SimulatedAccount, extra_symbols: int) -> dict[str, Any]:
+    """Answer version 1 of `account.status`: all symbols, and `extra_symbols` more without positions."""
     statement = statement_of(account)
     rows = [_v1_row_of(account, symbol, side) for symbol in SYMBOLS for side in _sides(account)]
     template = _v1_row_of(account, "XRPUSDT", _sides(account)[0])
@@ -88,12 +88,12 @@ def account_status_v1(account: SimulatedAccount, padding_symbols: int) -> dict[s
         "tradeGroupId": -1,
         **_totals(statement.totals),
         "assets": _assets(account, statement),
-        "positions": rows + [template | {"symbol": f"PAD{number}USDT"} for number in range(padding_symbols)],
+        "positions": rows + [template | {"symbol": f"PAD{number}USDT"} for number in range(extra_symbols)],
     }
 
 
 def account_position_v1(account: SimulatedAccount, symbol: str | None) -> list[dict[str, Any]]:
-    """Answer the first `account.position`, for one symbol or for all, whether or not anything is open there."""
+    """Answer version 1 of `account.position`, for one symbol or for all, with or without positions."""
     prices = liquidation_prices(statement_of(account))
     rows = [row_of(account, name, side) for name in SYMBOLS for side in _sides(account) if symbol in {None, name}]
     return [_v1_risk(row, prices.get((row.symbol.name, row.position.side))) for row in rows]
@@ -120,7 +120,7 @@ def _figures(figures: Figures) -> dict[str, str]:
 
 
 def _totals(figures: Figures) -> dict[str, str]:
-    """Name the figures as totals; the last two keep their names."""
+    """Return the figures under their names as totals; two names stay the same."""
     return {
         name if name in {"availableBalance", "maxWithdrawAmount"} else f"total{name[0].upper()}{name[1:]}": value
         for name, value in _figures(figures).items()
@@ -132,7 +132,7 @@ def _assets(account: SimulatedAccount, statement: Statement) -> list[dict[str, A
         {
             "asset": asset,
             **_figures(figures),
-            # Binance leaves it out of the status of an account in single-asset mode.
+            # Binance omits it in single-asset mode.
             **({"marginAvailable": True} if account.multi_assets else {}),
             "updateTime": account.ledger.asset_times_ms[asset],
         }
@@ -193,15 +193,15 @@ def _v1_risk(row: Row, liquidation_price: Decimal | None) -> dict[str, Any]:
 
 
 def _v1_row_of(account: SimulatedAccount, symbol: str, side: PositionSide) -> dict[str, Any]:
-    books = account.ledger
-    if (symbol, side) in books.positions or books.orders.get((symbol, side)):
+    ledger = account.ledger
+    if (symbol, side) in ledger.positions or ledger.orders.get((symbol, side)):
         return _v1_row(row_of(account, symbol, side))
     return dict(_empty_v1_row(symbol, side, account.leverage_of(symbol)))
 
 
 @cache
 def _empty_v1_row(symbol: str, side: PositionSide, leverage: int) -> Mapping[str, Any]:
-    """Return the row of a symbol without position and orders, which does not depend on the price: most rows are."""
+    """Return the row of a symbol without position and orders, as most are; it does not depend on the price."""
     position = Position(SYMBOLS[symbol], side)
     return MappingProxyType(_v1_row(Row(position, ZERO, leverage, *[ZERO] * 7)))
 
@@ -227,7 +227,7 @@ def _v1_row(row: Row) -> dict[str, Any]:
 
 
 def _money(amount: Decimal) -> str:
-    # Adding 0 takes the sign off a negative zero, which Binance does not send.
+    # Adding 0 removes the sign of a negative zero, which Binance does not send.
     return f"{amount + 0:.8f}"
 
 
@@ -235,6 +235,6 @@ def _amount(row: Row) -> str:
     return f"{row.position.amount:.{row.symbol.amount_digits}f}" if row.position.amount else "0"
 
 
-def _cross_zero(row: Row, amount: Decimal) -> str:
-    """Binance spells the zero of a cross row sometimes with digits and sometimes without: so do the symbols here."""
+def _isolated_money(row: Row, amount: Decimal) -> str:
+    """Return an isolated amount; Binance writes a cross row's zero with or without digits, here by symbol."""
     return "0" if not row.isolated and ord(row.symbol.name[0]) % 2 else _money(amount)

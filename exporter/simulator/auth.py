@@ -1,4 +1,4 @@
-"""What Binance checks before it answers: key, mandatory parameters, timestamp and signature, with its error words."""
+"""Authentication as Binance does it: key, mandatory parameters, timestamp and signature, with its error texts."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _DIGITS = re.compile(r"\d{1,20}")
 
 
 class RequestError(Exception):
-    """A request refused: Binance's status, code, words and, for bans, data."""
+    """A rejected request: Binance's status, code, text and, for bans, data."""
 
     def __init__(self, status: int, code: int, msg: str, data: dict[str, int] | None = None) -> None:
         super().__init__(msg)
@@ -29,7 +29,7 @@ class RequestError(Exception):
 
 
 class SessionRevokedError(RequestError):
-    """The key of the session was revoked: Binance says so with `"id": null`."""
+    """The session's key was revoked, which Binance reports with `"id": null`."""
 
     def __init__(self) -> None:
         super().__init__(401, -2015, "Invalid API-key, IP, or permissions for action.")
@@ -37,7 +37,7 @@ class SessionRevokedError(RequestError):
 
 @dataclass(slots=True)
 class Session:
-    """What the exchange knows of one connection."""
+    """The state of one connection: since when it exists, and the account that is logged on, if any."""
 
     connected_since_ms: int
     return_rate_limits: bool
@@ -45,7 +45,7 @@ class Session:
     authorized_since_ms: int | None = None
 
     def log_on(self, account: SimulatedAccount, now_ms: int) -> None:
-        """Authenticate the connection, which Binance grants Ed25519 keys only."""
+        """Authenticate the connection, which Binance allows for Ed25519 keys only."""
         if account.key_type != "Ed25519":
             hmac = account.key_type == "HMAC"
             raise RequestError(400, -4056, "HMAC_SHA256 API key is not supported." if hmac else "Invalid api key type.")
@@ -57,13 +57,13 @@ class Session:
 
 
 class Authenticator:
-    """Admits requests in the name of one of the accounts."""
+    """Authenticates requests as one of the accounts."""
 
     def __init__(self, accounts: Iterable[SimulatedAccount]) -> None:
         self._accounts = {account.api_key: account for account in accounts}
 
     def authenticate(self, params: Mapping[str, Any], session: Session, now_ms: int) -> SimulatedAccount:
-        """Tell whose request it is, or raise RequestError."""
+        """Return the account that signed a request, or raise RequestError."""
         if session.account is not None and "apiKey" not in params:
             account = session.account
             if not account.active:
@@ -85,18 +85,18 @@ class Authenticator:
         return owner
 
     def claimed_account(self, params: Mapping[str, Any], session: Session) -> SimulatedAccount | None:
-        """Tell whose request it says it is, unchecked."""
+        """Return the account that a request claims to be from, without checking it."""
         api_key = params.get("apiKey")
         return self._accounts.get(api_key) if isinstance(api_key, str) else session.account
 
 
 def signed_payload(params: Mapping[str, Any]) -> str:
-    """Join every parameter but the signature, sorted by name, as Binance does before it verifies."""
+    """Join all parameters except the signature, sorted by name, as Binance does before verifying."""
     return "&".join(f"{name}={_text(params[name])}" for name in sorted(params) if name != "signature")
 
 
 def request_id_of(request: object) -> int | str | None:
-    """Tell a request's id, or raise RequestError where it is not one that Binance can echo."""
+    """Return a request's id, or raise RequestError if it is not one that Binance can echo."""
     if not isinstance(request, dict):
         raise RequestError(400, -1135, "Invalid JSON request; expected an object.")
     request_id = request.get("id")
@@ -109,7 +109,7 @@ def request_id_of(request: object) -> int | str | None:
 
 
 def method_and_params_of(request: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
-    """Tell a request's method and parameters, or raise RequestError where they are of the wrong kind."""
+    """Return a request's method and parameters, or raise RequestError if their types are wrong."""
     method, params = request.get("method"), request.get("params", {})
     if not isinstance(method, str):
         raise RequestError(400, -1135, "Invalid 'method' in JSON request; expected a string.")
@@ -118,8 +118,8 @@ def method_and_params_of(request: Mapping[str, Any]) -> tuple[str, dict[str, Any
     return method, params
 
 
-def refuse_unread(params: Mapping[str, Any], readable: Collection[str]) -> None:
-    """Raise RequestError where a parameter was sent that the method does not read."""
+def reject_unread(params: Mapping[str, Any], readable: Collection[str]) -> None:
+    """Raise RequestError if a parameter was sent that the method does not read."""
     read = sum(name in readable for name in params)
     if read < len(params):
         text = f"Not all sent parameters were read; read '{read}' parameter(s) but was sent '{len(params)}'."
@@ -127,9 +127,9 @@ def refuse_unread(params: Mapping[str, Any], readable: Collection[str]) -> None:
 
 
 def weight_refusal(weight: RequestWeight, now: float, ip: str, *, banned: bool, data: bool, text: bool) -> RequestError:
-    """Make the refusal of a request over the weight limit, or of a banned IP.
+    """Return the error for a request over the weight limit, or from a banned IP.
 
-    `data` and `text` choose whether its data and its text tell when it ends; Binance does not promise either.
+    `data` and `text` select whether its data and its text contain the end; Binance guarantees neither.
     """
     retry_at_ms = int(weight.retry_at(now) * 1000)
     error_data = {"serverTime": int(now * 1000), "retryAfter": retry_at_ms} if data else None
@@ -143,7 +143,7 @@ def weight_refusal(weight: RequestWeight, now: float, ip: str, *, banned: bool, 
 
 
 def _check_time(params: Mapping[str, Any], now_ms: int) -> None:
-    """Refuse what was signed too long ago, and what was signed a second or more in the future."""
+    """Reject a request signed longer ago than recvWindow, or a second or more in the future."""
     text = _mandatory(params, "timestamp")
     if not _DIGITS.fullmatch(text):
         raise RequestError(400, -1102, _MISSING.format("timestamp"))
@@ -170,7 +170,7 @@ _MISSING = "Mandatory parameter '{}' was not sent, was empty/null, or malformed.
 
 
 def _text(value: object) -> str:
-    """Spell a JSON value as it is signed: text as it is, true and false in lower case, null empty."""
+    """Return a JSON value as it is signed: text as it is, true and false in lower case, null empty."""
     if isinstance(value, bool):
         return str(value).lower()
     return "" if value is None else str(value)

@@ -1,4 +1,4 @@
-"""Leverage brackets: the tiered maintenance margin of a notional."""
+"""Leverage brackets: the maintenance margin of a notional, by tiers."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Tier:
-    """One bracket: from `floor` on, the margin is notional times `rate` less the cumulative `amount`."""
+    """One tier: from `floor` on, the margin is notional times `rate` less the cumulative `amount`."""
 
     floor: Decimal
     rate: Decimal
@@ -54,18 +54,18 @@ TIERS: Final = {
 
 
 def tier_of(bracket: str, notional: Decimal) -> Tier:
-    """Tell the tier a notional, taken without its sign, falls into."""
+    """Return the tier of a notional, whose sign is ignored."""
     size = abs(notional)
     return next(tier for tier in reversed(TIERS[bracket]) if tier.floor <= size)
 
 
 def maintenance_margin(bracket: str, notional: Decimal) -> Decimal:
-    """Tell the maintenance margin of a notional, to 8 digits."""
+    """Return the maintenance margin of a notional, to 8 digits."""
     tier = tier_of(bracket, notional)
     return (abs(notional) * tier.rate - tier.amount).quantize(CENT)
 
 
 def max_notional(bracket: str, leverage: int) -> Decimal:
-    """Tell the largest notional the exchange allows at a leverage: where the first tier begins that does not."""
+    """Return the largest notional allowed at a leverage: where the first tier begins that allows less."""
     tiers = TIERS[bracket]
     return next((tier.floor for tier in tiers if tier.leverage < leverage), 2 * tiers[-1].floor)

@@ -1,4 +1,4 @@
-"""One client's connection: known before its handshake is over, and able to fall silent or to break."""
+"""One client's connection, which can stall or break off, even during its handshake."""
 
 from __future__ import annotations
 
@@ -14,44 +14,44 @@ if TYPE_CHECKING:
 
 
 class ConnectionFaults(Protocol):
-    """What a connection uses of `Faults`."""
+    """The part of `Faults` that a connection uses."""
 
     connections: set[Connection]
 
-    def meet(self, connection: Connection) -> None:
-        """Apply the faults of an opening."""
+    def on_accept(self, connection: Connection) -> None:
+        """Apply the faults of new connections."""
 
     def handshake_garbage(self) -> bytes | None:
         """Return what a handshake is answered with instead of HTTP."""
 
 
 class Connection(ServerConnection):
-    """A connection of the exchange whose toggles are `faults`.
+    """A connection subject to `faults`.
 
-    `taken` counts its requests, `unheard` holds what arrived while it was silent.
+    `requests` counts its requests; `unread` holds what arrived while it was stalled.
     """
 
     faults: ClassVar[ConnectionFaults]
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Be known from now on, and meet the faults of an opening."""
-        self.taken = 0
-        self._silences = 0
-        self.unheard = bytearray()
+        """Register the connection, and apply the faults of new connections."""
+        self.requests = 0
+        self._stalls = 0
+        self.unread = bytearray()
         super().connection_made(transport)
         self.faults.connections.add(self)
-        self.faults.meet(self)
+        self.faults.on_accept(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Be forgotten."""
+        """Unregister the connection."""
         self.faults.connections.discard(self)
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Hear the client, unless silent."""
+        """Read from the client, unless stalled."""
         garbage = self.faults.handshake_garbage()
-        if self.silent:
-            self.unheard += data
+        if self.stalled:
+            self.unread += data
         elif self.request is None and garbage is not None:
             self.transport.write(garbage)
             self.transport.close()
@@ -59,37 +59,37 @@ class Connection(ServerConnection):
             super().data_received(data)
 
     def send_data(self) -> None:
-        """Say what is to be said, pongs included, unless silent."""
-        if not self.silent:
+        """Write what is due, pongs included, unless stalled."""
+        if not self.stalled:
             super().send_data()
 
     @property
-    def silent(self) -> bool:
-        """Whether nothing is heard or said."""
-        return self._silences > 0
+    def stalled(self) -> bool:
+        """Whether nothing is read or written."""
+        return self._stalls > 0
 
-    def silence(self) -> ExitStack:
-        """Neither hear nor say anything, while TCP lives on; what was held back follows when the stack is closed."""
-        self._silences += 1
+    def stall(self) -> ExitStack:
+        """Stop reading and writing while TCP stays open; closing the stack resumes with what was held back."""
+        self._stalls += 1
         undo = ExitStack()
-        undo.callback(self._speak)
+        undo.callback(self._resume)
         return undo
 
     def cut(self, data: str | bytes) -> None:
-        """Break off in the middle of a frame."""
+        """Send half of a frame, then reset the connection."""
         opcode, payload = (Opcode.TEXT, data.encode()) if isinstance(data, str) else (Opcode.BINARY, data)
         written = Frame(opcode, payload).serialize(mask=False)
-        if not self.silent:
+        if not self.stalled:
             self.transport.write(written[: len(written) // 2])
         self.transport.abort()
 
     def drop(self) -> None:
-        """Break off without a word."""
+        """Reset the connection without a close frame."""
         self.transport.abort()
 
-    def _speak(self) -> None:
-        self._silences -= 1
-        if self.silent or self.state is State.CLOSED or self.transport.is_closing():
+    def _resume(self) -> None:
+        self._stalls -= 1
+        if self.stalled or self.state is State.CLOSED or self.transport.is_closing():
             return
-        unheard, self.unheard = bytes(self.unheard), bytearray()
-        self.data_received(unheard)
+        unread, self.unread = bytes(self.unread), bytearray()
+        self.data_received(unread)

@@ -1,4 +1,4 @@
-"""The exchange of the demo, and a configuration ready to use with any simulated exchange."""
+"""The demo's exchange, and an exporter configuration for any simulated exchange."""
 
 from __future__ import annotations
 
@@ -23,21 +23,21 @@ _MARK: Final = "# Written by the simulated exchange for its own accounts.\n"
 def demo_exchange(
     seed: int | None = None, *, speed: float = 1.0, clock: Callable[[], float] = time.time
 ) -> SimulatedExchange:
-    """Make the demo's exchange with its accounts and its story, not yet started."""
+    """Return the demo's exchange with its accounts and its scenario, not yet started."""
     return SimulatedExchange(demo_accounts(seed), seed=seed or 0, clock=clock, speed=speed, scenario=Scenario())
 
 
 def write_configuration(exchange_url: str, accounts: Iterable[SimulatedAccount], directory: Path) -> Path:
-    """Write `exporter.yml` and the key files it names into a directory; nobody else may read the keys.
+    """Write `exporter.yml` and the key files it names into a directory; only the owner can read the keys.
 
     Raises:
         FileExistsError: the directory holds a configuration or keys that were not written here.
     """
     keys = directory / "keys"
     path = directory / "exporter.yml"
-    # The names are those that a user's own files are likely to have.
-    ours = path.exists() and path.read_text(encoding="utf-8").startswith(_MARK)
-    if not ours and (path.exists() or keys.exists()):
+    # A user's own files are likely to have the same names.
+    written_here = path.exists() and path.read_text(encoding="utf-8").startswith(_MARK)
+    if not written_here and (path.exists() or keys.exists()):
         raise FileExistsError(f"{directory} already holds exporter.yml or keys: name another directory")
     keys.mkdir(mode=0o700, parents=True, exist_ok=True)
     entries: list[dict[str, Any]] = []

@@ -1,4 +1,4 @@
-"""Faults by name, for the command line: what each does, and how it is switched on. The names are a closed list."""
+"""The faults of `simulate --fault`, by name: what each does, and how it is switched on."""
 
 from __future__ import annotations
 
@@ -43,14 +43,14 @@ _GARBAGE: Final = "\x00\ufffd{]garbage"
 _MAINTENANCE: Final = "The system is under maintenance, please try again later."
 
 
-class NamedFault(NamedTuple):
-    """A fault that is on until its stack is closed, and what a user is told of it: it must fit beside the name."""
+class Fault(NamedTuple):
+    """A fault, on until the stack that `switch` returns is closed; `help` must fit on a line with the name."""
 
     help: str
     switch: Switch
 
 
-def _rejected(status: int, retry_after: str | None = None) -> Switch:
+def _rejecting(status: int, retry_after: str | None = None) -> Switch:
     headers = None if retry_after is None else {"Retry-After": retry_after}
     return lambda exchange: exchange.reject_handshake(status, headers)
 
@@ -95,89 +95,98 @@ def _clock_jumps(exchange: SimulatedExchange) -> ExitStack:
     return undo
 
 
-FAULTS: Final[dict[str, NamedFault]] = {
-    "handshake-403": NamedFault("new connections are refused with 403", _rejected(403)),
-    "handshake-429": NamedFault("new connections are refused with 429, Retry-After 30", _rejected(429, "30")),
-    "handshake-451": NamedFault("new connections are refused with 451", _rejected(451)),
-    "handshake-503": NamedFault("new connections are refused with 503", _rejected(503)),
-    "handshake-garbage": NamedFault("new connections get bytes that are not HTTP", lambda it: it.garble_handshake()),
-    "handshake-closed": NamedFault("new connections are closed at once", lambda it: it.close_at_accept()),
-    "handshake-silent": NamedFault("new connections are never answered", lambda it: it.silence_handshakes()),
-    "open-and-close": NamedFault("connections open and close at once", lambda it: it.close_after(0, 1001)),
-    "short-lived": NamedFault("connections close after 10 requests", lambda it: it.close_after(_REQUESTS)),
-    "dropped": NamedFault("connections are cut every 10 s", lambda it: it.repeat(EVENT_SECONDS, it.drop_connections)),
-    "cut-frames": NamedFault("connections are cut within an answer", lambda it: it.cut_answers()),
-    "silent": NamedFault("connections open, then not even pongs come", lambda it: it.silence_after(0)),
-    "shutdown": NamedFault("serverShutdown every 30 s, closed 10 s later", _shutdown),
-    "no-answers": NamedFault("requests are never answered", lambda it: it.lose_answers()),
-    "slow-answers": NamedFault("answers come after 3 s", lambda it: it.delay_answers(SLOW_SECONDS)),
-    "wrong-ids": NamedFault("answers carry an id nobody used", _answers(lambda: field("id", "nobody"))),
-    "null-ids": NamedFault("answers carry the id null", _answers(lambda: field("id", None))),
-    "double-answers": NamedFault("answers come twice", _answers(lambda: twice)),
-    "swapped-answers": NamedFault("two answers carry each other's id", _answers(lambda: InPairs(swap_ids=True))),
-    "unsolicited": NamedFault("a strange frame before every answer", _answers(lambda: accompanied('{"stream":"x"}'))),
-    "garbage": NamedFault("answers are not JSON", _answers(lambda: raw(_GARBAGE))),
-    "truncated": NamedFault("answers end in the middle", _answers(lambda: truncated)),
-    "nested": NamedFault("results are 100000 lists deep", _answers(nested)),
-    "huge": NamedFault("answers are over 8 MiB", _answers(padded)),
-    "binary": NamedFault("answers are binary frames", _answers(lambda: binary)),
-    "server-errors": NamedFault(
+FAULTS: Final[dict[str, Fault]] = {
+    "handshake-403": Fault("new connections are refused with 403", _rejecting(403)),
+    "handshake-429": Fault("new connections are refused with 429, Retry-After 30", _rejecting(429, "30")),
+    "handshake-451": Fault("new connections are refused with 451", _rejecting(451)),
+    "handshake-503": Fault("new connections are refused with 503", _rejecting(503)),
+    "handshake-garbage": Fault(
+        "new connections get bytes that are not HTTP", lambda exchange: exchange.garble_handshake()
+    ),
+    "handshake-closed": Fault("new connections are closed at once", lambda exchange: exchange.close_at_accept()),
+    "handshake-silent": Fault("new connections are never answered", lambda exchange: exchange.stall_handshakes()),
+    "open-and-close": Fault("connections open and close at once", lambda exchange: exchange.close_after(0, 1001)),
+    "short-lived": Fault("connections close after 10 requests", lambda exchange: exchange.close_after(_REQUESTS)),
+    "dropped": Fault(
+        "connections are cut every 10 s", lambda exchange: exchange.repeat(EVENT_SECONDS, exchange.drop_connections)
+    ),
+    "cut-frames": Fault("connections are cut within an answer", lambda exchange: exchange.cut_answers()),
+    "silent": Fault("connections open, then nothing comes, not even pongs", lambda exchange: exchange.stall_after(0)),
+    "shutdown": Fault("serverShutdown every 30 s, closed 10 s later", _shutdown),
+    "no-answers": Fault("requests are never answered", lambda exchange: exchange.lose_answers()),
+    "slow-answers": Fault("answers come after 3 s", lambda exchange: exchange.delay_answers(SLOW_SECONDS)),
+    "wrong-ids": Fault("answers carry an unknown id", _answers(lambda: field("id", "nobody"))),
+    "null-ids": Fault("answers carry the id null", _answers(lambda: field("id", None))),
+    "double-answers": Fault("answers come twice", _answers(lambda: twice)),
+    "swapped-answers": Fault("two answers carry each other's id", _answers(lambda: InPairs(swap_ids=True))),
+    "unsolicited": Fault("an unsolicited frame before every answer", _answers(lambda: accompanied('{"stream":"x"}'))),
+    "garbage": Fault("answers are not JSON", _answers(lambda: raw(_GARBAGE))),
+    "truncated": Fault("answers end in the middle", _answers(lambda: truncated)),
+    "nested": Fault("results are 100000 lists deep", _answers(nested)),
+    "huge": Fault("answers are over 8 MiB", _answers(padded)),
+    "binary": Fault("answers are binary frames", _answers(lambda: binary)),
+    "server-errors": Fault(
         "answers are status 500, code -1000", _answers(lambda: error(500, code=-1000, msg="An unknown error occurred."))
     ),
-    "maintenance": NamedFault(
-        "answers tell of maintenance, without a code", _answers(lambda: body({"239999": _MAINTENANCE}))
+    "maintenance": Fault(
+        "answers report maintenance, without a code", _answers(lambda: body({"239999": _MAINTENANCE}))
     ),
-    "maintenance-503": NamedFault(
+    "maintenance-503": Fault(
         "answers are status 503 with maintenance as the error", _answers(lambda: error(503, **{"239999": _MAINTENANCE}))
     ),
-    "no-rate-limits": NamedFault("answers lack rateLimits", _answers(lambda: without("rateLimits"))),
-    "zero-limit": NamedFault("rateLimits tell a limit of 0", _answers(lambda: field("rateLimits.*.limit", 0))),
-    "nonsense-figures": NamedFault(
+    "no-rate-limits": Fault("answers lack rateLimits", _answers(lambda: without("rateLimits"))),
+    "zero-limit": Fault("rateLimits report a limit of 0", _answers(lambda: field("rateLimits.*.limit", 0))),
+    "nonsense-figures": Fault(
         "totalWalletBalance is NaN", _answers(lambda: field("result.totalWalletBalance", "NaN"), _STATUS)
     ),
-    "no-assets": NamedFault("v2/account.status lacks assets", _answers(lambda: without("result.assets"), _STATUS)),
-    "rows-twice": NamedFault(
+    "no-assets": Fault("v2/account.status lacks assets", _answers(lambda: without("result.assets"), _STATUS)),
+    "rows-twice": Fault(
         "v2/account.status has a position twice", _answers(lambda: row_twice("result.positions.0"), _STATUS)
     ),
-    "hollow-answers": NamedFault(
+    "hollow-answers": Fault(
         "v2/account.status has neither totals nor rows", _answers(lambda: field("result", dict(_NO_ROWS)), _STATUS)
     ),
-    "no-rows": NamedFault(
-        "v2/account.status has totals and no rows", _answers(lambda: field("result", lambda it: it | _NO_ROWS), _STATUS)
+    "no-rows": Fault(
+        "v2/account.status has totals and no rows",
+        _answers(lambda: field("result", lambda result: result | _NO_ROWS), _STATUS),
     ),
-    "null-totals": NamedFault(
+    "null-totals": Fault(
         "v2/account.status has rows, and null for every total", _answers(lambda: field("result", _null_totals), _STATUS)
     ),
-    "no-positions": NamedFault(
+    "no-positions": Fault(
         "v2/account.status has margin and no positions", _answers(lambda: field("result.positions", []), _STATUS)
     ),
-    "no-risk-rows": NamedFault("v2/account.position has no rows", _answers(lambda: field("result", []), _POSITION)),
-    "risk-row-missing": NamedFault(
+    "no-risk-rows": Fault("v2/account.position has no rows", _answers(lambda: field("result", []), _POSITION)),
+    "risk-row-missing": Fault(
         "v2/account.position lacks the first row", _answers(lambda: without("result.0"), _POSITION)
     ),
-    "no-margin-assets": NamedFault(
+    "no-margin-assets": Fault(
         "v2/account.position lacks marginAsset", _answers(lambda: without("result.*.marginAsset"), _POSITION)
     ),
-    "credits-mode": NamedFault("BNFCR carries the margin of USDT symbols", _answers(lambda: in_credits_mode)),
-    "time-unanswered": NamedFault("session.status is never answered", lambda it: it.lose_answers("session.status")),
-    "v1-unanswered": NamedFault("account.status (v1) is never answered", lambda it: it.lose_answers("account.status")),
-    "position-gone": NamedFault(
-        "v2/account.position is gone: 404, code -5000",
+    "credits-mode": Fault("BNFCR carries the margin of USDT symbols", _answers(lambda: in_credits_mode)),
+    "time-unanswered": Fault(
+        "session.status is never answered", lambda exchange: exchange.lose_answers("session.status")
+    ),
+    "v1-unanswered": Fault(
+        "account.status (v1) is never answered", lambda exchange: exchange.lose_answers("account.status")
+    ),
+    "position-gone": Fault(
+        "v2/account.position does not exist: 404, code -5000",
         _answers(lambda: error(404, code=-5000, msg=f"Method {_POSITION} is invalid"), _POSITION),
     ),
-    "clock-ahead": NamedFault("the exchange's clock is 30 s ahead", lambda it: it.skew_clock(_SKEW_SECONDS)),
-    "clock-behind": NamedFault("the exchange's clock is 30 s behind", lambda it: it.skew_clock(-_SKEW_SECONDS)),
-    "clock-jumps": NamedFault("the exchange's clock jumps 30 s ahead or back every 10 s", _clock_jumps),
-    "banned": NamedFault("the IP is banned for 3 days", lambda it: it.ban(_LONGEST_BAN_SECONDS)),
-    "banned-untold": NamedFault(
-        "the IP is banned for 3 days, which nothing tells",
-        lambda it: it.ban(_LONGEST_BAN_SECONDS, data=False, text=False),
+    "clock-ahead": Fault("the exchange's clock is 30 s ahead", lambda exchange: exchange.skew_clock(_SKEW_SECONDS)),
+    "clock-behind": Fault("the exchange's clock is 30 s behind", lambda exchange: exchange.skew_clock(-_SKEW_SECONDS)),
+    "clock-jumps": Fault("the exchange's clock jumps 30 s ahead or back every 10 s", _clock_jumps),
+    "banned": Fault("the IP is banned for 3 days", lambda exchange: exchange.ban(_LONGEST_BAN_SECONDS)),
+    "banned-untold": Fault(
+        "the IP is banned for 3 days, its end not reported",
+        lambda exchange: exchange.ban(_LONGEST_BAN_SECONDS, data=False, text=False),
     ),
-    "busy-ip": NamedFault("others spend 80 % of every minute's weight", _busy_ip),
-    "rate-limited": NamedFault("others spend all of every minute's weight", _rate_limited),
-    "refused-once": NamedFault(
+    "busy-ip": Fault("others spend 80 % of every minute's weight", _busy_ip),
+    "rate-limited": Fault("others spend all of every minute's weight", _rate_limited),
+    "refused-once": Fault(
         "the next v2/account.status is refused, code -2015",
         _answers(lambda: once(error(401, code=-2015, msg="Invalid API-key, IP, or permissions for action.")), _STATUS),
     ),
-    "key-revoked": NamedFault("the key of the first account is invalid", _key_revoked),
+    "key-revoked": Fault("the key of the first account is invalid", _key_revoked),
 }

@@ -1,4 +1,4 @@
-"""What an account's books are worth at the mark prices of one moment: rows, assets, totals, margin pools.
+"""The valuation of an account's ledger at the mark prices of one moment: rows, assets, totals, margin pools.
 
 Pure arithmetic in decimals of 8 digits; every sum is exact.
 """
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A symbol's position and open orders at the mark price, as `positions[]` tells them."""
+    """A symbol's position and open orders at the mark price, as in `positions[]`."""
 
     position: Position
     mark_price: Decimal
@@ -42,7 +42,7 @@ class Row:
 
     @property
     def isolated(self) -> bool:
-        """Whether the position is a margin pool of its own."""
+        """Whether the position is isolated, and so its own margin pool."""
         return self.position.isolated_wallet is not None
 
     @property
@@ -52,7 +52,7 @@ class Row:
 
     @property
     def isolated_margin(self) -> Decimal:
-        """The isolated wallet and what the position has won or lost, 0 for a cross position."""
+        """The isolated wallet and the unrealized profit, 0 for a cross position."""
         return self.isolated_wallet + self.unrealized_profit if self.isolated else ZERO
 
     @property
@@ -63,7 +63,7 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """The eleven figures that Binance tells of an asset and of the whole account; two of them are sums."""
+    """The eleven figures that Binance reports of an asset and of the whole account; two of them are sums."""
 
     wallet_balance: Decimal
     unrealized_profit: Decimal
@@ -88,14 +88,14 @@ class Figures:
 
 @dataclass(frozen=True, slots=True)
 class Pool:
-    """What is liquidated together: its equity and the maintenance margin it must cover."""
+    """A margin pool, which is liquidated as one: its equity and the maintenance margin it must cover."""
 
     equity: Decimal
     maintenance_margin: Decimal
 
     @property
     def ratio(self) -> Decimal:
-        """Maintenance margin over equity: 0 with nothing at stake, 1 and more is liquidation."""
+        """Maintenance margin over equity: 0 without positions; from 1 on the pool is liquidated."""
         if not self.maintenance_margin:
             return ZERO
         return self.maintenance_margin / self.equity if self.equity > 0 else Decimal("Infinity")
@@ -115,14 +115,14 @@ class Statement:
     usd_rates: dict[str, Decimal] | None
 
     def pool_of(self, row: Row) -> Pool:
-        """Tell the pool a row's position belongs to."""
+        """Return the pool of a row's position."""
         if row.isolated:
             return Pool(row.isolated_margin, row.maintenance_margin)
         return self.pools["USD" if self.usd_rates else row.symbol.margin_asset]
 
 
 def statement_of(account: SimulatedAccount) -> Statement:
-    """Value an account at the moment it stands at."""
+    """Return the valuation of an account at its present moment."""
     rows = [_row(account, key) for key in _open_rows(account)]
     by_asset: defaultdict[str, list[Row]] = defaultdict(list)
     for row in rows:
@@ -131,7 +131,7 @@ def statement_of(account: SimulatedAccount) -> Statement:
     if account.multi_assets:
         rates = {asset: account.market.usd_rate(asset, account.at) for asset in ASSETS}
         totals = _totals_in_usd(assets, rates)
-        assets = {asset: _share(figures, totals, rates[asset]) for asset, figures in assets.items()}
+        assets = {asset: _with_shared_balance(figures, totals, rates[asset]) for asset, figures in assets.items()}
         pools = {"USD": Pool(totals.margin_balance, totals.maintenance_margin)}
         return Statement(rows, assets, totals, pools, rates)
     pools = {asset: _cross_pool(assets[asset], by_asset[asset]) for asset in ASSETS}
@@ -139,7 +139,7 @@ def statement_of(account: SimulatedAccount) -> Statement:
 
 
 def row_of(account: SimulatedAccount, symbol: str, side: PositionSide) -> Row:
-    """Value one symbol of an account, whether or not anything is open there."""
+    """Return the valuation of one symbol of an account, with or without a position."""
     return _row(account, (symbol, side))
 
 
@@ -157,8 +157,8 @@ def _row(account: SimulatedAccount, key: RowKey) -> Row:
     notional = position.amount * mark_price
     bids, asks = _order_notionals(account.ledger.orders.get(key, ()))
     position_initial_margin = (abs(notional) / leverage).quantize(CENT, ROUND_UP)
-    # Orders ask for margin only as far as they could make the position larger than it is.
-    reach = max(abs(notional), *_grown(side, notional, bids, asks))
+    # Orders need margin only as far as they could make the position larger than it is.
+    largest = max(abs(notional), *_reachable_sizes(side, notional, bids, asks))
     return Row(
         position=position,
         mark_price=mark_price,
@@ -166,7 +166,7 @@ def _row(account: SimulatedAccount, key: RowKey) -> Row:
         notional=notional,
         unrealized_profit=position.amount * (mark_price - position.entry_price),
         position_initial_margin=position_initial_margin,
-        open_order_initial_margin=(reach / leverage).quantize(CENT, ROUND_UP) - position_initial_margin,
+        open_order_initial_margin=(largest / leverage).quantize(CENT, ROUND_UP) - position_initial_margin,
         maintenance_margin=maintenance_margin(symbol.bracket, notional),
         bid_notional=bids,
         ask_notional=asks,
@@ -184,8 +184,8 @@ def _order_notionals(orders: Iterable[Order]) -> tuple[Decimal, Decimal]:
     return bids, asks
 
 
-def _grown(side: str, notional: Decimal, bids: Decimal, asks: Decimal) -> tuple[Decimal, Decimal]:
-    """Tell the sizes the position could grow to; LONG is never sold below 0, nor SHORT bought above it."""
+def _reachable_sizes(side: str, notional: Decimal, bids: Decimal, asks: Decimal) -> tuple[Decimal, Decimal]:
+    """Return the sizes the position could grow to; LONG is never sold below 0, nor SHORT bought above it."""
     return (
         abs(notional + bids) if side != "SHORT" else ZERO,
         abs(notional - asks) if side != "LONG" else ZERO,
@@ -198,7 +198,7 @@ def _asset_figures(cross_wallet: Decimal, rows: list[Row]) -> Figures:
         return Figures(cross_wallet, ZERO, ZERO, ZERO, ZERO, cross_wallet, ZERO, free, free)
     cross_profit = _sum(row.unrealized_profit for row in rows if not row.isolated)
     open_orders = _sum(row.open_order_initial_margin for row in rows)
-    # An isolated position's margin has left the cross wallet already.
+    # The margin of isolated positions is not in the cross wallet.
     in_use = open_orders + _sum(row.position_initial_margin for row in rows if not row.isolated)
     available = max(ZERO, cross_wallet + cross_profit - in_use)
     return Figures(
@@ -242,8 +242,8 @@ def _totals_in_usd(assets: dict[str, Figures], rates: dict[str, Decimal]) -> Fig
     )
 
 
-def _share(figures: Figures, totals: Figures, rate: Decimal) -> Figures:
-    """In multi-assets mode every asset tells the whole account's available balance, in its own units."""
+def _with_shared_balance(figures: Figures, totals: Figures, rate: Decimal) -> Figures:
+    """Return an asset with the whole account's available balance in its units, as in multi-assets mode."""
     withdrawable = (totals.max_withdraw_amount / rate).quantize(CENT, ROUND_DOWN)
     return replace(
         figures,

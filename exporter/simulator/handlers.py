@@ -1,4 +1,4 @@
-"""What the exchange does with a request: weigh it, admit it, and make its answer from the books."""
+"""The handling of a request: charge its weight, authenticate it, and answer it from the accounts' ledgers."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from exporter.simulator.auth import (
     Session,
     SessionRevokedError,
     method_and_params_of,
-    refuse_unread,
+    reject_unread,
     request_id_of,
     weight_refusal,
 )
@@ -47,14 +47,14 @@ _PARAMETERS = frozenset({"apiKey", "signature", "timestamp", "recvWindow", "retu
 
 
 class Received(NamedTuple):
-    """A request as it arrived, without its signature."""
+    """A request as received, without its signature."""
 
     method: str
     params: dict[str, Any]
 
 
 class Answered(NamedTuple):
-    """An answer, the method it is to (empty for a frame that could not be read), and who says to have asked."""
+    """An answer, its request's method (empty if the frame was unreadable), and the account it claims to be from."""
 
     answer: dict[str, Any]
     method: str
@@ -62,21 +62,21 @@ class Answered(NamedTuple):
 
 
 class RequestHandler:
-    """Answers requests for the accounts of a state, and keeps what it `received`."""
+    """Answers requests for the accounts of a state; `received` holds the latest requests."""
 
-    def __init__(self, state: ExchangeState, faults: Faults, padding_symbols: int) -> None:
+    def __init__(self, state: ExchangeState, faults: Faults, extra_symbols: int) -> None:
         self.received: deque[Received] = deque(maxlen=10_000)
         self._state = state
         self._faults = faults
         self._authenticator = Authenticator(state.accounts.values())
-        self._padding_symbols = padding_symbols
+        self._extra_symbols = extra_symbols
 
     def now_ms(self) -> int:
-        """Tell the exchange's time as it is written into answers."""
+        """Return the exchange's time in milliseconds since the epoch."""
         return int(self._faults.server_time() * 1000)
 
     def answer(self, message: str | bytes, session: Session, ip: str) -> Answered:
-        """Take a frame, and make its answer."""
+        """Return the answer to a frame."""
         request_id: int | str | None = None
         method = ""
         params: dict[str, Any] = {}
@@ -88,15 +88,15 @@ class RequestHandler:
             self.received.append(Received(method, signed))
             self._charge(WEIGHTS.get(method, 1), ip)
             answer = {"id": request_id, "status": 200, "result": self._result(method, params, session)}
-        except RequestError as refusal:
-            if isinstance(refusal, SessionRevokedError):
+        except RequestError as error:
+            if isinstance(error, SessionRevokedError):
                 request_id = None
             if not method:
-                # A frame that cannot be read costs its sender, too.
+                # An unreadable frame has a weight, too.
                 self._faults.add_other_traffic(1)
-            answer = {"id": request_id, "status": refusal.status, "error": refusal.error}
-        shown = params.get("returnRateLimits", session.return_rate_limits)
-        if shown not in (False, "false"):
+            answer = {"id": request_id, "status": error.status, "error": error.error}
+        with_limits = params.get("returnRateLimits", session.return_rate_limits)
+        if with_limits not in (False, "false"):
             answer["rateLimits"] = [self._faults.weight.rate_limit(self._faults.server_time())]
         owner = self._authenticator.claimed_account(params, session)
         return Answered(answer, method, owner.name if owner else None)
@@ -109,12 +109,12 @@ class RequestHandler:
             return self._session_result(method, params, session)
         account = self._authenticator.authenticate(params, session, self.now_ms())
         takes_symbol = method.endswith("account.position")
-        refuse_unread(params, _PARAMETERS | {"symbol"} if takes_symbol else _PARAMETERS)
+        reject_unread(params, _PARAMETERS | {"symbol"} if takes_symbol else _PARAMETERS)
         self._state.advance()
         if method == "v2/account.status":
             return account_status(account)
         if method == "account.status":
-            return account_status_v1(account, self._padding_symbols)
+            return account_status_v1(account, self._extra_symbols)
         if not takes_symbol:
             return account_balance(account)
         symbol = params.get("symbol")
@@ -126,7 +126,7 @@ class RequestHandler:
         account = (
             self._authenticator.authenticate(params, session, self.now_ms()) if method == "session.logon" else None
         )
-        refuse_unread(params, _PARAMETERS)
+        reject_unread(params, _PARAMETERS)
         if account:
             session.log_on(account, self.now_ms())
         elif method == "session.logout":
@@ -143,14 +143,14 @@ class RequestHandler:
         status = self._faults.charge(weight)
         if status == 200:
             return
-        data, text = self._faults.tells_ban()
+        data, text = self._faults.ban_details()
         now = self._faults.server_time()
         raise weight_refusal(self._faults.weight, now, ip, banned=status == 418, data=data, text=text)
 
 
 def _decode(message: str | bytes) -> Any:
     try:
-        # Numbers keep their digits: they are signed as they were written.
+        # Numbers keep their digits, since they are signed as written.
         return json.loads(message, parse_float=Decimal)
     except (ValueError, RecursionError) as error:
         raise RequestError(400, -1135, "Invalid JSON request.") from error

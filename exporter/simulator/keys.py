@@ -1,6 +1,6 @@
-"""API keys of the three kinds Binance knows, and the check of their signatures.
+"""API keys of the three types that Binance supports, and the verification of their signatures.
 
-It is written apart from the exporter's signing on purpose: two readings of Binance's rules must agree.
+It shares no code with the exporter's signing on purpose: two implementations of Binance's rules must agree.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _LETTERS = string.ascii_letters + string.digits
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """A key pair; the exchange keeps its users' halves too, since it plays them as well."""
+    """A key pair; the exchange keeps the user's half, too, since it writes configurations for its accounts."""
 
     key_type: KeyType
     api_key: str
@@ -35,8 +35,8 @@ class Key:
     public_key: rsa.RSAPublicKey | ed25519.Ed25519PublicKey | None = field(default=None, repr=False)
 
     def verifies(self, payload: str, signature: str) -> bool:
-        """Tell whether the signature is this key's for the payload, in the form its kind demands."""
-        # JSON can spell half a character; it must fail as a signature, not as an encoding.
+        """Return whether the signature is this key's for the payload, encoded as its type requires."""
+        # JSON can contain half a surrogate pair; it must fail as a signature, not as an encoding.
         message = payload.encode(errors="surrogatepass")
         if self.secret_key is not None:
             mac = hmac.new(self.secret_key.encode(), message, hashlib.sha256).hexdigest()
@@ -54,7 +54,7 @@ class Key:
 
 
 def new_key(key_type: KeyType, seed: str | None = None) -> Key:
-    """Make a key. With a seed, the API key and an HMAC secret are always the same; RSA and Ed25519 pairs never are."""
+    """Return a new key; a seed determines the API key and an HMAC secret, but no RSA or Ed25519 pair."""
     draw: random.Random = secrets.SystemRandom() if seed is None else random.Random(seed)
     api_key = "".join(draw.choices(_LETTERS, k=64))
     if key_type == "HMAC":

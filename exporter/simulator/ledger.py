@@ -1,6 +1,6 @@
-"""The books of one account: wallets, positions and open orders, changed by plain operations.
+"""The ledger of one account: wallets, positions and open orders, changed by simple operations.
 
-What the books are worth is computed in `figures`; nothing here knows requests or JSON.
+Its valuation is computed in `figures`; nothing here depends on requests or JSON.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ ZERO: Final = Decimal(0)
 
 @dataclass(slots=True)
 class Position:
-    """A position as traded; `isolated_wallet` is None while it is cross, `fees` are those of what is still open."""
+    """A position as traded; `isolated_wallet` is None for a cross one; `fees` are those of the open amount."""
 
     symbol: Symbol
     side: PositionSide
@@ -48,7 +48,7 @@ class Order:
 
 @dataclass(slots=True)
 class Ledger:
-    """Everything that trading changes, so that one assignment makes the books new."""
+    """Everything that trading changes; assigning a new one resets an account."""
 
     cross_wallets: defaultdict[str, Decimal] = field(default_factory=lambda: defaultdict(Decimal))
     asset_times_ms: defaultdict[str, int] = field(default_factory=lambda: defaultdict(int))
@@ -58,7 +58,7 @@ class Ledger:
 
 
 class SimulatedAccount:
-    """An account with its key and its books; it stands still in time until `move_to`.
+    """An account with its key and its ledger; its time changes with `move_to` only.
 
     Amounts are in the base asset, negative to sell. `alias` is Binance's accountAlias.
     """
@@ -91,12 +91,12 @@ class SimulatedAccount:
         return f"<SimulatedAccount {self.name} {self.key_type}>"
 
     def move_to(self, at: float, time_ms: int) -> None:
-        """Set the story time that prices are taken at and the wall time that changes are dated with."""
+        """Set the scenario time of prices, in seconds, and the time that changes are dated with, in epoch ms."""
         self.at = at
         self.time_ms = time_ms
 
     def deposit(self, asset: str, amount: Decimal | str) -> None:
-        """Add to an asset's wallet, or take from it."""
+        """Add to an asset's wallet; a negative amount is withdrawn."""
         self._credit(asset, Decimal(amount).quantize(CENT))
 
     def open(
@@ -108,12 +108,12 @@ class SimulatedAccount:
         leverage: int | None = None,
         isolated_wallet: Decimal | str | None = None,
     ) -> None:
-        """Trade at the mark price to open or enlarge a position; an isolated wallet comes out of the cross wallet."""
+        """Open or enlarge a position at the mark price; an isolated wallet is moved out of the cross wallet."""
         position = self._position(symbol, position_side)
         amount = self._amount(position, amount)
-        shrinks = position.amount * amount < 0
+        reduces = position.amount * amount < 0
         wrong_side = (position_side == "LONG" and amount < 0) or (position_side == "SHORT" and amount > 0)
-        if not amount or shrinks or wrong_side:
+        if not amount or reduces or wrong_side:
             raise ValueError(f"{amount} {symbol} does not enlarge a {position_side} position of {position.amount}")
         if isolated_wallet is not None and self.multi_assets:
             raise ValueError("isolated positions are not allowed in multi-assets mode")
@@ -123,7 +123,7 @@ class SimulatedAccount:
         paid = position.amount * position.entry_price + amount * price
         entry_price = (paid / held).quantize(position.symbol.tick)
         fee = (abs(amount) * price * FEE_RATE).quantize(CENT)
-        # The mean price is rounded to the symbol's digits; what that adds to the position leaves the wallet.
+        # The mean price is rounded to the symbol's digits; what that adds to the position is taken from the wallet.
         self._credit(asset, held * entry_price - paid - fee)
         position.amount, position.entry_price = held, entry_price
         position.fees += fee
@@ -144,7 +144,7 @@ class SimulatedAccount:
         self._credit(position.symbol.margin_asset, -moved)
 
     def close(self, symbol: str, position_side: PositionSide = "BOTH", *, amount: Decimal | str | None = None) -> None:
-        """Trade at the mark price to close a position, or the part of it that `amount`, unsigned, tells."""
+        """Close a position at the mark price, or `amount` of it, without sign."""
         position = self.ledger.positions[symbol, position_side]
         part = abs(position.amount) if amount is None else self._amount(position, amount).copy_abs()
         if not 0 < part <= abs(position.amount):
@@ -157,7 +157,7 @@ class SimulatedAccount:
         position.amount -= closed
         position.update_time_ms = self.time_ms
         if position.isolated_wallet is not None:
-            # What is realized belongs to the isolated wallet first; the closed part's share of it goes home.
+            # The realized profit goes to the isolated wallet; the closed part's share of that wallet becomes cross.
             position.isolated_wallet += gain
             gain = (position.isolated_wallet * share).quantize(CENT, ROUND_DOWN)
             position.isolated_wallet -= gain
@@ -174,7 +174,7 @@ class SimulatedAccount:
         *,
         leverage: int | None = None,
     ) -> None:
-        """Add a limit order that rests in the book and is never filled; it only asks for margin."""
+        """Add a limit order that is never filled; it only needs margin."""
         self._position(symbol, position_side)
         self._set_leverage(symbol, leverage)
         self.ledger.orders[symbol, position_side].append(Order(Decimal(amount), Decimal(price)))
@@ -184,14 +184,14 @@ class SimulatedAccount:
         for row in [row for row in self.ledger.orders if row[0] == symbol]:
             del self.ledger.orders[row]
 
-    def take_over(self, position: Position, loss: Decimal) -> None:
-        """Liquidate a position: it is gone with its symbol's orders, and the cross wallet bears the loss."""
+    def liquidate(self, position: Position, loss: Decimal) -> None:
+        """Remove a liquidated position and its symbol's orders; `loss` is charged to the cross wallet."""
         self._credit(position.symbol.margin_asset, loss)
         self.cancel_orders(position.symbol.name)
         del self.ledger.positions[position.symbol.name, position.side]
 
     def leverage_of(self, symbol: str) -> int:
-        """Tell the leverage set for a symbol."""
+        """Return the leverage set for a symbol."""
         return self.ledger.leverages.get(symbol, DEFAULT_LEVERAGE)
 
     def _position(self, symbol: str, side: PositionSide) -> Position:

@@ -1,6 +1,6 @@
-"""The simulated market: symbols, assets and mark prices that follow from a seed and a time alone.
+"""The simulated market: symbols, assets and mark prices, which depend on a seed and a time alone.
 
-It knows no accounts and keeps no state but pinned prices.
+Its only state is pinned prices.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 ROUND_SECONDS: Final = 600
-"""The market repeats itself after this many seconds of story time."""
+"""The market repeats itself after this many seconds of scenario time."""
 
 CENT: Final = Decimal("0.00000001")
-"""The smallest amount of money the exchange tells."""
+"""The smallest amount of money in the exchange's answers."""
 
 _SWING: Final = 0.004
 
@@ -45,7 +45,7 @@ class Symbol:
 
 @dataclass(frozen=True, slots=True)
 class Asset:
-    """A margin asset; `multi_only` ones back positions in multi-assets mode alone."""
+    """A margin asset; `multi_only` ones are margin in multi-assets mode only."""
 
     name: str
     usd: float | None = None
@@ -100,8 +100,7 @@ ASSETS: Final = {
 class Market:
     """Mark prices and USD rates: pure functions of the seed, the symbol and the time.
 
-    `drift(symbol, at)` is the story: the level the price is multiplied by, and how far the seeded
-    swings around it reach (1: fully).
+    `drift(symbol, at)` is the scenario: the factor of the price, and that of the seeded swings around it.
     """
 
     def __init__(self, seed: int = 0, drift: Callable[[Symbol, float], tuple[float, float]] | None = None) -> None:
@@ -111,7 +110,7 @@ class Market:
         self._waves = cache(self._draw_waves)
 
     def mark_price(self, symbol: Symbol, at: float) -> Decimal:
-        """Tell the mark price at a story time in seconds."""
+        """Return the mark price at a scenario time in seconds."""
         if symbol.name in self._pinned:
             return self._pinned[symbol.name]
         # Each wave fits a whole number of times into a round: rounds join without a jump.
@@ -119,12 +118,12 @@ class Market:
             height * math.sin(2 * math.pi * (times * at / ROUND_SECONDS + phase))
             for height, times, phase in self._waves(symbol.base_asset)
         )
-        level, reach = self._drift(symbol, at) if self._drift else (1.0, 1.0)
-        price = symbol.base_price * level * (1 + reach * _SWING * swing)
+        level, swings = self._drift(symbol, at) if self._drift else (1.0, 1.0)
+        price = symbol.base_price * level * (1 + swings * _SWING * swing)
         return Decimal(f"{price:.{symbol.price_digits}f}")
 
     def usd_rate(self, asset: str, at: float) -> Decimal:
-        """Tell what one unit of an asset is worth in USD, to 8 digits."""
+        """Return the value of one unit of an asset in USD, to 8 digits."""
         usd = ASSETS[asset].usd
         if usd is None:
             in_usdt = self.mark_price(SYMBOLS[f"{asset}USDT"], at)
@@ -132,7 +131,7 @@ class Market:
         return Decimal(str(usd))
 
     def pin(self, symbol: str, price: Decimal | str) -> ExitStack:
-        """Hold a symbol's mark price where it is told to be, until the returned stack is closed."""
+        """Fix a symbol's mark price until the returned stack is closed."""
         self._pinned[symbol] = Decimal(price).quantize(SYMBOLS[symbol].tick)
         undo = ExitStack()
         undo.callback(self._pinned.pop, symbol, None)

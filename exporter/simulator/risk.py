@@ -1,4 +1,4 @@
-"""Liquidation price, auto-deleveraging rank and break-even price of positions, and the liquidation itself."""
+"""Liquidation price, auto-deleveraging rank and break-even price of positions, and liquidation."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def liquidation_prices(statement: Statement) -> dict[RowKey, Decimal]:
-    """Tell for each position the mark price at which its pool's ratio is 1, all other symbols held still; 0 is none.
+    """Return the mark price at which each position's pool has ratio 1, other symbols unchanged; 0 if there is none.
 
     The keys are symbol and position side. LONG and SHORT of one symbol move together, and share a price.
     """
@@ -53,7 +53,7 @@ def _rows_liquidated_together(statement: Statement) -> Iterable[list[Row]]:
 
 
 def _pool_without(statement: Statement, rows: list[Row]) -> Pool:
-    """Tell what a pool holds without these rows, in their margin asset."""
+    """Return a pool without these rows, in their margin asset."""
     pool = statement.pool_of(rows[0])
     rate = statement.usd_rates[rows[0].symbol.margin_asset] if statement.usd_rates else Decimal(1)
     return Pool(
@@ -70,20 +70,20 @@ def _solve(rows: list[Row], rest: Pool) -> Decimal:
     borders = sorted({tier.floor / abs(amount) for amount in amounts for tier in TIERS[bracket]})
     solutions = []
     for low, high in pairwise([*borders, Decimal("Infinity")]):
-        # Just above the border, since rounding may have put the border itself into the tier below.
+        # Just above the border, since rounding may put the border itself into the tier below.
         tiers = [tier_of(bracket, abs(amount) * low + CENT) for amount in amounts]
         slope = sum(amount - abs(amount) * tier.rate for amount, tier in zip(amounts, tiers, strict=True))
         price = -(fixed + sum(tier.amount for tier in tiers)) / slope
         if low <= price < high and price > 0:
             solutions.append(price)
-    # A hedged symbol may be liquidated on either side: the nearer one comes first.
+    # A hedged symbol may be liquidated in both directions; the nearer price comes first.
     return min(solutions, key=lambda price: abs(price - mark_price), default=ZERO).quantize(CENT)
 
 
 def break_even_price(row: Row) -> Decimal:
-    """Tell the price at which closing leaves nothing won or lost after the fees of both ways."""
+    """Return the price at which closing makes neither profit nor loss after the fees of both trades."""
     amount, fees = row.position.amount, row.position.fees
-    # Closing costs fees on the amount without its sign: it pushes a long's price up and a short's down.
+    # The closing fee is on the absolute amount: it raises a long's price and lowers a short's.
     return ((amount * row.position.entry_price + fees) / (amount - abs(amount) * FEE_RATE)).quantize(CENT)
 
 
@@ -93,15 +93,15 @@ def _deleverage_rank(row: Row) -> int:
 
 
 def liquidate(account: SimulatedAccount) -> None:
-    """Liquidate every pool whose ratio has reached 1: its positions and orders vanish, its wallet bears the loss."""
+    """Liquidate every pool whose ratio has reached 1: remove positions and orders, charge the loss to the wallet."""
     if not account.ledger.positions:
-        return  # a hundred accounts that hold nothing must not cost anything at every request
+        return  # a hundred accounts without positions must not cost time at every request
     statement = statement_of(account)
-    taken = [row for row in statement.rows if row.position.amount and statement.pool_of(row).ratio >= 1]
-    for row in taken:
-        # An isolated wallet is lost whole and nothing beyond it.
-        account.take_over(row.position, ZERO if row.isolated else row.unrealized_profit)
+    liquidated = [row for row in statement.rows if row.position.amount and statement.pool_of(row).ratio >= 1]
+    for row in liquidated:
+        # The whole isolated wallet is lost, and nothing else.
+        account.liquidate(row.position, ZERO if row.isolated else row.unrealized_profit)
     if not account.multi_assets:
         # The exchange's insurance fund pays what a cross wallet cannot.
-        for asset in {row.symbol.margin_asset for row in taken}:
+        for asset in {row.symbol.margin_asset for row in liquidated}:
             account.deposit(asset, max(ZERO, -account.ledger.cross_wallets[asset]))

@@ -1,4 +1,4 @@
-"""The demo's four accounts and their ten minutes: calm, a draw-down that trips alerts, recovery, and over again."""
+"""The demo's four accounts and its ten-minute scenario: calm, a draw-down that fires alerts, recovery; repeated."""
 
 from __future__ import annotations
 
@@ -27,15 +27,15 @@ _WORST_SECONDS: Final = range(int(BOTTOM_FROM) - 12, int(BOTTOM_UNTIL) + 13, 4)
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """Something an account does at a moment of every round."""
+    """An action of an account, `at` so many seconds into every round."""
 
     at: float
     account: str
-    happen: Callable[[SimulatedAccount], None]
+    act: Callable[[SimulatedAccount], None]
 
 
 def demo_accounts(seed: int | None = None) -> list[SimulatedAccount]:
-    """Make four accounts that show every shape; without a seed their API keys and secrets are random."""
+    """Return four accounts that cover every mode; without a seed their API keys and secrets are random."""
     return [
         SimulatedAccount("main", "HMAC", seed=seed),
         SimulatedAccount("multi", "Ed25519", multi_assets=True, seed=seed),
@@ -45,7 +45,7 @@ def demo_accounts(seed: int | None = None) -> list[SimulatedAccount]:
 
 
 class Scenario:
-    """What happens to the market and the accounts of `demo_accounts`, the same in every round."""
+    """The events of the market and of `demo_accounts`, the same in every round."""
 
     events = (
         Event(30, "main", lambda account: account.open("ETHUSDT", "-2", leverage=20)),
@@ -64,15 +64,15 @@ class Scenario:
 
     @staticmethod
     def drift(symbol: Symbol, at: float) -> tuple[float, float]:
-        """Tell the level of a price at a story time, and how far it still swings around it."""
+        """Return the factor of a price at a scenario time, and that of its swings."""
         fall = _fall(at % ROUND_SECONDS)
         depth = _DEPTHS.get(symbol.base_asset, _OTHER_DEPTH)
-        # Near liquidation a swing of a thousandth decides: the bottom has to be quiet.
+        # Near liquidation a swing of 0.1 % decides: the bottom has to be quiet.
         return 1 - depth * fall, 1 - (1 - _SWING_AT_BOTTOM) * fall
 
     @staticmethod
     def begin(accounts: Mapping[str, SimulatedAccount]) -> None:
-        """Open the books of a round on empty ones."""
+        """Fund the accounts and open their positions, on empty ledgers."""
         _begin_main(accounts["main"])
         _begin_multi(accounts["multi"])
         _begin_hedge(accounts["hedge"])
@@ -114,23 +114,23 @@ def _begin_isolated(account: SimulatedAccount) -> None:
     for symbol, amount, peak in (("SOLUSDT", "120", "0.93"), ("币安人生USDT", "60000", "0.9")):
         account.open(symbol, amount, leverage=8, isolated_wallet=ZERO)
 
-        def own_pool(statement: Statement, symbol: str = symbol) -> Pool:
+        def isolated_pool(statement: Statement, symbol: str = symbol) -> Pool:
             return next(statement.pool_of(row) for row in statement.rows if row.symbol.name == symbol)
 
-        account.add_isolated_margin(symbol, _funds(account, own_pool, peak))
+        account.add_isolated_margin(symbol, _funds(account, isolated_pool, peak))
     account.open("BTCUSDT", "-0.05", leverage=10, isolated_wallet="700")
 
 
 def _fall(at: float) -> float:
-    """Tell how far the draw-down has come: 0 is calm, 1 the bottom."""
+    """Return the depth of the draw-down: 0 is calm, 1 the bottom."""
     if at < BOTTOM_UNTIL:
         return _ease((at - CALM_UNTIL) / (BOTTOM_FROM - CALM_UNTIL))
     return 1 - _ease((at - BOTTOM_UNTIL) / (RECOVERED_AT - BOTTOM_UNTIL))
 
 
-def _ease(part: float) -> float:
-    part = min(1.0, max(0.0, part))
-    return part * part * (3 - 2 * part)
+def _ease(progress: float) -> float:
+    progress = min(1.0, max(0.0, progress))
+    return progress * progress * (3 - 2 * progress)
 
 
 def _funds(account: SimulatedAccount, pool_of: Callable[[Statement], Pool], peak: str) -> Decimal:

@@ -35,20 +35,20 @@ _STOP_SECONDS = 0.5
 
 
 class SimulatedExchange(Faults):
-    """An exchange with accounts of its own: `async with SimulatedExchange(accounts) as exchange`.
+    """A simulated exchange: `async with SimulatedExchange(accounts) as exchange`.
 
     Args:
-        accounts: who trades here.
-        seed: decides the market.
-        clock: tells seconds since the epoch.
-        speed: how many times faster than the clock the story runs.
-        scenario: what happens; without one the market just swings.
-        weight_limit: request weight of a minute.
-        patience: how many requests over the limit are answered 429 before the IP is banned.
-        ban_seconds: how long such a ban lasts.
-        ban_data: whether refusals for weight carry `data` with serverTime and retryAfter.
-        ban_text: whether the text of a ban tells its end.
-        padding_symbols: how many more symbols nobody trades `account.status` lists.
+        accounts: its accounts.
+        seed: of the market.
+        clock: returns seconds since the epoch.
+        speed: seconds of scenario time per second of the clock.
+        scenario: its events; without one prices only swing.
+        weight_limit: request-weight limit of a minute.
+        tolerated_requests: how many requests over the limit are answered with 429 before the IP is banned.
+        ban_seconds: duration of such a ban.
+        ban_data: whether errors for weight have `data` with serverTime and retryAfter.
+        ban_text: whether the text of a ban contains its end.
+        extra_symbols: how many more symbols `account.status` lists.
     """
 
     def __init__(
@@ -60,16 +60,16 @@ class SimulatedExchange(Faults):
         speed: float = 1.0,
         scenario: Scenario | None = None,
         weight_limit: int = 2400,
-        patience: int = 10,
+        tolerated_requests: int = 10,
         ban_seconds: float = 120.0,
         ban_data: bool = True,
         ban_text: bool = True,
-        padding_symbols: int = 0,
+        extra_symbols: int = 0,
     ) -> None:
-        weight = RequestWeight(weight_limit, patience=patience, ban_seconds=ban_seconds)
+        weight = RequestWeight(weight_limit, tolerated_requests=tolerated_requests, ban_seconds=ban_seconds)
         super().__init__(clock, weight, ban_data=ban_data, ban_text=ban_text)
         self._state = ExchangeState(accounts, seed=seed, clock=clock, speed=speed, scenario=scenario)
-        self._handler = RequestHandler(self._state, self, padding_symbols)
+        self._handler = RequestHandler(self._state, self, extra_symbols)
         self._server: Server | None = None
         self.received = self._handler.received
         self.url = ""
@@ -87,11 +87,11 @@ class SimulatedExchange(Faults):
         await self.stop()
 
     async def start(self, host: str = "127.0.0.1", port: int = 0) -> None:
-        """Listen; `url` is known from then on."""
+        """Start listening; then `url` is set."""
         exchange = self
 
-        class OurConnection(Connection):
-            """A connection of this exchange."""
+        class FaultyConnection(Connection):
+            """A connection with the faults of this exchange."""
 
             faults = exchange
 
@@ -99,21 +99,21 @@ class SimulatedExchange(Faults):
             self._serve,
             host,
             port,
-            create_connection=OurConnection,
+            create_connection=FaultyConnection,
             process_request=self._open,
             process_response=self._date,
-            open_timeout=None,  # a client that waits for a silent handshake must not be told anything
+            open_timeout=None,  # a stalled handshake must stay unanswered
             ping_interval=180,
             ping_timeout=600,
             close_timeout=_STOP_SECONDS,
             compression=None,
         )
-        bound = self._server.sockets[0].getsockname()[1]
-        shown = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - where to dial, not to listen
-        self.url = f"ws://[{shown}]:{bound}{PATH}" if ":" in shown else f"ws://{shown}:{bound}{PATH}"
+        bound_port = self._server.sockets[0].getsockname()[1]
+        address = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - where to connect, not to listen
+        self.url = f"ws://[{address}]:{bound_port}{PATH}" if ":" in address else f"ws://{address}:{bound_port}{PATH}"
 
     async def stop(self) -> None:
-        """Close every connection and stop listening, promptly, whatever clients do and answers are due."""
+        """Close every connection and stop listening, without waiting for clients or delayed answers."""
         if self._server is None:
             return
         server, self._server = self._server, None
@@ -133,11 +133,11 @@ class SimulatedExchange(Faults):
 
     @property
     def accounts(self) -> dict[str, SimulatedAccount]:
-        """The accounts by name, as somebody last looked at them."""
+        """The accounts by name, as of the last request."""
         return self._state.accounts
 
     def account(self, name: str) -> SimulatedAccount:
-        """Tell an account by its name, moved to now, to look at or to trade with."""
+        """Return an account by its name, moved to now, to inspect or to trade with."""
         self._state.advance()
         return self._state.accounts[name]
 
@@ -155,22 +155,22 @@ class SimulatedExchange(Faults):
     def _open(self, connection: ServerConnection, request: Request) -> Response | None:
         status = self.charge(_HANDSHAKE_WEIGHT)
         if (rejection := self.handshake_rejection()) is not None:
-            # Any number will do, also one that http.HTTPStatus does not know.
-            response = connection.respond(400, "refused\n")
+            # Any number is allowed, also one that http.HTTPStatus does not define.
+            response = connection.respond(400, "rejected\n")
             response.status_code, headers = rejection
             response.reason_phrase = "Refused"
             response.headers.update(headers)
             return response
         if status != 200:
             response = connection.respond(status, "too much request weight used\n")
-            if any(self.tells_ban()):
+            if any(self.ban_details()):
                 now = self.server_time()
                 response.headers["Retry-After"] = str(max(1, round(self.weight.retry_at(now) - now)))
             return response
         return None if urlsplit(request.path).path == PATH else connection.respond(404, "not found\n")
 
     def _date(self, connection: ServerConnection, request: Request, response: Response) -> None:  # noqa: ARG002
-        # The exchange's clock, not this machine's.
+        # By the exchange's clock, not by this machine's.
         del response.headers["Date"]
         response.headers["Date"] = formatdate(self.server_time(), usegmt=True)
 
@@ -181,7 +181,7 @@ class SimulatedExchange(Faults):
         session = Session(self._handler.now_ms(), return_rate_limits=query.get("returnRateLimits") != ["false"])
         ip = connection.remote_address[0]
         with suppress(ConnectionClosed):
-            await self.end_if_due(connection)
+            await self.close_if_due(connection)
             async for message in connection:
                 answer, method, account = self._handler.answer(message, session, ip)
                 frames = self.frames_of(method, account, answer)
@@ -190,8 +190,8 @@ class SimulatedExchange(Faults):
                     self._start(_send(connection, frames, cut=cut, delay_seconds=delay_seconds))
                 else:
                     await _send(connection, frames, cut=cut)
-                connection.taken += 1
-                await self.end_if_due(connection)
+                connection.requests += 1
+                await self.close_if_due(connection)
 
 
 async def _send(connection: Connection, frames: list[str | bytes], *, cut: bool, delay_seconds: float = 0.0) -> None:

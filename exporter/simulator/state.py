@@ -1,4 +1,4 @@
-"""The market and the accounts in time: the story is advanced lazily, whenever somebody looks."""
+"""The market and the accounts over time, advanced lazily at every request."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 
 
 class ExchangeState:
-    """Owns the accounts' books and moves them to now; it never runs by itself.
+    """The accounts, moved to now by `advance`; nothing runs in the background.
 
-    `clock` tells seconds since the epoch; story time runs `speed` times as fast, from 0 at the start.
+    `clock` returns seconds since the epoch; scenario time is 0 at the start and runs `speed` times as fast.
     """
 
     def __init__(
@@ -37,36 +37,36 @@ class ExchangeState:
         self._scenario = scenario
         self._started = clock()
         self._round = -1
-        self._told = 0
+        self._events_applied = 0
         for account in self.accounts.values():
             account.market = self.market
         self.advance()
 
     def advance(self) -> None:
-        """Tell the story up to now, then liquidate what has to be."""
+        """Apply the scenario's events up to now, then liquidate."""
         at = (self._clock() - self._started) * self._speed
         if self._scenario:
-            self._tell(self._scenario, at)
+            self._apply_events(self._scenario, at)
         self._move(at)
         for account in self.accounts.values():
             liquidate(account)
 
-    def _tell(self, scenario: Scenario, at: float) -> None:
+    def _apply_events(self, scenario: Scenario, at: float) -> None:
         this_round = int(at // ROUND_SECONDS)
         begin = this_round * ROUND_SECONDS
         if this_round != self._round:
-            # Books begin anew rather than being traded back: no residue of fees piles up over the rounds.
-            self._round, self._told = this_round, 0
+            # Ledgers are replaced rather than traded back, so that fees do not add up over the rounds.
+            self._round, self._events_applied = this_round, 0
             for account in self.accounts.values():
                 account.ledger = Ledger()
             self._move(begin)
             scenario.begin(self.accounts)
-        for event in scenario.events[self._told :]:
+        for event in scenario.events[self._events_applied :]:
             if begin + event.at > at:
                 break
-            self._told += 1
+            self._events_applied += 1
             self._move(begin + event.at)
-            event.happen(self.accounts[event.account])
+            event.act(self.accounts[event.account])
 
     def _move(self, at: float) -> None:
         time_ms = int((self._started + at / self._speed) * 1000)

@@ -1,4 +1,4 @@
-"""What is switched on at the moment, each for one method and account or for all of them."""
+"""Values that are switched on at the moment, for one method and account or for all."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ _Value = TypeVar("_Value")
 
 
 class Toggles(Generic[_Value]):
-    """Values that are on until their stack is closed, in whatever order that happens."""
+    """Values that are on until their stacks are closed, in any order."""
 
     def __init__(self) -> None:
         self._on: list[tuple[_Value, str | None, str | None]] = []
 
     def switch_on(self, value: _Value, method: str | None = None, account: str | None = None) -> ExitStack:
-        """Switch a value on, for one method or all (None), and for one account or all, and return what undoes it."""
+        """Switch a value on for one method and account, or for all (None); closing the returned stack undoes it."""
         entry = (value, method, account)
         self._on.append(entry)
         undo = ExitStack()
@@ -23,13 +23,13 @@ class Toggles(Generic[_Value]):
         return undo
 
     def of(self, method: str | None = None, account: str | None = None) -> list[_Value]:
-        """List the values that hold for a request, the oldest first."""
+        """Return the values that apply to a request, the oldest first."""
         return [
             value
-            for value, wanted, owner in self._on
-            if (wanted is None or wanted == method) and (owner is None or owner == account)
+            for value, its_method, its_account in self._on
+            if its_method in {None, method} and its_account in {None, account}
         ]
 
     def last(self, default: _Value, method: str | None = None, account: str | None = None) -> _Value:
-        """Tell the value that was switched on last of those that hold for a request."""
+        """Return the value that was switched on last of those that apply to a request, or the default."""
         return [default, *self.of(method, account)][-1]

@@ -204,7 +204,7 @@ def _rows() -> Iterator[Fault]:
         yield tls(f"TLS certificate {name}", chosen)
     yield dials("closed at accept", lambda it: it.close_at_accept(), "poll connection")
     yield dials("handshake answered with garbage", lambda it: it.garble_handshake(), "poll connection")
-    yield dials("handshake never answered", lambda it: it.silence_handshakes(), "connection silent", "poll connection")
+    yield dials("handshake never answered", lambda it: it.stall_handshakes(), "connection silent", "poll connection")
     for status in (200, 302, 401, 404, 500, 502, 503, 504):
         yield handshake(status)
     for status in (403, 451):
@@ -235,14 +235,14 @@ def _rows() -> Iterator[Fault]:
     yield fault("text that is not UTF-8", written(no_text), "connection closed", perhaps=_MEANWHILE)
     yield fault(
         "half-open",
-        switched(lambda it: it.silence_connections()),
+        switched(lambda it: it.stall_connections()),
         "connection silent",
         "poll timeout",
         perhaps=_MEANWHILE,
     )
     yield fault(
         "half-open, and so are all after it",
-        switched(lambda it: it.silence_after(1)),
+        switched(lambda it: it.stall_after(1)),
         "connection silent",
         "poll timeout",
         "poll connection",

@@ -125,7 +125,7 @@ def _close(exchange: Recorder) -> None:
             # At most 123 bytes; a signature that does not fit is left out.
             await connection.close(1008, reason if len(reason) <= 123 else f"{MARK} {params['apiKey']} {IPV4}")
 
-    exchange._endings.switch_on((2, end))
+    exchange._closings.switch_on((2, end))
 
 
 def _key(exchange: Recorder) -> str:

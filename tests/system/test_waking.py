@@ -169,7 +169,7 @@ async def test_dead_connection_is_found_soon(
     """A connection that died meanwhile is replaced within a minute, and nothing old is shown until then."""
     host = Host()
     async with exporting(exchange, tmp_path, host, 15.0) as client:
-        with exchange.silence_connections():
+        with exchange.stall_connections():
             happen(exchange, host)
             resumed_at = asyncio.get_running_loop().time()
             while not value(samples := await scrape(client), "up", account="alice"):

@@ -357,7 +357,7 @@ async def test_v1_of_all_symbols(logged: list[Any]) -> None:
     """V1's answer of 1,800 rows more is decoded for its one flag."""
     accounts = traders()
     accounts[0].multi_assets = True
-    async with SimulatedExchange(accounts, padding_symbols=1800) as exchange, connected(exchange.url) as connection:
+    async with SimulatedExchange(accounts, extra_symbols=1800) as exchange, connected(exchange.url) as connection:
         polled = Polled(exchange, connection)
         with exchange.replace_answer(STATUS, "alice", altered(with_usdt_totals)):
             await polled.poll()

@@ -396,7 +396,7 @@ async def test_clock_from_a_refusal_that_tells_it(exchange: SimulatedExchange) -
 
 async def test_link_that_does_not_answer_is_not_used(exchange: SimulatedExchange) -> None:
     """A socket on which neither an answer nor a pong comes never serves a poll."""
-    with exchange.silence_after(0):
+    with exchange.stall_after(0):
         timing = replace(FAST, clock_timeout=0.02)
         async with connected(exchange.url, wait=False, timing=timing) as connection:
             await until(lambda: connection.connections >= 2)

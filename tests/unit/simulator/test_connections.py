@@ -93,11 +93,11 @@ async def test_connections_end_after_requests(account: SimulatedAccount, clock: 
 async def test_connections_fall_silent(account: SimulatedAccount, clock: Clock) -> None:
     """Those that are there hear nothing, new ones are served, and all is said when it is over, unless somebody left."""
     async with exchange_of(account, clock=clock) as (exchange, old), connect(exchange.url, close_timeout=0.01) as left:
-        silence = exchange.silence_connections()
-        with exchange.silence_connections():
+        silence = exchange.stall_connections()
+        with exchange.stall_connections():
             await left.close()
             asked = asyncio.create_task(old.ask("session.status"))
-            await eventually(lambda: any(each.unheard for each in exchange.connections))
+            await eventually(lambda: any(each.unread for each in exchange.connections))
             async with client_of(exchange, clock) as new:
                 answer = await new.ask("session.status")
         early = asked.done()
@@ -138,7 +138,7 @@ async def test_silence_holds_back_what_is_said(account: SimulatedAccount, clock:
     """A frame that is sent meanwhile arrives when it is over, and no earlier."""
     async with exchange_of(account, clock=clock) as (exchange, old):
         hearing = asyncio.create_task(old.connection.recv())
-        with exchange.silence_connections():
+        with exchange.stall_connections():
             await exchange.send_raw("held back")
             async with client_of(exchange, clock) as new:
                 await new.ask("session.status")

@@ -176,10 +176,10 @@ async def test_silence(exchange: SimulatedExchange, clock: Clock) -> None:
     fault = FAULTS["silent"].switch(exchange)
     async with client_of(exchange, clock) as silent:
         (connection,) = exchange.connections
-        await until(lambda: connection.silent)
+        await until(lambda: connection.stalled)
         pong = asyncio.ensure_future(await silent.connection.ping())
         asked = asyncio.create_task(silent.ask("session.status"))
-        await until(lambda: len(connection.unheard) > 40)
+        await until(lambda: len(connection.unread) > 40)
         early = pong.done() or asked.done()
         fault.close()
         answer = await asked

@@ -29,7 +29,7 @@ def account() -> SimulatedAccount:
 
 async def test_account_methods_answer_from_the_books(account: SimulatedAccount, clock: Clock) -> None:
     """All account methods tell of one position that was just opened."""
-    async with exchange_of(account, clock=clock, padding_symbols=3) as (exchange, client):
+    async with exchange_of(account, clock=clock, extra_symbols=3) as (exchange, client):
         exchange.account("main").deposit("USDT", "1000")
         exchange.account("main").open("币安人生USDT", "100")
         exchange.account("main").open("BTCUSDT", "0.001")
@@ -119,7 +119,10 @@ async def test_too_much_weight_is_refused_then_banned(account: SimulatedAccount,
     """Over the limit requests are refused until the minute is over; who goes on is banned for longer."""
     now_ms = clock.now_ms
     minute_end_ms = (now_ms // 60_000 + 1) * 60_000
-    async with exchange_of(account, clock=clock, weight_limit=100, patience=2, ban_seconds=300) as (exchange, client):
+    async with exchange_of(account, clock=clock, weight_limit=100, tolerated_requests=2, ban_seconds=300) as (
+        exchange,
+        client,
+    ):
         exchange.add_other_traffic(91)
         answers = [await client.signed(account, STATUS) for _ in range(4)]
         handshake = await refusal_of(exchange)
