@@ -1,4 +1,4 @@
-"""Answers are altered at the place a path names, and left alone where there is none."""
+"""Edits of answers: they change the place that a path names, and nothing else."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def answer() -> dict[str, Any]:
-    """Make an answer."""
+    """Return an answer."""
     return {"id": 1, "status": 200, "result": {"rows": [{"a": "1"}, {"a": "2"}]}, "rateLimits": [{"limit": 9}]}
 
 
@@ -39,7 +39,7 @@ def answer() -> dict[str, Any]:
     ],
 )
 def test_places(alter: Replacement, changed: dict[str, Any]) -> None:
-    """A path leads to a field, a row or every row; one that leads nowhere changes nothing."""
+    """A path leads to a field, a row or every row; one to a place that does not exist changes nothing."""
     assert answer() | changed == alter(answer())
 
 
@@ -55,18 +55,18 @@ def test_places(alter: Replacement, changed: dict[str, Any]) -> None:
     ],
 )
 def test_errors(alter: Replacement, altered: dict[str, Any]) -> None:
-    """An error has the status and the parts it is given, and no others."""
+    """An error has the given status and fields, and no others."""
     assert {"id": 1, "rateLimits": [{"limit": 9}]} | altered == alter(answer())
 
 
 def test_body() -> None:
-    """A body stands for all of the answer but its id."""
+    """A body replaces all of the answer except its id."""
     assert {"id": 1, "239999": "maintenance"} == body({"239999": "maintenance"})(answer())
 
 
 @pytest.mark.parametrize("swap_ids", [False, True])
 def test_pairs(*, swap_ids: bool) -> None:
-    """The first answer waits for the second and comes after it, or under its id."""
+    """The first answer waits for the second and is sent after it, or with its id."""
     pairs = InPairs(swap_ids=swap_ids)
     first, second = {"id": 1, "result": "one"}, {"id": 2, "result": "two"}
     came = [pairs(first), pairs(second), pairs({"id": 3})]
@@ -76,7 +76,7 @@ def test_pairs(*, swap_ids: bool) -> None:
 
 
 async def test_replacements_add_up() -> None:
-    """Several replacements alter one after the other, each what the last one made, and no raw frame."""
+    """Replacements are chained, each applied to the result of the one before, and not to raw frames."""
     exchange = SimulatedExchange([SimulatedAccount("main")])
     with exchange.replace_answer(None, None, twice), exchange.replace_answer(None, None, field("id", 2)):
         doubled = exchange.frames_of("any", None, {"id": 1})

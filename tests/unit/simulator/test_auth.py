@@ -1,4 +1,4 @@
-"""The simulated exchange checks what Binance checks, and refuses in its codes and words."""
+"""The simulated exchange's authentication and checks of requests, with Binance's codes and texts."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ NO_KEY = "Invalid API-key, IP, or permissions for action."
 
 @pytest.fixture
 def clock() -> Clock:
-    """Stop the time."""
+    """Return a stopped clock."""
     return Clock(1_700_000_010.0)
 
 
 @pytest.fixture
 def account() -> SimulatedAccount:
-    """Make an account whose key signs fast."""
+    """Return an account whose key signs fast."""
     return SimulatedAccount("main", "Ed25519")
 
 
@@ -48,21 +48,21 @@ def client(served: tuple[SimulatedExchange, Client]) -> Client:
 
 
 def missing(name: str) -> str:
-    """Tell Binance's words for a mandatory parameter."""
+    """Return Binance's text for a missing mandatory parameter."""
     return f"Mandatory parameter '{name}' was not sent, was empty/null, or malformed."
 
 
 @pytest.mark.parametrize("key_type", ["HMAC", "RSA", "Ed25519"])
-async def test_signatures_of_all_kinds_are_judged(key_type: KeyType, clock: Clock) -> None:
-    """A right signature is granted and a wrong one refused, whatever the kind of the key."""
+async def test_signatures_of_all_key_types_are_verified(key_type: KeyType, clock: Clock) -> None:
+    """A valid signature is accepted and an invalid one rejected, for every key type."""
     account = SimulatedAccount("main", key_type)
     async with exchange_of(account, clock=clock) as (_, client):
         granted = await client.signed(account, STATUS, recvWindow="5000")
         params = sign(account, clock)
-        refused = await client.ask(STATUS, params | {"timestamp": clock.now_ms - 1})
+        rejected = await client.ask(STATUS, params | {"timestamp": clock.now_ms - 1})
 
     assert granted["status"] == 200
-    assert (refused["status"], refused["error"]) == (
+    assert (rejected["status"], rejected["error"]) == (
         400,
         {"code": -1022, "msg": "Signature for this request is not valid."},
     )
@@ -70,7 +70,7 @@ async def test_signatures_of_all_kinds_are_judged(key_type: KeyType, clock: Cloc
 
 @pytest.mark.parametrize("value", [1.5, True, None, "half \ud800", "币"])
 async def test_every_parameter_is_signed(value: Any, clock: Clock) -> None:
-    """A parameter of any kind that was added after signing makes the signature invalid."""
+    """A parameter of any type that was added after signing makes the signature invalid."""
     account = SimulatedAccount("main")
     async with exchange_of(account, clock=clock) as (_, client):
         answer = await client.ask(STATUS, sign(account, clock) | {"extra": value})
@@ -96,7 +96,7 @@ async def test_every_parameter_is_signed(value: Any, clock: Clock) -> None:
         ),
     ],
 )
-async def test_faulty_parameters_are_refused(
+async def test_invalid_parameters_are_rejected(
     client: Client,
     account: SimulatedAccount,
     clock: Clock,
@@ -105,7 +105,7 @@ async def test_faulty_parameters_are_refused(
     code: int,
     words: str,
 ) -> None:
-    """A parameter that is missing or wrong is refused in Binance's words."""
+    """A missing or invalid parameter is rejected with Binance's text."""
     answer = await client.ask(STATUS, sign(account, clock) | change)
 
     assert (answer["status"], answer["error"]) == (status, {"code": code, "msg": words})
@@ -123,10 +123,10 @@ async def test_faulty_parameters_are_refused(
         ("session.status", {"extra": ""}, 3),
     ],
 )
-async def test_unread_parameters_are_refused(
+async def test_unread_parameters_are_rejected(
     client: Client, account: SimulatedAccount, method: str, params: dict[str, Any], read: int
 ) -> None:
-    """A signed parameter that the method does not read is refused, and counted in Binance's words."""
+    """A signed parameter that the method does not read is rejected, with the count in Binance's text."""
     answer = await client.signed(account, method, **params)
     words = f"Not all sent parameters were read; read '{read}' parameter(s) but was sent '{read + 1}'."
 
@@ -147,7 +147,7 @@ async def test_unread_parameters_are_refused(
 async def test_timestamp_has_to_fit_the_window(
     client: Client, account: SimulatedAccount, clock: Clock, offset_ms: int, window: dict[str, Any], words: str | None
 ) -> None:
-    """A request is granted from recvWindow in the past to just below a second in the future."""
+    """A request is accepted from recvWindow in the past to just below a second in the future."""
     answer = await client.signed(account, STATUS, timestamp=clock.now_ms + offset_ms, **window)
 
     if words is None:
@@ -156,28 +156,28 @@ async def test_timestamp_has_to_fit_the_window(
         assert (answer["status"], answer["error"]) == (400, {"code": -1021, "msg": words})
 
 
-async def test_revoked_key_is_refused_until_restored(
+async def test_revoked_key_is_rejected_until_restored(
     served: tuple[SimulatedExchange, Client], account: SimulatedAccount
 ) -> None:
-    """A revoked key is like an unknown one."""
+    """A revoked key is rejected as an unknown one is."""
     exchange, client = served
     exchange.revoke("main")
-    refused = await client.signed(account, STATUS)
+    rejected = await client.signed(account, STATUS)
     exchange.restore("main")
     granted = await client.signed(account, STATUS)
 
-    assert (refused["status"], refused["error"]) == (401, {"code": -2015, "msg": NO_KEY})
+    assert (rejected["status"], rejected["error"]) == (401, {"code": -2015, "msg": NO_KEY})
     assert granted["status"] == 200
 
 
-async def test_session_stands_in_for_key_and_signature(client: Client, account: SimulatedAccount, clock: Clock) -> None:
-    """After a logon requests need a timestamp alone; session.status tells, and a logout ends it."""
+async def test_session_replaces_key_and_signature(client: Client, account: SimulatedAccount, clock: Clock) -> None:
+    """After a logon requests need only a timestamp; session.status shows the session, and a logout ends it."""
     before = (await client.ask("session.status"))["result"]
     logged_on = await client.result(account, "session.logon")
     granted = await client.ask(STATUS, {"timestamp": clock.now_ms})
     late = await client.ask(STATUS, {"timestamp": clock.now_ms - 6000})
     logged_out = (await client.ask("session.logout"))["result"]
-    refused = await client.ask(STATUS, {"timestamp": clock.now_ms})
+    rejected = await client.ask(STATUS, {"timestamp": clock.now_ms})
 
     assert before == {
         "apiKey": None,
@@ -190,7 +190,7 @@ async def test_session_stands_in_for_key_and_signature(client: Client, account: 
     assert granted["status"] == 200
     assert late["error"]["code"] == -1021
     assert logged_out == before
-    assert refused["error"] == {"code": -1102, "msg": missing("apiKey")}
+    assert rejected["error"] == {"code": -1102, "msg": missing("apiKey")}
 
 
 @pytest.mark.parametrize(
@@ -205,10 +205,10 @@ async def test_logon_is_for_ed25519_alone(key_type: KeyType, words: str, clock: 
     assert (answer["status"], answer["error"]) == (400, {"code": -4056, "msg": words})
 
 
-async def test_revoked_session_is_told_without_an_id(
+async def test_revoked_session_is_reported_without_an_id(
     served: tuple[SimulatedExchange, Client], account: SimulatedAccount, clock: Clock
 ) -> None:
-    """When the key of a session is revoked, the error names no request, and the session is over."""
+    """When the key of a session is revoked, the error has no request id, and the session is over."""
     exchange, client = served
     await client.result(account, "session.logon")
     exchange.revoke("main")
@@ -224,7 +224,7 @@ async def test_revoked_session_is_told_without_an_id(
     [("v1/login", "v1/login"), ("order.place", "v1/order.place"), ("v2/account.gone", "v2/account.gone")],
 )
 async def test_unknown_method_is_invalid(client: Client, method: str, name: str) -> None:
-    """A method that does not exist is a 404 with its version."""
+    """An unknown method is a 404 that names its version."""
     answer = await client.ask(method)
 
     assert (answer["status"], answer["error"]) == (404, {"code": -5000, "msg": f"Method {name} is invalid"})
@@ -242,10 +242,10 @@ async def test_unknown_method_is_invalid(client: Client, method: str, name: str)
         *((json.dumps({"id": wrong, "method": "session.status"}), None, WRONG_ID) for wrong in WRONG_IDS),
     ],
 )
-async def test_faulty_envelopes_are_refused(
+async def test_invalid_envelopes_are_rejected(
     client: Client, frame: str | bytes, request_id: int | str | None, words: str
 ) -> None:
-    """A frame that is no request is refused, and the connection goes on."""
+    """A frame that is not a request is rejected, and the connection stays open."""
     answer = await client.ask_raw(frame)
     after = await client.ask("session.status")
 

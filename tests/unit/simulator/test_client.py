@@ -1,4 +1,4 @@
-"""The client that the simulated exchange's tests talk with, and the signatures Binance published."""
+"""The client of the simulated exchange's tests, and signatures published by Binance."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ ORDER = {
     ],
 )
 def test_published_hmac_signatures_verify(params: dict[str, Any], signature: str) -> None:
-    """HMAC signatures that are known to be right verify, and nothing else does."""
+    """Published HMAC signatures verify, and others do not."""
     key = Key("HMAC", API_KEY, secret_key=SECRET)
 
     assert key.verifies(signed_payload(params), signature)
@@ -71,7 +71,7 @@ def test_published_hmac_signatures_verify(params: dict[str, Any], signature: str
     ],
 )
 def test_published_ed25519_signatures_verify(payload: str, signature: str) -> None:
-    """Ed25519 signatures that are known to be right verify, and nothing else does."""
+    """Published Ed25519 signatures verify, and others do not."""
     private = serialization.load_pem_private_key(ED25519_PEM.encode(), password=None)
     assert isinstance(private, ed25519.Ed25519PrivateKey)
     key = Key("Ed25519", API_KEY, private_key_pem=ED25519_PEM, public_key=private.public_key())

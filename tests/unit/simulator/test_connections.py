@@ -1,4 +1,4 @@
-"""How connections to the simulated exchange fail to open, break off, close and fall silent."""
+"""Faults of connections to the simulated exchange: they fail to open, break off, close and stall."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ STATUS = "v2/account.status"
 
 @pytest.fixture
 def clock() -> Clock:
-    """Stop the time."""
+    """Return a stopped clock."""
     return Clock(1_700_000_010.0)
 
 
 @pytest.fixture
 def account() -> SimulatedAccount:
-    """Make an account whose key signs fast."""
+    """Return an account whose key signs fast."""
     return SimulatedAccount("main")
 
 
 async def http_answer(exchange: SimulatedExchange) -> str:
-    """Ask for a WebSocket, and tell the whole answer."""
+    """Send a handshake request, and return the whole answer."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port_of(exchange))
     writer.write(b"GET /ws-fapi/v1 HTTP/1.1\r\n\r\n")
     answer = await reader.read()
@@ -38,10 +38,10 @@ async def http_answer(exchange: SimulatedExchange) -> str:
 
 
 @pytest.mark.parametrize(("status", "headers"), [(599, {}), (429, {"Retry-After": "soon"}), (307, {"Location": ""})])
-async def test_handshake_is_rejected_with_anything(
+async def test_handshake_is_rejected_with_any_status(
     account: SimulatedAccount, clock: Clock, status: int, headers: dict[str, str]
 ) -> None:
-    """A handshake can be refused with any status and any header."""
+    """A handshake can be rejected with any status and any header."""
     async with SimulatedExchange([account], clock=clock) as exchange:
         with exchange.reject_handshake(status, headers):
             response = await http_answer(exchange)
@@ -50,32 +50,32 @@ async def test_handshake_is_rejected_with_anything(
     assert all(f"\r\n{name}: {value}\r\n" in response for name, value in headers.items())
 
 
-async def test_door_is_closed_at_once(account: SimulatedAccount, clock: Clock) -> None:
-    """A client is closed without having said anything."""
+async def test_connection_is_closed_at_accept(account: SimulatedAccount, clock: Clock) -> None:
+    """A connection is closed before the client has sent anything."""
     async with SimulatedExchange([account], clock=clock) as exchange:
         with exchange.close_at_accept():
             reader, writer = await asyncio.open_connection("127.0.0.1", port_of(exchange))
-            heard = await reader.read()
+            received = await reader.read()
             writer.close()
 
-    assert heard == b""
+    assert received == b""
 
 
 async def test_connections_are_closed_with_a_code(account: SimulatedAccount, clock: Clock) -> None:
-    """Every client is told the code and the reason."""
+    """Every client gets the code and the reason."""
     async with exchange_of(account, clock=clock) as (exchange, client), client_of(exchange, clock) as other:
         await exchange.close_connections(4001, "because")
-        told = []
-        for each in (client, other):
-            await each.connection.wait_closed()
-            told.append((each.connection.close_code, each.connection.close_reason))
+        closes = []
+        for each_client in (client, other):
+            await each_client.connection.wait_closed()
+            closes.append((each_client.connection.close_code, each_client.connection.close_reason))
 
-    assert told == [(4001, "because")] * 2
+    assert closes == [(4001, "because")] * 2
 
 
 @pytest.mark.parametrize("code", [1012, None])
 async def test_connections_end_after_requests(account: SimulatedAccount, clock: Clock, code: int | None) -> None:
-    """A connection ends after its requests, an older one at its next, by a close or without a word."""
+    """A connection ends after its requests, an older one after its next, with a close code or by a reset."""
     async with exchange_of(account, clock=clock) as (exchange, old):
         for _ in range(3):
             await old.ask("session.status")
@@ -83,32 +83,32 @@ async def test_connections_end_after_requests(account: SimulatedAccount, clock: 
             async with client_of(exchange, clock) as new:
                 answers = [await new.ask("session.status"), await new.ask("session.status")]
                 await old.ask("session.status")
-                for each in (old, new):
-                    await each.connection.wait_closed()
+                for client in (old, new):
+                    await client.connection.wait_closed()
 
         assert [answer["status"] for answer in answers] == [200, 200]
         assert (old.connection.close_code, new.connection.close_code) == ((code or 1006),) * 2
 
 
-async def test_connections_fall_silent(account: SimulatedAccount, clock: Clock) -> None:
-    """Those that are there hear nothing, new ones are served, and all is said when it is over, unless somebody left."""
+async def test_connections_stall(account: SimulatedAccount, clock: Clock) -> None:
+    """Present connections stall and new ones work; pending answers follow at the end, unless the client has left."""
     async with exchange_of(account, clock=clock) as (exchange, old), connect(exchange.url, close_timeout=0.01) as left:
-        silence = exchange.stall_connections()
+        stall = exchange.stall_connections()
         with exchange.stall_connections():
             await left.close()
             asked = asyncio.create_task(old.ask("session.status"))
-            await eventually(lambda: any(each.unread for each in exchange.connections))
+            await eventually(lambda: any(connection.unread for connection in exchange.connections))
             async with client_of(exchange, clock) as new:
                 answer = await new.ask("session.status")
         early = asked.done()
-        silence.close()
+        stall.close()
         late = await asked
 
     assert (early, answer["status"], late["status"]) == (False, 200, 200)
 
 
 async def test_cut_answers_by_method(account: SimulatedAccount, clock: Clock) -> None:
-    """An answer breaks off within its frame, those to other methods do not."""
+    """Answers to one method are cut off within their frame, those to others are not."""
     async with exchange_of(account, clock=clock) as (exchange, client):
         with exchange.cut_answers(STATUS):
             spared = await client.ask("session.status")
@@ -120,7 +120,7 @@ async def test_cut_answers_by_method(account: SimulatedAccount, clock: Clock) ->
 
 
 async def test_shutdown_is_announced(account: SimulatedAccount, clock: Clock) -> None:
-    """Every client is told before its connection closes; those who came later stay."""
+    """Every client gets the event before its connection is closed; later connections stay open."""
     async with exchange_of(account, clock=clock) as (exchange, client):
         announcing = asyncio.create_task(exchange.announce_shutdown(0.2))
         event = json.loads(await client.connection.recv())
@@ -134,15 +134,15 @@ async def test_shutdown_is_announced(account: SimulatedAccount, clock: Clock) ->
     assert stays["status"] == 200
 
 
-async def test_silence_holds_back_what_is_said(account: SimulatedAccount, clock: Clock) -> None:
-    """A frame that is sent meanwhile arrives when it is over, and no earlier."""
+async def test_stalled_connection_holds_frames_back(account: SimulatedAccount, clock: Clock) -> None:
+    """A frame sent to a stalled connection arrives when it resumes, and no earlier."""
     async with exchange_of(account, clock=clock) as (exchange, old):
-        hearing = asyncio.create_task(old.connection.recv())
+        receiving = asyncio.create_task(old.connection.recv())
         with exchange.stall_connections():
             await exchange.send_raw("held back")
             async with client_of(exchange, clock) as new:
                 await new.ask("session.status")
-            early = hearing.done()
-        late = await hearing
+            early = receiving.done()
+        late = await receiving
 
     assert (early, late) == (False, "held back")

@@ -1,4 +1,4 @@
-"""Every fault that has a name does what it says, seen by a client over a real socket, and is undone."""
+"""The faults of `simulate --fault`: each does what its help says, seen by a client, and can be undone."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ POSITION = "v2/account.position"
 
 @pytest.fixture
 def clock() -> Clock:
-    """Stop the time."""
+    """Return a stopped clock."""
     return Clock(1_700_000_010.0)
 
 
@@ -42,23 +42,23 @@ async def exchange(clock: Clock) -> AsyncIterator[SimulatedExchange]:
 
 @pytest.fixture
 async def client(exchange: SimulatedExchange, clock: Clock) -> AsyncIterator[Client]:
-    """Connect to the exchange before anything is wrong."""
+    """Connect to the exchange before a fault is on."""
     async with client_of(exchange, clock) as connected:
         yield connected
 
 
-async def is_well(exchange: SimulatedExchange, clock: Clock) -> None:
+async def assert_serving(exchange: SimulatedExchange, clock: Clock) -> None:
     """Assert that a new client is served."""
     async with client_of(exchange, clock) as another:
         assert "BTCUSDT" == (await another.result(exchange.accounts["main"], STATUS))["positions"][0]["symbol"]
 
 
-async def told_time(exchange: SimulatedExchange, seconds: float) -> None:
-    """Wait until it is so late at the exchange."""
+async def until_server_time(exchange: SimulatedExchange, seconds: float) -> None:
+    """Wait until the exchange has that time."""
     await until(lambda: exchange.server_time() == seconds)
 
 
-REFUSALS = {
+REJECTIONS = {
     "handshake-403": (403, None),
     "handshake-429": (429, "30"),
     "handshake-451": (451, None),
@@ -69,15 +69,15 @@ REFUSALS = {
 }
 
 
-@pytest.mark.parametrize("name", REFUSALS)
-async def test_refused_handshakes(exchange: SimulatedExchange, clock: Clock, name: str) -> None:
-    """A new client is refused with the status the name says, and told to wait where it says so."""
+@pytest.mark.parametrize("name", REJECTIONS)
+async def test_rejected_handshakes(exchange: SimulatedExchange, clock: Clock, name: str) -> None:
+    """A new client is rejected with the fault's status and Retry-After."""
     with FAULTS[name].switch(exchange):
         response = (await refusal_of(exchange)).response
     clock.now += 60
 
-    assert REFUSALS[name] == (response.status_code, response.headers.get("Retry-After"))
-    await is_well(exchange, clock)
+    assert REJECTIONS[name] == (response.status_code, response.headers.get("Retry-After"))
+    await assert_serving(exchange, clock)
 
 
 BROKEN_HANDSHAKES = ("handshake-garbage", "handshake-closed")
@@ -92,17 +92,17 @@ async def test_broken_handshakes(exchange: SimulatedExchange, clock: Clock, name
 
     if name == "handshake-garbage":
         assert "invalid HTTP status line: not HTTP" == str(caught.value.__cause__)
-    await is_well(exchange, clock)
+    await assert_serving(exchange, clock)
 
 
 async def test_silent_handshakes(exchange: SimulatedExchange, clock: Clock) -> None:
-    """A new client is accepted and hears nothing until it is over."""
+    """A new client is accepted and gets no answer until the fault is over."""
     reader, writer = await asyncio.open_connection("127.0.0.1", int(exchange.url.split(":")[2].split("/")[0]))
     await until(lambda: len(exchange.connections) == 1)
     with FAULTS["handshake-silent"].switch(exchange):
         opening = asyncio.create_task(connect(exchange.url).__aenter__())
         await until(lambda: len(exchange.connections) == 2)
-        writer.write(b"GET /elsewhere HTTP/1.1\r\n\r\n")  # of one that was there before
+        writer.write(b"GET /elsewhere HTTP/1.1\r\n\r\n")  # over a connection from before the fault
         spared = await reader.readline()
         unanswered = not opening.done()
     connection = await opening
@@ -110,16 +110,16 @@ async def test_silent_handshakes(exchange: SimulatedExchange, clock: Clock) -> N
     writer.close()
 
     assert (True, b"HTTP/1.1 ") == (unanswered, spared[:9])
-    await is_well(exchange, clock)
+    await assert_serving(exchange, clock)
 
 
-LIVES = {"open-and-close": (0, 1001), "short-lived": (10, 1000), "cut-frames": (0, None)}
+LIFETIMES = {"open-and-close": (0, 1001), "short-lived": (10, 1000), "cut-frames": (0, None)}
 
 
-@pytest.mark.parametrize("name", LIVES)
-async def test_short_lives(exchange: SimulatedExchange, clock: Clock, name: str) -> None:
-    """A connection ends after so many answers, with the close code the name says or in the middle of a frame."""
-    answers, code = LIVES[name]
+@pytest.mark.parametrize("name", LIFETIMES)
+async def test_short_lifetimes(exchange: SimulatedExchange, clock: Clock, name: str) -> None:
+    """A connection ends after the fault's number of answers, with its close code or within a frame."""
+    answers, code = LIFETIMES[name]
     with FAULTS[name].switch(exchange):
         async with client_of(exchange, clock) as short:
             for _ in range(answers):
@@ -130,10 +130,10 @@ async def test_short_lives(exchange: SimulatedExchange, clock: Clock, name: str)
     assert code == (caught.value.rcvd.code if caught.value.rcvd else None)
     if code is None:
         assert "stream ends after" in str(caught.value.__cause__)
-    await is_well(exchange, clock)
+    await assert_serving(exchange, clock)
 
 
-# A handshake must fit in between two events.
+# A handshake must fit between two events.
 EVENTS = {"dropped": (0.5, 1006), "shutdown": (0.05, 1001)}
 
 
@@ -141,7 +141,7 @@ EVENTS = {"dropped": (0.5, 1006), "shutdown": (0.05, 1001)}
 async def test_events_repeat(
     exchange: SimulatedExchange, clock: Clock, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
-    """Connections end again and again, after a word where the name says so."""
+    """Connections end repeatedly, after an announcement in the case of a shutdown."""
     seconds, code = EVENTS[name]
     monkeypatch.setattr(fault_catalog, "EVENT_SECONDS", seconds)
     frames: list[str | bytes] = []
@@ -155,24 +155,24 @@ async def test_events_repeat(
                 codes.append(connection.close_code)
 
     assert [code, code] == codes
-    told = [{"event": {"e": "serverShutdown", "E": clock.now_ms}}] * 2
-    assert (told if name == "shutdown" else []) == [json.loads(frame) for frame in frames]
-    await is_well(exchange, clock)
+    announced = [{"event": {"e": "serverShutdown", "E": clock.now_ms}}] * 2
+    assert (announced if name == "shutdown" else []) == [json.loads(frame) for frame in frames]
+    await assert_serving(exchange, clock)
 
 
 async def test_clock_jumps(exchange: SimulatedExchange, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The exchange's clock jumps ahead and back again, and stays right when it is over."""
+    """The exchange's clock jumps ahead and back repeatedly, and is right when the fault is over."""
     monkeypatch.setattr(fault_catalog, "EVENT_SECONDS", 0.01)
     with FAULTS["clock-jumps"].switch(exchange):
         for ahead in (30, 0, 30):
-            await told_time(exchange, clock.now + ahead)
+            await until_server_time(exchange, clock.now + ahead)
 
     assert clock.now == exchange.server_time()
-    await is_well(exchange, clock)
+    await assert_serving(exchange, clock)
 
 
-async def test_silence(exchange: SimulatedExchange, clock: Clock) -> None:
-    """A connection opens and then neither answers nor pongs, until it is over."""
+async def test_silent_connection(exchange: SimulatedExchange, clock: Clock) -> None:
+    """A connection opens, then neither answers nor pongs until the fault is over."""
     fault = FAULTS["silent"].switch(exchange)
     async with client_of(exchange, clock) as silent:
         (connection,) = exchange.connections
@@ -187,11 +187,11 @@ async def test_silence(exchange: SimulatedExchange, clock: Clock) -> None:
 
     assert not early
     assert 200 == answer["status"]
-    await is_well(exchange, clock)
+    await assert_serving(exchange, clock)
 
 
 async def test_no_answers(exchange: SimulatedExchange, client: Client, clock: Clock) -> None:
-    """Requests are taken, pongs come, and answers do not."""
+    """Requests are received and pings answered, but requests are not."""
     with FAULTS["no-answers"].switch(exchange):
         await client.connection.send('{"id":"lost","method":"session.status"}')
         await until(lambda: exchange.received)
@@ -199,13 +199,13 @@ async def test_no_answers(exchange: SimulatedExchange, client: Client, clock: Cl
     answer = await client.ask("session.status")
 
     assert 1 == answer["id"]
-    await is_well(exchange, clock)
+    await assert_serving(exchange, clock)
 
 
 async def test_slow_answers(
     exchange: SimulatedExchange, client: Client, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Answers come, no earlier than said."""
+    """Answers are delayed."""
     monkeypatch.setattr(fault_catalog, "SLOW_SECONDS", 0.2)
     with FAULTS["slow-answers"].switch(exchange):
         asked = asyncio.get_running_loop().time()
@@ -213,77 +213,88 @@ async def test_slow_answers(
         answered = asyncio.get_running_loop().time()
 
     assert 0.19 < answered - asked
-    await is_well(exchange, clock)
+    await assert_serving(exchange, clock)
 
 
-# The method asked, and whether the frames that come for one request are what the name says.
+# The requested method, and whether the frames for one request are as the fault's help says.
 ANSWERS: dict[str, tuple[str, Callable[[list[Any]], bool]]] = {
-    "wrong-ids": (STATUS, lambda came: (came[0]["id"], came[0]["status"]) == ("nobody", 200)),
-    "null-ids": (STATUS, lambda came: (came[0]["id"], came[0]["status"]) == (None, 200)),
-    "double-answers": (STATUS, lambda came: came[0] == came[1] and came[0]["id"] == 1),
-    "unsolicited": (STATUS, lambda came: "id" not in came[0] and came[1]["status"] == 200),
-    "garbage": (STATUS, lambda came: "garbage" in came[0]),
-    "truncated": (STATUS, lambda came: came[0].startswith('{"id":1,"status":200,') and came[0][-1] != "}"),
-    "nested": (STATUS, lambda came: came[0].startswith('{"id":1,') and "[" * 100_000 in came[0]),
-    "huge": (STATUS, lambda came: len(came[0]["padding"]) > 8 * 2**20),
-    "binary": (STATUS, lambda came: json.loads(came[0])["status"] == 200 and isinstance(came[0], bytes)),
-    "server-errors": (STATUS, lambda came: (came[0]["status"], came[0]["error"]["code"]) == (500, -1000)),
-    "maintenance": (STATUS, lambda came: came[0].keys() == {"id", "239999"}),
+    "wrong-ids": (STATUS, lambda frames: (frames[0]["id"], frames[0]["status"]) == ("nobody", 200)),
+    "null-ids": (STATUS, lambda frames: (frames[0]["id"], frames[0]["status"]) == (None, 200)),
+    "double-answers": (STATUS, lambda frames: frames[0] == frames[1] and frames[0]["id"] == 1),
+    "unsolicited": (STATUS, lambda frames: "id" not in frames[0] and frames[1]["status"] == 200),
+    "garbage": (STATUS, lambda frames: "garbage" in frames[0]),
+    "truncated": (STATUS, lambda frames: frames[0].startswith('{"id":1,"status":200,') and frames[0][-1] != "}"),
+    "nested": (STATUS, lambda frames: frames[0].startswith('{"id":1,') and "[" * 100_000 in frames[0]),
+    "huge": (STATUS, lambda frames: len(frames[0]["padding"]) > 8 * 2**20),
+    "binary": (STATUS, lambda frames: json.loads(frames[0])["status"] == 200 and isinstance(frames[0], bytes)),
+    "server-errors": (STATUS, lambda frames: (frames[0]["status"], frames[0]["error"]["code"]) == (500, -1000)),
+    "maintenance": (STATUS, lambda frames: frames[0].keys() == {"id", "239999"}),
     "maintenance-503": (
         STATUS,
-        lambda came: (came[0]["status"], list(came[0]["error"]), "result" in came[0]) == (503, ["239999"], False),
+        lambda frames: (
+            (frames[0]["status"], list(frames[0]["error"]), "result" in frames[0]) == (503, ["239999"], False)
+        ),
     ),
-    "no-rate-limits": (STATUS, lambda came: came[0].keys() == {"id", "status", "result"}),
-    "zero-limit": (STATUS, lambda came: came[0]["rateLimits"][0]["limit"] == 0),
-    "nonsense-figures": (STATUS, lambda came: came[0]["result"]["totalWalletBalance"] == "NaN"),
-    "no-assets": (STATUS, lambda came: "assets" not in came[0]["result"]),
+    "no-rate-limits": (STATUS, lambda frames: frames[0].keys() == {"id", "status", "result"}),
+    "zero-limit": (STATUS, lambda frames: frames[0]["rateLimits"][0]["limit"] == 0),
+    "nonsense-figures": (STATUS, lambda frames: frames[0]["result"]["totalWalletBalance"] == "NaN"),
+    "no-assets": (STATUS, lambda frames: "assets" not in frames[0]["result"]),
     "rows-twice": (
         STATUS,
-        lambda came: [row["symbol"] for row in came[0]["result"]["positions"]][:2] == ["BTCUSDT"] * 2,
+        lambda frames: [row["symbol"] for row in frames[0]["result"]["positions"]][:2] == ["BTCUSDT"] * 2,
     ),
-    "hollow-answers": (STATUS, lambda came: came[0]["result"] == {"assets": [], "positions": []}),
-    "no-rows": (STATUS, lambda came: len(came[0]["result"]) == 13 and came[0]["result"]["assets"] == []),
-    "null-totals": (STATUS, lambda came: list(came[0]["result"].values()).count(None) == 11),
+    "hollow-answers": (STATUS, lambda frames: frames[0]["result"] == {"assets": [], "positions": []}),
+    "no-rows": (STATUS, lambda frames: len(frames[0]["result"]) == 13 and frames[0]["result"]["assets"] == []),
+    "null-totals": (STATUS, lambda frames: list(frames[0]["result"].values()).count(None) == 11),
     "no-positions": (
         STATUS,
-        lambda came: came[0]["result"]["positions"] == [] and float(came[0]["result"]["totalMaintMargin"]) > 0,
+        lambda frames: frames[0]["result"]["positions"] == [] and float(frames[0]["result"]["totalMaintMargin"]) > 0,
     ),
-    "no-risk-rows": (POSITION, lambda came: came[0]["result"] == []),
-    "risk-row-missing": (POSITION, lambda came: [row["symbol"] for row in came[0]["result"]] == ["ETHUSDT"]),
-    "no-margin-assets": (POSITION, lambda came: "marginAsset" not in {*came[0]["result"][0], *came[0]["result"][1]}),
-    "credits-mode": (POSITION, lambda came: {row["marginAsset"] for row in came[0]["result"]} == {"BNFCR"}),
-    "refused-once": (STATUS, lambda came: (came[0]["status"], came[0]["error"]["code"]) == (401, -2015)),
-    "position-gone": (POSITION, lambda came: (came[0]["status"], came[0]["error"]["code"]) == (404, -5000)),
-    "clock-ahead": (STATUS, lambda came: came[0]["error"]["code"] == -1021 and "outside" in came[0]["error"]["msg"]),
-    "clock-behind": (STATUS, lambda came: came[0]["error"]["code"] == -1021 and "ahead" in came[0]["error"]["msg"]),
-    "busy-ip": (STATUS, lambda came: came[0]["rateLimits"][0]["count"] == 1920 + 5 + 5),
-    "rate-limited": (STATUS, lambda came: (came[0]["status"], came[0]["error"]["code"]) == (429, -1003)),
-    "banned": (STATUS, lambda came: came[0]["error"]["data"]["retryAfter"] == 1_700_259_210_000),
-    "banned-untold": (STATUS, lambda came: came[0]["status"] == 418 and "data" not in came[0]["error"]),
-    "key-revoked": (STATUS, lambda came: (came[0]["status"], came[0]["error"]["code"]) == (401, -2015)),
+    "no-risk-rows": (POSITION, lambda frames: frames[0]["result"] == []),
+    "risk-row-missing": (POSITION, lambda frames: [row["symbol"] for row in frames[0]["result"]] == ["ETHUSDT"]),
+    "no-margin-assets": (
+        POSITION,
+        lambda frames: "marginAsset" not in {*frames[0]["result"][0], *frames[0]["result"][1]},
+    ),
+    "credits-mode": (POSITION, lambda frames: {row["marginAsset"] for row in frames[0]["result"]} == {"BNFCR"}),
+    "refused-once": (STATUS, lambda frames: (frames[0]["status"], frames[0]["error"]["code"]) == (401, -2015)),
+    "position-gone": (POSITION, lambda frames: (frames[0]["status"], frames[0]["error"]["code"]) == (404, -5000)),
+    "clock-ahead": (
+        STATUS,
+        lambda frames: frames[0]["error"]["code"] == -1021 and "outside" in frames[0]["error"]["msg"],
+    ),
+    "clock-behind": (
+        STATUS,
+        lambda frames: frames[0]["error"]["code"] == -1021 and "ahead" in frames[0]["error"]["msg"],
+    ),
+    "busy-ip": (STATUS, lambda frames: frames[0]["rateLimits"][0]["count"] == 1920 + 5 + 5),
+    "rate-limited": (STATUS, lambda frames: (frames[0]["status"], frames[0]["error"]["code"]) == (429, -1003)),
+    "banned": (STATUS, lambda frames: frames[0]["error"]["data"]["retryAfter"] == 1_700_259_210_000),
+    "banned-untold": (STATUS, lambda frames: frames[0]["status"] == 418 and "data" not in frames[0]["error"]),
+    "key-revoked": (STATUS, lambda frames: (frames[0]["status"], frames[0]["error"]["code"]) == (401, -2015)),
 }
 
 
 @pytest.mark.parametrize("name", ANSWERS)
 async def test_altered_answers(exchange: SimulatedExchange, clock: Clock, name: str) -> None:
-    """A signed request is answered as the name says, and as ever when it is over."""
-    method, holds = ANSWERS[name]
+    """A signed request is answered as the fault's help says, and normally when the fault is over."""
+    method, expected = ANSWERS[name]
     request = json.dumps({"id": 1, "method": method, "params": sign(exchange.accounts["main"], clock)})
-    came: list[Any] = []
+    frames: list[Any] = []
     async with connect(exchange.url, max_size=None) as connection:
         with FAULTS[name].switch(exchange):
             await connection.send(request)
             for _ in range(2 if name in {"double-answers", "unsolicited"} else 1):
                 frame = await connection.recv()
                 whole = isinstance(frame, str) and name not in {"garbage", "truncated", "nested"}
-                came.append(json.loads(frame) if whole else frame)
+                frames.append(json.loads(frame) if whole else frame)
         if name == "rate-limited":
             clock.now += 60
             request = json.dumps({"id": 2, "method": method, "params": sign(exchange.accounts["main"], clock)})
         await connection.send(request)
         after = json.loads(await connection.recv())
 
-    assert holds(came)
+    assert expected(frames)
     assert (200, {"id", "status", "result", "rateLimits"}) == (after["status"], after.keys())
 
 
@@ -296,12 +307,12 @@ async def test_swapped_answers(exchange: SimulatedExchange, client: Client, cloc
 
     assert "totalWalletBalance" in by_id["time"]
     assert "serverTime" in by_id[1]
-    await is_well(exchange, clock)
+    await assert_serving(exchange, clock)
 
 
 @pytest.mark.parametrize("mode", ["single", "multi"])
 async def test_credits_mode(clock: Clock, mode: str) -> None:
-    """BNFCR takes the place of USDT, which has nothing left; totals in USD stay, those of USDT are 0."""
+    """BNFCR has the figures of USDT, which has zeros; totals in USD stay, those in USDT are 0."""
     account = SimulatedAccount("main", multi_assets=mode == "multi")
     async with SimulatedExchange([account], clock=clock) as exchange, client_of(exchange, clock) as client:
         exchange.account("main").deposit("USDT", "1000")
@@ -316,7 +327,7 @@ async def test_credits_mode(clock: Clock, mode: str) -> None:
 
 
 async def test_methods_that_are_never_answered(exchange: SimulatedExchange, client: Client) -> None:
-    """Of two requests the one that the name says is never answered, and the other is."""
+    """Requests of the fault's method are never answered, others are."""
     for name, method in (("time-unanswered", "session.status"), ("v1-unanswered", "account.status")):
         with FAULTS[name].switch(exchange):
             await client.connection.send(json.dumps({"id": "lost", "method": method}))
@@ -326,9 +337,9 @@ async def test_methods_that_are_never_answered(exchange: SimulatedExchange, clie
         assert 200 == answer["status"]
 
 
-def test_every_name_is_shown() -> None:
-    """No name is left out above."""
+def test_every_fault_is_tested() -> None:
+    """The tests above cover every fault."""
     others = {"handshake-silent", "clock-jumps", "silent", "no-answers", "slow-answers", "swapped-answers"}
     others |= {"time-unanswered", "v1-unanswered"}
 
-    assert set(FAULTS) == {*REFUSALS, *BROKEN_HANDSHAKES, *LIVES, *EVENTS, *ANSWERS} | others
+    assert set(FAULTS) == {*REJECTIONS, *BROKEN_HANDSHAKES, *LIFETIMES, *EVENTS, *ANSWERS} | others

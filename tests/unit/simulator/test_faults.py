@@ -1,4 +1,4 @@
-"""The simulated exchange's faults work at once, are undone, and never keep it from stopping."""
+"""The simulated exchange's faults take effect at once, can be undone, and never keep it from stopping."""
 
 from __future__ import annotations
 
@@ -19,44 +19,44 @@ STATUS = "v2/account.status"
 
 @pytest.fixture
 def clock() -> Clock:
-    """Stop the time."""
+    """Return a stopped clock."""
     return Clock(1_700_000_010.0)
 
 
 @pytest.fixture
 def account() -> SimulatedAccount:
-    """Make an account whose key signs fast."""
+    """Return an account whose key signs fast."""
     return SimulatedAccount("main")
 
 
-async def test_skewed_clock_refuses_and_tells_its_time(account: SimulatedAccount, clock: Clock) -> None:
-    """An exchange whose clock is behind refuses requests of now, and session.status tells why."""
+async def test_skewed_clock_rejects_and_reports_its_time(account: SimulatedAccount, clock: Clock) -> None:
+    """An exchange whose clock is behind rejects current requests, and session.status reports its time."""
     async with exchange_of(account, clock=clock) as (exchange, client):
         with exchange.skew_clock(-2.0):
-            refused = await client.signed(account, STATUS)
+            rejected = await client.signed(account, STATUS)
             status = await client.ask("session.status")
         granted = await client.signed(account, STATUS)
 
-    assert refused["error"]["code"] == -1021
+    assert rejected["error"]["code"] == -1021
     assert status["result"]["serverTime"] == clock.now_ms - 2000
     assert granted["status"] == 200
 
 
 async def test_rejected_handshake(account: SimulatedAccount, clock: Clock) -> None:
-    """New connections are refused with the status told, while old ones go on."""
+    """New connections are rejected with the given status, while old ones continue."""
     async with exchange_of(account, clock=clock) as (exchange, client):
         with exchange.reject_handshake(451):
-            refused = await refusal_of(exchange)
+            rejected = await refusal_of(exchange)
             granted = await client.signed(account, STATUS)
         async with client_of(exchange, clock) as again:
             opened = await again.ask("session.status")
 
-    assert refused.response.status_code == 451
+    assert rejected.response.status_code == 451
     assert granted["status"] == opened["status"] == 200
 
 
-async def test_dropped_connections_end_without_a_word(account: SimulatedAccount, clock: Clock) -> None:
-    """A dropped connection has no close frame, and another can be made."""
+async def test_dropped_connections_end_without_a_close_frame(account: SimulatedAccount, clock: Clock) -> None:
+    """A dropped connection gets no close frame, and another can be opened."""
     async with exchange_of(account, clock=clock) as (exchange, client):
         exchange.drop_connections()
         with pytest.raises(ConnectionClosed) as caught:
@@ -70,16 +70,16 @@ async def test_dropped_connections_end_without_a_word(account: SimulatedAccount,
 
 @pytest.mark.parametrize("data", ['{"event":{"e":"serverShutdown"}}', b"\x00\xff"])
 async def test_raw_frames_reach_every_client(account: SimulatedAccount, clock: Clock, data: str | bytes) -> None:
-    """What is sent raw arrives as it is, at every client."""
+    """A raw frame arrives unchanged at every client."""
     async with exchange_of(account, clock=clock) as (exchange, client), client_of(exchange, clock) as other:
         await exchange.send_raw(data)
-        frames = [await each.connection.recv() for each in (client, other)]
+        frames = [await receiver.connection.recv() for receiver in (client, other)]
 
     assert frames == [data, data]
 
 
 async def test_lost_answers_never_come(account: SimulatedAccount, clock: Clock) -> None:
-    """A request whose answer is lost was still received and weighed; the next one is answered."""
+    """A request whose answer is lost is received; the next one is answered."""
     async with exchange_of(account, clock=clock) as (exchange, client):
         with exchange.lose_answers():
             await client.connection.send(json.dumps({"id": "lost", "method": STATUS, "params": sign(account, clock)}))
@@ -89,8 +89,8 @@ async def test_lost_answers_never_come(account: SimulatedAccount, clock: Clock) 
     assert answer["id"] == 1
 
 
-async def test_delayed_answers_hold_back_no_others(account: SimulatedAccount, clock: Clock) -> None:
-    """A delayed answer comes in the end, and others overtake it."""
+async def test_delayed_answers_do_not_delay_others(account: SimulatedAccount, clock: Clock) -> None:
+    """A delayed answer arrives eventually, and others overtake it."""
     async with exchange_of(account, clock=clock) as (exchange, client):
         with exchange.delay_answers(0.01):
             late = await client.ask_raw('{"id": "late", "method": "session.status"}')
@@ -102,8 +102,8 @@ async def test_delayed_answers_hold_back_no_others(account: SimulatedAccount, cl
     assert (late["id"], early["id"]) == ("late", "early")
 
 
-async def test_delayed_answer_to_nobody_is_dropped(account: SimulatedAccount, clock: Clock) -> None:
-    """An answer that is due after its client has gone harms nobody."""
+async def test_delayed_answer_to_a_closed_connection_is_dropped(account: SimulatedAccount, clock: Clock) -> None:
+    """An answer due after its client has left does not affect other clients."""
     async with exchange_of(account, clock=clock) as (exchange, client):
         exchange.delay_answers(0.02)
         async with client_of(exchange, clock) as other:
@@ -125,7 +125,7 @@ async def test_delayed_answer_to_nobody_is_dropped(account: SimulatedAccount, cl
 async def test_answers_are_replaced_by_method_and_account(
     account: SimulatedAccount, clock: Clock, replacement: Any, frame: str | bytes | None
 ) -> None:
-    """A replacement alters the answers to one method and account alone, until it is undone."""
+    """A replacement applies to one method and account only, until it is undone."""
     other = SimulatedAccount("other")
     async with exchange_of(account, other, clock=clock) as (exchange, client):
         with exchange.replace_answer(STATUS, "main", replacement):
@@ -140,7 +140,7 @@ async def test_answers_are_replaced_by_method_and_account(
 
 
 async def test_answers_to_all_accounts_are_replaced(account: SimulatedAccount, clock: Clock) -> None:
-    """A replacement without an account holds for requests of nobody, too."""
+    """A replacement without an account applies also to requests without one."""
     async with exchange_of(account, clock=clock) as (exchange, client):
         exchange.replace_answer("session.status", None, lambda answer: {"id": answer["id"], "239999": "maintenance"})
         answer = await client.ask("session.status")
@@ -149,20 +149,20 @@ async def test_answers_to_all_accounts_are_replaced(account: SimulatedAccount, c
 
 
 async def test_switches_are_undone_in_any_order(account: SimulatedAccount, clock: Clock) -> None:
-    """The last of several settings holds, and closing an earlier one changes nothing."""
+    """The latest of several settings applies, and closing an earlier one changes nothing."""
     async with SimulatedExchange([account], clock=clock) as exchange:
         first, second = exchange.skew_clock(5), exchange.skew_clock(7)
-        told = [exchange.server_time() - clock.now]
+        skews = [exchange.server_time() - clock.now]
         first.close()
-        told.append(exchange.server_time() - clock.now)
+        skews.append(exchange.server_time() - clock.now)
         second.close()
-        told.append(exchange.server_time() - clock.now)
+        skews.append(exchange.server_time() - clock.now)
 
-    assert told == [7, 7, 0]
+    assert skews == [7, 7, 0]
 
 
 async def test_shared_weight_is_spent_every_minute(account: SimulatedAccount, clock: Clock) -> None:
-    """Another program's weight counts from the begin of every minute, and the limit can change."""
+    """Another program's weight counts from the start of every minute, and the limit can change."""
     async with exchange_of(account, clock=clock) as (exchange, client):
         with exchange.share_weight(1000), exchange.change_weight_limit(1200):
             spent = [exchange.spent_weight()]
@@ -178,30 +178,30 @@ async def test_shared_weight_is_spent_every_minute(account: SimulatedAccount, cl
 
 
 @pytest.mark.parametrize(("data", "text"), [(True, False), (False, True), (None, None)])
-async def test_ban_is_told_as_wanted(
+async def test_end_of_a_ban_is_reported_as_selected(
     account: SimulatedAccount, clock: Clock, *, data: bool | None, text: bool | None
 ) -> None:
-    """The end of a ban is in the data or in the text, or as the exchange tells it otherwise."""
+    """The end of a ban is in the data or in the text, as selected for the ban or else for the exchange."""
     async with exchange_of(account, clock=clock, ban_text=False) as (exchange, client):
         with exchange.ban(60, data=data, text=text):
-            refused = (await client.ask("session.status"))["error"]
+            rejected = (await client.ask("session.status"))["error"]
 
-    assert ("data" in refused) is (data is not False)
-    assert ("banned until" in refused["msg"]) is (text is True)
+    assert ("data" in rejected) is (data is not False)
+    assert ("banned until" in rejected["msg"]) is (text is True)
 
 
 async def test_revoked_key_is_restored(account: SimulatedAccount, clock: Clock) -> None:
-    """A key is refused for as long as it is revoked."""
+    """A key is rejected for as long as it is revoked."""
     async with exchange_of(account, clock=clock) as (exchange, client):
         with exchange.revoke("main"):
-            refused = await client.signed(account, STATUS)
+            rejected = await client.signed(account, STATUS)
         granted = await client.signed(account, STATUS)
 
-    assert (refused["error"]["code"], granted["status"]) == (-2015, 200)
+    assert (rejected["error"]["code"], granted["status"]) == (-2015, 200)
 
 
 async def test_stopping_leaves_nothing_behind(account: SimulatedAccount, clock: Clock) -> None:
-    """Stopping waits for no delayed answer, no silent client and no handshake, and ends every task."""
+    """Stopping does not wait for delayed answers, idle clients or handshakes, and ends every task."""
     before = asyncio.all_tasks()
     exchange = SimulatedExchange([account], clock=clock)
     await exchange.stop()
@@ -213,7 +213,7 @@ async def test_stopping_leaves_nothing_behind(account: SimulatedAccount, clock: 
     async with connect(exchange.url) as connection:
         await connection.send('{"id": 1, "method": "session.status"}')
         await eventually(lambda: exchange.received and len(exchange.connections) == 2)
-        await exchange.send_raw("to those who are open")
+        await exchange.send_raw("to open connections")
         await asyncio.wait_for(exchange.stop(), 5)
         await connection.wait_closed()
     silent.close()

@@ -1,4 +1,4 @@
-"""The simulated exchange's books add up, to the last digit, and liquidate where they say."""
+"""The simulated exchange's ledgers: all sums are exact to the last digit."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ TOTALS = {
 
 
 def one_way() -> SimulatedAccount:
-    """Make an account with cross, isolated and order-only rows in two margin assets, some time after the trades."""
+    """Return an account with cross, isolated and order-only rows in two margin assets, some time after trading."""
     account = trader()
     account.open("BTCUSDT", "0.5", leverage=20)
     account.open("SOLUSDT", "-120.5", leverage=7)
@@ -55,7 +55,7 @@ def one_way() -> SimulatedAccount:
 
 
 def multi_assets() -> SimulatedAccount:
-    """Make a multi-assets account with collateral of every kind."""
+    """Return a multi-assets account with every kind of collateral."""
     account = trader(multi_assets=True)
     account.deposit("BTC", "0.25")
     account.deposit("BFUSD", "100")
@@ -67,7 +67,7 @@ def multi_assets() -> SimulatedAccount:
 
 
 def hedged() -> SimulatedAccount:
-    """Make a hedge-mode account with both sides of one symbol."""
+    """Return a hedge-mode account with both sides of one symbol."""
     account = trader(hedge=True)
     account.open("BTCUSDT", "1.5", "LONG")
     account.open("BTCUSDT", "-0.5", "SHORT")
@@ -79,7 +79,7 @@ def hedged() -> SimulatedAccount:
 
 
 def numbers(row: dict[str, Any]) -> dict[str, Decimal]:
-    """Read the decimal strings of a row."""
+    """Return the decimal strings of a row as numbers."""
     return {
         name: Decimal(value)
         for name, value in row.items()
@@ -131,7 +131,7 @@ def test_single_asset_totals_are_the_usdt_row(make: Any) -> None:
 
 
 def test_multi_assets_totals_are_usd_values() -> None:
-    """In multi-assets mode totals are in USD, and each asset tells the account's available balance in its own units."""
+    """In multi-assets mode totals are in USD, and each asset has the account's available balance in its units."""
     account = multi_assets()
     status = account_status(account)
     rates = {asset["asset"]: account.market.usd_rate(asset["asset"], account.at) for asset in status["assets"]}
@@ -153,7 +153,7 @@ def test_single_asset_status_leaves_out_margin_available() -> None:
         assert [] == [asset for asset in status["assets"] if "marginAvailable" in asset]
 
 
-def test_balance_tells_the_assets_of_the_status() -> None:
+def test_balance_has_the_assets_of_the_status() -> None:
     """The balances are the wallets of the account's status."""
     account = one_way()
     by_asset = {row["asset"]: row for row in account_status(account)["assets"]}
@@ -178,7 +178,7 @@ def test_alias_shows_no_part_of_a_key() -> None:
 
 @pytest.mark.parametrize("make", [one_way, multi_assets, hedged])
 def test_first_position_lists_all_symbols(make: Any) -> None:
-    """The first account.position lists every symbol, and agrees with the second where something is open."""
+    """Version 1 of account.position lists every symbol, and agrees with version 2 on open ones."""
     account = make()
     rows = {(row["symbol"], row["positionSide"]): row for row in account_position_v1(account, None)}
     shared = ("entryPrice", "breakEvenPrice", "markPrice", "liquidationPrice", "positionAmt", "notional")
@@ -193,7 +193,7 @@ def test_first_position_lists_all_symbols(make: Any) -> None:
 
 @pytest.mark.parametrize("make", [one_way, multi_assets, hedged])
 def test_first_status_lists_all_symbols(make: Any) -> None:
-    """The first account.status lists every symbol, padded as asked, with the same totals."""
+    """Version 1 of account.status lists every symbol and the extra ones, with the same totals."""
     account = make()
     status = account_status_v1(account, 650)
     rows = {(row["symbol"], row["positionSide"]): row for row in status["positions"]}
@@ -211,15 +211,15 @@ def test_first_status_lists_all_symbols(make: Any) -> None:
         assert Decimal(twin["maxNotional"]) > abs(Decimal(row["notional"]))
 
 
-def test_cross_zeros_are_spelt_in_two_ways() -> None:
-    """The zero isolated wallet of a cross row comes with and without digits."""
+def test_cross_zeros_are_written_in_two_ways() -> None:
+    """The zero isolated wallet of a cross row is written with or without digits."""
     rows = account_status(one_way())["positions"]
 
     assert {row["isolatedWallet"] for row in rows} == {"0", "0.00000000", "3000.00000001"}
 
 
 def test_order_only_row_has_no_position() -> None:
-    """A symbol with open orders alone has a row with amount 0 and initial margin, gone with the orders."""
+    """A symbol with open orders only has a row with amount 0 and initial margin, until they are cancelled."""
     account = trader()
     account.place_order("XRPUSDT", "1000", "2.1", leverage=10)
     (row,) = account_position(account, "XRPUSDT")
@@ -234,7 +234,7 @@ def test_order_only_row_has_no_position() -> None:
 
 
 def test_closed_position_leaves_its_profit_in_the_wallet() -> None:
-    """A closed position's row is gone; the wallet has what it won, less the fees of both ways."""
+    """A closed position has no row; its profit, less the fees of both trades, is in the wallet."""
     account = trader()
     with account.market.pin("BTCUSDT", "100000"):
         account.open("BTCUSDT", "-0.5", isolated_wallet="8000")
@@ -257,14 +257,14 @@ def test_closed_position_leaves_its_profit_in_the_wallet() -> None:
         (lambda account: account.add_isolated_margin("SOLUSDT", "1"), "not isolated"),
     ],
 )
-def test_impossible_trades_are_refused(call: Any, words: str) -> None:
-    """A trade that the exchange could not book is an error of whoever wrote it."""
+def test_impossible_trades_are_rejected(call: Any, words: str) -> None:
+    """A trade that the exchange could not execute raises ValueError."""
     with pytest.raises(ValueError, match=words):
         call(one_way())
 
 
 def test_modes_are_kept() -> None:
-    """Hedge mode knows its sides, and multi-assets mode no isolated positions."""
+    """Hedge mode requires a side, and multi-assets mode rejects isolated positions."""
     with pytest.raises(ValueError, match="hedge"):
         hedged().open("BTCUSDT", "1")
     with pytest.raises(ValueError, match="enlarge"):
@@ -274,7 +274,7 @@ def test_modes_are_kept() -> None:
 
 
 def test_market_is_a_function_of_seed_and_time() -> None:
-    """Two markets of one seed agree, another seed's does not, and rounds join without a jump."""
+    """Two markets of one seed agree, another seed's differs, and rounds join without a jump."""
     symbol = SYMBOLS["BTCUSDT"]
     prices = [Market(3).mark_price(symbol, at / 2) for at in range(1201)]
 
@@ -285,8 +285,8 @@ def test_market_is_a_function_of_seed_and_time() -> None:
     assert len(set(prices)) > 1000
 
 
-def test_books_move_to_now_when_looked_at() -> None:
-    """A state without a story moves its accounts to the clock's time, as fast as told."""
+def test_accounts_move_to_now_when_accessed() -> None:
+    """A state without a scenario moves its accounts to the clock's time, at its speed."""
     now = 1000.0
     account = SimulatedAccount("a")
     state = ExchangeState([account], seed=0, clock=lambda: now, speed=3)

@@ -1,4 +1,4 @@
-"""The simulated exchange liquidates where it says, and ranks and breaks even as Binance does."""
+"""The simulated exchange's liquidation, its deleveraging ranks and its break-even prices."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def test_break_even_price_covers_the_fees() -> None:
 
 
 def test_deleverage_rank_follows_profit() -> None:
-    """A winner with leverage is deleveraged first, a loser last."""
+    """A leveraged position with a profit is deleveraged first, one with a loss last."""
     account = trader()
     with account.market.pin("BTCUSDT", "100000"):
         account.open("BTCUSDT", "0.5", leverage=50)
@@ -41,7 +41,7 @@ def test_deleverage_rank_follows_profit() -> None:
 
 
 def test_deleverage_rank_is_the_same_on_both_sides_of_a_cross_position() -> None:
-    """Both sides of a hedged symbol show one rank while they are cross, and one each while isolated."""
+    """Both sides of a hedged symbol have the same rank while cross, and their own while isolated."""
     ranks = {}
     for wallet in (None, "5000"):
         account = trader(hedge=True)
@@ -79,7 +79,7 @@ LIQUIDATED = [
 def test_pool_is_liquidated_at_the_liquidation_price(
     options: dict[str, Any], symbol: str, amount: str, how: dict[str, Any]
 ) -> None:
-    """At the liquidation price the pool's ratio is 1; a tick before it the row lives, a tick beyond it is gone."""
+    """At the liquidation price the pool's ratio is 1; a tick before it the row exists, a tick beyond it does not."""
     account = trader(**options)
     account.deposit("USDT", "300000")
     if options.get("hedge"):
@@ -103,7 +103,7 @@ def test_pool_is_liquidated_at_the_liquidation_price(
 
 
 def test_insurance_pays_what_the_wallet_cannot() -> None:
-    """A pool that falls far below zero at once leaves an empty wallet, and a ratio beyond all numbers before."""
+    """A pool that falls far below zero at once has an infinite ratio, and leaves an empty wallet."""
     account = trader()
     account.open("BTCUSDT", "9")
     with account.market.pin("BTCUSDT", "50000"):
@@ -114,7 +114,7 @@ def test_insurance_pays_what_the_wallet_cannot() -> None:
 
 
 def test_safe_position_has_no_liquidation_price() -> None:
-    """Nothing at stake is a ratio of 0, and what the wallet covers down to nothing has no liquidation price."""
+    """Without positions the ratio is 0; a position that the wallet covers down to 0 has no liquidation price."""
     account = trader()
     assert statement_of(account).pools["USDT"].ratio == 0
 

@@ -1,4 +1,4 @@
-"""The demo's story frightens without killing, repeats itself, and its configuration is ready to use."""
+"""The demo's scenario fires alerts without liquidations and repeats itself; its configuration can be used."""
 
 from __future__ import annotations
 
@@ -25,33 +25,33 @@ ACCOUNTS = ("main", "multi", "hedge", "isolated")
 
 @pytest.fixture
 def clock() -> Clock:
-    """Stop the time."""
+    """Return a stopped clock."""
     return Clock(1_700_000_010.0)
 
 
 def ratios(exchange: SimulatedExchange) -> dict[tuple[str, ...], Decimal]:
-    """Tell the ratio of every margin pool with something at stake."""
-    found: dict[tuple[str, ...], Decimal] = {}
+    """Return the ratio of every margin pool with positions."""
+    ratios: dict[tuple[str, ...], Decimal] = {}
     exchange.account("main")
     for name, account in exchange.accounts.items():
         statement = statement_of(account)
-        found |= {(name, asset): pool.ratio for asset, pool in statement.pools.items() if pool.maintenance_margin}
+        ratios |= {(name, asset): pool.ratio for asset, pool in statement.pools.items() if pool.maintenance_margin}
         for row in statement.rows:
             if row.isolated:
-                found[name, "isolated", row.symbol.name] = statement.pool_of(row).ratio
-    return found
+                ratios[name, "isolated", row.symbol.name] = statement.pool_of(row).ratio
+    return ratios
 
 
 def without_times(rows: Any) -> Any:
-    """Leave out when something happened."""
+    """Return the rows without update times."""
     if isinstance(rows, dict):
         return {name: without_times(value) for name, value in rows.items() if name != "updateTime"}
     return [without_times(row) for row in rows] if isinstance(rows, list) else rows
 
 
 @pytest.mark.parametrize("seed", [0, 1, 2026])
-def test_draw_down_trips_alerts_and_liquidates_nobody(seed: int, clock: Clock) -> None:
-    """In the draw-down an isolated ratio stays above 0.8 for long, the cross ones rise, and none reaches 1."""
+def test_draw_down_fires_alerts_without_liquidations(seed: int, clock: Clock) -> None:
+    """In the draw-down an isolated ratio exceeds 0.8 for long, the cross ones rise, and none reaches 1."""
     exchange = demo_exchange(seed, clock=clock)
     begin, calm = clock.now, ratios(exchange)
     worst, alarmed = dict(calm), 0
@@ -68,17 +68,17 @@ def test_draw_down_trips_alerts_and_liquidates_nobody(seed: int, clock: Clock) -
         assert worst[pool] > 2 * calm[pool]
 
 
-def test_story_repeats_itself(clock: Clock) -> None:
-    """Rounds later the books are the same but for their times, however rarely anybody looked."""
+def test_scenario_repeats_itself(clock: Clock) -> None:
+    """Rounds later the accounts are the same except for times, however few requests there were."""
     exchange = demo_exchange(5, clock=clock, speed=10)
     begin = clock.now
 
-    def books(at: float) -> Any:
+    def statuses(at: float) -> Any:
         clock.now = begin + at
         return {name: account_status(exchange.account(name)) for name in ACCOUNTS}
 
-    once, again = ([books(offset + at) for at in (0, 33, 41, 59)] for offset in (0, 180))
-    later = books(360 + 59)
+    once, again = ([statuses(offset + at) for at in (0, 33, 41, 59)] for offset in (0, 180))
+    later = statuses(360 + 59)
 
     assert without_times(again) == without_times(once)
     assert without_times(later) == without_times(once[-1])
@@ -86,7 +86,7 @@ def test_story_repeats_itself(clock: Clock) -> None:
 
 
 def test_positions_come_and_go(clock: Clock) -> None:
-    """Positions and orders appear and vanish on the way, and a hedge's sides stand side by side."""
+    """Positions and orders appear and disappear during a round, and a hedge has both sides."""
     exchange = demo_exchange(5, clock=clock)
     begin, seen = clock.now, []
     for at in (0, 50, 120, 230, 300, 480, 500, 590):
@@ -107,8 +107,8 @@ def test_positions_come_and_go(clock: Clock) -> None:
     assert seen[-1] == seen[0]
 
 
-async def test_configuration_opens_every_account(clock: Clock, tmp_path: Path) -> None:
-    """The configuration names an endpoint and, for every account, key files that only their owner may read."""
+async def test_configuration_works_for_every_account(clock: Clock, tmp_path: Path) -> None:
+    """The configuration names an endpoint and, for every account, key files that only their owner can read."""
     async with demo_exchange(clock=clock) as exchange:
         accounts = [exchange.account(name) for name in ACCOUNTS]
         for _ in range(2):
@@ -133,8 +133,8 @@ async def test_configuration_opens_every_account(clock: Clock, tmp_path: Path) -
 
 
 @pytest.mark.parametrize("existing", ["exporter.yml", "keys/main.secret"])
-def test_configuration_spares_what_is_not_its_own(tmp_path: Path, existing: str) -> None:
-    """A directory with a configuration or keys of somebody else's is refused and left as it was."""
+def test_configuration_of_a_user_is_not_overwritten(tmp_path: Path, existing: str) -> None:
+    """A directory with a user's configuration or keys is rejected and left unchanged."""
     theirs = tmp_path / existing
     theirs.parent.mkdir(exist_ok=True)
     theirs.write_text("theirs")
@@ -146,8 +146,8 @@ def test_configuration_spares_what_is_not_its_own(tmp_path: Path, existing: str)
 
 
 @pytest.mark.parametrize(("host", "shown"), [("0.0.0.0", "127.0.0.1"), ("::1", "[::1]")])  # noqa: S104
-async def test_url_can_be_dialled(host: str, shown: str) -> None:
-    """The exchange's URL names an address to dial, whatever it listens on."""
+async def test_url_can_be_connected_to(host: str, shown: str) -> None:
+    """The exchange's URL has an address to connect to, whatever it listens on."""
     exchange = SimulatedExchange([])
     await exchange.start(host)
     url = exchange.url
@@ -156,8 +156,8 @@ async def test_url_can_be_dialled(host: str, shown: str) -> None:
     assert url.startswith(f"ws://{shown}:")
 
 
-def test_secrets_follow_a_seed_or_nothing() -> None:
-    """With a seed API keys and HMAC secrets are the same again; without one they never are."""
+def test_seed_determines_secrets() -> None:
+    """With a seed API keys and HMAC secrets are always the same; without one they differ each time."""
     seeded = [[(account.api_key, account.secret_key) for account in demo_accounts(3)] for _ in range(2)]
     unseeded = [[(account.api_key, account.secret_key) for account in demo_accounts()] for _ in range(2)]
 

@@ -1,4 +1,4 @@
-"""The simulated exchange answers over a real socket: methods, envelope, weight, bans and faults."""
+"""The simulated exchange over a real socket: methods, envelope, weight, bans and dates."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ STATUS = "v2/account.status"
 
 @pytest.fixture
 def clock() -> Clock:
-    """Stop the time."""
+    """Return a stopped clock."""
     return Clock(1_700_000_010.0)
 
 
 @pytest.fixture
 def account() -> SimulatedAccount:
-    """Make an account whose key signs fast."""
+    """Return an account whose key signs fast."""
     return SimulatedAccount("main")
 
 
-async def test_account_methods_answer_from_the_books(account: SimulatedAccount, clock: Clock) -> None:
-    """All account methods tell of one position that was just opened."""
+async def test_account_methods_answer_from_the_ledger(account: SimulatedAccount, clock: Clock) -> None:
+    """All account methods report positions that were just opened."""
     async with exchange_of(account, clock=clock, extra_symbols=3) as (exchange, client):
         exchange.account("main").deposit("USDT", "1000")
         exchange.account("main").open("币安人生USDT", "100")
@@ -37,7 +37,7 @@ async def test_account_methods_answer_from_the_books(account: SimulatedAccount, 
         status = await client.result(account, STATUS)
         balance = await client.result(account, "v2/account.balance")
         positions = await client.result(account, "v2/account.position")
-        one = await client.result(account, "v2/account.position", symbol="币安人生USDT")
+        of_symbol = await client.result(account, "v2/account.position", symbol="币安人生USDT")
         first = await client.result(account, "account.status")
         first_balance = await client.result(account, "account.balance")
         first_positions = await client.result(account, "account.position", symbol="BTCUSDT")
@@ -45,7 +45,7 @@ async def test_account_methods_answer_from_the_books(account: SimulatedAccount, 
 
     assert [row["symbol"] for row in status["positions"]] == ["币安人生USDT", "BTCUSDT"]
     assert {row["asset"]: row["balance"] for row in balance}["USDT"] == status["totalWalletBalance"]
-    assert one == positions[:1]
+    assert of_symbol == positions[:1]
     assert positions[1]["markPrice"] == "100000.50000000"
     assert first["positions"][-1]["symbol"] == "PAD2USDT"
     assert first["canTrade"] is True
@@ -64,7 +64,7 @@ async def test_id_is_echoed(account: SimulatedAccount, clock: Clock, request_id:
 
 
 async def test_requests_are_kept_without_signatures(account: SimulatedAccount, clock: Clock) -> None:
-    """The exchange remembers what it was asked."""
+    """`received` has the requests without their signatures."""
     async with exchange_of(account, clock=clock) as (exchange, client):
         await client.result(account, STATUS, recvWindow=3000)
         (received,) = exchange.received
@@ -72,18 +72,18 @@ async def test_requests_are_kept_without_signatures(account: SimulatedAccount, c
     assert received == (STATUS, {"apiKey": account.api_key, "timestamp": clock.now_ms, "recvWindow": 3000})
 
 
-async def test_rate_limits_are_told_unless_unwanted(account: SimulatedAccount, clock: Clock) -> None:
-    """Answers tell the weight spent, unless the URL or the signed request says no."""
+async def test_rate_limits_are_returned_unless_disabled(account: SimulatedAccount, clock: Clock) -> None:
+    """Answers contain the weight spent, unless the URL or the signed request disables it."""
     async with exchange_of(account, clock=clock) as (exchange, client):
-        told = await client.signed(account, STATUS)
-        refused = await client.ask("no.method")
-        untold = await client.signed(account, STATUS, returnRateLimits=False)
+        with_limits = await client.signed(account, STATUS)
+        rejected = await client.ask("no.method")
+        without_limits = await client.signed(account, STATUS, returnRateLimits=False)
         async with client_of(exchange, clock, "?returnRateLimits=false") as quiet:
             silent = await quiet.signed(account, STATUS)
             status = await quiet.ask("session.status")
             asked = await quiet.signed(account, STATUS, returnRateLimits=True)
 
-    (limit,) = told["rateLimits"]
+    (limit,) = with_limits["rateLimits"]
     assert limit == {
         "rateLimitType": "REQUEST_WEIGHT",
         "interval": "MINUTE",
@@ -91,15 +91,15 @@ async def test_rate_limits_are_told_unless_unwanted(account: SimulatedAccount, c
         "limit": 2400,
         "count": 10,
     }
-    assert refused["rateLimits"][0]["count"] == 11
-    assert untold["status"] == silent["status"] == 200
-    assert "rateLimits" not in untold | silent | status
+    assert rejected["rateLimits"][0]["count"] == 11
+    assert without_limits["status"] == silent["status"] == 200
+    assert "rateLimits" not in without_limits | silent | status
     assert status["result"]["returnRateLimits"] is False
     assert asked["rateLimits"][0]["count"] == 33
 
 
 async def test_weight_is_counted_by_aligned_minute(account: SimulatedAccount, clock: Clock) -> None:
-    """Every method has its weight, other programs' is added, and a new minute begins at 0."""
+    """Every method has its weight, other programs' is added, and a new minute starts at 0."""
     async with exchange_of(account, clock=clock) as (exchange, client):
         spent = [exchange.spent_weight()]
         for method in (STATUS, "v2/account.balance", "v2/account.position", "account.status", "session.status"):
@@ -115,8 +115,8 @@ async def test_weight_is_counted_by_aligned_minute(account: SimulatedAccount, cl
         assert exchange.weight.total == 128
 
 
-async def test_too_much_weight_is_refused_then_banned(account: SimulatedAccount, clock: Clock) -> None:
-    """Over the limit requests are refused until the minute is over; who goes on is banned for longer."""
+async def test_too_much_weight_is_rejected_then_banned(account: SimulatedAccount, clock: Clock) -> None:
+    """Over the limit requests are rejected until the minute is over; more of them cause a longer ban."""
     now_ms = clock.now_ms
     minute_end_ms = (now_ms // 60_000 + 1) * 60_000
     async with exchange_of(account, clock=clock, weight_limit=100, tolerated_requests=2, ban_seconds=300) as (
@@ -149,7 +149,7 @@ async def test_too_much_weight_is_refused_then_banned(account: SimulatedAccount,
     assert after["status"] == 200
 
 
-async def test_ban_may_come_without_its_end(account: SimulatedAccount, clock: Clock) -> None:
+async def test_ban_without_its_end(account: SimulatedAccount, clock: Clock) -> None:
     """The end of a ban can be left out of the data and of the text, and a ban can be lifted."""
     async with exchange_of(account, clock=clock, ban_data=False, ban_text=False) as (exchange, client):
         with exchange.ban(60):
@@ -162,27 +162,27 @@ async def test_ban_may_come_without_its_end(account: SimulatedAccount, clock: Cl
     assert lifted["status"] == 200
 
 
-async def test_handshake_over_the_limit_is_refused(account: SimulatedAccount, clock: Clock) -> None:
-    """A handshake is weighed, too, and its refusal says when to come back."""
+async def test_handshake_over_the_limit_is_rejected(account: SimulatedAccount, clock: Clock) -> None:
+    """A handshake has a weight, too, and its rejection says when to retry."""
     async with SimulatedExchange([account], clock=clock, weight_limit=100) as exchange:
         exchange.add_other_traffic(96)
-        refused = await refusal_of(exchange)
+        rejected = await refusal_of(exchange)
 
-    assert refused.response.status_code == 429
-    assert refused.response.headers["Retry-After"] == str(60 - int(clock.now) % 60)
+    assert rejected.response.status_code == 429
+    assert rejected.response.headers["Retry-After"] == str(60 - int(clock.now) % 60)
 
 
-async def test_handshake_tells_the_exchange_s_date(account: SimulatedAccount, clock: Clock) -> None:
-    """Every answer to a handshake carries the exchange's own time."""
+async def test_handshake_has_the_exchange_s_date(account: SimulatedAccount, clock: Clock) -> None:
+    """Every answer to a handshake has the exchange's time."""
     async with exchange_of(account, clock=clock) as (exchange, _):
         with exchange.skew_clock(86_400):
-            refused = await refusal_of(exchange, "/elsewhere")
+            rejected = await refusal_of(exchange, "/elsewhere")
             async with client_of(exchange, clock) as client:
                 opened = client.connection.response
 
     assert opened is not None
-    assert refused.response.status_code == 404
-    for response in (opened, refused.response):
+    assert rejected.response.status_code == 404
+    for response in (opened, rejected.response):
         assert parsedate_to_datetime(response.headers["Date"]).timestamp() == clock.now + 86_400
 
 
