@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from support.interop import OWNERS, SHAPES, Case, Told, answers_of, ask_all, figures_held, figures_told, missing
+from support.interop import OWNERS, SHAPES, Case, Told, answers_of, ask_all, ledger_figures, missing, reported_figures
 
 if TYPE_CHECKING:
     from exporter.simulator import SimulatedAccount, SimulatedExchange
@@ -64,7 +64,7 @@ def test_connector_reads_every_shape_of_account(name: str, told: Told) -> None:
     found = {method: answer["data"] for method, answer in zip(METHODS, answers, strict=True)}
 
     assert answers_of(exchange, name) == found
-    assert figures_held(exchange, name) == figures_told(found)
+    assert ledger_figures(exchange, name) == reported_figures(found)
     assert [10, 15, 20] == [answer["rateLimits"][0]["count"] for answer in answers]
     # The connector sends numbers as text, too.
     assert "5000" == exchange.received[0].params["recvWindow"]

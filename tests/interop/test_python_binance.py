@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from unittest.mock import patch
 
 import pytest
-from support.interop import SHAPES, answers_of, figures_held, figures_told, forger_of, standing_exchange
+from support.interop import SHAPES, answers_of, forger_of, ledger_figures, reported_figures, standing_exchange
 
 with warnings.catch_warnings():
     # It imports websockets' old interface for a type alone.
@@ -50,7 +50,7 @@ async def test_python_binance_reads_every_shape_of_account(name: str) -> None:
         }
 
         assert answers_of(exchange, name) == told
-        assert figures_held(exchange, name) == figures_told(told)
+        assert ledger_figures(exchange, name) == reported_figures(told)
 
 
 async def test_python_binance_asks_for_one_symbol() -> None:

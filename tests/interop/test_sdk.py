@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from binance_common.configuration import ConfigurationWebSocketAPI
 from binance_sdk_derivatives_trading_usds_futures.derivatives_trading_usds_futures import DerivativesTradingUsdsFutures
-from support.interop import OWNERS, SHAPES, answers_of, figures_held, figures_told, forger_of, standing_exchange
+from support.interop import OWNERS, SHAPES, answers_of, forger_of, ledger_figures, reported_figures, standing_exchange
 
 from exporter.simulator.answers import account_balance, account_position_v1, account_status_v1
 
@@ -74,7 +74,7 @@ async def test_sdk_reads_every_shape_of_account(name: str) -> None:
         told = {method: plain(answer.result) for method, answer in answers.items()}
 
         assert answers_of(exchange, name) == told
-        assert figures_held(exchange, name) == figures_told(told)
+        assert ledger_figures(exchange, name) == reported_figures(told)
         assert [200, 200, 200] == [answer.status for answer in answers.values()]
         assert [10, 15, 20] == [answer.rate_limits[0].count for answer in answers.values()]
         # Every number but the timestamp travels as text.

@@ -30,7 +30,7 @@ RESTART_WEIGHT: Final = 7  # a dial and the question for the time
 REDIALLING: Final = Timing(backoff_first=0.1, backoff_cap=0.2)
 
 
-def hurried(test: Callable[_Parameters, Coroutine[Any, Any, None]]) -> Callable[_Parameters, None]:
+def in_virtual_time(test: Callable[_Parameters, Coroutine[Any, Any, None]]) -> Callable[_Parameters, None]:
     """Run a test in a loop whose time moves fast, with the same jitter each time."""
 
     @functools.wraps(test)
@@ -131,9 +131,7 @@ async def running(
         yield wired
 
 
-def again_and_again(
-    pauses: Iterable[float], action: Callable[[], object]
-) -> contextlib.AbstractAsyncContextManager[None]:
+def repeating(pauses: Iterable[float], action: Callable[[], object]) -> contextlib.AbstractAsyncContextManager[None]:
     """Let something happen meanwhile, after each of these pauses in seconds, over and over."""
 
     async def repeat() -> None:

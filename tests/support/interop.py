@@ -99,7 +99,7 @@ def answers_of(exchange: SimulatedExchange, name: str) -> dict[str, Any]:
     }
 
 
-def figures_told(answers: dict[str, Any]) -> dict[tuple[str, ...], Decimal]:
+def reported_figures(answers: dict[str, Any]) -> dict[tuple[str, ...], Decimal]:
     """Read the amounts that matter out of three answers."""
     status = answers["v2/account.status"]
     told: dict[tuple[str, ...], Decimal] = {
@@ -122,7 +122,7 @@ def figures_told(answers: dict[str, Any]) -> dict[tuple[str, ...], Decimal]:
     return told
 
 
-def figures_held(exchange: SimulatedExchange, name: str) -> dict[tuple[str, ...], Decimal]:
+def ledger_figures(exchange: SimulatedExchange, name: str) -> dict[tuple[str, ...], Decimal]:
     """Tell the same amounts from an account's books."""
     statement = statement_of(exchange.account(name))
     held: dict[tuple[str, ...], Decimal] = {

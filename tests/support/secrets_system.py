@@ -190,7 +190,7 @@ async def http_proxy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter)
     await _pass_on(host, int(port), b"HTTP/1.1 200 Connected\r\n\r\n", reader, writer)
 
 
-async def telltale_proxy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+async def echoing_proxy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     """Refuse CONNECT, with all of the request in status, headers and body of the refusal."""
     head = await reader.readuntil(b"\r\n\r\n")
     login = head.split(b"Proxy-Authorization: ")[1].split(b"\r\n")[0]

@@ -237,7 +237,7 @@ def test_simulate_with_faults(tmp_path: Path) -> None:
         code = exchange.end(signal.SIGTERM)
 
     assert (451, 0) == (answer.status_code, code)
-    assert f"{PROGRAM}: fault position-gone: v2/account.position is gone: 404, code -5000\n" in exchange.said
+    assert f"{PROGRAM}: fault position-gone: v2/account.position does not exist: 404, code -5000\n" in exchange.said
     assert f"{PROGRAM}: fault handshake-451: new connections are refused with 451\n" in exchange.said
 
 

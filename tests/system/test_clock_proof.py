@@ -10,7 +10,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, Final
 
 import pytest
-from support.counting_exchange import Exchange, Host, failures, good_polls, hurried, running
+from support.counting_exchange import Exchange, Host, failures, good_polls, in_virtual_time, running
 from support.virtual_time import now
 
 from exporter.account.snapshot import AssetMode
@@ -55,7 +55,7 @@ def time_refused(exchange: Exchange, told: str) -> Replacement:
 
 
 @pytest.mark.parametrize("wrong", STEPS)
-@hurried
+@in_virtual_time
 async def test_host_clock_that_is_wrong_from_the_start(wrong: float) -> None:
     """However wrong the host's clock is, no poll fails and none needs a second try."""
     async with Exchange(3) as exchange:
@@ -67,7 +67,7 @@ async def test_host_clock_that_is_wrong_from_the_start(wrong: float) -> None:
     assert 20 < good_polls(wired) <= witness.asked(STATUS) <= good_polls(wired) + 1  # one may have been under way
 
 
-@hurried
+@in_virtual_time
 async def test_host_clock_that_is_stepped() -> None:
     """Steps of the host's clock while it runs fail no poll, and none needs a second try."""
     host = Host()
@@ -83,7 +83,7 @@ async def test_host_clock_that_is_stepped() -> None:
 
 
 @pytest.mark.parametrize("wrong", [0.0, 3600.0])
-@hurried
+@in_virtual_time
 async def test_exchange_clock_that_is_stepped(wrong: float) -> None:
     """Each step of the exchange's clock costs one poll a second try of both questions, and the exchange one more."""
     async with Exchange(3) as exchange:
@@ -102,7 +102,7 @@ async def test_exchange_clock_that_is_stepped(wrong: float) -> None:
 
 @pytest.mark.parametrize("told", ["date", "data"])
 @pytest.mark.parametrize("wrong", STEPS)
-@hurried
+@in_virtual_time
 async def test_time_that_is_told_elsewhere(wrong: float, told: str) -> None:
     """Where session.status is refused the handshake's Date, or the refusal's own serverTime, tells the time."""
     async with Exchange(3) as exchange:
@@ -118,7 +118,7 @@ async def test_time_that_is_told_elsewhere(wrong: float, told: str) -> None:
 
 
 @pytest.mark.parametrize("told", ["date", "data"])
-@hurried
+@in_virtual_time
 async def test_time_that_is_told_elsewhere_is_learnt_anew(told: str) -> None:
     """Where session.status is refused a step of the exchange's clock is over with the next connection at the latest."""
     async with Exchange(3) as exchange:
@@ -135,7 +135,7 @@ async def test_time_that_is_told_elsewhere_is_learnt_anew(told: str) -> None:
 
 
 @pytest.mark.parametrize("method", [STATUS, POSITION, None])
-@hurried
+@in_virtual_time
 async def test_timestamp_that_is_never_right(method: str | None) -> None:
     """A -1021 that never ends fails polls for reason clock, two tries each and ever further apart."""
     async with Exchange() as exchange:
@@ -153,7 +153,7 @@ async def test_timestamp_that_is_never_right(method: str | None) -> None:
     assert witness.asked(CLOCK) <= 16
 
 
-@hurried
+@in_virtual_time
 async def test_mode_question_whose_timestamp_is_never_right() -> None:
     """V1 that refuses every timestamp is asked twice each time, ever less often, and costs no poll."""
     async with Exchange() as exchange:
@@ -167,7 +167,7 @@ async def test_mode_question_whose_timestamp_is_never_right() -> None:
     assert 2 * 5 == witness.asked("account.status")  # twice each after 0, 1, 3, 7 and 15 intervals
 
 
-@hurried
+@in_virtual_time
 async def test_end_of_a_ban_is_by_the_exchanges_clock() -> None:
     """A ban that only its text tells, found by the first question, is waited out also by a host that is ahead."""
     async with Exchange() as exchange:

@@ -1,4 +1,4 @@
-"""The fault table: whatever the exchange or the network may do, and how the exporter lives through it."""
+"""The fault table: what the exchange or the network may do, and what the exporter shows meanwhile."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ import asyncio
 from typing import TYPE_CHECKING
 
 import pytest
-from support.fault_runner import Fault, Record, live_through
-from support.fault_time import NightLoop, set_clocks
-from support.faults_answers import ANSWERS
-from support.faults_connection import CONNECTIONS
-from support.faults_values import VALUES
+from support.fault_loop import FaultLoop, set_clocks
+from support.fault_rows_answers import ANSWERS
+from support.fault_rows_connections import CONNECTIONS
+from support.fault_rows_values import VALUES
+from support.fault_runner import run_fault
+from support.fault_table import Fault, Result
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,11 +23,11 @@ FAULTS = (*CONNECTIONS, *ANSWERS, *VALUES)
 def test_fault_is_survived(
     fault: Fault, monkeypatch: pytest.MonkeyPatch, record_property: Callable[[str, object], None]
 ) -> None:
-    """The exporter lives through a fault, shows nothing false meanwhile, counts the reason and recovers."""
+    """The exporter survives a fault, shows nothing false meanwhile, counts the reason and recovers."""
     set_clocks(monkeypatch)
-    record = Record()
+    result = Result()
     try:
-        with asyncio.Runner(loop_factory=NightLoop) as runner:
-            runner.run(live_through(fault, record))
+        with asyncio.Runner(loop_factory=FaultLoop) as runner:
+            runner.run(run_fault(fault, result))
     finally:
-        record_property("fault", record.row(fault))
+        record_property("fault", result.row(fault))

@@ -19,11 +19,11 @@ import pytest
 import structlog
 from support.builders import DEADLINE_SECONDS
 from support.paths import ROOT
-from support.secrets_echoes import CUT_SIGNATURES, IPV4, MARK
+from support.secrets_echoed_requests import CUT_SIGNATURES, IPV4, MARK
 from support.secrets_objects import parts
+from support.secrets_output import UP, Program, Seen, see, until
 from support.secrets_search import Search
-from support.secrets_seen import UP, Program, Seen, see, until
-from support.secrets_system import PASSPHRASE, PROXY_PASSWORD, PROXY_USER, Recorder, proxy, telltale_proxy, trader
+from support.secrets_system import PASSPHRASE, PROXY_PASSWORD, PROXY_USER, Recorder, echoing_proxy, proxy, trader
 
 from exporter import config, log, redaction
 from exporter.binance.errors import scrub
@@ -99,7 +99,7 @@ async def test_account_and_proxy_of_the_environment(tmp_path: Path) -> None:
     """A key and a proxy's password that variables tell are seen nowhere, even of a proxy that tells them back."""
     account = trader("main")
     account.api_key, secret = KEY, SECRET
-    async with Recorder(account) as exchange, proxy(telltale_proxy) as port:
+    async with Recorder(account) as exchange, proxy(echoing_proxy) as port:
         variables = {"BINANCE_API_KEY": KEY, "BINANCE_SECRET_KEY": secret, "BINANCE_ENDPOINT": exchange.url}
         variables["http_proxy"] = f"http://{PROXY_USER}:{PROXY_PASSWORD}@127.0.0.1:{port}"
         program = Program(tmp_path, *RUN, **variables)
@@ -127,7 +127,7 @@ async def test_account_and_proxy_of_the_environment(tmp_path: Path) -> None:
 )
 async def test_fault_of_the_program(fault: str, format_: str, tmp_path: Path) -> None:
     """An exception of the program's own that holds keys, in its text and in local variables, shows none."""
-    shutil.copy(ROOT / "tests" / "support" / "secrets_broken.py", tmp_path / "sitecustomize.py")
+    shutil.copy(ROOT / "tests" / "support" / "secrets_sitecustomize.py", tmp_path / "sitecustomize.py")
     variables = {"BINANCE_API_KEY": KEY, "BINANCE_SECRET_KEY": SECRET, "BROKEN": fault}
     variables["PYTHONPATH"] = os.pathsep.join((str(tmp_path), os.environ.get("PYTHONPATH", "")))
     async with Recorder(trader("main")) as exchange:

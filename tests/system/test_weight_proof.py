@@ -11,9 +11,9 @@ from support.counting_exchange import (
     RESTART_WEIGHT,
     Exchange,
     Host,
-    again_and_again,
     good_polls,
-    hurried,
+    in_virtual_time,
+    repeating,
     running,
 )
 from support.virtual_time import START, now
@@ -28,13 +28,13 @@ if TYPE_CHECKING:
 
 
 @pytest.mark.parametrize("limit", [2400, 6000])
-@hurried
+@in_virtual_time
 async def test_share_holds_in_every_minute(limit: int) -> None:
     """With more to poll than fits and connections that die every few seconds no minute gets more than the share."""
     async with Exchange(20, weight_limit=limit) as exchange:
         async with (
-            again_and_again([0.5, 3.0, 8.0], lambda: exchange.add_other_traffic(limit // 50)),
-            again_and_again([5.0, 0.3, 9.0, 2.0], exchange.drop_connections),
+            repeating([0.5, 3.0, 8.0], lambda: exchange.add_other_traffic(limit // 50)),
+            repeating([5.0, 0.3, 9.0, 2.0], exchange.drop_connections),
             running(exchange, share=0.2, timing=REDIALLING, interval_seconds=1.0),
         ):
             await asyncio.sleep(220)
@@ -55,7 +55,7 @@ async def test_share_holds_in_every_minute(limit: int) -> None:
         without("rateLimits"),
     ],
 )
-@hurried
+@in_virtual_time
 async def test_share_holds_whatever_is_told_of_the_limit(untold: Replacement) -> None:
     """With a limit that makes no sense, or rateLimits hidden, the share is that of the lowest limit known."""
     async with Exchange(5) as exchange:
@@ -68,7 +68,7 @@ async def test_share_holds_whatever_is_told_of_the_limit(untold: Replacement) ->
     assert good_polls(wired)
 
 
-@hurried
+@in_virtual_time
 async def test_dials_alone_keep_within_the_share() -> None:
     """An exchange that closes every connection at its opening is dialled no more often than the share allows."""
     async with Exchange() as exchange:
@@ -82,7 +82,7 @@ async def test_dials_alone_keep_within_the_share() -> None:
 
 
 @pytest.mark.parametrize(("others", "most"), [(1900, 2160), (2150, 2160), (2300, 2310)])
-@hurried
+@in_virtual_time
 async def test_other_programs_go_first(others: int, most: int) -> None:
     """No request brings a minute above nine tenths, but for the one poll that finds how full others have made it."""
     async with Exchange(20) as exchange:
@@ -97,7 +97,7 @@ async def test_other_programs_go_first(others: int, most: int) -> None:
 
 
 @pytest.mark.parametrize("wrong", [0.0, 30.0, -30.0, 3600.0])
-@hurried
+@in_virtual_time
 async def test_restarts_in_a_loop_share_one_share(wrong: float) -> None:
     """However often it is restarted within a minute, it spends the share once, and 7 more for each restart.
 
@@ -119,7 +119,7 @@ async def test_restarts_in_a_loop_share_one_share(wrong: float) -> None:
 
 @pytest.mark.parametrize("lost_after", [None, 0.0, 7.0])
 @pytest.mark.parametrize(("data", "text"), [(True, True), (True, False), (False, True)])
-@hurried
+@in_virtual_time
 async def test_nothing_is_sent_during_a_ban_that_tells_its_end(
     lost_after: float | None, *, data: bool, text: bool
 ) -> None:
@@ -141,7 +141,7 @@ async def test_nothing_is_sent_during_a_ban_that_tells_its_end(
     assert {200} == {arrival.status for arrival in after[len(finding) :]}
 
 
-@hurried
+@in_virtual_time
 async def test_end_of_a_ban_that_a_handshake_is_told() -> None:
     """A Retry-After in whole seconds may be up to one too short: no handshake comes before the ban's true end."""
     async with Exchange() as exchange, running(exchange, timing=REDIALLING):
@@ -154,7 +154,7 @@ async def test_end_of_a_ban_that_a_handshake_is_told() -> None:
 
 
 @pytest.mark.parametrize("lost", [False, True])
-@hurried
+@in_virtual_time
 async def test_repeated_bans_double_the_wait(*, lost: bool) -> None:
     """While nothing tells its end a ban is tried after two, four and eight minutes, and nothing is sent between."""
     async with Exchange(3) as exchange, running(exchange):
@@ -170,7 +170,7 @@ async def test_repeated_bans_double_the_wait(*, lost: bool) -> None:
     assert [] == [wait for least, wait in zip((120, 240, 480), exchange.waits(), strict=True) if wait < least]
 
 
-@hurried
+@in_virtual_time
 async def test_limit_that_others_exceed() -> None:
     """While other programs exceed the limit the wait for the next minute doubles, and the IP is never banned."""
     async with Exchange(3) as exchange, running(exchange):
@@ -190,7 +190,7 @@ async def test_limit_that_others_exceed() -> None:
     ],
     ids=["ban", "full minute"],
 )
-@hurried
+@in_virtual_time
 async def test_polls_after_a_pause_are_spread(
     after: float, disturb: Callable[[Exchange], object], pause: float, watched: float, least: int, most: int
 ) -> None:

@@ -8,7 +8,7 @@ from itertools import count, pairwise
 from typing import TYPE_CHECKING
 
 import pytest
-from support.counting_exchange import Exchange, Question, hurried, running
+from support.counting_exchange import Exchange, Question, in_virtual_time, running
 from support.polling import STATUS
 from support.virtual_time import now
 from support.waiting import until
@@ -45,7 +45,7 @@ class TestRefused:
         """The delay begins with an interval and doubles up to five minutes."""
         assert delays == [refusal_delay(refusals, interval) for refusals in range(1, len(delays) + 1)]
 
-    @hurried
+    @in_virtual_time
     async def test_bad_key_costs_little(self) -> None:
         """A bad key costs at most eight requests in two minutes, after the first poll all of them for the status."""
         async with Exchange() as exchange:
@@ -60,7 +60,7 @@ class TestRefused:
         assert {Reason.REFUSED: state.polls} == state.failures
         assert 23 <= state.polls <= 25
 
-    @hurried
+    @in_virtual_time
     async def test_delays_of_a_bad_key_beside_good_ones(self) -> None:
         """Accounts that were never refused do not shorten the delays of one that is."""
         async with Exchange(5) as exchange:
@@ -73,7 +73,7 @@ class TestRefused:
         assert [10, 20, 40, 80, 160, 300, 300] == pytest.approx(delays[-7:], abs=1)
 
     @pytest.mark.parametrize("refusal", [error(401, code=-2015, msg="x"), error(404, code=-5000, msg="x")])
-    @hurried
+    @in_virtual_time
     async def test_spuriously_refused_key_is_back_within_two_polls(self, refusal: Replacement) -> None:
         """A good key that is refused once is polled again at the next interval."""
         async with Exchange() as exchange, running(exchange, interval_seconds=5.0) as wired:
@@ -87,7 +87,7 @@ class TestRefused:
         assert polls + 1 == state.polls
         assert {Reason.REFUSED: 1} == state.failures
 
-    @hurried
+    @in_virtual_time
     async def test_slow_answers_do_not_keep_a_good_key_out(self) -> None:
         """The first good poll asks one question after the other: it may take longer than an interval."""
         async with (
@@ -103,7 +103,7 @@ class TestRefused:
 
         assert {Reason.REFUSED: state.polls - 1} == state.failures
 
-    @hurried
+    @in_virtual_time
     async def test_mode_is_asked_for_once_the_key_is_accepted(self) -> None:
         """V1 is not asked while the key is refused, and in the same poll that finds it accepted."""
         async with Exchange() as exchange:
@@ -120,7 +120,7 @@ class TestRefused:
         assert len(refused) + 1 == len(exchange.questions(V1))
         assert AssetMode.MULTI is state.asset_mode
 
-    @hurried
+    @in_virtual_time
     async def test_hundred_keys_ask_in_turn(self) -> None:
         """A hundred keys refused at once ask 12 times a minute together, each as often as any other."""
         async with Exchange(100, weight_limit=100_000) as exchange:
@@ -142,7 +142,7 @@ class TestRefused:
         assert [2, 3] == sorted(set(each.values()))
         assert all(79 <= number <= 81 for number in polls)  # every due poll counts, whether it was sent or not
 
-    @hurried
+    @in_virtual_time
     async def test_keys_that_are_accepted_again_are_soon_back(self) -> None:
         """Once the exchange accepts the keys again they come back at 12 a minute, not each after its own delay."""
         async with Exchange(30, weight_limit=100_000) as exchange, running(exchange, position_risk=False) as wired:
@@ -161,7 +161,7 @@ class TestRefused:
 
         assert 60 <= took <= 150
 
-    @hurried
+    @in_virtual_time
     async def test_accepted_key_ends_the_hold_of_another(self) -> None:
         """A key that was refused for long is asked at its next interval once another one was accepted again."""
         async with Exchange(2) as exchange, running(exchange, interval_seconds=5.0) as wired:
@@ -179,7 +179,7 @@ class TestRefused:
 
         assert took <= 5.5
 
-    @hurried
+    @in_virtual_time
     async def test_seldom_polled_accounts_get_their_turns(self) -> None:
         """Where turns are short, accounts with long intervals get theirs, and do not keep the others from theirs."""
         loop = asyncio.get_running_loop()
@@ -204,7 +204,7 @@ class TestRefused:
         often = [turns[number] for number in range(50, 100)]
         assert max(often) - min(often) <= 2
 
-    @hurried
+    @in_virtual_time
     async def test_turn_of_an_account_that_left_is_another_ones(self) -> None:
         """An account that waits no longer takes no turn, and the next one gets it in time."""
         loop = asyncio.get_running_loop()
@@ -225,7 +225,7 @@ class TestFirstRound:
     """The first polls of accounts that are new."""
 
     @pytest.mark.parametrize("answering", [True, False])
-    @hurried
+    @in_virtual_time
     async def test_first_account_is_alone(self, *, answering: bool) -> None:
         """The first account's poll is over, however it ends, before the others' begin."""
         async with Exchange(4) as exchange:
@@ -240,7 +240,7 @@ class TestFirstRound:
         assert first.at + 2 <= others[0].at <= others[-1].at <= first.at + 2.5
 
     @pytest.mark.parametrize("interval", [5.0, 300.0])
-    @hurried
+    @in_virtual_time
     async def test_hundred_accounts_take_five_seconds(self, interval: float) -> None:
         """A hundred accounts are polled evenly within five seconds, and from then on spread over the interval."""
         async with Exchange(100, weight_limit=100_000) as exchange:
@@ -255,7 +255,7 @@ class TestFirstRound:
         fifths = Counter(int(one.at / interval * 5) for one in questions if 2 * interval <= one.at < 3 * interval)
         assert [20] * 5 == pytest.approx(list(fifths.values()), abs=3)
 
-    @hurried
+    @in_virtual_time
     async def test_restarts_in_a_loop_reach_all_accounts(self) -> None:
         """Restarted every four seconds, each run polls all of four accounts, v1 included."""
         succeeded = []
@@ -267,7 +267,7 @@ class TestFirstRound:
 
         assert [4] * 10 == succeeded
 
-    @hurried
+    @in_virtual_time
     async def test_restarts_reach_all_accounts_although_one_hangs(self) -> None:
         """An account whose answers never come does not keep the others from being polled at all."""
         polled = Counter[str]()
@@ -280,7 +280,7 @@ class TestFirstRound:
 
         assert {"trader1", "trader2", "trader3"} == set(polled)
 
-    @hurried
+    @in_virtual_time
     async def test_first_account_that_is_removed_holds_no_other_up(self) -> None:
         """When the account that is alone is removed the next one takes its place, and is alone."""
         loop = asyncio.get_running_loop()

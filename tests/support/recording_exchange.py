@@ -1,4 +1,4 @@
-"""What the exchange really said, frame by frame, and what a scrape may show of it."""
+"""An exchange that records its answers, and the series that a scrape may show of them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from exporter.simulator import SimulatedExchange
-from support.fault_time import night_loop
+from support.fault_loop import running_loop
 from support.polling import traders
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 STATUS: Final = "v2/account.status"
 POSITION: Final = "v2/account.position"
-_LONGEST_READ: Final = 8 * 2**20  # what is longer is refused as a frame
+_LONGEST_READ: Final = 8 * 2**20  # longer frames are rejected
 
 _FIGURES: Final = {
     "wallet_balance": "walletBalance",
@@ -55,70 +55,70 @@ _RISK: Final = {
 }
 
 
-class Said(NamedTuple):
-    """A good answer as it went over the wire: when, to which method, and what; times are those of the loop."""
+class Sent(NamedTuple):
+    """A successful answer as it was sent: when (by the loop's time), to which method, and its result."""
 
     at: float
     method: str
     result: Any
 
 
-class WitnessedExchange(SimulatedExchange):
-    """An exchange with two traders that keeps what it said to each: by the id of the answer, whatever was meant.
+class RecordingExchange(SimulatedExchange):
+    """An exchange with two accounts that records the answers sent to each, by the ids that they carry.
 
-    `asked` counts the requests by account and method, `spent` their weight and that of handshakes by minute.
+    `requests` counts requests by account and method; `weight_by_minute` has their weight and that of handshakes.
     """
 
     def __init__(self) -> None:
-        super().__init__(traders(), clock=night_loop().exchange_clock)
-        self.said: defaultdict[str, list[Said]] = defaultdict(list)
-        self.asked: Counter[tuple[str | None, str]] = Counter()
-        self.spent: Counter[int] = Counter()
+        super().__init__(traders(), clock=running_loop().exchange_clock)
+        self.sent: defaultdict[str, list[Sent]] = defaultdict(list)
+        self.requests: Counter[tuple[str | None, str]] = Counter()
+        self.weight_by_minute: Counter[int] = Counter()
         self._owners: dict[str, tuple[str, str]] = {}
-        self._shown: dict[tuple[int, int], dict[str, float] | None] = {}  # by the ids of the results, which are kept
+        self._series: dict[tuple[int, int], dict[str, float] | None] = {}  # by `id()` of the results, which are kept
         for name in ("alice", "bob"):
             self.account(name).open("BTCUSDT", "0.1", leverage=20)
             self.account(name).open("ETHUSDT", "-1", leverage=10)
 
     def charge(self, weight: int) -> int:
         """Add a request's weight."""
-        self.spent[int(self.server_time() // 60)] += weight
+        self.weight_by_minute[int(self.server_time() // 60)] += weight
         return super().charge(weight)
 
     def frames_of(self, method: str, account: str | None, answer: Answer) -> list[str | bytes]:
-        """Tell what is sent for an answer, and keep it."""
-        self.asked[account, method] += 1
+        """Return the frames that are sent for an answer, and record them."""
+        self.requests[account, method] += 1
         if account is not None:
             self._owners[str(answer["id"])] = (account, method)
         frames = super().frames_of(method, account, answer)
-        at = night_loop().time() + self.delay_of(method, account)
+        at = running_loop().time() + self.delay_of(method, account)
         if not self.is_cut(method, account):
             for frame in frames:
-                self._keep(at, frame)
+                self._record(at, frame)
         return frames
 
-    def told(self, account: str, since: float) -> Iterator[tuple[float, dict[str, float]]]:
-        """Yield what each poll since then was told, the latest first: when, and the series that this makes."""
-        all_said = self.said[account]
-        for place in reversed(range(len(all_said))):
-            said = all_said[place]
-            if said.at < since:
+    def sent_series(self, account: str, since: float) -> Iterator[tuple[float, dict[str, float]]]:
+        """Yield when the answers to each poll since then were sent and their series, the latest first."""
+        answers = self.sent[account]
+        for place in reversed(range(len(answers))):
+            status = answers[place]
+            if status.at < since:
                 return
-            if said.method == POSITION:
+            if status.method == POSITION:
                 continue
-            # Both are asked at once: the answer about positions may come before or after.
-            after, before = all_said[place + 1 :], reversed(all_said[:place])
-            for some in (after, before):
-                risks = next((one.result for one in some if one.method == POSITION), None)
-                key = id(said.result), id(risks)
-                if key not in self._shown:
-                    self._shown[key] = None  # broken: nothing may be shown of it
+            # Both are requested at once: the answer with positions may come before or after.
+            after, before = answers[place + 1 :], reversed(answers[:place])
+            for candidates in (after, before):
+                risks = next((answer.result for answer in candidates if answer.method == POSITION), None)
+                key = id(status.result), id(risks)
+                if key not in self._series:
+                    self._series[key] = None  # a broken answer, of which nothing may be shown
                     with suppress(KeyError, TypeError, ValueError, AttributeError):
-                        self._shown[key] = dict(_series(account, said.result, risks))
-                if (series := self._shown[key]) is not None:
-                    yield said.at, series
+                        self._series[key] = dict(_series(account, status.result, risks))
+                if (series := self._series[key]) is not None:
+                    yield status.at, series
 
-    def _keep(self, at: float, frame: str | bytes) -> None:
+    def _record(self, at: float, frame: str | bytes) -> None:
         if isinstance(frame, bytes) or len(frame) > _LONGEST_READ:
             return
         try:
@@ -128,13 +128,13 @@ class WitnessedExchange(SimulatedExchange):
         if isinstance(answer, dict) and answer.get("result") is not None and str(answer.get("id")) in self._owners:
             account, method = self._owners[str(answer["id"])]
             if method in {STATUS, POSITION}:
-                self.said[account].append(Said(at, method, answer["result"]))
+                self.sent[account].append(Sent(at, method, answer["result"]))
 
 
 def _series(account: str, status: Mapping[str, Any], risks: Any) -> Iterator[tuple[str, float]]:
     yield from _group("account", _TOTALS, status, account=account, currency="USDT")
-    held = sum(bool(float(row["positionAmt"])) for row in status["positions"])
-    yield f'binance_futures_account_open_positions{{account="{account}"}}', float(held)
+    open_positions = sum(bool(float(row["positionAmt"])) for row in status["positions"])
+    yield f'binance_futures_account_open_positions{{account="{account}"}}', float(open_positions)
     for row in status["assets"]:
         yield from _group("asset", _FIGURES, row, account=account, asset=row["asset"])
         flag = row.get("marginAvailable")
@@ -146,12 +146,12 @@ def _series(account: str, status: Mapping[str, Any], risks: Any) -> Iterator[tup
             asset=row["asset"],
         )
         yield from _update_time("asset", row, account=account, asset=row["asset"])
-    known = {(row["symbol"], row["positionSide"]): row for row in risks or ()}
+    risks_by_row = {(row["symbol"], row["positionSide"]): row for row in risks or ()}
     for row in status["positions"]:
         labels = {"account": account, "position_side": row["positionSide"], "symbol": row["symbol"]}
         yield from _group("position", _POSITION, row, **labels)
         yield from _update_time("position", row, **labels)
-        if risk := known.get((row["symbol"], row["positionSide"])):
+        if risk := risks_by_row.get((row["symbol"], row["positionSide"])):
             yield from _group("position", _RISK, risk, **labels)
             mark_price, price = risk.get("markPrice"), risk.get("liquidationPrice")
             complete = mark_price is not None and float(mark_price) and price is not None

@@ -1,6 +1,6 @@
-"""The virtual time of the fault table: the loop's timers, the exporter's clocks and the exchange's go by it.
+"""The event loop of the fault table: its timers and the clocks of exporter and exchange are virtual.
 
-Sockets, servers and processor time stay real.
+Sockets, servers and processor time are real.
 """
 
 from __future__ import annotations
@@ -19,24 +19,24 @@ if TYPE_CHECKING:
 MIDNIGHT: Final = 1_760_054_400.0
 
 
-class NightLoop(VirtualTimeLoop):
-    """An event loop in virtual time. The name `exchange.test` leads to this machine while `resolves`.
+class FaultLoop(VirtualTimeLoop):
+    """An event loop in virtual time. The name `exchange.test` resolves to this machine while `resolves`.
 
     `host_ahead_seconds` is how far the host's wall clock is ahead of the exchange's.
     """
 
     def __init__(self) -> None:
-        # What is written to a socket of this machine can be read at once; the rests are for when it ever is late.
+        # What is written to a local socket can normally be read at once; the rests are for when it is late.
         super().__init__(shortest_leap=0.5, longest_leap=math.inf, leaps_between_rests=3)
         self.resolves = True
         self.host_ahead_seconds = 0.0
 
     def exchange_clock(self) -> float:
-        """Tell the exchange's time, in seconds since the epoch."""
+        """Return the exchange's time, in seconds since the epoch."""
         return MIDNIGHT + self.time()
 
     def host_clock(self) -> float:
-        """Tell the host's time, in seconds since the epoch."""
+        """Return the host's time, in seconds since the epoch."""
         return MIDNIGHT + self.time() + self.host_ahead_seconds
 
     async def getaddrinfo(self, host: Any, port: Any, **kinds: Any) -> Any:
@@ -48,22 +48,22 @@ class NightLoop(VirtualTimeLoop):
         return await super().getaddrinfo("127.0.0.1", port, **kinds)
 
 
-def night_loop() -> NightLoop:
+def running_loop() -> FaultLoop:
     """Return the running loop."""
     loop = asyncio.get_running_loop()
-    assert isinstance(loop, NightLoop)
+    assert isinstance(loop, FaultLoop)
     return loop
 
 
 class _Clocks:
-    """What `exporter.binance.clock` knows as the module `time`."""
+    """Replaces the module `time` in `exporter.binance.clock`."""
 
     @staticmethod
     def clock_gettime(_clock: int) -> float:
-        """Tell monotonic seconds."""
-        return night_loop().time()
+        """Return monotonic seconds."""
+        return running_loop().time()
 
 
 def set_clocks(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Have the exporter's monotonic clock go by the running loop's."""
+    """Make the exporter's monotonic clock that of the running loop."""
     monkeypatch.setattr(clock, "time", _Clocks)

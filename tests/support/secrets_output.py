@@ -17,19 +17,19 @@ import httpx
 from exporter import log
 from exporter.simulator.fault_catalog import FAULTS
 from support.builders import DEADLINE_SECONDS
-from support.secrets_echoes import CONNECTIONS, CUT_SIGNATURES, FRAMES, TEXTS, switch_answers
+from support.secrets_echoed_requests import CONNECTIONS, CUT_SIGNATURES, FRAMES, TEXTS, switch_answers
 from support.secrets_search import Search
 from support.secrets_system import (
     PROXY_PASSWORD,
     PROXY_USER,
     Recorder,
     World,
+    echoing_proxy,
     http_proxy,
     kind_of,
     proxy,
     refusing_socks_proxy,
     socks_proxy,
-    telltale_proxy,
     trader,
 )
 
@@ -44,7 +44,7 @@ UP: Final = ("well 0", "well 1", "well 2", "http proxy", "socks proxy")
 _PROXIES: Final[dict[str, Any]] = {
     "http proxy": ("http", http_proxy),
     "socks proxy": ("socks5", socks_proxy),
-    "telltale proxy": ("http", telltale_proxy),
+    "telltale proxy": ("http", echoing_proxy),
     "refusing proxy": ("socks5", refusing_socks_proxy),
 }
 

@@ -1,4 +1,4 @@
-"""Faults of the network, of handshakes, of a connection's life and of clocks: they hit everybody on the endpoint."""
+"""Rows of the fault table: network, handshakes, connections and clocks; all affect every account."""
 
 from __future__ import annotations
 
@@ -19,54 +19,58 @@ from urllib.parse import urlsplit
 from websockets.frames import Frame, Opcode
 
 from exporter.binance.dialing import Timing
-from support.fault_runner import Fault, Night, switched
+from support.fault_runner import switched
+from support.fault_table import Fault
 from support.proxies import certificate
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
 
     from exporter.simulator import SimulatedExchange
-    from support.fault_runner import Switch
+    from support.fault_runner import FaultRun
+    from support.fault_table import Switch
 
-# A poll may find no connection while it is dialled anew.
-_MEANWHILE: Final = frozenset({"poll connection"})
+# A poll may find no connection during a reconnect.
+_RECONNECTING: Final = frozenset({"poll connection"})
 _EVERY_SECONDS: Final = 10.0
 
 
-def fault(name: str, switch: Switch, *counted: str, perhaps: frozenset[str] = frozenset(), **options: Any) -> Fault:
-    """Make a row; a fault that is survived without a failed poll needs less time to show it."""
-    lasts = {} if any(reason.startswith("poll") for reason in counted) else {"lasts_seconds": 50.0}
+def fault(name: str, switch: Switch, *counted: str, possible: frozenset[str] = frozenset(), **options: Any) -> Fault:
+    """Return a row; one without failed polls needs less time."""
+    lasts = {} if any(reason.startswith("poll") for reason in counted) else {"duration_seconds": 50.0}
     return Fault(
-        **{"name": name, "switch": switch, "counted": frozenset(counted), "perhaps": perhaps, **lasts, **options}
+        **{"name": name, "switch": switch, "counted": frozenset(counted), "possible": possible, **lasts, **options}
     )
 
 
-def cut_off(switch: Callable[[SimulatedExchange], ExitStack]) -> Switch:
-    """Switch something on for new connections, and end those there are."""
+def on_reconnect(switch: Callable[[SimulatedExchange], ExitStack]) -> Switch:
+    """Return a switch of a fault of new connections that drops the present ones."""
 
-    def cut(exchange: SimulatedExchange) -> ExitStack:
+    def switch_and_drop(exchange: SimulatedExchange) -> ExitStack:
         undo = switch(exchange)
         exchange.drop_connections()
         return undo
 
-    return switched(cut)
+    return switched(switch_and_drop)
 
 
 def dials(name: str, switch: Callable[[SimulatedExchange], ExitStack], *counted: str, **options: Any) -> Fault:
-    """Make a row of dials that fail, after a connection that was cut."""
-    return fault(name, cut_off(switch), *counted, "connection reset", perhaps=_MEANWHILE, **options)
+    """Return a row in which reconnecting fails after the connection was dropped."""
+    return fault(name, on_reconnect(switch), *counted, "connection reset", possible=_RECONNECTING, **options)
 
 
 def handshake(status: int, poll: str = "poll connection", retry_after: str | None = None, **options: Any) -> Fault:
-    """Make a row of handshakes refused with an HTTP status."""
+    """Return a row in which handshakes are rejected with an HTTP status."""
     headers = None if retry_after is None else {"Retry-After": retry_after}
-    told = "" if retry_after is None else f", Retry-After {retry_after}"
-    name = f"HTTP {status} at the handshake{told}"
-    return dials(name, lambda it: it.reject_handshake(status, headers), "connection rejected", poll, **options)
+    suffix = "" if retry_after is None else f", Retry-After {retry_after}"
+    name = f"HTTP {status} at the handshake{suffix}"
+    return dials(
+        name, lambda exchange: exchange.reject_handshake(status, headers), "connection rejected", poll, **options
+    )
 
 
 def written(data: bytes) -> Switch:
-    """Write bytes to every socket, once, behind the back of the protocol."""
+    """Return a switch that writes bytes to every socket once, bypassing the WebSocket protocol."""
 
     def write(exchange: SimulatedExchange) -> ExitStack:
         for connection in exchange.connections:
@@ -77,17 +81,17 @@ def written(data: bytes) -> Switch:
 
 
 def close_frame(code: int) -> bytes:
-    """Return a close frame, also with a code that must not be sent."""
+    """Return a close frame; any code is allowed, also one that must not be sent."""
     return Frame(Opcode.CLOSE, struct.pack("!H", code)).serialize(mask=False)
 
 
 def repeated(action: Callable[[SimulatedExchange], object], seconds: float = _EVERY_SECONDS) -> Switch:
-    """Do something again and again."""
+    """Return a switch that repeats an action."""
 
     def act(exchange: SimulatedExchange) -> ExitStack:
         async def once() -> None:
-            if asyncio.iscoroutine(doing := action(exchange)):
-                await doing
+            if asyncio.iscoroutine(running := action(exchange)):
+                await running
 
         return exchange.repeat(seconds, once)
 
@@ -95,43 +99,43 @@ def repeated(action: Callable[[SimulatedExchange], object], seconds: float = _EV
 
 
 @asynccontextmanager
-async def gone(night: Night) -> AsyncIterator[None]:
-    """Have nobody listen where the exchange was."""
-    port = urlsplit(night.exchange.url).port
+async def not_listening(run: FaultRun) -> AsyncIterator[None]:
+    """Stop listening at the exchange's address."""
+    port = urlsplit(run.exchange.url).port
     assert port is not None
-    night.exchange.drop_connections()
-    await night.exchange.stop()
-    with socket.socket() as placeholder:  # bound, so that nobody else gets the port
+    run.exchange.drop_connections()
+    await run.exchange.stop()
+    with socket.socket() as placeholder:  # bound, so that no other process gets the port
         placeholder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         placeholder.bind(("127.0.0.1", port))
         yield
-    await night.exchange.start(port=port)
+    await run.exchange.start(port=port)
 
 
 @asynccontextmanager
-async def unresolvable(night: Night) -> AsyncIterator[None]:
-    """Have the exchange's name resolve to nothing."""
-    night.loop.resolves = False
-    night.exchange.drop_connections()
+async def unresolvable(run: FaultRun) -> AsyncIterator[None]:
+    """Make the exchange's name unresolvable."""
+    run.loop.resolves = False
+    run.exchange.drop_connections()
     yield
-    night.loop.resolves = True
+    run.loop.resolves = True
 
 
 @asynccontextmanager
 async def named(url: str) -> AsyncIterator[str]:
-    """Yield the exchange's URL by a name."""
+    """Yield the exchange's URL with a host name."""
     yield url.replace("127.0.0.1", "exchange.test")
 
 
 @asynccontextmanager
-async def host_clock(night: Night) -> AsyncIterator[None]:
-    """Step the host's wall clock by half a minute, for good."""
-    night.loop.host_ahead_seconds = 30.0
+async def host_clock(run: FaultRun) -> AsyncIterator[None]:
+    """Step the host's wall clock by half a minute, permanently."""
+    run.loop.host_ahead_seconds = 30.0
     yield
 
 
 class TlsFront:
-    """Takes TLS in front of an exchange, with certificates to choose from; of three only one is good."""
+    """Terminates TLS in front of an exchange, with a choice of certificates, of which only `good` is valid."""
 
     def __init__(self, url: str) -> None:
         self._target = urlsplit(url)
@@ -149,7 +153,7 @@ class TlsFront:
         self.choose("good")
 
     def choose(self, name: str) -> None:
-        """Choose the certificate of new connections."""
+        """Select the certificate of new connections."""
         self.context.load_cert_chain(self.folder / name / "server.pem")
 
     @asynccontextmanager
@@ -176,7 +180,7 @@ async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
 
 
 def tls(name: str, chosen: str) -> Fault:
-    """Make a row of a bad certificate, after a connection that was cut."""
+    """Return a row with an invalid certificate, after the connection was dropped."""
     fronts: list[TlsFront] = []
 
     def front(url: str) -> contextlib.AbstractAsyncContextManager[str]:
@@ -184,13 +188,13 @@ def tls(name: str, chosen: str) -> Fault:
         return fronts[0].listening()
 
     @asynccontextmanager
-    async def switch(night: Night) -> AsyncIterator[None]:
+    async def switch(run: FaultRun) -> AsyncIterator[None]:
         fronts[0].choose(chosen)
-        night.exchange.drop_connections()
+        run.exchange.drop_connections()
         yield
         fronts[0].choose("good")
 
-    return fault(name, switch, "connection tls", "poll connection", perhaps=_ENDS, front=front)
+    return fault(name, switch, "connection tls", "poll connection", possible=_ENDS, front=front)
 
 
 _ENDS: Final = frozenset({"connection reset", "connection closed"})
@@ -198,19 +202,21 @@ _FORBIDDEN: Final[dict[str, Any]] = {"recovers_within_seconds": 220.0}
 
 
 def _rows() -> Iterator[Fault]:
-    yield fault("connections refused", gone, "connection unreachable", "poll connection", perhaps=_ENDS)
-    yield fault("name not resolved", unresolvable, "connection dns", "poll connection", perhaps=_ENDS, front=named)
-    for name, chosen in (("of another host", "other"), ("expired", "expired"), ("that nobody knows", "unknown")):
+    yield fault("connections refused", not_listening, "connection unreachable", "poll connection", possible=_ENDS)
+    yield fault("name not resolved", unresolvable, "connection dns", "poll connection", possible=_ENDS, front=named)
+    for name, chosen in (("of another host", "other"), ("expired", "expired"), ("of an unknown issuer", "unknown")):
         yield tls(f"TLS certificate {name}", chosen)
-    yield dials("closed at accept", lambda it: it.close_at_accept(), "poll connection")
-    yield dials("handshake answered with garbage", lambda it: it.garble_handshake(), "poll connection")
-    yield dials("handshake never answered", lambda it: it.stall_handshakes(), "connection silent", "poll connection")
+    yield dials("closed at accept", lambda exchange: exchange.close_at_accept(), "poll connection")
+    yield dials("handshake answered with garbage", lambda exchange: exchange.garble_handshake(), "poll connection")
+    yield dials(
+        "handshake never answered", lambda exchange: exchange.stall_handshakes(), "connection silent", "poll connection"
+    )
     for status in (200, 302, 401, 404, 500, 502, 503, 504):
         yield handshake(status)
     for status in (403, 451):
         yield handshake(status, **_FORBIDDEN)
     yield handshake(418, "poll banned")
-    # Told again after the first pause, the pause is doubled.
+    # Rejected again after the first pause, the exporter doubles it.
     yield handshake(418, "poll banned", "60", recovers_within_seconds=260.0)
     yield handshake(429, "poll rate_limited", recovers_within_seconds=130.0)
     yield handshake(429, "poll rate_limited", "30")
@@ -218,49 +224,61 @@ def _rows() -> Iterator[Fault]:
     yield handshake(429, "poll rate_limited", "soon", recovers_within_seconds=130.0)
     yield handshake(503, retry_after="soon")
     yield dials(
-        "opened, then closed at once", lambda it: it.close_after(0, 1001), "connection closed", "poll connection"
+        "opened, then closed at once",
+        lambda exchange: exchange.close_after(0, 1001),
+        "connection closed",
+        "poll connection",
     )
-    yield dials("opened, then reset at once", lambda it: it.close_after(0, None), "poll connection")
-    yield dials("closed after one answer", lambda it: it.close_after(1), "connection closed", "poll connection")
-    yield dials("closed after ten answers", lambda it: it.close_after(10), "connection closed")
-    yield fault("reset every 10 s", repeated(lambda it: it.drop_connections()), "connection reset", perhaps=_MEANWHILE)
-    yield fault("reset in mid-frame", switched(lambda it: it.cut_answers()), "connection reset", "poll connection")
+    yield dials("opened, then reset at once", lambda exchange: exchange.close_after(0, None), "poll connection")
+    yield dials(
+        "closed after one answer", lambda exchange: exchange.close_after(1), "connection closed", "poll connection"
+    )
+    yield dials("closed after ten answers", lambda exchange: exchange.close_after(10), "connection closed")
+    yield fault(
+        "reset every 10 s",
+        repeated(lambda exchange: exchange.drop_connections()),
+        "connection reset",
+        possible=_RECONNECTING,
+    )
+    yield fault(
+        "reset in mid-frame", switched(lambda exchange: exchange.cut_answers()), "connection reset", "poll connection"
+    )
     for code in range(1000, 1016):
         switch = written(close_frame(code))
-        yield fault(f"closed with code {code}", switch, "connection closed", perhaps=_MEANWHILE)
+        yield fault(f"closed with code {code}", switch, "connection closed", possible=_RECONNECTING)
     empty = Frame(Opcode.CLOSE, b"").serialize(mask=False)
-    yield fault("closed without a code", written(empty), "connection closed", perhaps=_MEANWHILE)
-    yield fault("bytes that are no frame", written(b"\xff" * 64), "connection closed", perhaps=_MEANWHILE)
-    no_text = Frame(Opcode.TEXT, b"\xff\xfe{").serialize(mask=False)
-    yield fault("text that is not UTF-8", written(no_text), "connection closed", perhaps=_MEANWHILE)
+    yield fault("closed without a code", written(empty), "connection closed", possible=_RECONNECTING)
+    yield fault("bytes that are not a frame", written(b"\xff" * 64), "connection closed", possible=_RECONNECTING)
+    not_utf8 = Frame(Opcode.TEXT, b"\xff\xfe{").serialize(mask=False)
+    yield fault("text that is not UTF-8", written(not_utf8), "connection closed", possible=_RECONNECTING)
     yield fault(
         "half-open",
-        switched(lambda it: it.stall_connections()),
+        switched(lambda exchange: exchange.stall_connections()),
         "connection silent",
         "poll timeout",
-        perhaps=_MEANWHILE,
+        possible=_RECONNECTING,
     )
     yield fault(
-        "half-open, and so are all after it",
-        switched(lambda it: it.stall_after(1)),
+        "half-open, and all later connections",
+        switched(lambda exchange: exchange.stall_after(1)),
         "connection silent",
         "poll timeout",
         "poll connection",
-        perhaps=frozenset({"frame unknown_id"}),
+        possible=frozenset({"frame unknown_id"}),
     )
     yield fault(
         "serverShutdown every 20 s",
-        repeated(lambda it: it.announce_shutdown(5.0), 20.0),
+        repeated(lambda exchange: exchange.announce_shutdown(5.0), 20.0),
         "connection shutdown",
         "frame event",
-        lasts_seconds=100.0,
+        duration_seconds=100.0,
     )
     yield fault(
-        "connections replaced in time",
+        "connections replaced by rotation",
         switched(lambda _: ExitStack()),
         "connection rotation",
         timing=Timing(rotate_between=(20.0, 30.0)),
-        lasts_seconds=100.0,
+        duration_seconds=100.0,
     )
     for seconds in (30.0, -30.0):
         where = "ahead" if seconds > 0 else "behind"
@@ -272,7 +290,7 @@ def _rows() -> Iterator[Fault]:
         )
     yield fault("host's clock steps 30 s", host_clock)
     yield fault("host's clock 30 s wrong from the start", host_clock, from_start=True)
-    down = switched(lambda it: it.reject_handshake(503))
+    down = switched(lambda exchange: exchange.reject_handshake(503))
     yield fault("handshake refused from the start", down, "connection rejected", "poll connection", from_start=True)
 
 
