@@ -1,4 +1,4 @@
-"""What a scrape must show of one account, made from the exchange's answers by the simplest means; no exporter in it."""
+"""The series that a scrape must show of one account, built from the exchange's answers without the exporter's code."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any, Final
 
 Identity = tuple[str, str]  # symbol and side
 
-# What Binance calls an account's eleven figures, in rows of assets; as totals most are called total….
+# Binance's names of an account's eleven figures in rows of assets; as totals most start with `total`.
 _FIGURES: Final = {
     "walletBalance": "wallet_balance",
     "unrealizedProfit": "unrealized_pnl",
@@ -43,7 +43,7 @@ _VALUES: Final = re.compile(r"binance_futures_(account_(?!info\{)|asset_|positio
 
 
 def value_series(scraped: dict[str, float], account: str) -> dict[str, float]:
-    """Return what a scrape tells of an account on the exchange, not of its polling."""
+    """Return an account's series whose values come from the exchange, without those about polling."""
     return {
         series: value for series, value in scraped.items() if _VALUES.match(series) and f'account="{account}"' in series
     }
@@ -52,7 +52,7 @@ def value_series(scraped: dict[str, float], account: str) -> dict[str, float]:
 def expected_series(
     account: str, currency: str, status: dict[str, Any], risks: list[dict[str, Any]]
 ) -> dict[str, float]:
-    """Return the series of one `v2/account.status` and one `v2/account.position`, both of them all there.
+    """Return the series of one `v2/account.status` and one `v2/account.position`, both complete.
 
     Margin assets have four letters, and the symbols end with them.
     """
@@ -82,33 +82,33 @@ def expected_series(
             )
             equity = float(row["crossWalletBalance"]) + float(row["crossUnPnl"])
             series.put("cross_margin_ratio", _ratio(margin, equity), margin_asset=row["asset"])
-    return series.found
+    return series.values
 
 
 def held_positions(rows: list[dict[str, Any]]) -> dict[Identity, float]:
     """Return the amounts of the positions that are held, by symbol and side."""
     amounts = {(row["symbol"], row["positionSide"]): float(row["positionAmt"]) for row in rows}
-    return {one: amount for one, amount in amounts.items() if amount}
+    return {identity: amount for identity, amount in amounts.items() if amount}
 
 
-def differences(expected: dict[str, float], found: dict[str, float]) -> list[str]:
-    """Return in words which series are not as expected."""
+def differences(expected: dict[str, float], actual: dict[str, float]) -> list[str]:
+    """Describe the series that are not as expected."""
     return [
-        f"{series}: expected {expected.get(series)}, found {found.get(series)}"
-        for series in sorted(expected.keys() | found.keys())
-        if expected.get(series) != found.get(series)
+        f"{series}: expected {expected.get(series)}, got {actual.get(series)}"
+        for series in sorted(expected.keys() | actual.keys())
+        if expected.get(series) != actual.get(series)
     ]
 
 
 class _Series:
     def __init__(self, account: str) -> None:
-        self.found: dict[str, float] = {}
+        self.values: dict[str, float] = {}
         self._account = account
 
     def put(self, name: str, value: object, **labels: str) -> None:
         labels["account"] = self._account
         text = ",".join(f'{label}="{labels[label]}"' for label in sorted(labels))
-        self.found[f"binance_futures_{name}{{{text}}}"] = float(str(value))
+        self.values[f"binance_futures_{name}{{{text}}}"] = float(str(value))
 
 
 def _put_asset(series: _Series, row: dict[str, Any]) -> None:
@@ -135,7 +135,7 @@ def _put_position(series: _Series, row: dict[str, Any]) -> None:
 
 
 def _put_risk(series: _Series, row: dict[str, Any], amount: float) -> None:
-    # Prices of a position that was closed or turned round after the first answer are another position's.
+    # Prices of a position that was closed or reversed after the first answer belong to another position.
     same = amount * float(row["positionAmt"]) > 0
     for wire, name in (_RISK | _RISK_WHILE_HELD if same else _RISK).items():
         series.put(f"position_{name}", row[wire], symbol=row["symbol"], position_side=row["positionSide"])

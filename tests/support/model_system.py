@@ -1,8 +1,8 @@
-"""Two accounts of a simulated exchange, polled over one connection, and what is known of them without the exporter.
+"""The system of the model test: two accounts of a simulated exchange, polled over one connection, and their models.
 
-Every answer is written down as it is sent. A poll is good if and only if both answers to it were sent whole; what a
-scrape shows follows from the last good poll and the time alone. The clock stands still unless somebody moves it, so
-that no figure depends on the speed of the machine.
+The models see every answer as it is sent. A poll succeeds if and only if both answers to it were sent whole; what a
+scrape shows depends on the last successful poll and the time alone. The clock only moves when a test moves it, so that
+no figure depends on the speed of the machine.
 """
 
 from __future__ import annotations
@@ -12,9 +12,8 @@ import copy
 import dataclasses
 import math
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, get_args
+from typing import TYPE_CHECKING, Any, Final, Literal, get_args
 
 import structlog
 
@@ -26,11 +25,11 @@ from exporter.metrics.exposition import Exposition
 from exporter.metrics.family import Program
 from exporter.metrics.self_metrics import SelfMetrics
 from exporter.simulator import SimulatedAccount, SimulatedExchange
-from exporter.simulator.answer_edits import binary, encode, error, truncated
-from exporter.simulator.answer_edits import field as altered
+from exporter.simulator.answer_edits import binary, encode, error, field, truncated
 from support.builders import samples
 from support.clocks import Clock
-from support.model_series import Identity, differences, expected_series, held_positions, value_series
+from support.model_account import AccountModel, PollAnswers
+from support.model_series import differences, expected_series, held_positions, value_series
 from support.polling import FAST, connected, credentials_of
 from support.waiting import until
 
@@ -50,92 +49,30 @@ FAULTS: Final[list[Fault]] = [(kind, method) for kind in get_args(Kind) for meth
 ALICE, BOB = "alice", "bob"  # single-asset and one-way; multi-assets and hedge
 PRICES: Final = {"BTCUSDT": 104_000.0, "XRPUSDT": 2.4, "BTCUSDC": 104_010.0}
 _AMOUNTS: Final = {"BTCUSDT": "0.1", "XRPUSDT": "2000", "BTCUSDC": "0.02"}
-# With these a poll succeeds: an empty list of position risk says nothing of the positions that the status holds.
+# With these a poll succeeds; an empty list of position risk does not contradict the positions of the status.
 HARMLESS: Final[set[Fault]] = {("delayed", STATUS), ("delayed", POSITION), ("hollow", POSITION)}
 _EMPTY: Final[dict[str, Any]] = {STATUS: {"assets": [], "positions": []}, POSITION: []}
 _UNANSWERED: Final = {"lost", "held", "binary"}
 _EPOCH: Final = 1_790_000_000.0
-_AMPLE_SECONDS: Final = 120.0  # for what is answered, however slow the machine
-_HOPELESS_SECONDS: Final = 0.03  # for what is never answered
+_AMPLE_SECONDS: Final = 120.0  # for what is answered, on any machine
+_UNANSWERED_SECONDS: Final = 0.03  # for what is never answered
 
 
-class Told(NamedTuple):
-    """What both answers to a poll say."""
-
-    sent_at: float  # the first of them
-    series: dict[str, float]
-    held: frozenset[Identity]
-    lacking: frozenset[Identity]  # held, without risk figures
-    lost: frozenset[Identity]  # held by the second answer alone
-
-
-@dataclass(slots=True)
-class Known:
-    """What is known of one account."""
-
-    currency: str
-    stale_after: float
-    up: bool = False  # whether the last due poll was good
-    shown: dict[str, float] = field(default_factory=dict)  # the series of the last good poll
-    shown_from: float = -math.inf  # when the first answer to it was sent
-    polls: int = 0
-    failures: int = 0
-    steady: bool = True  # whether no failure of the past may keep a poll from being sent
-    # Of the poll under way: the first answer, and what both tell, with the time of the first.
-    status: tuple[float, Answer] | None = None
-    told: Told | None = None
-    # Of the last answers: the positions without risk figures, and those that the status alone does not hold.
-    lacking: frozenset[Identity] = frozenset()
-    lost: frozenset[Identity] = frozenset()
-    held: frozenset[Identity] = frozenset()  # by what is shown
-
-    @property
-    def stale_at(self) -> float:
-        """From when on nothing may be shown."""
-        return self.shown_from + self.stale_after
-
-    def take_poll(self) -> None:
-        """Take over how a poll has ended."""
-        self.polls += 1
-        lost_before = self.lost
-        if self.told:
-            self.lost = self.told.lost
-        if self.told is None or self._contradicted(self.told, lost_before):
-            self.up = self.steady = False
-            self.failures += 1
-            return
-        self.up = self.steady = True
-        if self.lost & self.held:
-            return  # what was shown before stays for one poll
-        self.shown_from, self.shown, self.held = self.told.sent_at, self.told.series, self.told.held
-        risk_missing = next(series for series in self.shown if "position_risk_missing" in series)
-        self.shown[risk_missing] = len(self.told.lacking & self.lacking)
-        self.lacking = self.told.lacking
-
-    def _contradicted(self, told: Told, lost_before: frozenset[Identity]) -> bool:
-        if told.held:
-            return bool(told.lost & lost_before)
-        return bool(told.lost and (lost_before or not self.shown))
-
-    def scraped(self, now: float) -> dict[str, float]:
-        """Return what a scrape must show: the figures while they are fresh, and whether the account is up."""
-        fresh = now < self.stale_at
-        return (self.shown if fresh else {}) | {"up": float(self.up and fresh)}
-
-
-class World:
-    """The exchange, the exporter and the clock; `run` lets them live."""
+class ModelSystem:
+    """The exchange, the exporter, the clock and the models; `run` runs their event loop."""
 
     def __init__(self) -> None:
         self.clock = Clock()
-        self.known = {ALICE: Known("USDT", 60.0), BOB: Known("USD", 100.0)}
+        self.models = {ALICE: AccountModel("USDT", 60.0), BOB: AccountModel("USD", 100.0)}
         self.faults: dict[str, Fault] = {}  # by account
-        self.lag = 0.0  # how long the next answer to the second query takes
-        self.between: Trade | None = None  # what is traded between the next two answers
-        self._undoing: dict[str, ExitStack] = {}
-        self._held: list[str | bytes] = []  # answers that were kept back in the poll under way
-        self._late: list[str | bytes] = []  # those of earlier ones, sent before the next answer: nobody awaits them
-        self._midway: list[tuple[float, bytes]] = []  # scrapes while polls were under way, and when
+        self.lag = 0.0  # how long the next answer to the second request takes
+        self.trade_between: Trade | None = None  # between the next two answers
+        self._undo: dict[str, ExitStack] = {}
+        self._held: list[str | bytes] = []  # answers held back in the running poll
+        self._late: list[
+            str | bytes
+        ] = []  # those of earlier polls, sent before the next answer to no request
+        self._midway: list[tuple[float, bytes]] = []  # scrapes during polls, and when
         self._runner = asyncio.Runner(loop_factory=asyncio.new_event_loop)
         self._stack = AsyncExitStack()
         self.run(self._start())
@@ -148,14 +85,14 @@ class World:
         ]
         exchange = SimulatedExchange(traders, clock=lambda: _EPOCH + self.clock.now, weight_limit=1_000_000)
         self.exchange = await self._stack.enter_async_context(exchange)
-        # Time goes by in leaps here: they must not look like a connection fallen silent.
+        # Time moves in leaps here, which must not look like a silent connection.
         timing = dataclasses.replace(FAST, silence=math.inf, clock_timeout=_AMPLE_SECONDS)
-        running = connected(exchange.url, timing=timing, monotonic=self.clock)
-        self.connection = await self._stack.enter_async_context(running)
+        connecting = connected(exchange.url, timing=timing, monotonic=self.clock)
+        self.connection = await self._stack.enter_async_context(connecting)
         states: list[AccountState] = []
-        health = SelfMetrics(Program([self.connection]), lambda: states, self.clock, process_metrics=False)
-        self.exposition = Exposition(health.render, self.clock)
-        optional, pacing = MethodAvailability(self.connection), EndpointPacing(self.clock)
+        self_metrics = SelfMetrics(Program([self.connection]), lambda: states, self.clock, process_metrics=False)
+        self.exposition = Exposition(self_metrics.render, self.clock)
+        availability, pacing = MethodAvailability(self.connection), EndpointPacing(self.clock)
         self.pollers: dict[str, Poller] = {}
         for trader in traders:
             name = trader.name
@@ -167,17 +104,17 @@ class World:
                 name=name,
                 endpoint=self.connection.endpoint,
                 credentials=credentials_of(trader),
-                stale_after_seconds=self.known[name].stale_after,
+                stale_after_seconds=self.models[name].stale_after,
                 request_timeout_seconds=_AMPLE_SECONDS,
             )
             states.append(AccountState(account))
             publish, poll_over = self.exposition.publish, lambda _: self.exposition.invalidate()
-            self.pollers[name] = Poller(states[-1], self.connection, optional, pacing, publish, poll_over)
+            self.pollers[name] = Poller(states[-1], self.connection, availability, pacing, publish, poll_over)
             for method in (STATUS, POSITION):
                 exchange.replace_answer(method, name, partial(self._answered, name, method))
 
     def run(self, work: Coroutine[Any, Any, None]) -> None:
-        """Let the event loop run until `work` is over."""
+        """Run the event loop until `work` is over."""
         self._runner.run(work)
 
     def close(self) -> None:
@@ -186,10 +123,12 @@ class World:
         self._runner.close()
 
     def trade(self, name: str, trade: Trade) -> None:
-        """Change an account's books, where what is asked for is possible."""
+        """Trade for an account, if the trade is possible."""
         action, symbol = trade
         account = self.exchange.account(name)
-        held = {side: one.amount for (held, side), one in account.ledger.positions.items() if held == symbol}
+        held = {
+            side: position.amount for (name_, side), position in account.ledger.positions.items() if name_ == symbol
+        }
         amount = f"-{_AMOUNTS[symbol]}" if action == "sell" else _AMOUNTS[symbol]
         side: Literal["BOTH", "LONG", "SHORT"] = "BOTH"
         if account.hedge:
@@ -197,7 +136,7 @@ class World:
         match action:
             case "buy" | "sell":
                 if held.get(side, 0) * (-1 if action == "sell" else 1) < 0:
-                    account.close(symbol, side)  # and turn round
+                    account.close(symbol, side)  # and reverse it
                 account.open(symbol, amount, side, leverage=20)
             case "isolate" if not account.multi_assets and not held:
                 account.open(symbol, amount, isolated_wallet="800")
@@ -208,39 +147,39 @@ class World:
             case "cancel":
                 account.cancel_orders(symbol)
 
-    def spoil(self, name: str, fault: Fault) -> bool:
-        """Spoil the answers to an account, unless they are already; return whether that was done."""
+    def switch_on(self, name: str, fault: Fault) -> bool:
+        """Switch a fault on for an account unless it has one; return whether it was switched on."""
         kind, method = fault
         if name in self.faults or (kind == "cut" and self.connection.budget.paused):
             return False
         exchange, replace = self.exchange, partial(self.exchange.replace_answer, method, name)
         self.faults[name] = fault
-        self._undoing[name] = {
+        self._undo[name] = {
             "lost": lambda: exchange.lose_answers(method, name),
             "held": lambda: replace(self._hold),
             "binary": lambda: replace(binary),
             "cut": lambda: exchange.cut_answers(method, name),
             "error": lambda: replace(error(500, code=-1000, msg="An unknown error occurred.")),
             "truncated": lambda: replace(truncated),
-            "decode": lambda: replace(altered("result", None)),
-            "hollow": lambda: replace(altered("result", _EMPTY[method])),
+            "decode": lambda: replace(field("result", None)),
+            "hollow": lambda: replace(field("result", _EMPTY[method])),
             "delayed": lambda: exchange.delay_answers(0.005, method, name),
             "revoked": lambda: exchange.revoke(name),
         }[kind]()
         return True
 
-    def mend(self, name: str) -> None:
-        """Spoil an account's answers no longer."""
+    def switch_off(self, name: str) -> None:
+        """Switch an account's fault off."""
         if self.faults.pop(name, None):
-            self._undoing.pop(name).close()
+            self._undo.pop(name).close()
 
     @property
     def cut(self) -> bool:
-        """Whether somebody's answers break the connection off."""
+        """Whether an account's answers are cut off."""
         return any(kind == "cut" for kind, _ in self.faults.values())
 
     def drop_connections(self) -> None:
-        """Break the connection off, and wait until that is known."""
+        """Drop the connection, and wait until the exporter has noticed."""
         lost = self.connection.disconnections.total()
         self.exchange.drop_connections()
         self.run(until(lambda: self.connection.disconnections.total() > lost))
@@ -250,68 +189,67 @@ class World:
         self.run(until(lambda: self.connection.connected))
 
     def poll(self, *names: str, good: bool) -> None:
-        """Poll accounts side by side; compare what was scraped meanwhile with what was known before and after.
+        """Poll accounts concurrently; compare what was scraped meanwhile with the models before and after.
 
         Args:
             names: the accounts.
-            good: whether nothing but their own faults and their past can make the polls fail.
+            good: whether only their own faults and earlier failures can make the polls fail.
         """
-        before = {name: copy.copy(self.known[name]) for name in names}
+        before = {name: copy.copy(self.models[name]) for name in names}
         undisturbed = [
             name
             for name in names
-            if good and self.known[name].steady and self.faults.get(name, ("delayed", STATUS)) in HARMLESS
+            if good and self.models[name].steady and self.faults.get(name, ("delayed", STATUS)) in HARMLESS
         ]
         for name in names:
-            self.known[name].status = self.known[name].told = None
+            self.models[name].status = self.models[name].answers = None
         self.run(self._poll(names))
         self._late, self._held = self._late + self._held, []
         for name in names:
-            known = self.known[name]
-            known.take_poll()
+            self.models[name].end_poll()
 
         for name in undisturbed:
-            known = self.known[name]
-            assert known.up or known.lost, (name, self.pollers[name].state.last_failure)
+            model = self.models[name]
+            assert model.up or model.extra, (name, self.pollers[name].state.last_failure)
         while self._midway:
             now, body = self._midway.pop(0)
-            for name, known in self.known.items():
+            for name, model in self.models.items():
                 found = _scraped(body, name)
-                as_before = differences(before.get(name, known).scraped(now), found)
-                as_after = differences(known.scraped(now), found)
+                as_before = differences(before.get(name, model).expected(now), found)
+                as_after = differences(model.expected(now), found)
                 assert [] in (as_before, as_after), (as_before[:5], as_after[:5])
 
     def differences(self, name: str) -> list[str]:
-        """Scrape, and return in words what an account does not show as it must."""
-        return differences(self.known[name].scraped(self.clock.now), _scraped(bytes(self.exposition.body()), name))
+        """Scrape, and describe the series of an account that are not as expected."""
+        return differences(self.models[name].expected(self.clock.now), _scraped(bytes(self.exposition.body()), name))
 
     async def _poll(self, names: tuple[str, ...]) -> None:
-        hopeless = {name for name, (kind, _) in self.faults.items() if kind in _UNANSWERED}
-        deadlines = {name: _HOPELESS_SECONDS if name in hopeless else _AMPLE_SECONDS for name in names}
+        unanswered = {name for name, (kind, _) in self.faults.items() if kind in _UNANSWERED}
+        deadlines = {name: _UNANSWERED_SECONDS if name in unanswered else _AMPLE_SECONDS for name in names}
         await asyncio.gather(*(self.pollers[name].poll(self.clock.now + deadlines[name]) for name in names))
 
     def _answered(self, name: str, method: str, answer: Answer) -> list[Answer | str | bytes]:
-        """Write an answer down that is about to be sent, unless a fault will spoil it."""
+        """Note an answer that is about to be sent, unless a fault will break it."""
         self._midway.append((self.clock.now, bytes(self.exposition.body())))
-        known = self.known[name]
-        kind, spoilt = self.faults.get(name, ("", ""))
+        model = self.models[name]
+        kind, broken_method = self.faults.get(name, ("", ""))
         if method == POSITION:
             self.clock.now, self.lag = self.clock.now + self.lag, 0.0
-        if "result" in answer and ((kind, method) in HARMLESS or method != spoilt):
+        if "result" in answer and ((kind, method) in HARMLESS or method != broken_method):
             if method == STATUS:
-                known.status = (self.clock.now, answer["result"])
-            elif known.status:
-                sent_at, status = known.status
-                risks = _EMPTY[POSITION] if (kind, spoilt) == ("hollow", POSITION) else answer["result"]
+                model.status = (self.clock.now, answer["result"])
+            elif model.status:
+                sent_at, status = model.status
+                risks = _EMPTY[POSITION] if (kind, broken_method) == ("hollow", POSITION) else answer["result"]
                 held = held_positions(status["positions"])
                 amounts = held_positions(risks)
-                same = {one for one, amount in amounts.items() if amount * held.get(one, 0.0) > 0}
-                series = expected_series(name, known.currency, status, risks)
-                lacking, lost = frozenset(held.keys() - same), frozenset(amounts.keys() - held.keys())
-                known.told = Told(sent_at, series, frozenset(held), lacking, lost)
-        if method == STATUS and self.between:
-            between, self.between = self.between, None
-            self.trade(name, between)
+                same = {identity for identity, amount in amounts.items() if amount * held.get(identity, 0.0) > 0}
+                series = expected_series(name, model.currency, status, risks)
+                without_risk, extra = frozenset(held.keys() - same), frozenset(amounts.keys() - held.keys())
+                model.answers = PollAnswers(sent_at, series, frozenset(held), without_risk, extra)
+        if method == STATUS and self.trade_between:
+            trade, self.trade_between = self.trade_between, None
+            self.trade(name, trade)
         late, self._late = self._late, []
         return [*late, answer]
 
