@@ -1,4 +1,4 @@
-"""An exchange that counts by itself, and the exporter's pieces, both in virtual time."""
+"""An exchange that records weight and requests, and the polling parts of the exporter, both in virtual time."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ if TYPE_CHECKING:
     from exporter.binance.errors import Reason
 
 _Parameters = ParamSpec("_Parameters")
-RESTART_WEIGHT: Final = 7  # a dial and the question for the time
-# Dials follow each other as fast as the weight allows.
+RESTART_WEIGHT: Final = 7  # a handshake and the request for the time
+# Reconnects as fast as the weight allows.
 REDIALLING: Final = Timing(backoff_first=0.1, backoff_cap=0.2)
 
 
 def in_virtual_time(test: Callable[_Parameters, Coroutine[Any, Any, None]]) -> Callable[_Parameters, None]:
-    """Run a test in a loop whose time moves fast, with the same jitter each time."""
+    """Run a test in virtual time, with the same jitter each time."""
 
     @functools.wraps(test)
     def run(*args: _Parameters.args, **kwargs: _Parameters.kwargs) -> None:
@@ -43,18 +43,18 @@ def in_virtual_time(test: Callable[_Parameters, Coroutine[Any, Any, None]]) -> C
 
 
 class Host:
-    """The machine of an exporter: its wall clock is `wrong` by so many seconds, its monotonic clock is true."""
+    """The host of an exporter: its wall clock is so many seconds ahead, its monotonic clock is right."""
 
-    def __init__(self, wrong: float = 0.0) -> None:
-        self.wrong = wrong
+    def __init__(self, ahead_seconds: float = 0.0) -> None:
+        self.ahead_seconds = ahead_seconds
 
     def clocks(self) -> HostClock:
-        """Make the clocks that the exporter reads."""
-        return HostClock(lambda: now() + self.wrong, lambda: asyncio.get_running_loop().time())
+        """Return the clocks that the exporter reads."""
+        return HostClock(lambda: now() + self.ahead_seconds, lambda: asyncio.get_running_loop().time())
 
 
 class Arrival(NamedTuple):
-    """A handshake or a request as the exchange got it."""
+    """A handshake or a request as received by the exchange."""
 
     at: float  # by the exchange's clock
     weight: int
@@ -62,8 +62,8 @@ class Arrival(NamedTuple):
     spent: int  # by the IP in that minute so far, other programs included
 
 
-class Question(NamedTuple):
-    """A query of an account as the exchange got it."""
+class Query(NamedTuple):
+    """A query of an account as received by the exchange."""
 
     at: float  # seconds since the start, by the time it was signed with
     account: str
@@ -71,7 +71,7 @@ class Question(NamedTuple):
 
 
 class Exchange(SimulatedExchange):
-    """An exchange that writes down what the exporter costs it; its clock is true unless skewed."""
+    """An exchange that records the exporter's weight; its clock is right unless skewed."""
 
     def __init__(self, accounts: int = 1, **options: Any) -> None:
         self.arrivals: list[Arrival] = []
@@ -81,7 +81,7 @@ class Exchange(SimulatedExchange):
             trader.deposit("USDT", "10000")
 
     def charge(self, weight: int) -> int:
-        """Write down what arrives; other programs' weight does not come this way."""
+        """Record a handshake or a request; other programs' weight is added elsewhere."""
         status = super().charge(weight)
         self.arrivals.append(Arrival(self.server_time(), weight, status, self.spent_weight()))
         return status
@@ -93,25 +93,28 @@ class Exchange(SimulatedExchange):
             weights[int(arrival.at // 60 - START // 60)] += arrival.weight
         return weights
 
-    def questions(self, method: str | None = None) -> list[Question]:
+    def queries(self, method: str | None = None) -> list[Query]:
         """Return the accounts' queries, or those of one method."""
         names = {account.api_key: name for name, account in self.accounts.items()}
         return [
-            Question(one.params["timestamp"] / 1000 - START, names[one.params["apiKey"]], one.method)
-            for one in self.received
-            if "apiKey" in one.params and method in {None, one.method}
+            Query(request.params["timestamp"] / 1000 - START, names[request.params["apiKey"]], request.method)
+            for request in self.received
+            if "apiKey" in request.params and method in {None, request.method}
         ]
 
-    def refused(self) -> list[Arrival]:
+    def rejected(self) -> list[Arrival]:
         """Return what was answered with 429 or 418."""
         return [arrival for arrival in self.arrivals if arrival.status != 200]
 
     def waits(self) -> list[float]:
-        """Return the seconds between one refusal and the next; those of the same moment are one."""
-        return [later - earlier for earlier, later in itertools.pairwise(sorted({one.at for one in self.refused()}))]
+        """Return the seconds between rejections; those of the same moment are one."""
+        return [
+            later - earlier
+            for earlier, later in itertools.pairwise(sorted({arrival.at for arrival in self.rejected()}))
+        ]
 
     def most_in_a_second(self, since: float) -> int:
-        """Return how many handshakes and requests came in the fullest second since then."""
+        """Return the highest number of handshakes and requests in a second since then."""
         return max(Counter(int(arrival.at - since) for arrival in self.arrivals if arrival.at >= since).values())
 
 
@@ -119,31 +122,31 @@ class Exchange(SimulatedExchange):
 async def running(
     exchange: Exchange, host: Host | None = None, *, share: float = 0.5, timing: Timing | None = None, **settings: Any
 ) -> AsyncIterator[Fleet]:
-    """Run an exporter that polls all accounts of the exchange, by default on a machine with a true clock."""
+    """Run an exporter that polls all accounts of the exchange, by default on a host with a right clock."""
     endpoint = Endpoint("exchange", exchange.url)
     accounts = tuple(
         AccountSettings(name=name, endpoint=endpoint, credentials=credentials_of(account), **settings)
         for name, account in exchange.accounts.items()
     )
     config, clocks = Config(accounts=accounts, weight_share=share, warnings=()), (host or Host()).clocks()
-    wired = Fleet(config, lambda *_: None, lambda _: None, timing, clocks)
-    async with _meanwhile(wired.run()):
-        yield wired
+    fleet = Fleet(config, lambda *_: None, lambda _: None, timing, clocks)
+    async with _running_task(fleet.run()):
+        yield fleet
 
 
 def repeating(pauses: Iterable[float], action: Callable[[], object]) -> contextlib.AbstractAsyncContextManager[None]:
-    """Let something happen meanwhile, after each of these pauses in seconds, over and over."""
+    """Repeat an action during the block, after each of these pauses in seconds, in a cycle."""
 
     async def repeat() -> None:
         for pause in itertools.cycle(pauses):
             await asyncio.sleep(pause)
             action()
 
-    return _meanwhile(repeat())
+    return _running_task(repeat())
 
 
 @contextlib.asynccontextmanager
-async def _meanwhile(work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
+async def _running_task(work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
     task = asyncio.create_task(work)
     try:
         yield
@@ -152,11 +155,11 @@ async def _meanwhile(work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
         await asyncio.gather(task, return_exceptions=True)
 
 
-def failures(wired: Fleet) -> Counter[Reason]:
-    """Count the polls that failed."""
-    return sum((state.failures for state in wired.states), Counter())
+def failures(fleet: Fleet) -> Counter[Reason]:
+    """Return the number of failed polls by reason."""
+    return sum((state.failures for state in fleet.states), Counter())
 
 
-def good_polls(wired: Fleet) -> int:
-    """Count the polls that succeeded."""
-    return sum(state.polls for state in wired.states) - failures(wired).total()
+def successful_polls(fleet: Fleet) -> int:
+    """Return the number of successful polls."""
+    return sum(state.polls for state in fleet.states) - failures(fleet).total()

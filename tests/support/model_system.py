@@ -69,9 +69,7 @@ class ModelSystem:
         self.trade_between: Trade | None = None  # between the next two answers
         self._undo: dict[str, ExitStack] = {}
         self._held: list[str | bytes] = []  # answers held back in the running poll
-        self._late: list[
-            str | bytes
-        ] = []  # those of earlier polls, sent before the next answer to no request
+        self._late: list[str | bytes] = []  # those of earlier polls, sent before the next answer to no request
         self._midway: list[tuple[float, bytes]] = []  # scrapes during polls, and when
         self._runner = asyncio.Runner(loop_factory=asyncio.new_event_loop)
         self._stack = AsyncExitStack()

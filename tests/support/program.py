@@ -1,4 +1,4 @@
-"""The program in a process of its own: started, listened to and ended."""
+"""The program in its own process: started, observed and stopped."""
 
 from __future__ import annotations
 
@@ -21,27 +21,27 @@ UP = re.compile(r'^binance_futures_up\{account="[^"]+"\} 1\.0$', re.MULTILINE)
 
 
 class Program:
-    """The program in a process of its own, and all that it has said."""
+    """The program in its own process, and its output."""
 
     def __init__(self, process: subprocess.Popen[bytes], output: Path) -> None:
         self.process = process
-        self._output = output
+        self._output_file = output
 
     @property
-    def said(self) -> str:
-        """Return standard output and standard error."""
-        return self._output.read_text(encoding="utf-8")
+    def output(self) -> str:
+        """What it has written to standard output and standard error."""
+        return self._output_file.read_text(encoding="utf-8")
 
-    def found(self, pattern: str) -> str:
-        """Wait until the program has said something, and return the part of it in brackets."""
-        wait_for(lambda: re.search(pattern, self.said) or self.process.poll() is not None)
-        match = re.search(pattern, self.said)
-        assert match, self.said
+    def wait_for(self, pattern: str) -> str:
+        """Wait until the output matches, and return the first group."""
+        wait_for(lambda: re.search(pattern, self.output) or self.process.poll() is not None)
+        match = re.search(pattern, self.output)
+        assert match, self.output
         return match[1]
 
     def scrape(self, accounts: int) -> str:
-        """Wait until so many accounts are up, and return the scrape that says so."""
-        url = self.found(r" metrics=(http\S+)\n")
+        """Wait until so many accounts are up, and return that scrape."""
+        url = self.wait_for(r" metrics=(http\S+)\n")
         with httpx.Client(trust_env=False, timeout=DEADLINE_SECONDS) as client:
             wait_for(lambda: len(UP.findall(client.get(url).text)) == accounts)
             return client.get(url).text

@@ -1,6 +1,6 @@
-"""Answers, events and handshakes that hold what the exporter had sent: whole, in part and in many encodings.
+"""Answers, events and handshakes that echo the exporter's requests: whole, in part and in many encodings.
 
-Each text begins with `MARK`, so that a test sees that it was shown at all.
+Each text begins with `MARK`, so that a test can see that it was shown at all.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
     from exporter.simulator.connection import Connection
     from support.secrets_system import Recorder
 
-MARK: Final = "told back:"
+MARK: Final = "echoed:"
 IPV4: Final = "203.0.113.77"
 IPV6: Final = ("2001:db8:85a3::8a2e:370:7334", "::ffff:198.51.100.23", "fe80::d00d%eth0", "[2001:db8::beef]:8443")
 
-# What an error says of a request: of its frame and of its parameters.
+# The texts of errors, from a request's frame and parameters.
 TEXTS: Final[dict[str, Callable[[str, dict[str, Any]], str]]] = {
     "query": lambda _, params: "&".join(f"{name}={params[name]}" for name in params),
     "key alone": lambda _, params: params["apiKey"],
@@ -43,7 +43,7 @@ TEXTS: Final[dict[str, Callable[[str, dict[str, Any]], str]]] = {
     "addresses": lambda _, params: f"{params['apiKey']} from {IPV4}, {', '.join(IPV6)}",
     "lines": lambda _, params: f"\r\n{params['apiKey'][:32]}\n{params['apiKey'][32:]}\x1b[31m{params['signature']}",
 }
-# A signature is no text that the log was told to hide: it is known by its looks, if at all.
+# Signatures are not registered for redaction: they are recognized by their form, if at all.
 CUT_SIGNATURES: Final[dict[str, Callable[[str, dict[str, Any]], str]]] = {
     "escaped slashes": lambda _, params: params["signature"].replace("/", "\\/").replace("+", "\\u002b"),
     "signature cut": lambda _, params: params["signature"][:39],
@@ -68,42 +68,47 @@ def _event(exchange: Recorder, answer: Answer) -> Any:
 
 
 def _with(make: Callable[[Recorder], Callable[[Answer], Any]]) -> Callable[[Recorder], Callable[[Answer], Any]]:
-    """Make the alteration anew for each answer, since it depends on the request."""
+    """Build the replacement for each answer, since it depends on the request."""
 
-    def alteration(exchange: Recorder) -> Callable[[Answer], Any]:
-        def alter(answer: Answer) -> Any:
+    def replacement(exchange: Recorder) -> Callable[[Answer], Any]:
+        def replace(answer: Answer) -> Any:
             return make(exchange)(answer)
 
-        return alter
+        return replace
 
-    return alteration
+    return replacement
 
 
-# Frames that hold the request in places where nobody expects it.
+# Frames with the request in unexpected places.
 FRAMES: Final[dict[str, Callable[[Recorder], Callable[[Answer], Any]]]] = {
-    "request as answer": _with(lambda it: raw(it.last)),
-    "request as binary": _with(lambda it: raw(it.last.encode())),
-    "garbage with request": _with(lambda it: raw(f"{{]{it.last}")),
-    "request cut": _with(lambda it: raw(it.last[: len(it.last) * 2 // 3])),
-    "key as id": _with(lambda it: field("id", it.params["apiKey"])),
-    "key as status": _with(lambda it: field("status", it.params["apiKey"])),
-    "key as code": _with(lambda it: error(400, code=it.params["apiKey"], msg=it.params)),
-    "body without code": _with(lambda it: body({it.params["apiKey"]: f"{MARK} {it.params}"})),
-    "error as text": _with(lambda it: body({"status": 400, "error": it.last})),
-    "error of other names": _with(lambda it: error(400, **{it.params["apiKey"]: f"{MARK} {it.last}"})),
-    "null id": _with(
-        lambda it: lambda _: {"id": None, "status": 400, "error": {"code": -1, "msg": f"{MARK} {it.last}"}}
+    "request as answer": _with(lambda exchange: raw(exchange.last)),
+    "request as binary": _with(lambda exchange: raw(exchange.last.encode())),
+    "garbage with request": _with(lambda exchange: raw(f"{{]{exchange.last}")),
+    "request cut": _with(lambda exchange: raw(exchange.last[: len(exchange.last) * 2 // 3])),
+    "key as id": _with(lambda exchange: field("id", exchange.params["apiKey"])),
+    "key as status": _with(lambda exchange: field("status", exchange.params["apiKey"])),
+    "key as code": _with(lambda exchange: error(400, code=exchange.params["apiKey"], msg=exchange.params)),
+    "body without code": _with(lambda exchange: body({exchange.params["apiKey"]: f"{MARK} {exchange.params}"})),
+    "error as text": _with(lambda exchange: body({"status": 400, "error": exchange.last})),
+    "error of other names": _with(
+        lambda exchange: error(400, **{exchange.params["apiKey"]: f"{MARK} {exchange.last}"})
     ),
-    "event": lambda it: lambda answer: _event(it, answer),
-    "rate limits": _with(lambda it: field("rateLimits", [it.params, it.last])),
-    "result as text": _with(lambda it: field("result", it.last)),
-    "result as request": _with(lambda it: field("result", it.params)),
-    "figure": _with(lambda it: field("result.totalWalletBalance", it.params["apiKey"])),
-    "figures as request": _with(lambda it: field("result.assets.*.walletBalance", it.params)),
-    "rows as request": _with(lambda it: field("result.positions", [it.params, it.last])),
+    "null id": _with(
+        lambda exchange: lambda _: {"id": None, "status": 400, "error": {"code": -1, "msg": f"{MARK} {exchange.last}"}}
+    ),
+    "event": lambda exchange: lambda answer: _event(exchange, answer),
+    "rate limits": _with(lambda exchange: field("rateLimits", [exchange.params, exchange.last])),
+    "result as text": _with(lambda exchange: field("result", exchange.last)),
+    "result as request": _with(lambda exchange: field("result", exchange.params)),
+    "figure": _with(lambda exchange: field("result.totalWalletBalance", exchange.params["apiKey"])),
+    "figures as request": _with(lambda exchange: field("result.assets.*.walletBalance", exchange.params)),
+    "rows as request": _with(lambda exchange: field("result.positions", [exchange.params, exchange.last])),
     "ban": _with(
-        lambda it: error(
-            400, code=-1102, msg=f"{MARK} {it.last}", data={"serverTime": it.last, "retryAfter": it.params["signature"]}
+        lambda exchange: error(
+            400,
+            code=-1102,
+            msg=f"{MARK} {exchange.last}",
+            data={"serverTime": exchange.last, "retryAfter": exchange.params["signature"]},
         )
     ),
 }
@@ -137,11 +142,15 @@ def _garbled(answer: str) -> Callable[[Recorder], object]:
     return lambda exchange: exchange.garble_handshake(answer.replace("KEY", _key(exchange)).encode())
 
 
-# What a whole connection or its handshake tells back.
+# Connections and handshakes that echo the key.
 CONNECTIONS: Final[dict[str, Callable[[Recorder], object]]] = {
     "close reason": _close,
-    "refusal's headers": lambda it: it.reject_handshake(403, {"X-Key": _key(it), "Retry-After": _key(it)}),
-    "redirect": lambda it: it.reject_handshake(302, {"Location": f"ws://127.0.0.1:1/?apiKey={_key(it)}"}),
+    "refusal's headers": lambda exchange: exchange.reject_handshake(
+        403, {"X-Key": _key(exchange), "Retry-After": _key(exchange)}
+    ),
+    "redirect": lambda exchange: exchange.reject_handshake(
+        302, {"Location": f"ws://127.0.0.1:1/?apiKey={_key(exchange)}"}
+    ),
     "handshake is garbage": _garbled("KEY\r\nKEY\r\n\r\n"),
     "handshake's status": _garbled("HTTP/1.1 500 KEY\r\nKEY: KEY\r\n\r\n"),
     "handshake's upgrade": _garbled("HTTP/1.1 101 X\r\nUpgrade: KEY\r\nConnection: Upgrade\r\n\r\n"),

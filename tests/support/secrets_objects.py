@@ -1,4 +1,4 @@
-"""Everything that a running exporter is made of, found by following attributes."""
+"""All objects of a running exporter, found by following attributes."""
 
 from __future__ import annotations
 
@@ -7,42 +7,42 @@ from typing import TYPE_CHECKING
 from exporter import config
 from exporter.app.service import Service, WebSettings
 from support.secrets_search import Search
-from support.secrets_system import PROXY_PASSWORD, PROXY_USER, Recorder, World, trader
+from support.secrets_system import PROXY_PASSWORD, PROXY_USER, Recorder, SecretsSetup, funded_account
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
 
-async def parts(folder: Path) -> tuple[list[object], Search]:
+async def exporter_objects(folder: Path) -> tuple[list[object], Search]:
     """Return the objects of this project's own types that a configuration and a service hold, and their secrets."""
-    made = World()
-    async with Recorder(*(trader(kind, kind) for kind in ("HMAC", "Ed25519", "RSA"))) as exchange:
-        made.exchanges.append(exchange)
+    setup = SecretsSetup()
+    async with Recorder(*(funded_account(kind, kind) for kind in ("HMAC", "Ed25519", "RSA"))) as exchange:
+        setup.exchanges.append(exchange)
         for account in exchange.accounts.values():
-            made.add(exchange, account, proxy=f"http://{PROXY_USER}:{PROXY_PASSWORD}@127.0.0.1:9")
-        loaded = config.load(made.write(folder / "all"), {})
+            setup.add(exchange, account, proxy=f"http://{PROXY_USER}:{PROXY_PASSWORD}@127.0.0.1:9")
+        loaded = config.load(setup.write(folder / "all"), {})
         service = Service(loaded, WebSettings())
-    found: dict[int, object] = {}
+    objects: dict[int, object] = {}
     waiting: list[object] = [loaded, service]
     while waiting:
-        one = waiting.pop()
-        if id(one) not in found and not isinstance(one, type):
-            found[id(one)] = one
-            waiting += _held_by(one)
-    return [one for one in found.values() if _ours(one)], Search(made.all_secrets())
+        item = waiting.pop()
+        if id(item) not in objects and not isinstance(item, type):
+            objects[id(item)] = item
+            waiting += _referenced_by(item)
+    return [item for item in objects.values() if _is_own(item)], Search(setup.all_secrets())
 
 
-def _held_by(one: object) -> Iterator[object]:
-    if isinstance(one, dict):
-        yield from (*one.keys(), *one.values())
-    elif isinstance(one, (list, tuple, set, frozenset)):
-        yield from one
-    elif _ours(one):
-        slots = [name for each in type(one).__mro__ for name in getattr(each, "__slots__", ())]
-        yield from (getattr(one, name) for name in slots if hasattr(one, name))
-        yield from getattr(one, "__dict__", {}).values()
+def _referenced_by(item: object) -> Iterator[object]:
+    if isinstance(item, dict):
+        yield from (*item.keys(), *item.values())
+    elif isinstance(item, (list, tuple, set, frozenset)):
+        yield from item
+    elif _is_own(item):
+        slots = [name for cls in type(item).__mro__ for name in getattr(cls, "__slots__", ())]
+        yield from (getattr(item, name) for name in slots if hasattr(item, name))
+        yield from getattr(item, "__dict__", {}).values()
 
 
-def _ours(one: object) -> bool:
-    return type(one).__module__.startswith("exporter")
+def _is_own(item: object) -> bool:
+    return type(item).__module__.startswith("exporter")

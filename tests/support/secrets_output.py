@@ -1,4 +1,4 @@
-"""Runs the program in every way in a world of all faults, at debug level, and keeps all that is to be seen of it."""
+"""Runs the program against every fault at debug level, and collects all that it writes and serves."""
 
 from __future__ import annotations
 
@@ -23,63 +23,63 @@ from support.secrets_system import (
     PROXY_PASSWORD,
     PROXY_USER,
     Recorder,
-    World,
+    SecretsSetup,
     echoing_proxy,
+    funded_account,
     http_proxy,
     kind_of,
     proxy,
     refusing_socks_proxy,
     socks_proxy,
-    trader,
 )
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
     from pathlib import Path
 
-PATIENCE_SECONDS: Final = 200.0  # many programs start at once
-# Their accounts' first polls wait for the next minute's weight.
+TIMEOUT_SECONDS: Final = 200.0  # many programs start at once
+# Faults whose accounts' first polls wait for the next minute's weight.
 WAITING: Final = frozenset({"busy-ip", "rate-limited"})
 UP: Final = ("well 0", "well 1", "well 2", "http proxy", "socks proxy")
 _PROXIES: Final[dict[str, Any]] = {
     "http proxy": ("http", http_proxy),
     "socks proxy": ("socks5", socks_proxy),
-    "telltale proxy": ("http", echoing_proxy),
+    "echoing proxy": ("http", echoing_proxy),
     "refusing proxy": ("socks5", refusing_socks_proxy),
 }
 
 
 async def until(condition: Callable[[], object]) -> None:
-    """Wait until something has happened in another process."""
-    async with asyncio.timeout(PATIENCE_SECONDS):
+    """Wait until a condition of another process is true."""
+    async with asyncio.timeout(TIMEOUT_SECONDS):
         while not condition():  # noqa: ASYNC110 - a condition has no event
             await asyncio.sleep(0.05)
 
 
 @dataclass(frozen=True)
-class Seen:
-    """Everything that was written and served, by place, and the accounts whose secrets are in it."""
+class Output:
+    """All that was written and served, by place, and the accounts whose secrets are in it."""
 
     texts: dict[str, list[str]]
     leaks: dict[str, set[str]]
 
 
 class Program:
-    """The program in a process of its own; `said` is what is on its standard output and error."""
+    """The program in its own process; `output` is that of standard output and error."""
 
     def __init__(self, folder: Path, *arguments: str, **variables: str) -> None:
-        self._output = folder / f"output {len(list(folder.iterdir()))}"
+        self._output_file = folder / f"output {len(list(folder.iterdir()))}"
         environ = {
             name: text for name, text in os.environ.items() if not re.search("^BINANCE_|_proxy$", name, re.IGNORECASE)
         }
-        with self._output.open("wb") as file:
+        with self._output_file.open("wb") as file:
             argv = [sys.executable, "-m", "exporter", *arguments]
             self.process = subprocess.Popen(argv, env=environ | variables, stdout=file, stderr=subprocess.STDOUT)
 
     @property
-    def said(self) -> str:
-        """Return all output until now."""
-        return self._output.read_text(encoding="utf-8")
+    def output(self) -> str:
+        """All output so far."""
+        return self._output_file.read_text(encoding="utf-8")
 
     @property
     def over(self) -> bool:
@@ -87,61 +87,61 @@ class Program:
         return self.process.poll() is not None
 
     async def url(self) -> str:
-        """Wait until it listens, and return where."""
+        """Wait until it listens, and return its URL."""
         listening = re.compile(r"http://127\.0\.0\.1:\d+(?=/metrics)")
-        await until(lambda: listening.search(self.said) or self.over)
-        found = listening.search(self.said)
-        assert found, self.said
-        return found[0]
+        await until(lambda: listening.search(self.output) or self.over)
+        match = listening.search(self.output)
+        assert match, self.output
+        return match[0]
 
     async def end(self) -> int:
-        """Have it end, and return its exit code."""
+        """Terminate it, and return its exit code."""
         self.process.send_signal(signal.SIGTERM)
         await until(lambda: self.over)
         return self.process.returncode
 
     def kill(self) -> None:
-        """End it, whatever it does."""
+        """Kill it if it still runs."""
         if not self.over:
             self.process.kill()
             self.process.wait()
 
 
 @contextlib.asynccontextmanager
-async def world() -> AsyncIterator[World]:
-    """Run an exchange, or more, for every fault, and configure an account for each."""
-    made = World()
+async def all_faults() -> AsyncIterator[SecretsSetup]:
+    """Run the exchanges and proxies of every fault, with an account for each."""
+    setup = SecretsSetup()
     async with contextlib.AsyncExitStack() as stack:
 
         async def exchange(*names: str) -> Recorder:
-            accounts = [trader(name, kind_of(name)) for name in names]
+            accounts = [funded_account(name, kind_of(name)) for name in names]
             running = await stack.enter_async_context(Recorder(*accounts))
-            made.exchanges.append(running)
+            setup.exchanges.append(running)
             return running
 
-        well = await exchange(*UP[:3], "wrong 0", "wrong 1", "wrong 2", "revoked", *_PROXIES)
-        well.revoke("revoked")
-        for name, account in well.accounts.items():
-            via = "none"
+        working = await exchange(*UP[:3], "wrong 0", "wrong 1", "wrong 2", "revoked", *_PROXIES)
+        working.revoke("revoked")
+        for name, account in working.accounts.items():
+            proxy_url = "none"
             if name in _PROXIES:
                 kind, serve = _PROXIES[name]
-                via = (
+                proxy_url = (
                     f"{kind}://{PROXY_USER}:{PROXY_PASSWORD}@127.0.0.1:{await stack.enter_async_context(proxy(serve))}"
                 )
-            made.add(well, account, proxy=via, wrong=name.startswith("wrong"))
+            setup.add(working, account, proxy=proxy_url, wrong=name.startswith("wrong"))
         echoing = await exchange(*TEXTS, *CUT_SIGNATURES, *FRAMES)
         for name, account in echoing.accounts.items():
             switch_answers(echoing, name)
-            made.add(echoing, account, timeout="3s" if name in FRAMES else "30s")
+            setup.add(echoing, account, timeout="3s" if name in FRAMES else "30s")
         for name in (*CONNECTIONS, *FAULTS):
             faulty = await exchange(name)
-            made.add(faulty, faulty.accounts[name], timeout="3s")
+            setup.add(faulty, faulty.accounts[name], timeout="3s")
             (CONNECTIONS[name] if name in CONNECTIONS else FAULTS[name].switch)(faulty)
-        yield made
+        yield setup
 
 
 async def watch(program: Program) -> dict[str, list[str]]:
-    """Wait until every account has been polled, and return what is served by then."""
+    """Wait until every account has been polled, and return all that was served."""
     served: dict[str, list[str]] = {"page": [], "metrics": []}
     async with httpx.AsyncClient(base_url=await program.url(), trust_env=False, timeout=DEADLINE_SECONDS) as client:
 
@@ -155,7 +155,7 @@ async def watch(program: Program) -> dict[str, list[str]]:
             scrape = await get("/metrics")
             return not waiting and all(f'binance_futures_up{{account="{name}"}} 1.0\n' in scrape for name in UP)
 
-        async with asyncio.timeout(PATIENCE_SECONDS):
+        async with asyncio.timeout(TIMEOUT_SECONDS):
             while not await over():  # noqa: ASYNC110 - another process has no event
                 await asyncio.sleep(0.5)
         for path in ("/metrics", "/-/healthy", "/-/reload", "/nonsense", "/metrics?name[]=binance_futures_up"):
@@ -165,11 +165,11 @@ async def watch(program: Program) -> dict[str, list[str]]:
     return served
 
 
-async def see(folder: Path) -> Seen:
-    """Run the program in every way in the world of all faults, at debug level, and return what was to be seen."""
-    async with world() as made:
-        path = made.write(folder / "all")
-        quick = made.write(folder / "quick", without=WAITING)
+async def collect_output(folder: Path) -> Output:
+    """Run the program against every fault, in every format, and return all that it wrote and served."""
+    async with all_faults() as setup:
+        path = setup.write(folder / "all")
+        quick = setup.write(folder / "quick", without=WAITING)
         levels = ("--log.level", "debug", "--log.format")
         run = ("run", "--web.listen-address", "127.0.0.1:0", "--config.file", str(path))
         check = ("check", "--config.file", str(quick))
@@ -185,9 +185,9 @@ async def see(folder: Path) -> Seen:
         finally:
             for program in (*programs, *checks):
                 program.kill()
-        texts = {place: [text for each in served for text in each[place]] for place in ("page", "metrics")}
-        texts |= {"log": [program.said for program in programs], "report": [program.said for program in checks]}
-        search = Search(made.all_secrets())
+        texts = {place: [text for pages in served for text in pages[place]] for place in ("page", "metrics")}
+        texts |= {"log": [program.output for program in programs], "report": [program.output for program in checks]}
+        search = Search(setup.all_secrets())
 
     assert [0, 0] == codes
-    return Seen(texts, {place: search.names_in(*texts[place]) for place in texts})
+    return Output(texts, {place: search.names_in(*texts[place]) for place in texts})

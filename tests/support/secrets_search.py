@@ -18,30 +18,30 @@ _BASE64: Final = re.compile(r"[A-Za-z0-9+/_-]{12,}")
 _HEX: Final = re.compile(r"(?:[0-9a-fA-F]{2}){8,}")
 
 
-def parts(secret: str) -> set[str]:
-    """Return what of a secret must not be seen; of a PEM neither its first line nor its last, of base64 also bytes."""
-    found: set[str] = set()
+def parts_of(secret: str) -> set[str]:
+    """Return the parts of a secret that must not appear; of a PEM without its delimiters, of base64 also the bytes."""
+    result: set[str] = set()
     lines = [line for line in secret.split("\n") if line and not line.startswith("-----")]
     for line in (*lines, "".join(lines)):
         for text in (line, *_bytes_of(line)):
-            found.update(text[start : start + PART] for start in range(max(1, len(text) - PART + 1)))
-    return found
+            result.update(text[start : start + PART] for start in range(max(1, len(text) - PART + 1)))
+    return result
 
 
 class Search:
-    """Looks for secrets, each known by a name.
+    """Looks for secrets.
 
     Args:
-        secrets: names and the secrets that they stand for.
+        secrets: secrets by a name that tells why one has leaked.
     """
 
     def __init__(self, secrets: Mapping[str, Iterable[str]]) -> None:
-        self._names = {part: name for name, texts in secrets.items() for text in texts for part in parts(text)}
+        self._names = {part: name for name, texts in secrets.items() for text in texts for part in parts_of(text)}
         self._shorter = sorted(part for part in self._names if len(part) < PART)
 
     def names_in(self, *texts: str) -> set[str]:
         """Return the names of all secrets of which a part is in the texts."""
-        # Scrapes and pages repeat themselves.
+        # Scrapes and pages have many equal lines.
         lines = {line for text in texts for line in text.split("\n")}
         return {name for line in lines for variant in _variants(line) for name in self._in(variant)}
 

@@ -1,6 +1,6 @@
-"""Breaks the program from within: copied as `sitecustomize.py` where it starts, it raises with keys in hand.
+"""A `sitecustomize.py` that makes the program raise exceptions with keys in them.
 
-The variable BROKEN names what is broken beside the signing of requests and the page.
+Signing requests and rendering the page always fail; the variable BROKEN selects how else.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def fail(credentials: Credentials) -> NoReturn:
     raise RuntimeError(f"{local}")
 
 
-class Dying:
+class FailingDestructor:
     """Fails when it is destroyed."""
 
     def __init__(self, credentials: Credentials) -> None:
@@ -36,15 +36,15 @@ class Dying:
 
 
 async def fail_later(credentials: Credentials) -> None:
-    """Fail in a task of its own."""
+    """Fail in a task."""
     fail(credentials)
 
 
 def fail_in_the_loop(credentials: Credentials) -> None:
-    """Fail in a callback, in a task that nobody awaits, and by the loop's own words."""
+    """Fail in a callback, in a task that is not awaited, and in a call of the loop's exception handler."""
     loop = asyncio.get_running_loop()
     loop.call_soon(fail, credentials)
-    loop.create_task(fail_later(credentials))  # noqa: RUF006 - nobody awaits it
+    loop.create_task(fail_later(credentials))  # noqa: RUF006 - it is not awaited on purpose
     loop.call_exception_handler({"message": credentials.api_key.reveal(), "secret": credentials.identity.reveal()})
 
 
@@ -58,17 +58,17 @@ def sign(credentials: Credentials, _params: Mapping[str, str | int]) -> str:
         case "thread":
             threading.Thread(target=fail, args=(credentials,)).start()
         case "destructor":
-            Dying(credentials)
+            FailingDestructor(credentials)
     fail(credentials)
 
 
 def page(service: Service) -> str:
-    """Fail where the page is made."""
+    """Fail while the page is rendered."""
     fail(service._fleet.states[0].settings.credentials)
 
 
 async def run(poller: Poller) -> NoReturn:
-    """Fail where nobody expects it."""
+    """Fail in the task of a poller."""
     fail(poller.state.settings.credentials)
 
 

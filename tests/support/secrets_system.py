@@ -1,6 +1,6 @@
-"""A world with secrets in it: accounts with keys of every kind, an exchange a fault, and proxies that want a password.
+"""Accounts with keys of every type, exchanges that record signatures, and proxies that require a password.
 
-Every account has a fault's name, and every secret its account's, so that what leaks tells why.
+Every account is named for a fault, and every secret for its account, so that a leak shows its cause.
 """
 
 from __future__ import annotations
@@ -46,8 +46,8 @@ _WITH_RSA: Final = {
 _pairs: Final[dict[str, Key]] = {}
 
 
-def trader(name: str, kind: str = "HMAC") -> SimulatedAccount:
-    """Make an account with money, a position and an API key of its own; of each kind there is one private key."""
+def funded_account(name: str, kind: str = "HMAC") -> SimulatedAccount:
+    """Return an account with money and its own API key; there is one private key of each type."""
     account = SimulatedAccount(name)
     account.deposit("USDT", "10000")
     if kind != "HMAC":
@@ -59,20 +59,20 @@ def trader(name: str, kind: str = "HMAC") -> SimulatedAccount:
 
 
 class Recorder(SimulatedExchange):
-    """An exchange that keeps the frames it got: `last` is the last one, `signatures` those of each API key."""
+    """An exchange that records requests: `last` is the last frame, `signatures` are those of each API key."""
 
     def __init__(self, *accounts: SimulatedAccount) -> None:
         super().__init__(accounts, weight_limit=100_000)
         self.last = ""
         self.signatures: defaultdict[str, set[str]] = defaultdict(set)
-        judge = self._handler.answer
+        answer_request = self._handler.answer
 
         def answer(message: str | bytes, session: Session, ip: str) -> Answered:
             self.last = str(message)
             params = json.loads(message).get("params", {})
             if params:
                 self.signatures[params["apiKey"]].add(params["signature"])
-            return judge(message, session, ip)
+            return answer_request(message, session, ip)
 
         self._handler.answer = answer  # type: ignore[method-assign]
 
@@ -83,8 +83,8 @@ class Recorder(SimulatedExchange):
         return params
 
 
-class World:
-    """Exchanges, and the secrets of the accounts on them; `write` makes a configuration of all or some."""
+class SecretsSetup:
+    """Exchanges, the configuration of their accounts, and all secrets in it."""
 
     def __init__(self) -> None:
         self.exchanges: list[Recorder] = []
@@ -101,7 +101,7 @@ class World:
         wrong: bool = False,
         timeout: str = "30s",
     ) -> None:
-        """Configure an account; its secret or private key may be a wrong one, its timeout short where none answers."""
+        """Configure an account, if `wrong` with a secret or private key that is not its own."""
         name = account.name
         kind = account.key_type
         key = new_key(kind) if wrong else account.key
@@ -120,7 +120,7 @@ class World:
         self._entries.append(entry)
 
     def write(self, folder: Path, *, without: Collection[str] = ()) -> Path:
-        """Write the configuration and the key files, and return where it is."""
+        """Write the configuration, without some accounts, and the key files; return its path."""
         folder.mkdir()
         for name, text in self._files.items():
             (folder / name).write_text(text)
@@ -131,15 +131,15 @@ class World:
         return path
 
     def all_secrets(self) -> dict[str, list[str]]:
-        """Return every secret by its account's name, with the signatures that have been sent until now."""
-        owners = {each.api_key: name for exchange in self.exchanges for name, each in exchange.accounts.items()}
-        found = {name: list(texts) for name, texts in self.secrets.items()}
+        """Return every secret by its account's name, with the signatures sent so far."""
+        owners = {account.api_key: name for exchange in self.exchanges for name, account in exchange.accounts.items()}
+        secrets = {name: list(texts) for name, texts in self.secrets.items()}
         for exchange in self.exchanges:
             for api_key, signatures in exchange.signatures.items():
-                found.setdefault(owners[api_key], []).extend(signatures)
+                secrets.setdefault(owners[api_key], []).extend(signatures)
         login = f"{PROXY_USER}:{PROXY_PASSWORD}"
-        found["the proxy"] = [PROXY_PASSWORD, b64encode(login.encode()).decode()]
-        return found
+        secrets["the proxy"] = [PROXY_PASSWORD, b64encode(login.encode()).decode()]
+        return secrets
 
     def _file(self, name: str, suffix: str, text: str) -> str:
         self.secrets[name].append(text)
@@ -148,14 +148,14 @@ class World:
 
 
 def encrypted(pem: str) -> str:
-    """Return a private key's PEM protected by the passphrase."""
+    """Return a private key's PEM encrypted with the passphrase."""
     key = load_pem_private_key(pem.encode(), None)
     protection = BestAvailableEncryption(PASSPHRASE.encode())
     return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, protection).decode()
 
 
 def kind_of(name: str) -> str:
-    """Deal the kinds of keys out; RSA is slow to load, and rarer."""
+    """Return the key type of an account; RSA is rare, since it is slow to load."""
     if name in _WITH_RSA:
         return "RSA"
     return "Ed25519" if len(name) % 2 else "HMAC"
@@ -163,7 +163,7 @@ def kind_of(name: str) -> str:
 
 @contextlib.asynccontextmanager
 async def proxy(serve: Callable[[asyncio.StreamReader, asyncio.StreamWriter], Any]) -> AsyncIterator[int]:
-    """Run a proxy, and tell its port."""
+    """Run a proxy, and yield its port."""
     open_writers: set[asyncio.StreamWriter] = set()
 
     async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -191,16 +191,16 @@ async def http_proxy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter)
 
 
 async def echoing_proxy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """Refuse CONNECT, with all of the request in status, headers and body of the refusal."""
+    """Reject CONNECT, with the whole request in status, headers and body of the answer."""
     head = await reader.readuntil(b"\r\n\r\n")
     login = head.split(b"Proxy-Authorization: ")[1].split(b"\r\n")[0]
-    told = b"HTTP/1.1 407 %b\r\nProxy-Authenticate: %b\r\nConnection: close\r\n\r\n%b" % (login, login, head)
-    writer.write(told)
+    answer = b"HTTP/1.1 407 %b\r\nProxy-Authenticate: %b\r\nConnection: close\r\n\r\n%b" % (login, login, head)
+    writer.write(answer)
     await writer.drain()
 
 
 async def socks_proxy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """Serve SOCKS5 to those who give a user and a password (RFC 1928, RFC 1929)."""
+    """Serve SOCKS5 to clients that send a user and a password (RFC 1928, RFC 1929)."""
     await _socks_login(reader, writer)
     writer.write(b"\x01\x00")
     await reader.readexactly(4)
@@ -210,7 +210,7 @@ async def socks_proxy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter
 
 
 async def refusing_socks_proxy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """Refuse whatever password there is."""
+    """Reject every password."""
     await _socks_login(reader, writer)
     writer.write(b"\x01\x01")
     await writer.drain()

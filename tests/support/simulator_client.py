@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 class Client:
-    """One connection, asking one thing at a time."""
+    """One connection with one request at a time."""
 
     def __init__(self, connection: ClientConnection, clock: Clock) -> None:
         self.connection = connection
@@ -35,21 +35,21 @@ class Client:
         self._ids = itertools.count(1)
 
     async def ask(self, method: str, params: dict[str, Any] | None = None) -> dict[str, Any]:
-        """Send a request as it is, and tell its answer."""
+        """Send a request as it is, and return its answer."""
         request = {"id": next(self._ids), "method": method, "params": params or {}}
         return await self.ask_raw(json.dumps(request))
 
     async def ask_raw(self, frame: str | bytes) -> dict[str, Any]:
-        """Send a frame as it is, and tell the next answer."""
+        """Send a frame as it is, and return the next answer."""
         await self.connection.send(frame)
         return cast("dict[str, Any]", json.loads(await self.connection.recv()))
 
     async def signed(self, account: SimulatedAccount, method: str, **params: Any) -> dict[str, Any]:
-        """Send a signed request, and tell its answer."""
+        """Send a signed request, and return its answer."""
         return await self.ask(method, sign(account, self._clock, **params))
 
     async def result(self, account: SimulatedAccount, method: str, **params: Any) -> Any:
-        """Send a signed request that must be granted, and tell its result."""
+        """Send a signed request that must succeed, and return its result."""
         answer = await self.signed(account, method, **params)
         assert answer["status"] == 200, answer
         return answer["result"]
@@ -72,7 +72,7 @@ async def exchange_of(
 
 
 async def refusal_of(exchange: SimulatedExchange, path: str = "") -> InvalidStatus:
-    """Fail to connect."""
+    """Return how the exchange rejects a connection."""
     with pytest.raises(InvalidStatus) as caught:
         async with connect(exchange.url + path):
             pass
@@ -80,7 +80,7 @@ async def refusal_of(exchange: SimulatedExchange, path: str = "") -> InvalidStat
 
 
 async def eventually(condition: Callable[[], object]) -> None:
-    """Wait until something has happened on the other side of the socket."""
+    """Wait until a condition at the other end of the socket is true."""
     for _ in range(5000):
         if condition():
             return
@@ -89,7 +89,7 @@ async def eventually(condition: Callable[[], object]) -> None:
 
 
 def sign(account: SimulatedAccount, clock: Clock, **params: Any) -> dict[str, Any]:
-    """Add what Binance demands of a signed request; a parameter that is given stays as it is."""
+    """Return parameters with what Binance requires of a signed request; given ones stay as they are."""
     params = {"apiKey": account.api_key, "timestamp": clock.now_ms} | params
     payload = "&".join(
         f"{name}={json.dumps(value) if isinstance(value, bool) else value}" for name, value in sorted(params.items())
@@ -108,9 +108,9 @@ def sign(account: SimulatedAccount, clock: Clock, **params: Any) -> dict[str, An
     return params | {"signature": signature}
 
 
-def trader(**options: Any) -> SimulatedAccount:
-    """Make an account with money and a market that tests can pin."""
-    account = SimulatedAccount("trader", seed=1, **options)
+def funded_account(**options: Any) -> SimulatedAccount:
+    """Return an account with money and a market whose prices tests can pin."""
+    account = SimulatedAccount("funded_account", seed=1, **options)
     account.market = Market(7)
     account.move_to(0.0, 1_700_000_000_000)
     account.deposit("USDT", "100000")
@@ -119,10 +119,10 @@ def trader(**options: Any) -> SimulatedAccount:
 
 
 def money(row: dict[str, str], *names: str) -> str:
-    """Add fields up and spell the sum as the exchange does."""
+    """Return the sum of fields as the exchange writes it."""
     return f"{sum(Decimal(row[name]) for name in names):.8f}"
 
 
 def port_of(exchange: SimulatedExchange) -> int:
-    """Tell where an exchange listens."""
+    """Return the port of an exchange."""
     return int(exchange.url.split(":")[2].split("/")[0])

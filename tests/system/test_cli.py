@@ -39,31 +39,31 @@ def test_version_of_the_module() -> None:
 def test_what_is_asked_for_is_standard_output(argv: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     """Help and version are no errors."""
     code = run(argv)
-    said = capsys.readouterr()
+    captured = capsys.readouterr()
 
-    assert (code, said.err) == (0, "")
-    assert PROGRAM in said.out
+    assert (code, captured.err) == (0, "")
+    assert PROGRAM in captured.out
 
 
 @pytest.mark.parametrize("command", ["run", "demo", "simulate"])
 def test_wrong_flag(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     """An unknown flag is an error that names it, and ends the program with 2."""
     code = run([command, "--nonsense"])
-    said = capsys.readouterr()
+    captured = capsys.readouterr()
 
-    assert (code, said.out) == (2, "")
-    assert "unrecognized arguments: --nonsense\ntry: " in said.err
+    assert (code, captured.out) == (2, "")
+    assert "unrecognized arguments: --nonsense\ntry: " in captured.err
 
 
 def test_nothing_configured(capsys: pytest.CaptureFixture[str]) -> None:
     """Without any configuration the program says which ways there are."""
     code = run(["run"])
-    said = capsys.readouterr()
+    captured = capsys.readouterr()
 
-    assert (code, said.out) == (2, "")
-    assert said.err.startswith(f"{PROGRAM}: the configuration cannot be used:\n")
+    assert (code, captured.out) == (2, "")
+    assert captured.err.startswith(f"{PROGRAM}: the configuration cannot be used:\n")
     for way in ("--config.file", "BINANCE_API_KEY", "BINANCE_SECRET_KEY", f"{PROGRAM} demo"):
-        assert way in said.err
+        assert way in captured.err
 
 
 @pytest.mark.parametrize("check", [[], ["--config.check"]])
@@ -76,10 +76,10 @@ def test_broken_file(check: list[str], tmp_path: Path, capsys: pytest.CaptureFix
         f"- {{name: main, api_key_file: main.key, secret_key_file: gone.secret, asset_mode: {SECRET_KEY}}}\n"
     )
     code = run(["--config.file", str(path), "--log.level", "debug", *check])
-    said = capsys.readouterr()
-    lines = said.err.splitlines()
+    captured = capsys.readouterr()
+    lines = captured.err.splitlines()
 
-    assert (code, said.out) == (2, "")
+    assert (code, captured.out) == (2, "")
     assert lines[0] == f"{PROGRAM}: the configuration cannot be used:"
     assert {
         "poll.interval",
@@ -90,7 +90,7 @@ def test_broken_file(check: list[str], tmp_path: Path, capsys: pytest.CaptureFix
         "accounts[1].secret_key_file",
         "accounts[1].asset_mode",
     } == {line.removeprefix(f"{path}: ").partition(":")[0] for line in lines[1:]}
-    assert set() == leaks(said.err, (API_KEY, SECRET_KEY))
+    assert set() == leaks(captured.err, (API_KEY, SECRET_KEY))
 
 
 def test_good_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -99,10 +99,10 @@ def test_good_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "main.key").chmod(0o644)
     path.write_text("accounts: [{name: main, api_key_file: main.key, secret_key_file: main.secret}]\n")
     code = run(["--config.file", str(path), "--config.check"])
-    said = capsys.readouterr()
+    captured = capsys.readouterr()
 
-    assert (code, said.out) == (0, f"{PROGRAM}: the configuration is good: 1 account(s)\n")
-    assert ["others may read main.key: chmod 600 main.key"] == re.findall(r"others .*(?=\")", said.err)
+    assert (code, captured.out) == (0, f"{PROGRAM}: the configuration is good: 1 account(s)\n")
+    assert ["others may read main.key: chmod 600 main.key"] == re.findall(r"others .*(?=\")", captured.err)
 
 
 def test_good_variables(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
@@ -111,10 +111,10 @@ def test_good_variables(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
     monkeypatch.setenv("BINANCE_SECRET_KEY", SECRET_KEY)
     monkeypatch.setenv("BINANCE_FUTURES_EXPORTER_CONFIG_CHECK", "true")
     code = run([])
-    said = capsys.readouterr()
+    captured = capsys.readouterr()
 
-    assert (code, said.err) == (0, "")
-    assert "the configuration is good: 1 account(s)" in said.out
+    assert (code, captured.err) == (0, "")
+    assert "the configuration is good: 1 account(s)" in captured.out
 
 
 @pytest.mark.parametrize("command", ["run", "demo"])
@@ -127,10 +127,10 @@ def test_scrape_port_in_use(command: str, monkeypatch: pytest.MonkeyPatch, capsy
     with socket.create_server(("127.0.0.1", 0)) as used:
         address = f"127.0.0.1:{used.getsockname()[1]}"
         code = run([command, "--web.listen-address", address])
-    said = capsys.readouterr()
+    captured = capsys.readouterr()
 
-    assert (code, said.out) == (1, "")
-    assert said.err.startswith(f"{PROGRAM}: cannot listen on {address}: Address already in use")
+    assert (code, captured.out) == (1, "")
+    assert captured.err.startswith(f"{PROGRAM}: cannot listen on {address}: Address already in use")
 
 
 def test_exchange_port_in_use(capsys: pytest.CaptureFixture[str]) -> None:
@@ -138,11 +138,11 @@ def test_exchange_port_in_use(capsys: pytest.CaptureFixture[str]) -> None:
     with socket.create_server(("127.0.0.1", 0)) as used:
         address = f"127.0.0.1:{used.getsockname()[1]}"
         code = run(["simulate", "--listen-address", address])
-    said = capsys.readouterr()
+    captured = capsys.readouterr()
 
-    assert (code, said.out) == (1, "")
+    assert (code, captured.out) == (1, "")
     why = "address already in use; choose another with --listen-address"
-    assert f"{PROGRAM}: cannot listen on {address}: {why}\n" == said.err
+    assert f"{PROGRAM}: cannot listen on {address}: {why}\n" == captured.err
 
 
 @pytest.mark.parametrize("argv", [["demo", "--web.listen-address"], ["simulate", "--listen-address"]])
@@ -152,21 +152,21 @@ def test_no_temporary_directory(
     """Without a temporary directory demo and simulate end with 1 and name the remedy."""
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "missing"))
     code = run([*argv, "127.0.0.1:0"])
-    said = capsys.readouterr()
+    captured = capsys.readouterr()
 
-    assert (code, said.out) == (1, "")
+    assert (code, captured.out) == (1, "")
     why = "No such file or directory: set TMPDIR to a directory that can be written to"
-    assert f"{PROGRAM}: cannot create a temporary directory: {why}\n" == said.err
+    assert f"{PROGRAM}: cannot create a temporary directory: {why}\n" == captured.err
 
 
 def test_no_directory_for_the_configuration(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A directory that cannot be written to ends the simulated exchange with 1."""
     (tmp_path / "file").touch()
     code = run(["simulate", "--listen-address", "127.0.0.1:0", "--config.dir", str(tmp_path / "file")])
-    said = capsys.readouterr()
+    captured = capsys.readouterr()
 
-    assert (code, said.out) == (1, "")
-    assert f"{PROGRAM}: cannot write the configuration to {tmp_path / 'file'}: Not a directory\n" == said.err
+    assert (code, captured.out) == (1, "")
+    assert f"{PROGRAM}: cannot write the configuration to {tmp_path / 'file'}: Not a directory\n" == captured.err
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -179,10 +179,10 @@ def test_demo(number: signal.Signals, tmp_path: Path) -> None:
     keys = {key for account in demo_accounts(7) for key in (account.api_key, account.secret_key) if key}
 
     assert code == 0
-    assert "msg=stopped" in program.said.splitlines()[-1]
+    assert "msg=stopped" in program.output.splitlines()[-1]
     assert "\nprocess_start_time_seconds " in text
     assert {'asset_mode="single"', 'asset_mode="multi"'} == set(re.findall(r'asset_mode="\w+"', text))
-    assert set() == leaks(program.said + text, keys)
+    assert set() == leaks(program.output + text, keys)
 
 
 def test_simulate_and_run(tmp_path: Path) -> None:
@@ -194,12 +194,12 @@ def test_simulate_and_run(tmp_path: Path) -> None:
         *("--log.level", "debug", "--web.disable-exporter-metrics"),
     )
     with started(tmp_path, "simulate", *simulation) as exchange:
-        path = exchange.found(r"--config\.file (.+)\n")
+        path = exchange.wait_for(r"--config\.file (.+)\n")
         with Path(path).open("a", encoding="utf-8") as file:
             file.write("poll: {interval: 1s}\n")  # the default would have the test wait
         checked = run(["--config.check", "--config.file", path])
         with started(tmp_path, "run", "--config.file", path, *serving) as program:
-            url = program.found(r'"metrics": "([^"]+)"')
+            url = program.wait_for(r'"metrics": "([^"]+)"')
             with httpx.Client(trust_env=False, timeout=DEADLINE_SECONDS) as client:
                 wait_for(lambda: len(UP.findall(client.get(url).text)) == 4)
                 text = client.get(url).text
@@ -210,15 +210,15 @@ def test_simulate_and_run(tmp_path: Path) -> None:
     assert (checked, code, ended) == (0, 0, 0)
     assert url.endswith("/other")
     assert "\nprocess_" not in text
-    assert '"msg": "stopped"' in program.said.splitlines()[-1]
+    assert '"msg": "stopped"' in program.output.splitlines()[-1]
     assert len(keys) > 8
-    assert set() == leaks(exchange.said + program.said + text, keys)
+    assert set() == leaks(exchange.output + program.output + text, keys)
 
 
 def test_simulate_cleans_up(tmp_path: Path) -> None:
     """Without a directory the configuration is written to one that is gone when the exchange ends."""
     with started(tmp_path, "simulate", "--listen-address", "127.0.0.1:0") as exchange:
-        path = Path(exchange.found(r"--config\.file (.+)\n"))
+        path = Path(exchange.wait_for(r"--config\.file (.+)\n"))
         existed = path.exists()
         code = exchange.end(signal.SIGTERM)
 
@@ -230,24 +230,24 @@ def test_simulate_with_faults(tmp_path: Path) -> None:
     """Faults asked for are said, and on from the start: a client is told of them."""
     faults = ("--fault", "position-gone", "--fault", "handshake-451")
     with started(tmp_path, "simulate", "--listen-address", "127.0.0.1:0", *faults) as exchange:
-        url = exchange.found(r"exchange is at (ws://\S+)\n")
-        exchange.found(r"(--config\.file)")
+        url = exchange.wait_for(r"exchange is at (ws://\S+)\n")
+        exchange.wait_for(r"(--config\.file)")
         with httpx.Client(trust_env=False, timeout=DEADLINE_SECONDS) as client:
             answer = client.get(url.replace("ws:", "http:"))
         code = exchange.end(signal.SIGTERM)
 
     assert (451, 0) == (answer.status_code, code)
-    assert f"{PROGRAM}: fault position-gone: v2/account.position does not exist: 404, code -5000\n" in exchange.said
-    assert f"{PROGRAM}: fault handshake-451: new connections are refused with 451\n" in exchange.said
+    assert f"{PROGRAM}: fault position-gone: v2/account.position does not exist: 404, code -5000\n" in exchange.output
+    assert f"{PROGRAM}: fault handshake-451: new connections are refused with 451\n" in exchange.output
 
 
 def test_unknown_fault(capsys: pytest.CaptureFixture[str]) -> None:
     """A fault that there is not is a wrong call, which is told what there is."""
     code = run(["simulate", "--fault", "nonsense"])
-    said = capsys.readouterr()
+    captured = capsys.readouterr()
 
-    assert (2, "") == (code, said.out)
-    assert "'nonsense' is not a fault; there are: handshake-403, " in said.err
+    assert (2, "") == (code, captured.out)
+    assert "'nonsense' is not a fault; there are: handshake-403, " in captured.err
 
 
 def test_run_without_an_exchange(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -257,14 +257,14 @@ def test_run_without_an_exchange(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setenv("BINANCE_ENDPOINT", NOBODY)
     monkeypatch.setenv("BINANCE_FUTURES_EXPORTER_WEB_LISTEN_ADDRESS", "127.0.0.1:0")
     with started(tmp_path, "run", "--log.level", "debug") as program:
-        program.found(r"msg=\"(poll failed)\"")
+        program.wait_for(r"msg=\"(poll failed)\"")
         text = program.scrape(accounts=0)
         code = program.end(signal.SIGTERM)
 
     assert code == 0
     assert '\nbinance_futures_up{account="main"} 0.0\n' in text
     assert "binance_futures_account_open_positions{" not in text
-    assert set() == leaks(program.said, (API_KEY, SECRET_KEY))
+    assert set() == leaks(program.output, (API_KEY, SECRET_KEY))
 
 
 SLOW_RESOLVER = """

@@ -63,8 +63,8 @@ def test_configuration_names_the_credentials(tmp_path: Path, capsys: pytest.Capt
     text = (EXAMPLES / "exporter.yml").read_text(encoding="utf-8")
     (tmp_path / "exporter.yml").write_text(text.replace(CREDENTIALS, f"{tmp_path}/"))
     code = run([f"--config.file={tmp_path / 'exporter.yml'}", "--config.check"])
-    said = capsys.readouterr()
+    captured = capsys.readouterr()
 
     assert set(loaded) == set(re.findall(rf"{re.escape(CREDENTIALS)}(\S+)", text))
-    assert (0, "") == (code, said.err)
-    assert "the configuration is good: 1 account(s)" in said.out
+    assert (0, "") == (code, captured.err)
+    assert "the configuration is good: 1 account(s)" in captured.out

@@ -42,13 +42,13 @@ async def test_prometheus_over_tls_with_a_password(tmp_path: Path) -> None:
         "--log.format=logfmt",
     )
     with started(folder, "demo", *arguments) as program:
-        target = await asyncio.to_thread(program.found, r" metrics=https://(\S+)/metrics\n")
+        target = await asyncio.to_thread(program.wait_for, r" metrics=https://(\S+)/metrics\n")
         async with scraping(folder, CONFIGURATION.format(target=target)) as (asking, complaints):
             await until_all_are_up(asking)
         code = await asyncio.to_thread(program.end, signal.SIGTERM)
 
     assert 0 == code
-    assert "correct horse" not in program.said
-    assert hashed not in program.said
-    assert [] == re.findall(r"level=(?:warning|error).*", program.said)
+    assert "correct horse" not in program.output
+    assert hashed not in program.output
+    assert [] == re.findall(r"level=(?:warning|error).*", program.output)
     assert [] == complaints

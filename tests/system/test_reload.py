@@ -13,7 +13,7 @@ def test_hangup_reloads_the_program(tmp_path: Path) -> None:
     """SIGHUP has the running program read its file and its shard of it anew; a broken file does not end it."""
     simulation = ("--listen-address", "127.0.0.1:0", "--config.dir", str(tmp_path / "simulated"))
     with started(tmp_path, "simulate", *simulation) as exchange:
-        path = Path(exchange.found(r"--config\.file (.+)\n"))
+        path = Path(exchange.wait_for(r"--config\.file (.+)\n"))
         document = yaml.safe_load(path.read_text(encoding="utf-8"))
         document["poll"] = {"interval": "1s"}
         two, document["accounts"] = document["accounts"][2:], document["accounts"][:2]
@@ -23,7 +23,7 @@ def test_hangup_reloads_the_program(tmp_path: Path) -> None:
             program.scrape(accounts=2)
             path.write_text("accounts: 7\n", encoding="utf-8")
             program.process.send_signal(signal.SIGHUP)
-            program.found("(reload failed)")
+            program.wait_for("(reload failed)")
             document["accounts"] += two
             path.write_text(yaml.safe_dump(document), encoding="utf-8")
             program.process.send_signal(signal.SIGHUP)

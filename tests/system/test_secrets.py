@@ -1,4 +1,4 @@
-"""Nothing that the program writes, serves or is asked for holds a secret, whatever the exchange and the network do."""
+"""Nothing that the program writes or serves contains a secret, whatever the exchange and the network do."""
 
 from __future__ import annotations
 
@@ -20,10 +20,18 @@ import structlog
 from support.builders import DEADLINE_SECONDS
 from support.paths import ROOT
 from support.secrets_echoed_requests import CUT_SIGNATURES, IPV4, MARK
-from support.secrets_objects import parts
-from support.secrets_output import UP, Program, Seen, see, until
+from support.secrets_objects import exporter_objects
+from support.secrets_output import UP, Output, Program, collect_output, until
 from support.secrets_search import Search
-from support.secrets_system import PASSPHRASE, PROXY_PASSWORD, PROXY_USER, Recorder, echoing_proxy, proxy, trader
+from support.secrets_system import (
+    PASSPHRASE,
+    PROXY_PASSWORD,
+    PROXY_USER,
+    Recorder,
+    echoing_proxy,
+    funded_account,
+    proxy,
+)
 
 from exporter import config, log, redaction
 from exporter.binance.errors import scrub
@@ -36,7 +44,7 @@ if TYPE_CHECKING:
 
 KEY: Final = new_key("HMAC", "key").api_key
 SECRET: Final = new_key("HMAC", "secret").api_key
-PASTED: Final = new_key("HMAC", "pasted").api_key[:30]  # too short to be redacted by its looks
+PASTED: Final = new_key("HMAC", "pasted").api_key[:30]  # too short to be redacted by its form
 ADDRESSES: Final = (IPV4, "2001:db8", "8a2e:370", "198.51.100.23", "::d00d", "::beef")
 RUN: Final = ("run", "--web.listen-address", "127.0.0.1:0", "--log.level", "debug")
 KNOWN: Final = Search(
@@ -45,18 +53,18 @@ KNOWN: Final = Search(
 
 
 @pytest.fixture(scope="module")
-def seen(tmp_path_factory: pytest.TempPathFactory) -> Seen:
-    """What is to be seen in the world of all faults."""
-    return asyncio.run(see(tmp_path_factory.mktemp("secrets")))
+def output(tmp_path_factory: pytest.TempPathFactory) -> Output:
+    """All that the program writes and serves during every fault."""
+    return asyncio.run(collect_output(tmp_path_factory.mktemp("secrets")))
 
 
-class TestWorld:
-    """The program at debug level in both formats, and `check`, among exchanges that do everything wrong."""
+class TestOutput:
+    """The program at debug level in both formats, and `check`, during every fault."""
 
     @pytest.mark.parametrize("place", ["log", "metrics", "page", "report"])
-    def test_no_secret_is_seen(self, seen: Seen, place: str) -> None:
-        """No account's key, secret, signature or passphrase and no proxy's password is in what was to be seen."""
-        assert set() == seen.leaks[place] - set(CUT_SIGNATURES)
+    def test_no_secret_is_shown(self, output: Output, place: str) -> None:
+        """No account's key, secret, signature or passphrase and no proxy's password is in the output."""
+        assert set() == output.leaks[place] - set(CUT_SIGNATURES)
 
     @pytest.mark.parametrize(
         "place",
@@ -67,37 +75,37 @@ class TestWorld:
             "report",
         ],
     )
-    def test_no_part_of_a_signature_is_seen(self, seen: Seen, place: str) -> None:
-        """A signature that an error's text tells in part, in pieces or encoded is not seen, either."""
-        assert set() == seen.leaks[place] & set(CUT_SIGNATURES)
+    def test_no_part_of_a_signature_is_shown(self, output: Output, place: str) -> None:
+        """A signature that an error's text contains in part, in pieces or encoded is not shown, either."""
+        assert set() == output.leaks[place] & set(CUT_SIGNATURES)
 
     @pytest.mark.parametrize("place", ["log", "metrics", "page", "report"])
-    def test_no_address_is_seen(self, seen: Seen, place: str) -> None:
-        """The addresses in an error's text are seen nowhere."""
-        assert [] == [each for each in ADDRESSES for text in seen.texts[place] if each in text]
+    def test_no_address_is_shown(self, output: Output, place: str) -> None:
+        """The addresses in an error's text are not shown anywhere."""
+        assert [] == [address for address in ADDRESSES for text in output.texts[place] if address in text]
 
     @pytest.mark.parametrize("place", ["log", "page", "report"])
-    def test_what_was_told_back_arrived(self, seen: Seen, place: str) -> None:
-        """The texts that hold secrets are shown without them, rather than not at all."""
-        told = [text.count(MARK) for text in seen.texts[place]]
+    def test_echoed_texts_are_shown(self, output: Output, place: str) -> None:
+        """The texts with secrets are shown without them, rather than not at all."""
+        counts = [text.count(MARK) for text in output.texts[place]]
 
-        assert 2 == len(told)
-        assert 10 < min(told)
+        assert 2 == len(counts)
+        assert 10 < min(counts)
 
     @pytest.mark.parametrize("name", UP)
-    def test_secrets_were_used(self, seen: Seen, name: str) -> None:
-        """Keys of every kind signed well, and both kinds of proxies were given their password."""
-        assert any(f'binance_futures_up{{account="{name}"}} 1.0\n' in text for text in seen.texts["metrics"])
+    def test_secrets_were_used(self, output: Output, name: str) -> None:
+        """Keys of every type produced valid signatures, and both types of proxies got their password."""
+        assert any(f'binance_futures_up{{account="{name}"}} 1.0\n' in text for text in output.texts["metrics"])
 
     @pytest.mark.parametrize("name", ["wrong 0", "wrong 1", "wrong 2", "revoked"])
-    def test_wrong_keys_were_refused(self, seen: Seen, name: str) -> None:
-        """The accounts of a wrong or revoked key are down."""
-        assert any(f'binance_futures_up{{account="{name}"}} 0.0\n' in text for text in seen.texts["metrics"])
+    def test_wrong_keys_were_rejected(self, output: Output, name: str) -> None:
+        """The accounts with a wrong or revoked key are down."""
+        assert any(f'binance_futures_up{{account="{name}"}} 0.0\n' in text for text in output.texts["metrics"])
 
 
 async def test_account_and_proxy_of_the_environment(tmp_path: Path) -> None:
-    """A key and a proxy's password that variables tell are seen nowhere, even of a proxy that tells them back."""
-    account = trader("main")
+    """A key and a proxy's password in variables are not shown, even if the proxy echoes them."""
+    account = funded_account("main")
     account.api_key, secret = KEY, SECRET
     async with Recorder(account) as exchange, proxy(echoing_proxy) as port:
         variables = {"BINANCE_API_KEY": KEY, "BINANCE_SECRET_KEY": secret, "BINANCE_ENDPOINT": exchange.url}
@@ -105,7 +113,7 @@ async def test_account_and_proxy_of_the_environment(tmp_path: Path) -> None:
         program = Program(tmp_path, *RUN, **variables)
         try:
             url = await program.url()
-            await until(lambda: "poll failed" in program.said)
+            await until(lambda: "poll failed" in program.output)
             async with httpx.AsyncClient(base_url=url, trust_env=False, timeout=DEADLINE_SECONDS) as client:
                 served = [(await client.get(path)).text for path in ("/", "/metrics", "/-/ready")]
             code = await program.end()
@@ -113,8 +121,8 @@ async def test_account_and_proxy_of_the_environment(tmp_path: Path) -> None:
             program.kill()
 
     assert 0 == code
-    assert "(through the environment's proxy 127.0.0.1:" in program.said
-    assert set() == KNOWN.names_in(program.said, *served)
+    assert "(through the environment's proxy 127.0.0.1:" in program.output
+    assert set() == KNOWN.names_in(program.output, *served)
 
 
 @pytest.mark.parametrize(
@@ -125,21 +133,21 @@ async def test_account_and_proxy_of_the_environment(tmp_path: Path) -> None:
         *((fault, "json") for fault in ("warning", "thread", "destructor", "supervisor")),
     ],
 )
-async def test_fault_of_the_program(fault: str, format_: str, tmp_path: Path) -> None:
-    """An exception of the program's own that holds keys, in its text and in local variables, shows none."""
+async def test_bug_of_the_program(fault: str, format_: str, tmp_path: Path) -> None:
+    """An exception of a bug with keys in its text and in local variables does not show them."""
     shutil.copy(ROOT / "tests" / "support" / "secrets_sitecustomize.py", tmp_path / "sitecustomize.py")
     variables = {"BINANCE_API_KEY": KEY, "BINANCE_SECRET_KEY": SECRET, "BROKEN": fault}
     variables["PYTHONPATH"] = os.pathsep.join((str(tmp_path), os.environ.get("PYTHONPATH", "")))
-    async with Recorder(trader("main")) as exchange:
+    async with Recorder(funded_account("main")) as exchange:
         variables |= {"BINANCE_ENDPOINT": exchange.url, "PYTHONWARNINGS": "default"}
         program = Program(tmp_path, *RUN, "--log.format", format_, **variables)
         try:
             if fault == "supervisor":
-                await until(lambda: "task failed, restarting it" in program.said)
+                await until(lambda: "task failed, restarting it" in program.output)
                 await program.end()
             else:
                 url = await program.url()
-                await until(lambda: "internal error" in program.said)
+                await until(lambda: "internal error" in program.output)
                 async with httpx.AsyncClient(base_url=url, trust_env=False, timeout=DEADLINE_SECONDS) as client:
                     page = await client.get("/")
                 await program.end()
@@ -148,12 +156,12 @@ async def test_fault_of_the_program(fault: str, format_: str, tmp_path: Path) ->
         finally:
             program.kill()
 
-    assert "RuntimeError" in program.said
-    assert set() == KNOWN.names_in(program.said)
+    assert "RuntimeError" in program.output
+    assert set() == KNOWN.names_in(program.output)
 
 
-def test_configuration_with_secrets_everywhere(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    """Faults of a configuration do not show the keys that were put in the wrong places, nor parts of key files."""
+def test_configuration_with_misplaced_secrets(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """Configuration errors do not show keys in wrong places, nor parts of key files."""
     pem = new_key("Ed25519").private_key_pem
     assert pem
     for name, text in {"key": KEY, "two": f"{KEY} {SECRET}", "pem": pem[:60] + SECRET, "other": SECRET}.items():
@@ -172,7 +180,7 @@ def test_configuration_with_secrets_everywhere(tmp_path: Path, capfd: pytest.Cap
         {"api_key_file": "key", "secret_key_file": "other", "binance": {"proxy": f"http://{login}@127.0.0.1"}},
         {"api_key": KEY, "secret_key": SECRET, "binance": {"proxy": f"http://{login}@[x:1"}},
     ]
-    accounts = [{"name": f"a{number}", **each} for number, each in enumerate(keys)]
+    accounts = [{"name": f"a{number}", **entry} for number, entry in enumerate(keys)]
     documents = [
         json.dumps({"accounts": accounts, "binance": {"weight_share": PASTED}, KEY: SECRET}),
         f"accounts: [{KEY}, {SECRET}]\nbinance: {SECRET}\n",
@@ -189,79 +197,79 @@ def test_configuration_with_secrets_everywhere(tmp_path: Path, capfd: pytest.Cap
         codes += [
             cli.run([command, "--config.file", str(path), "--log.level", "debug"]) for command in ("run", "check")
         ]
-    said = capfd.readouterr()
+    captured = capfd.readouterr()
 
     assert [2] * 2 * len(documents) == codes
-    assert 20 < len(said.err.splitlines())
-    assert set() == KNOWN.names_in(said.err, said.out)
+    assert 20 < len(captured.err.splitlines())
+    assert set() == KNOWN.names_in(captured.err, captured.out)
 
 
 @pytest.mark.parametrize("argument", ["--api-key=", "--log.level=", "--web.listen-address=", "--web.telemetry-path="])
-def test_secret_as_a_flag(argument: str, capsys: pytest.CaptureFixture[str]) -> None:
-    """A key that was given as a flag's value is not shown by the fault that is found with it."""
+def test_secret_as_a_flag_value(argument: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """A key as a flag's value is not shown by the error about it."""
     cli.run(["run", f"{argument}{SECRET}"])
 
     assert set() == KNOWN.names_in(capsys.readouterr().err)
 
 
 def test_key_as_the_name(tmp_path: Path) -> None:
-    """An account whose own key was pasted as its name is refused: names are labels."""
+    """An account with its key as its name is rejected, since names are labels."""
     with pytest.raises(config.ConfigError):
         config.load(None, {"BINANCE_API_KEY": KEY, "BINANCE_SECRET_KEY": SECRET, "BINANCE_ACCOUNT": KEY})
 
 
 class TestObjects:
-    """Everything that a running exporter is made of, looked at from within."""
+    """All objects of a running exporter."""
 
     async def test_no_object_shows_a_secret(self, tmp_path: Path) -> None:
-        """No object shows a secret as text, in any format, nor where it stands in a container or a traceback."""
-        objects, search = await parts(tmp_path)
-        shown = [show(one) for one in objects for show in (repr, str, format, ascii, "{0!r:>9}".format)]
+        """No object shows a secret as text, in any format, alone or in a container."""
+        objects, search = await exporter_objects(tmp_path)
+        shown = [show(item) for item in objects for show in (repr, str, format, ascii, "{0!r:>9}".format)]
         shown += [repr(objects), f"{[objects]}", f"{dict(enumerate(objects))}"]
 
         assert {"Config", "Credentials", "Secret", "Endpoint", "Connection", "Poller"} <= {
-            type(one).__name__ for one in objects
+            type(item).__name__ for item in objects
         }
         assert set() == search.names_in(*shown)
 
-    async def test_no_pickle_holds_a_secret(self, tmp_path: Path) -> None:
-        """What can be pickled holds no secret."""
-        objects, search = await parts(tmp_path)
+    async def test_no_pickle_contains_a_secret(self, tmp_path: Path) -> None:
+        """The pickles of objects that can be pickled contain no secret."""
+        objects, search = await exporter_objects(tmp_path)
         pickles = []
-        for one in objects:
+        for item in objects:
             with contextlib.suppress(TypeError, AttributeError, pickle.PicklingError):
-                pickles.append(pickle.dumps(one).decode("latin-1"))
+                pickles.append(pickle.dumps(item).decode("latin-1"))
 
         assert pickles
         assert set() == search.names_in(*pickles)
 
     @pytest.mark.parametrize("make", [pickle.dumps, copy.deepcopy])
     async def test_keys_cannot_be_copied(self, make: Callable[[object], object], tmp_path: Path) -> None:
-        """Secrets, credentials and what holds them refuse to be pickled or copied."""
-        objects, _ = await parts(tmp_path)
+        """Secrets, credentials and objects that contain them cannot be pickled or copied."""
+        objects, _ = await exporter_objects(tmp_path)
         holders = [
-            one
-            for one in objects
-            if type(one).__name__ in {"Secret", "Credentials", "AccountSettings", "Config", "Endpoint"}
+            item
+            for item in objects
+            if type(item).__name__ in {"Secret", "Credentials", "AccountSettings", "Config", "Endpoint"}
         ]
 
         assert 10 <= len(holders)
-        for one in holders:
+        for item in holders:
             with pytest.raises((TypeError, AttributeError, pickle.PicklingError)):
-                make(one)
+                make(item)
 
 
 def grouped() -> Exception:
-    """Return an exception with a cause, a note and others in it, which all hold a key."""
+    """Return an exception group with a cause and a note, all with a key."""
     cause = KeyError(KEY)
-    cause.add_note(f"while asked with {SECRET}")
+    cause.add_note(f"while requested with {SECRET}")
     group = ExceptionGroup(KEY, [ValueError(SECRET), OSError(1, KEY, SECRET)])
     group.__cause__ = cause
     return group
 
 
 class Terminal(io.StringIO):
-    """A stream that says it is a terminal."""
+    """A stream that claims to be a terminal."""
 
     def isatty(self) -> bool:
         """Return True."""
@@ -269,8 +277,8 @@ class Terminal(io.StringIO):
 
 
 @pytest.mark.parametrize("format_", [*log.FORMATS, None])
-def test_every_way_to_the_log_is_redacted(format_: str | None) -> None:
-    """Bound and extra fields, arguments, notes, causes, groups, stacks and the loop's own words show no key."""
+def test_all_log_records_are_redacted(format_: str | None) -> None:
+    """Bound and extra fields, arguments, notes, causes, groups, stacks and the loop's records show no key."""
     redaction.hide(KEY)
     stream = Terminal()
     log.configure("debug", format_, stream)
@@ -299,7 +307,7 @@ def test_every_way_to_the_log_is_redacted(format_: str | None) -> None:
     ],
 )
 def test_spelling_of_an_address(text: str, shown: str) -> None:
-    """An address is scrubbed in brackets, with a port, a zone or a prefix's length, and mapped."""
+    """Addresses are scrubbed in brackets, with a port, a zone or a prefix length, and mapped ones."""
     assert shown == scrub(text)
 
 
@@ -317,8 +325,8 @@ def test_spelling_of_an_address(text: str, shown: str) -> None:
         "PRICE_FILTER::tickSize",
     ],
 )
-def test_what_is_no_address_is_kept(text: str) -> None:
-    """Times, versions, prices, ratios and names stay as they are."""
+def test_other_texts_are_not_scrubbed(text: str) -> None:
+    """Times, versions, prices, ratios and names are not changed."""
     assert text == scrub(text)
 
 
@@ -326,6 +334,6 @@ def test_what_is_no_address_is_kept(text: str) -> None:
     "encode", [str, lambda text: b64encode(text.encode()).decode(), lambda text: text.encode().hex()]
 )
 def test_search_finds_parts(encode: Any) -> None:
-    """The search that these tests rely on finds 16 characters in a row, encoded or not, and none in 15."""
+    """The search of these tests finds 16 characters of a secret, encoded or not, and not 15."""
     assert {"secret"} == KNOWN.names_in(f'<p title="x{encode(SECRET[20:36])}">')
     assert set() == KNOWN.names_in(f'<p title="x{encode(SECRET[20:35])}">')

@@ -149,7 +149,7 @@ def test_signals_that_keep_coming(number: signal.Signals, tmp_path: Path) -> Non
         code = program.process.wait(0)
 
     assert 0 == code
-    assert "Traceback" not in program.said
+    assert "Traceback" not in program.output
 
 
 HANGING_RELOAD = """
@@ -221,13 +221,13 @@ def test_end_while_clients_do_not_read(tmp_path: Path) -> None:
         for _ in range(20):
             client = stack.enter_context(socket.socket())
             client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-            client.connect(address_of(program.found(r" metrics=(http\S+)\n")))
+            client.connect(address_of(program.wait_for(r" metrics=(http\S+)\n")))
             client.sendall(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n" * 8)
         program.scrape(accounts=4)
         code = program.end(signal.SIGTERM)
 
     assert 0 == code
-    assert "Traceback" not in program.said
+    assert "Traceback" not in program.output
 
 
 def test_end_while_nobody_reads_the_log() -> None:

@@ -1,7 +1,7 @@
-"""What is shown and done after a suspend, after a paused virtual machine goes on, and after a clock is set ahead.
+"""Behaviour after a suspend, after a pause of the virtual machine, and after the wall clock is set ahead.
 
-The exporter and its exchange run in virtual time. A suspend is simulated by time that passes while nothing runs, as a
-loop sees it whose clock goes on meanwhile; a pause by wall clocks that run ahead of it.
+The exporter and its exchange run in virtual time. A suspend is simulated by time that passes while nothing runs, as for
+a loop whose clock continues meanwhile; a pause by wall clocks that run ahead of it.
 """
 
 from __future__ import annotations
@@ -39,14 +39,14 @@ _NO_KEEP_ALIVE: Final = httpx.Limits(max_keepalive_connections=0)
 
 
 def pause(exchange: SimulatedExchange, host: Host) -> None:
-    """Pause the virtual machine for three hours: only the wall clocks show it afterwards."""
-    host.wrong += HOURS
+    """Pause the virtual machine for three hours, which only the wall clocks show."""
+    host.ahead_seconds += HOURS
     exchange.skew_clock(HOURS)
 
 
 def set_ahead(_exchange: SimulatedExchange, host: Host) -> None:
     """Set the host's wall clock three hours ahead."""
-    host.wrong += HOURS
+    host.ahead_seconds += HOURS
 
 
 def suspend(_exchange: SimulatedExchange, _host: Host) -> None:
@@ -56,8 +56,8 @@ def suspend(_exchange: SimulatedExchange, _host: Host) -> None:
     loop.suspend(HOURS)
 
 
-def asked(exchange: SimulatedExchange, method: str = STATUS) -> int:
-    """Count the requests of a method."""
+def request_count(exchange: SimulatedExchange, method: str = STATUS) -> int:
+    """Return the number of requests of a method."""
     return sum(received.method == method for received in exchange.received)
 
 
@@ -86,15 +86,15 @@ async def exporting(
             yield fresh
 
 
-@pytest.mark.parametrize("happen", [pause, set_ahead, suspend])
+@pytest.mark.parametrize("event", [pause, set_ahead, suspend])
 async def test_old_data_is_hidden_at_once_and_polled_again(
-    exchange: SimulatedExchange, tmp_path: Path, happen: Callable[[SimulatedExchange, Host], None]
+    exchange: SimulatedExchange, tmp_path: Path, event: Callable[[SimulatedExchange, Host], None]
 ) -> None:
-    """What is stale is gone from the very next scrape; accounts are soon up again over the same connection."""
+    """Stale series are absent from the next scrape; accounts are soon up again over the same connection."""
     host = Host()
     async with exporting(exchange, tmp_path, host) as client:
         before = await scrape(client)
-        happen(exchange, host)
+        event(exchange, host)
         with exchange.delay_answers(4.0):
             hidden = await scrape(client)
             page = (await client.get("/")).text
@@ -116,39 +116,41 @@ def exchange_label(samples: Samples) -> str:
     return label
 
 
-@pytest.mark.parametrize(("happen", "offset"), [(pause, 0.0), (set_ahead, -HOURS), (suspend, 0.0)])
+@pytest.mark.parametrize(("event", "offset"), [(pause, 0.0), (set_ahead, -HOURS), (suspend, 0.0)])
 async def test_clock_is_learnt_again_before_anything_is_signed(
-    exchange: SimulatedExchange, tmp_path: Path, happen: Callable[[SimulatedExchange, Host], None], offset: float
+    exchange: SimulatedExchange, tmp_path: Path, event: Callable[[SimulatedExchange, Host], None], offset: float
 ) -> None:
-    """The clock offset is absent until the exchange has told its time again, and no request is signed before."""
+    """The clock offset is absent until the exchange has sent its time again, and no request is signed before."""
     host, refusals = Host(), list[Any]()
     async with exporting(exchange, tmp_path, host) as client:
         label = exchange_label(await scrape(client))
 
-        def see(answer: Answer) -> Answer:
+        def record(answer: Answer) -> Answer:
             refusals.extend(answer.get("error", ()))
             return answer
 
-        exchange.replace_answer(None, None, see)
+        exchange.replace_answer(None, None, record)
         with exchange.delay_answers(4.0, CLOCK):
-            happen(exchange, host)
-            polled, clock_asked = asked(exchange), asked(exchange, CLOCK)
-            await until(lambda: asked(exchange, CLOCK) > clock_asked)
+            event(exchange, host)
+            polls, clock_requests = request_count(exchange), request_count(exchange, CLOCK)
+            await until(lambda: request_count(exchange, CLOCK) > clock_requests)
             samples = await scrape(client)
-            polled_before_it_was_told = asked(exchange)
-        after = await until_scraped(client, lambda it: value(it, "clock_offset_seconds", endpoint=label) is not None)
+            polls_before_the_answer = request_count(exchange)
+        after = await until_scraped(
+            client, lambda samples: value(samples, "clock_offset_seconds", endpoint=label) is not None
+        )
         for name in ("alice", "bob"):
             await until_sample(client, 1.0, "up", account=name)
 
     assert None is value(samples, "clock_offset_seconds", endpoint=label)
     assert 0.0 == value(samples, "up", account="alice")
-    assert polled == polled_before_it_was_told
+    assert polls == polls_before_the_answer
     assert value(after, "clock_offset_seconds", endpoint=label) == pytest.approx(offset, abs=3.0)
     assert [] == refusals
 
 
-async def test_exchange_that_does_not_tell_its_time_again(exchange: SimulatedExchange, tmp_path: Path) -> None:
-    """Where the question for the time stays unanswered polls go on with what was known; the offset stays absent."""
+async def test_exchange_that_does_not_send_its_time_again(exchange: SimulatedExchange, tmp_path: Path) -> None:
+    """If the request for the time is not answered, polls continue with the previous offset, which is not shown."""
     host = Host()
     async with exporting(exchange, tmp_path, host) as client:
         with exchange.lose_answers(CLOCK):
@@ -162,15 +164,15 @@ async def test_exchange_that_does_not_tell_its_time_again(exchange: SimulatedExc
     assert 1.0 == value(samples, "connections_total", endpoint=label)
 
 
-@pytest.mark.parametrize("happen", [pause, suspend])
-async def test_dead_connection_is_found_soon(
-    exchange: SimulatedExchange, tmp_path: Path, happen: Callable[[SimulatedExchange, Host], None]
+@pytest.mark.parametrize("event", [pause, suspend])
+async def test_dead_connection_is_replaced_soon(
+    exchange: SimulatedExchange, tmp_path: Path, event: Callable[[SimulatedExchange, Host], None]
 ) -> None:
-    """A connection that died meanwhile is replaced within a minute, and nothing old is shown until then."""
+    """A connection that died meanwhile is replaced within a minute, and no stale series are shown until then."""
     host = Host()
     async with exporting(exchange, tmp_path, host, 15.0) as client:
         with exchange.stall_connections():
-            happen(exchange, host)
+            event(exchange, host)
             resumed_at = asyncio.get_running_loop().time()
             while not value(samples := await scrape(client), "up", account="alice"):
                 assert not shown(samples)
@@ -187,17 +189,17 @@ async def test_dead_connection_is_found_soon(
     assert took < 90.0
 
 
-async def test_answer_that_was_under_way(exchange: SimulatedExchange, tmp_path: Path) -> None:
-    """An answer to a question from before the pause is as old as the wall clock says, and is not shown."""
+async def test_answer_from_before_a_pause(exchange: SimulatedExchange, tmp_path: Path) -> None:
+    """An answer to a request from before the pause is as old as the wall clock says, and is not shown."""
     host = Host()
     async with exporting(exchange, tmp_path, host, 15.0) as client:
         first = await scrape(client)
         with exchange.delay_answers(5.0, STATUS):
-            asked_before = asked(exchange)
-            await until(lambda: asked(exchange) > asked_before)
-        exchange.account("alice").close("BTCUSDT")  # the answer that is under way does not tell yet
+            requests_before = request_count(exchange)
+            await until(lambda: request_count(exchange) > requests_before)
+        exchange.account("alice").close("BTCUSDT")  # not yet in the answer that is on its way
         pause(exchange, host)
-        with exchange.lose_answers(STATUS):  # but that is the last one
+        with exchange.lose_answers(STATUS):  # that answer is the last one
             for _ in range(20):
                 samples = await scrape(client)
                 assert 0.0 == value(samples, "up", account="alice")
@@ -208,10 +210,10 @@ async def test_answer_that_was_under_way(exchange: SimulatedExchange, tmp_path: 
 
 
 async def test_small_jump_leaves_data_that_is_not_stale(exchange: SimulatedExchange, tmp_path: Path) -> None:
-    """After a jump that makes nothing stale the figures stay, with their age, and accounts are down until polled."""
+    """After a jump that makes nothing stale the series stay, with their age, and accounts are down until polled."""
     host = Host()
     async with exporting(exchange, tmp_path, host) as client:
-        host.wrong += 600.0
+        host.ahead_seconds += 600.0
         with exchange.delay_answers(4.0):
             down = await until_sample(client, 0.0, "up", account="alice")
             page = (await client.get("/")).text
@@ -223,12 +225,12 @@ async def test_small_jump_leaves_data_that_is_not_stale(exchange: SimulatedExcha
 
 
 @pytest.mark.parametrize("step", [-HOURS, 29.0])
-async def test_other_steps_do_nothing(exchange: SimulatedExchange, tmp_path: Path, step: float) -> None:
-    """A clock that is set back, or corrected by less than half a minute, hides nothing and asks for nothing."""
+async def test_other_steps_have_no_effect(exchange: SimulatedExchange, tmp_path: Path, step: float) -> None:
+    """A clock that is set back, or ahead by less than half a minute, drops no series and causes no requests."""
     host = Host()
     async with exporting(exchange, tmp_path, host) as client:
         before, requests = await scrape(client), len(exchange.received)
-        host.wrong += step
+        host.ahead_seconds += step
         await asyncio.sleep(100.0)
         after = await scrape(client)
 
@@ -237,66 +239,66 @@ async def test_other_steps_do_nothing(exchange: SimulatedExchange, tmp_path: Pat
     assert requests == len(exchange.received)
 
 
-async def test_accounts_are_polled_early_once_a_minute(exchange: SimulatedExchange, tmp_path: Path) -> None:
-    """A clock that jumps ahead again and again has every account polled once a minute, and no more often."""
+async def test_early_polls_are_limited_to_once_a_minute(exchange: SimulatedExchange, tmp_path: Path) -> None:
+    """While a clock jumps ahead repeatedly, every account is polled once a minute and no more often."""
     host = Host()
     async with exporting(exchange, tmp_path, host) as client:
-        before = asked(exchange)
+        before = request_count(exchange)
         for _ in range(60):
-            host.wrong += 100.0
+            host.ahead_seconds += 100.0
             await asyncio.sleep(10.0)
-        polls = asked(exchange) - before
+        polls = request_count(exchange) - before
         await until_sample(client, 1.0, "up", account="alice")
 
     assert 16 <= polls <= 22  # of two accounts in ten minutes
 
 
-@pytest.mark.parametrize(("happen", "asked_early"), [(pause, 0), (set_ahead, 0), (suspend, 1)])
-async def test_ban_is_waited_out(happen: Callable[[SimulatedExchange, Host], None], asked_early: int) -> None:
-    """A wall clock that runs ahead ends no ban; a suspend does, since the time has really passed."""
+@pytest.mark.parametrize(("event", "retries"), [(pause, 0), (set_ahead, 0), (suspend, 1)])
+async def test_ban_is_waited_out(event: Callable[[SimulatedExchange, Host], None], retries: int) -> None:
+    """A wall clock set ahead does not end a ban; a suspend does, since the time has really passed."""
     host, refuse = Host(), error(418, code=-1003, msg="Way too many requests.")
     async with Exchange(2) as exchange, waking(exchange, host) as fleet:
         (connection,) = fleet.connections
         with exchange.replace_answer(STATUS, None, refuse):
             await until(lambda: connection.budget.paused)
         requests = len(exchange.received)
-        happen(exchange, host)
+        event(exchange, host)
         await asyncio.sleep(60.0)
         paused = connection.budget.paused
 
-    assert (len(exchange.received) > requests) == bool(asked_early)
-    assert paused is (None if asked_early else Reason.BANNED)
+    assert (len(exchange.received) > requests) == bool(retries)
+    assert paused is (None if retries else Reason.BANNED)
 
 
-@pytest.mark.parametrize("happen", [pause, set_ahead])
-async def test_refused_key_is_held_back(happen: Callable[[SimulatedExchange, Host], None]) -> None:
-    """A wall clock that runs ahead brings no question about a key that was refused forward."""
+@pytest.mark.parametrize("event", [pause, set_ahead])
+async def test_rejected_key_is_not_retried_early(event: Callable[[SimulatedExchange, Host], None]) -> None:
+    """A wall clock set ahead does not cause an early retry with a rejected key."""
     host, refuse = Host(), error(401, code=-2015, msg="Invalid API-key, IP, or permissions for action.")
     async with Exchange(1) as exchange:
         exchange.replace_answer(STATUS, None, refuse)
         async with waking(exchange, host, interval_seconds=100.0) as fleet:
             await until(lambda: failures(fleet)[Reason.REFUSED])
-            await asyncio.sleep(900.0)  # however its waits grow, they are long by now
-            before = asked(exchange)
+            await asyncio.sleep(900.0)  # by now the delays between retries are long
+            before = request_count(exchange)
             held_until = fleet.pollers[0]._held_until
-            happen(exchange, host)
+            event(exchange, host)
             await asyncio.sleep(20.0)
 
-    assert before == asked(exchange)
+    assert before == request_count(exchange)
     assert held_until == fleet.pollers[0]._held_until
 
 
-@pytest.mark.parametrize(("happen", "rotated"), [(pause, 1), (set_ahead, 1), (suspend, 2)])
+@pytest.mark.parametrize(("event", "rotated"), [(pause, 1), (set_ahead, 1), (suspend, 2)])
 async def test_rotation_is_by_the_time_that_has_passed(
-    happen: Callable[[SimulatedExchange, Host], None], rotated: int
+    event: Callable[[SimulatedExchange, Host], None], rotated: int
 ) -> None:
-    """A wall clock that runs ahead brings no rotation forward; a suspend does."""
+    """A wall clock set ahead does not cause an early rotation; a suspend does."""
     host, timing = Host(), Timing(rotate_between=(HOURS, HOURS))
     async with Exchange(1) as exchange, waking(exchange, host, timing, interval_seconds=600.0) as fleet:
         (connection,) = fleet.connections
         await until(lambda: connection.connected)
         await asyncio.sleep(60.0)
-        happen(exchange, host)
+        event(exchange, host)
         await asyncio.sleep(60.0)
 
     assert rotated == connection.connections
@@ -305,7 +307,7 @@ async def test_rotation_is_by_the_time_that_has_passed(
 
 @contextlib.asynccontextmanager
 async def waking(exchange: Exchange, host: Host, timing: Timing | None = None, **settings: Any) -> AsyncIterator[Any]:
-    """Run what polls, with its clocks watched."""
+    """Run the polling parts of the exporter and their watch of the clocks."""
     settings = {"asset_mode": AssetMode.SINGLE} | settings
     async with running(exchange, host, timing=timing, **settings) as fleet:
         watching = asyncio.create_task(fleet.host.watch(fleet.wake))
@@ -316,18 +318,20 @@ async def waking(exchange: Exchange, host: Host, timing: Timing | None = None, *
             await asyncio.gather(watching, return_exceptions=True)
 
 
-@pytest.mark.parametrize("happen", [pause, suspend])
-async def test_accounts_are_polled_again_in_turn(happen: Callable[[SimulatedExchange, Host], None]) -> None:
+@pytest.mark.parametrize("event", [pause, suspend])
+async def test_accounts_are_polled_again_in_turn(event: Callable[[SimulatedExchange, Host], None]) -> None:
     """After waking the accounts are polled spread over the first round, within the budget, not in a burst."""
     host = Host()
     async with Exchange(20) as exchange, waking(exchange, host, interval_seconds=60.0) as fleet:
         await until(lambda: all(state.last_poll_succeeded for state in fleet.states))
-        happen(exchange, host)
-        resumed_at, polled = exchange.server_time(), asked(exchange)
-        await until(lambda: asked(exchange) >= polled + 20 and all(state.last_poll_succeeded for state in fleet.states))
+        event(exchange, host)
+        resumed_at, polled = exchange.server_time(), request_count(exchange)
+        await until(
+            lambda: request_count(exchange) >= polled + 20 and all(state.last_poll_succeeded for state in fleet.states)
+        )
         took = exchange.server_time() - resumed_at
         most = exchange.most_in_a_second(resumed_at)
 
     assert took < 30.0
-    assert most <= 12  # four or five accounts with two questions each, and the question for the time
-    assert not exchange.refused()
+    assert most <= 12  # four or five accounts with two queries each, and the request for the time
+    assert not exchange.rejected()

@@ -1,4 +1,4 @@
-"""The promise of the weight, end to end: real sockets, the exporter's own pieces; the exchange counts."""
+"""Request weight, end to end: the exporter's polling over real sockets, weighed by the exchange."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from support.counting_exchange import (
     RESTART_WEIGHT,
     Exchange,
     Host,
-    good_polls,
     in_virtual_time,
     repeating,
     running,
+    successful_polls,
 )
 from support.virtual_time import START, now
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 @pytest.mark.parametrize("limit", [2400, 6000])
 @in_virtual_time
 async def test_share_holds_in_every_minute(limit: int) -> None:
-    """With more to poll than fits and connections that die every few seconds no minute gets more than the share."""
+    """With too much to poll and connections that end every few seconds, no minute exceeds the share."""
     async with Exchange(20, weight_limit=limit) as exchange:
         async with (
             repeating([0.5, 3.0, 8.0], lambda: exchange.add_other_traffic(limit // 50)),
@@ -41,12 +41,12 @@ async def test_share_holds_in_every_minute(limit: int) -> None:
         weights = exchange.own_weights()
 
     assert [] == [weight for weight in weights.values() if weight > 0.2 * limit]
-    assert [] == exchange.refused()
+    assert [] == exchange.rejected()
     assert 0.7 * 0.2 * limit < max(weights.values())
 
 
 @pytest.mark.parametrize(
-    "untold",
+    "replacement",
     [
         *(field("rateLimits.*.limit", limit) for limit in (0, -1, 99, 10**12, None, "many")),
         *(field("rateLimits.*.count", count) for count in (-1, 10**12, None)),
@@ -56,21 +56,21 @@ async def test_share_holds_in_every_minute(limit: int) -> None:
     ],
 )
 @in_virtual_time
-async def test_share_holds_whatever_is_told_of_the_limit(untold: Replacement) -> None:
-    """With a limit that makes no sense, or rateLimits hidden, the share is that of the lowest limit known."""
+async def test_share_holds_whatever_limit_is_reported(replacement: Replacement) -> None:
+    """With an invalid limit, or without rateLimits, the share is that of the lowest known limit."""
     async with Exchange(5) as exchange:
-        with exchange.replace_answer(None, None, untold):
-            async with running(exchange, share=0.05, interval_seconds=2.0) as wired:
+        with exchange.replace_answer(None, None, replacement):
+            async with running(exchange, share=0.05, interval_seconds=2.0) as fleet:
                 await asyncio.sleep(100)
         weights = exchange.own_weights()
 
     assert [] == [weight for weight in weights.values() if weight > 0.05 * 2400]
-    assert good_polls(wired)
+    assert successful_polls(fleet)
 
 
 @in_virtual_time
-async def test_dials_alone_keep_within_the_share() -> None:
-    """An exchange that closes every connection at its opening is dialled no more often than the share allows."""
+async def test_handshakes_alone_keep_within_the_share() -> None:
+    """If the exchange closes every connection at once, reconnects keep within the share."""
     async with Exchange() as exchange:
         with exchange.close_after(0):
             async with running(exchange, share=0.05, timing=REDIALLING):
@@ -78,13 +78,13 @@ async def test_dials_alone_keep_within_the_share() -> None:
         weights = exchange.own_weights()
 
     assert [] == [weight for weight in weights.values() if weight > 0.05 * 2400]
-    assert 0.7 * 0.05 * 2400 < max(weights.values())  # the rest was kept for questions that were never heard
+    assert 0.7 * 0.05 * 2400 < max(weights.values())  # the rest was kept for queries that were never heard
 
 
 @pytest.mark.parametrize(("others", "most"), [(1900, 2160), (2150, 2160), (2300, 2310)])
 @in_virtual_time
 async def test_other_programs_go_first(others: int, most: int) -> None:
-    """No request brings a minute above nine tenths, but for the one poll that finds how full others have made it."""
+    """Requests keep a minute below nine tenths, except the poll that learns how much others have spent."""
     async with Exchange(20) as exchange:
         async with running(exchange, interval_seconds=5.0):
             await asyncio.sleep(41)
@@ -93,13 +93,13 @@ async def test_other_programs_go_first(others: int, most: int) -> None:
         spent = [arrival.spent for arrival in exchange.arrivals if arrival.at > START + 100]
 
     assert others < max(spent) <= most
-    assert [] == exchange.refused()
+    assert [] == exchange.rejected()
 
 
 @pytest.mark.parametrize("wrong", [0.0, 30.0, -30.0, 3600.0])
 @in_virtual_time
 async def test_restarts_in_a_loop_share_one_share(wrong: float) -> None:
-    """However often it is restarted within a minute, it spends the share once, and 7 more for each restart.
+    """However often it is restarted within a minute, it spends the share once, and 7 more per restart.
 
     A new run knows nothing until its first answer: the dial (5) and the question for the time (2) come before it. What
     that answer tells of the IP's count is taken for its own. So the bound of a minute is share + 7 x restarts.
@@ -120,10 +120,10 @@ async def test_restarts_in_a_loop_share_one_share(wrong: float) -> None:
 @pytest.mark.parametrize("lost_after", [None, 0.0, 7.0])
 @pytest.mark.parametrize(("data", "text"), [(True, True), (True, False), (False, True)])
 @in_virtual_time
-async def test_nothing_is_sent_during_a_ban_that_tells_its_end(
+async def test_nothing_is_sent_during_a_ban_with_a_known_end(
     lost_after: float | None, *, data: bool, text: bool
 ) -> None:
-    """After the poll that finds a ban nothing is sent before its end, no handshake either if the link is lost."""
+    """After the poll that meets a ban nothing is sent before its end, not even a handshake."""
     async with Exchange(5, ban_data=data, ban_text=text) as exchange, running(exchange):
         await asyncio.sleep(20.1234567)
         began = now()
@@ -136,13 +136,13 @@ async def test_nothing_is_sent_during_a_ban_that_tells_its_end(
 
     finding = [arrival for arrival in after if arrival.at < began + 100]
     assert {418} == {arrival.status for arrival in finding}
-    assert len(finding) <= 2  # both questions of one poll
+    assert len(finding) <= 2  # both queries of one poll
     assert finding[-1].at - finding[0].at < 0.01
     assert {200} == {arrival.status for arrival in after[len(finding) :]}
 
 
 @in_virtual_time
-async def test_end_of_a_ban_that_a_handshake_is_told() -> None:
+async def test_end_of_a_ban_from_a_handshake() -> None:
     """A Retry-After in whole seconds may be up to one too short: no handshake comes before the ban's true end."""
     async with Exchange() as exchange, running(exchange, timing=REDIALLING):
         await asyncio.sleep(20)
@@ -150,20 +150,20 @@ async def test_end_of_a_ban_that_a_handshake_is_told() -> None:
         exchange.drop_connections()
         await asyncio.sleep(120)
 
-    assert 1 == len(exchange.refused())
+    assert 1 == len(exchange.rejected())
 
 
 @pytest.mark.parametrize("lost", [False, True])
 @in_virtual_time
 async def test_repeated_bans_double_the_wait(*, lost: bool) -> None:
-    """While nothing tells its end a ban is tried after two, four and eight minutes, and nothing is sent between."""
+    """If its end is unknown, a ban is tested after two, four and eight minutes, and nothing is sent between."""
     async with Exchange(3) as exchange, running(exchange):
         await asyncio.sleep(20)
         exchange.ban(3 * 86400, data=False, text=False)
         if lost:
             exchange.drop_connections()
         await asyncio.sleep(15 * 60)
-        tries = exchange.arrivals.index(exchange.refused()[0])
+        tries = exchange.arrivals.index(exchange.rejected()[0])
 
     assert {418} == {arrival.status for arrival in exchange.arrivals[tries:]}
     assert [120, 240, 480] == pytest.approx(exchange.waits(), abs=6)  # the next poll on the grid
@@ -178,7 +178,7 @@ async def test_limit_that_others_exceed() -> None:
         with exchange.share_weight(2500):
             await asyncio.sleep(15 * 60)
 
-    assert {429} == {arrival.status for arrival in exchange.refused()}
+    assert {429} == {arrival.status for arrival in exchange.rejected()}
     assert [20, 120, 240, 480] == pytest.approx(exchange.waits(), abs=6)
 
 
@@ -195,13 +195,13 @@ async def test_polls_after_a_pause_are_spread(
     after: float, disturb: Callable[[Exchange], object], pause: float, watched: float, least: int, most: int
 ) -> None:
     """After a ban, or a minute whose weight is spent, the polls of 30 accounts that have waited do not come at once."""
-    async with Exchange(30) as exchange, running(exchange, asset_mode=AssetMode.SINGLE) as wired:
+    async with Exchange(30) as exchange, running(exchange, asset_mode=AssetMode.SINGLE) as fleet:
         await asyncio.sleep(after)
         disturb(exchange)
         await asyncio.sleep(pause)
-        before, began = good_polls(wired), now()
+        before, began = successful_polls(fleet), now()
         await asyncio.sleep(watched)
-        polls = good_polls(wired) - before
+        polls = successful_polls(fleet) - before
 
     assert least < polls
     assert most >= exchange.most_in_a_second(began)

@@ -8,7 +8,7 @@ from itertools import count, pairwise
 from typing import TYPE_CHECKING
 
 import pytest
-from support.counting_exchange import Exchange, Question, in_virtual_time, running
+from support.counting_exchange import Exchange, Query, in_virtual_time, running
 from support.polling import STATUS
 from support.virtual_time import now
 from support.waiting import until
@@ -24,9 +24,9 @@ if TYPE_CHECKING:
 V1 = "account.status"
 
 
-def most_in_a_minute(questions: list[Question]) -> int:
-    """Return how many questions came in the fullest 60 seconds."""
-    times = [question.at for question in questions]
+def most_in_a_minute(queries: list[Query]) -> int:
+    """Return how many queries came in the fullest 60 seconds."""
+    times = [question.at for question in queries]
     return max(sum(begin <= at < begin + 59.9 for at in times) for begin in times)
 
 
@@ -50,13 +50,13 @@ class TestRefused:
         """A bad key costs at most eight requests in two minutes, after the first poll all of them for the status."""
         async with Exchange() as exchange:
             exchange.revoke("trader0")
-            async with running(exchange, interval_seconds=5.0) as wired:
+            async with running(exchange, interval_seconds=5.0) as fleet:
                 await asyncio.sleep(120)
-            questions = exchange.questions()
-            (state,) = wired.states
+            queries = exchange.queries()
+            (state,) = fleet.states
 
-        assert len(questions) <= 8
-        assert {STATUS} == {question.method for question in questions if question.at > questions[0].at + 1}
+        assert len(queries) <= 8
+        assert {STATUS} == {question.method for question in queries if question.at > queries[0].at + 1}
         assert {Reason.REFUSED: state.polls} == state.failures
         assert 23 <= state.polls <= 25
 
@@ -67,7 +67,7 @@ class TestRefused:
             exchange.revoke("trader0")
             async with running(exchange, interval_seconds=5.0, asset_mode=AssetMode.SINGLE):
                 await asyncio.sleep(1200)
-            asked = [one.at for one in exchange.questions() if one.account == "trader0"][1:]
+            asked = [one.at for one in exchange.queries() if one.account == "trader0"][1:]
 
         delays = [later - earlier for earlier, later in pairwise(asked)]
         assert [10, 20, 40, 80, 160, 300, 300] == pytest.approx(delays[-7:], abs=1)
@@ -76,8 +76,8 @@ class TestRefused:
     @in_virtual_time
     async def test_spuriously_refused_key_is_back_within_two_polls(self, refusal: Replacement) -> None:
         """A good key that is refused once is polled again at the next interval."""
-        async with Exchange() as exchange, running(exchange, interval_seconds=5.0) as wired:
-            (state,) = wired.states
+        async with Exchange() as exchange, running(exchange, interval_seconds=5.0) as fleet:
+            (state,) = fleet.states
             await until(lambda: state.last_poll_succeeded)
             with exchange.replace_answer(STATUS, None, refusal):
                 await until(lambda: state.refused)
@@ -92,9 +92,9 @@ class TestRefused:
         """The first good poll asks one question after the other: it may take longer than an interval."""
         async with (
             Exchange() as exchange,
-            running(exchange, interval_seconds=1.0, asset_mode=AssetMode.SINGLE) as wired,
+            running(exchange, interval_seconds=1.0, asset_mode=AssetMode.SINGLE) as fleet,
         ):
-            (state,) = wired.states
+            (state,) = fleet.states
             exchange.revoke("trader0")
             await until(lambda: state.refused)
             exchange.delay_answers(0.7)
@@ -109,35 +109,35 @@ class TestRefused:
         async with Exchange() as exchange:
             exchange.account("trader0").multi_assets = True
             exchange.revoke("trader0")
-            async with running(exchange, interval_seconds=5.0) as wired:
+            async with running(exchange, interval_seconds=5.0) as fleet:
                 await asyncio.sleep(60)
-                refused = exchange.questions(V1)
+                refused = exchange.queries(V1)
                 exchange.restore("trader0")
-                (state,) = wired.states
+                (state,) = fleet.states
                 await until(lambda: state.last_poll_succeeded)
 
         assert len(refused) <= 1
-        assert len(refused) + 1 == len(exchange.questions(V1))
+        assert len(refused) + 1 == len(exchange.queries(V1))
         assert AssetMode.MULTI is state.asset_mode
 
     @in_virtual_time
     async def test_hundred_keys_ask_in_turn(self) -> None:
         """A hundred keys refused at once ask 12 times a minute together, each as often as any other."""
         async with Exchange(100, weight_limit=100_000) as exchange:
-            async with running(exchange, asset_mode=AssetMode.SINGLE) as wired:
+            async with running(exchange, asset_mode=AssetMode.SINGLE) as fleet:
                 await asyncio.sleep(60)
                 for name in exchange.accounts:
                     exchange.revoke(name)
                 await asyncio.sleep(16)
-                before = [state.polls for state in wired.states]
+                before = [state.polls for state in fleet.states]
                 await asyncio.sleep(1200)
-                polls = [state.polls - polls for state, polls in zip(wired.states, before, strict=True)]
-            questions = [question for question in exchange.questions() if question.at > 60 + 16]
-            each = Counter(question.account for question in questions)
+                polls = [state.polls - polls for state, polls in zip(fleet.states, before, strict=True)]
+            queries = [question for question in exchange.queries() if question.at > 60 + 16]
+            each = Counter(question.account for question in queries)
 
-        assert {STATUS} == {question.method for question in questions}
-        assert 12 >= most_in_a_minute(questions)
-        assert 11 * 20 <= len(questions)
+        assert {STATUS} == {question.method for question in queries}
+        assert 12 >= most_in_a_minute(queries)
+        assert 11 * 20 <= len(queries)
         assert 100 == len(each)
         assert [2, 3] == sorted(set(each.values()))
         assert all(79 <= number <= 81 for number in polls)  # every due poll counts, whether it was sent or not
@@ -145,17 +145,17 @@ class TestRefused:
     @in_virtual_time
     async def test_keys_that_are_accepted_again_are_soon_back(self) -> None:
         """Once the exchange accepts the keys again they come back at 12 a minute, not each after its own delay."""
-        async with Exchange(30, weight_limit=100_000) as exchange, running(exchange, position_risk=False) as wired:
+        async with Exchange(30, weight_limit=100_000) as exchange, running(exchange, position_risk=False) as fleet:
             await asyncio.sleep(10)
             for name in exchange.accounts:
                 exchange.revoke(name)
             await asyncio.sleep(1800)
             for name in exchange.accounts:
                 exchange.restore(name)
-            while not any(state.last_poll_succeeded for state in wired.states):  # noqa: ASYNC110 - longer than `until`
+            while not any(state.last_poll_succeeded for state in fleet.states):  # noqa: ASYNC110 - longer than `until`
                 await asyncio.sleep(0.5)
             began = now()
-            while not all(state.last_poll_succeeded for state in wired.states):  # noqa: ASYNC110 - longer than `until`
+            while not all(state.last_poll_succeeded for state in fleet.states):  # noqa: ASYNC110 - longer than `until`
                 await asyncio.sleep(0.5)
             took = now() - began
 
@@ -164,8 +164,8 @@ class TestRefused:
     @in_virtual_time
     async def test_accepted_key_ends_the_hold_of_another(self) -> None:
         """A key that was refused for long is asked at its next interval once another one was accepted again."""
-        async with Exchange(2) as exchange, running(exchange, interval_seconds=5.0) as wired:
-            states = {state.settings.name: state for state in wired.states}
+        async with Exchange(2) as exchange, running(exchange, interval_seconds=5.0) as fleet:
+            states = {state.settings.name: state for state in fleet.states}
             exchange.revoke("trader0")
             await asyncio.sleep(1000)
             exchange.revoke("trader1")
@@ -234,7 +234,7 @@ class TestFirstRound:
                 exchange.replace_answer(STATUS, None, error(500, code=-1000, msg="x"))
             async with running(exchange, interval_seconds=60.0, asset_mode=AssetMode.SINGLE):
                 await asyncio.sleep(10)
-            first, *others = exchange.questions(STATUS)
+            first, *others = exchange.queries(STATUS)
 
         assert 4 == len({first.account, *(other.account for other in others)})
         assert first.at + 2 <= others[0].at <= others[-1].at <= first.at + 2.5
@@ -246,13 +246,13 @@ class TestFirstRound:
         async with Exchange(100, weight_limit=100_000) as exchange:
             async with running(exchange, interval_seconds=interval, asset_mode=AssetMode.SINGLE):
                 await asyncio.sleep(3 * interval)
-            questions = exchange.questions(STATUS)
+            queries = exchange.queries(STATUS)
 
-        first = questions[:100]
+        first = queries[:100]
         assert 100 == len({question.account for question in first})
         assert 4.5 <= first[-1].at - first[0].at <= 5.5
         assert 25 >= max(Counter(int(question.at) for question in first).values())
-        fifths = Counter(int(one.at / interval * 5) for one in questions if 2 * interval <= one.at < 3 * interval)
+        fifths = Counter(int(one.at / interval * 5) for one in queries if 2 * interval <= one.at < 3 * interval)
         assert [20] * 5 == pytest.approx(list(fifths.values()), abs=3)
 
     @in_virtual_time
@@ -261,9 +261,9 @@ class TestFirstRound:
         succeeded = []
         async with Exchange(4) as exchange:
             for _ in range(10):
-                async with running(exchange) as wired:
+                async with running(exchange) as fleet:
                     await asyncio.sleep(4)
-                    succeeded.append(sum(state.last_poll_succeeded for state in wired.states))
+                    succeeded.append(sum(state.last_poll_succeeded for state in fleet.states))
 
         assert [4] * 10 == succeeded
 
@@ -274,9 +274,9 @@ class TestFirstRound:
         async with Exchange(4) as exchange:
             exchange.lose_answers(None, "trader0")
             for _ in range(20):
-                async with running(exchange) as wired:
+                async with running(exchange) as fleet:
                     await asyncio.sleep(4)
-                    polled.update(state.settings.name for state in wired.states if state.last_poll_succeeded)
+                    polled.update(state.settings.name for state in fleet.states if state.last_poll_succeeded)
 
         assert {"trader1", "trader2", "trader3"} == set(polled)
 

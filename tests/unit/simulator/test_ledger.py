@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from support.simulator_client import money, trader
+from support.simulator_client import funded_account, money
 
 from exporter.simulator import Market, SimulatedAccount
 from exporter.simulator.answers import (
@@ -38,7 +38,7 @@ TOTALS = {
 
 def one_way() -> SimulatedAccount:
     """Return an account with cross, isolated and order-only rows in two margin assets, some time after trading."""
-    account = trader()
+    account = funded_account()
     account.open("BTCUSDT", "0.5", leverage=20)
     account.open("SOLUSDT", "-120.5", leverage=7)
     account.open("币安人生USDT", "50001", isolated_wallet="3000.00000001", leverage=3)
@@ -56,7 +56,7 @@ def one_way() -> SimulatedAccount:
 
 def multi_assets() -> SimulatedAccount:
     """Return a multi-assets account with every kind of collateral."""
-    account = trader(multi_assets=True)
+    account = funded_account(multi_assets=True)
     account.deposit("BTC", "0.25")
     account.deposit("BFUSD", "100")
     account.open("BTCUSDT", "3", leverage=33)
@@ -68,7 +68,7 @@ def multi_assets() -> SimulatedAccount:
 
 def hedged() -> SimulatedAccount:
     """Return a hedge-mode account with both sides of one symbol."""
-    account = trader(hedge=True)
+    account = funded_account(hedge=True)
     account.open("BTCUSDT", "1.5", "LONG")
     account.open("BTCUSDT", "-0.5", "SHORT")
     account.place_order("BTCUSDT", "0.5", "99000", "LONG")
@@ -220,7 +220,7 @@ def test_cross_zeros_are_written_in_two_ways() -> None:
 
 def test_order_only_row_has_no_position() -> None:
     """A symbol with open orders only has a row with amount 0 and initial margin, until they are cancelled."""
-    account = trader()
+    account = funded_account()
     account.place_order("XRPUSDT", "1000", "2.1", leverage=10)
     (row,) = account_position(account, "XRPUSDT")
 
@@ -235,7 +235,7 @@ def test_order_only_row_has_no_position() -> None:
 
 def test_closed_position_leaves_its_profit_in_the_wallet() -> None:
     """A closed position has no row; its profit, less the fees of both trades, is in the wallet."""
-    account = trader()
+    account = funded_account()
     with account.market.pin("BTCUSDT", "100000"):
         account.open("BTCUSDT", "-0.5", isolated_wallet="8000")
     with account.market.pin("BTCUSDT", "90000"):

@@ -6,7 +6,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from support.simulator_client import trader
+from support.simulator_client import funded_account
 
 from exporter.simulator.answers import account_position
 from exporter.simulator.brackets import TIERS, maintenance_margin, max_notional
@@ -18,7 +18,7 @@ from exporter.simulator.risk import liquidate, liquidation_prices
 def test_break_even_price_covers_the_fees() -> None:
     """Closing at the break-even price leaves the wallet as it was before."""
     for amount in ("0.5", "-0.5"):
-        account = trader()
+        account = funded_account()
         account.open("BTCUSDT", amount)
         (row,) = account_position(account, None)
         with account.market.pin("BTCUSDT", row["breakEvenPrice"]):
@@ -29,7 +29,7 @@ def test_break_even_price_covers_the_fees() -> None:
 
 def test_deleverage_rank_follows_profit() -> None:
     """A leveraged position with a profit is deleveraged first, one with a loss last."""
-    account = trader()
+    account = funded_account()
     with account.market.pin("BTCUSDT", "100000"):
         account.open("BTCUSDT", "0.5", leverage=50)
     ranks = []
@@ -44,7 +44,7 @@ def test_deleverage_rank_is_the_same_on_both_sides_of_a_cross_position() -> None
     """Both sides of a hedged symbol have the same rank while cross, and their own while isolated."""
     ranks = {}
     for wallet in (None, "5000"):
-        account = trader(hedge=True)
+        account = funded_account(hedge=True)
         with account.market.pin("BTCUSDT", "100000"):
             account.open("BTCUSDT", "0.5", "LONG", leverage=50, isolated_wallet=wallet)
             account.open("BTCUSDT", "-0.5", "SHORT", leverage=50, isolated_wallet=wallet)
@@ -80,7 +80,7 @@ def test_pool_is_liquidated_at_the_liquidation_price(
     options: dict[str, Any], symbol: str, amount: str, how: dict[str, Any]
 ) -> None:
     """At the liquidation price the pool's ratio is 1; a tick before it the row exists, a tick beyond it does not."""
-    account = trader(**options)
+    account = funded_account(**options)
     account.deposit("USDT", "300000")
     if options.get("hedge"):
         account.open("BTCUSDT", "-1", "SHORT")
@@ -104,7 +104,7 @@ def test_pool_is_liquidated_at_the_liquidation_price(
 
 def test_insurance_pays_what_the_wallet_cannot() -> None:
     """A pool that falls far below zero at once has an infinite ratio, and leaves an empty wallet."""
-    account = trader()
+    account = funded_account()
     account.open("BTCUSDT", "9")
     with account.market.pin("BTCUSDT", "50000"):
         assert statement_of(account).pools["USDT"].ratio == Decimal("Infinity")
@@ -115,7 +115,7 @@ def test_insurance_pays_what_the_wallet_cannot() -> None:
 
 def test_safe_position_has_no_liquidation_price() -> None:
     """Without positions the ratio is 0; a position that the wallet covers down to 0 has no liquidation price."""
-    account = trader()
+    account = funded_account()
     assert statement_of(account).pools["USDT"].ratio == 0
 
     account.open("BTCUSDT", "0.1")
