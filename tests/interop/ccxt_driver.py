@@ -1,6 +1,6 @@
-"""Puts ccxt to work: what to do as JSON on standard input, what came of it on standard output.
+"""Runs ccxt: calls as JSON on standard input, their outcomes on standard output.
 
-It runs in an environment of its own, since ccxt pins what it needs to versions that are not ours.
+It runs in its own environment, since ccxt pins its dependencies to other versions than the exporter's.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ import ccxt.pro
 
 
 async def main(request: dict[str, Any]) -> list[list[Any]]:
-    """Make every client's calls in turn, and tell what came of each."""
+    """Make every client's calls in turn, and return their outcomes."""
     return [await _outcomes_of(client, request["markets"]) for client in request["clients"]]
 
 
 async def _outcomes_of(client: dict[str, Any], markets: list[Any]) -> list[Any]:
-    """Make calls; what is refused becomes the names of its error's classes and its text."""
+    """Make calls; an error becomes the names of its classes and its text."""
     exchange = ccxt.pro.binanceusdm(client["settings"])
     # Told rather than fetched, so that it needs no REST.
     exchange.set_markets(markets)
@@ -30,7 +30,7 @@ async def _outcomes_of(client: dict[str, Any], markets: list[Any]) -> list[Any]:
             try:
                 outcomes.append({"answer": await getattr(exchange, name)(*args)})
             except ccxt.BaseError as error:
-                outcomes.append({"error": [each.__name__ for each in type(error).__mro__], "text": str(error)})
+                outcomes.append({"error": [cls.__name__ for cls in type(error).__mro__], "text": str(error)})
     finally:
         await exchange.close()
     return outcomes

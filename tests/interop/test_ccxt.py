@@ -1,4 +1,4 @@
-"""ccxt, in an environment of its own, against the simulated exchange."""
+"""ccxt, in its own environment, with the simulated exchange."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from support.interop import OWNERS, SHAPES, Case, Told, ask_all, missing
+from support.interop import OWNERS, SHAPES, Case, DriverRun, client_missing, run_driver
 
 from exporter.simulator.figures import Row, statement_of
 from exporter.simulator.market import SYMBOLS, Symbol
@@ -33,12 +33,12 @@ CASES: dict[str, Case] = {
 
 
 @pytest.fixture(scope="module")
-def told() -> Told:
-    """What ccxt was told in every case."""
+def driven() -> DriverRun:
+    """The outcomes of ccxt in every case."""
     if not PYTHON.exists():
-        missing("ccxt")
+        client_missing("ccxt")
     markets = [market_of(symbol) for symbol in SYMBOLS.values()]
-    return asyncio.run(ask_all(PYTHON, DRIVER, CASES, settings_of, markets=markets))
+    return asyncio.run(run_driver(PYTHON, DRIVER, CASES, settings_of, markets=markets))
 
 
 def settings_of(exchange: SimulatedExchange, account: SimulatedAccount) -> dict[str, Any]:
@@ -51,7 +51,7 @@ def settings_of(exchange: SimulatedExchange, account: SimulatedAccount) -> dict[
 
 
 def market_of(symbol: Symbol) -> dict[str, Any]:
-    """Describe a symbol as ccxt would after it had asked for the exchange's symbols."""
+    """Return a symbol as ccxt would after fetching the exchange's symbols."""
     asset = symbol.margin_asset
     return {
         "id": symbol.name,
@@ -71,12 +71,12 @@ def market_of(symbol: Symbol) -> dict[str, Any]:
 
 
 def unified(symbol: Symbol) -> str:
-    """Name a symbol as ccxt does."""
+    """Return ccxt's name of a symbol."""
     return f"{symbol.base_asset}/{symbol.margin_asset}:{symbol.margin_asset}"
 
 
 def figures_of(row: Row) -> dict[str, Any]:
-    """Tell what ccxt is to make of a row, from the books."""
+    """Return what ccxt should return for a row of the ledger."""
     return {
         "symbol": unified(row.symbol),
         "side": "long" if row.position.amount > 0 else "short",
@@ -91,15 +91,15 @@ def figures_of(row: Row) -> dict[str, Any]:
 
 
 def decimals(values: dict[str, Any]) -> dict[str, Any]:
-    """Turn ccxt's numbers, which are floats, back into what they were written as."""
+    """Convert ccxt's floats back to the decimals they were parsed from."""
     return {name: Decimal(str(value)) if type(value) in {float, int} else value for name, value in values.items()}
 
 
 @pytest.mark.parametrize("name", SHAPES)
-def test_ccxt_reads_every_shape_of_account(name: str, told: Told) -> None:
-    """Every shape of account becomes ccxt's balances and positions, equal to the books."""
-    status, balance, positions = (outcome["answer"] for outcome in told.outcomes[name])
-    account = told.exchanges[name].account(name)
+def test_ccxt_reads_every_shape_of_account(name: str, driven: DriverRun) -> None:
+    """Every shape of account becomes ccxt's balances and positions, equal to the ledger."""
+    status, balance, positions = (outcome["answer"] for outcome in driven.outcomes[name])
+    account = driven.exchanges[name].account(name)
     statement = statement_of(account)
     # An asset that never moved has no balance for ccxt, and a row that only has orders is no position.
     used = {asset: figures for asset, figures in statement.assets.items() if account.ledger.asset_times_ms[asset]}
@@ -116,20 +116,20 @@ def test_ccxt_reads_every_shape_of_account(name: str, told: Told) -> None:
     assert held == [{each: position[each] for each in held[0]} for position in map(decimals, positions)]
 
 
-def test_ccxt_asks_for_one_symbol(told: Told) -> None:
-    """One symbol that ccxt asks for is all it gets, also where the name is no ASCII; it wants no rate limits."""
-    [outcome] = told.outcomes["one symbol"]
+def test_ccxt_asks_for_one_symbol(driven: DriverRun) -> None:
+    """Ccxt gets only the one symbol that it requests, also if it is not ASCII; it requests no rate limits."""
+    [outcome] = driven.outcomes["one symbol"]
 
     assert ["币安人生/USDT:USDT"] == [position["symbol"] for position in outcome["answer"]]
     assert {"recvWindow": 10000, "returnRateLimits": False, "symbol": "币安人生USDT"}.items() <= (
-        told.exchanges["one symbol"].received[0].params.items()
+        driven.exchanges["one symbol"].received[0].params.items()
     )
 
 
-def test_ccxt_asks_for_its_balance_as_it_likes(told: Told) -> None:
-    """What ccxt asks for balances by default, the first account.status, is granted too."""
-    [outcome] = told.outcomes["balance"]
-    exchange = told.exchanges["balance"]
+def test_ccxt_requests_its_balance_by_default(driven: DriverRun) -> None:
+    """Ccxt's default request for balances, version 1 of account.status, is answered, too."""
+    [outcome] = driven.outcomes["balance"]
+    exchange = driven.exchanges["balance"]
     margin_balance = statement_of(exchange.account("main")).assets["USDT"].margin_balance
 
     assert "account.status" == exchange.received[0].method
@@ -137,27 +137,27 @@ def test_ccxt_asks_for_its_balance_as_it_likes(told: Told) -> None:
 
 
 @pytest.mark.parametrize("key_type", OWNERS)
-def test_ccxt_is_refused_for_a_wrong_signature(key_type: str, told: Told) -> None:
-    """A signature by another key of the same kind raises ccxt's AuthenticationError with code -1022."""
-    [refused] = told.outcomes[key_type]
+def test_ccxt_is_refused_for_a_wrong_signature(key_type: str, driven: DriverRun) -> None:
+    """A signature by another key of the same type raises ccxt's AuthenticationError with code -1022."""
+    [refused] = driven.outcomes[key_type]
 
     assert "AuthenticationError" in refused["error"]
     assert '"code":-1022' in refused["text"]
 
 
 @pytest.mark.parametrize(("name", "complaint"), [("behind", "outside of the recvWindow"), ("ahead", "1000ms ahead")])
-def test_ccxt_is_refused_for_its_clock(name: str, complaint: str, told: Told) -> None:
+def test_ccxt_is_refused_for_its_clock(name: str, complaint: str, driven: DriverRun) -> None:
     """A clock that is behind or ahead of the exchange's raises ccxt's InvalidNonce with code -1021."""
-    [refused] = told.outcomes[name]
+    [refused] = driven.outcomes[name]
 
     assert "InvalidNonce" in refused["error"]
     assert '"code":-1021' in refused["text"]
     assert complaint in refused["text"]
 
 
-def test_ccxt_is_refused_for_an_unknown_method(told: Told) -> None:
-    """A method that does not exist raises ccxt's ExchangeError with code -5000, and ccxt goes on."""
-    gone, known = told.outcomes["unknown method"]
+def test_ccxt_is_refused_for_an_unknown_method(driven: DriverRun) -> None:
+    """A method that does not exist raises ccxt's ExchangeError with code -5000, and ccxt continues."""
+    gone, known = driven.outcomes["unknown method"]
 
     assert "ExchangeError" == gone["error"][0]
     assert '"code":-5000' in gone["text"]

@@ -12,7 +12,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from support.interop import OWNERS, SHAPES, Case, Told, answers_of, ask_all, ledger_figures, missing, reported_figures
+from support.interop import (
+    OWNERS,
+    SHAPES,
+    Case,
+    DriverRun,
+    answers_of,
+    client_missing,
+    ledger_figures,
+    reported_figures,
+    run_driver,
+)
 
 if TYPE_CHECKING:
     from exporter.simulator import SimulatedAccount, SimulatedExchange
@@ -37,13 +47,13 @@ CASES: dict[str, Case] = {
 
 
 @pytest.fixture(scope="module")
-def told() -> Told:
-    """What the connector was told in every case."""
+def driven() -> DriverRun:
+    """The outcomes of the connector in every case."""
     if shutil.which("node") is None:
-        missing("node")
+        client_missing("node")
     if not (DRIVER.parent / "node_modules" / "@binance").is_dir():
-        missing("Binance's connector for node")
-    return asyncio.run(ask_all("node", DRIVER, CASES, settings_of))
+        client_missing("Binance's connector for node")
+    return asyncio.run(run_driver("node", DRIVER, CASES, settings_of))
 
 
 def settings_of(exchange: SimulatedExchange, account: SimulatedAccount) -> dict[str, Any]:
@@ -57,10 +67,10 @@ def settings_of(exchange: SimulatedExchange, account: SimulatedAccount) -> dict[
 
 
 @pytest.mark.parametrize("name", SHAPES)
-def test_connector_reads_every_shape_of_account(name: str, told: Told) -> None:
-    """The connector hands over every answer about every shape of account, equal to the books."""
-    exchange = told.exchanges[name]
-    answers = [outcome["answer"] for outcome in told.outcomes[name]]
+def test_connector_reads_every_shape_of_account(name: str, driven: DriverRun) -> None:
+    """The connector returns every answer for every shape of account, equal to the ledger."""
+    exchange = driven.exchanges[name]
+    answers = [outcome["answer"] for outcome in driven.outcomes[name]]
     found = {method: answer["data"] for method, answer in zip(METHODS, answers, strict=True)}
 
     assert answers_of(exchange, name) == found
@@ -71,32 +81,32 @@ def test_connector_reads_every_shape_of_account(name: str, told: Told) -> None:
 
 
 @pytest.mark.parametrize("key_type", OWNERS)
-def test_connector_is_refused_for_a_wrong_signature(key_type: str, told: Told) -> None:
-    """A signature by another key of the same kind rejects the connector's promise with code -1022."""
+def test_connector_is_refused_for_a_wrong_signature(key_type: str, driven: DriverRun) -> None:
+    """A signature by another key of the same type rejects the connector's promise with code -1022."""
     error = {"code": -1022, "msg": "Signature for this request is not valid."}
 
-    assert [{"error": error}] == told.outcomes[key_type]
+    assert [{"error": error}] == driven.outcomes[key_type]
 
 
 @pytest.mark.parametrize(("name", "complaint"), [("behind", "outside of the recvWindow"), ("ahead", "1000ms ahead")])
-def test_connector_is_refused_for_its_clock(name: str, complaint: str, told: Told) -> None:
+def test_connector_is_refused_for_its_clock(name: str, complaint: str, driven: DriverRun) -> None:
     """A clock that is behind or ahead of the exchange's rejects the connector's promise with code -1021."""
-    [refused] = told.outcomes[name]
+    [refused] = driven.outcomes[name]
 
     assert -1021 == refused["error"]["code"]
     assert complaint in refused["error"]["msg"]
 
 
-def test_connector_percent_encodes_what_it_signs(told: Told) -> None:
+def test_connector_percent_encodes_what_it_signs(driven: DriverRun) -> None:
     """A request for a non-ASCII symbol is refused with -1022, since the connector signs its percent-encoded form."""
-    [refused] = told.outcomes["non-ASCII symbol"]
+    [refused] = driven.outcomes["non-ASCII symbol"]
 
     assert -1022 == refused["error"]["code"]
 
 
-def test_connector_is_refused_for_an_unknown_method(told: Told) -> None:
-    """A method that does not exist rejects the connector's promise with code -5000, and the connector goes on."""
-    gone, known = told.outcomes["unknown method"]
+def test_connector_is_refused_for_an_unknown_method(driven: DriverRun) -> None:
+    """A method that does not exist rejects the connector's promise with code -5000, and the connector continues."""
+    gone, known = driven.outcomes["unknown method"]
 
     assert {"error": {"code": -5000, "msg": "Method v2/account.gone is invalid"}} == gone
-    assert answers_of(told.exchanges["unknown method"], "main")["v2/account.status"] == known["answer"]["data"]
+    assert answers_of(driven.exchanges["unknown method"], "main")["v2/account.status"] == known["answer"]["data"]

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 @asynccontextmanager
 async def python_binance(exchange: SimulatedExchange, account: SimulatedAccount) -> AsyncIterator[Any]:
-    """Make a client in an account's name; it connects with its first request."""
+    """Return a client of an account; it connects with its first request."""
     # `create` would ask REST for the time; the URL is a constant of the class.
     with patch.object(AsyncClient, "WS_FUTURES_URL", exchange.url):
         client = AsyncClient(account.api_key, account.secret_key)
@@ -41,16 +41,16 @@ async def python_binance(exchange: SimulatedExchange, account: SimulatedAccount)
 
 @pytest.mark.parametrize("name", SHAPES)
 async def test_python_binance_reads_every_shape_of_account(name: str) -> None:
-    """python-binance hands over every answer about every shape of account, equal to the books."""
+    """python-binance returns every answer for every shape of account, equal to the ledger."""
     async with standing_exchange("HMAC") as exchange, python_binance(exchange, exchange.accounts[name]) as client:
-        told = {
+        results = {
             "v2/account.status": await client.ws_futures_v2_account_status(recvWindow=5000),
             "v2/account.balance": await client.ws_futures_v2_account_balance(),
             "v2/account.position": await client.ws_futures_v2_account_position(),
         }
 
-        assert answers_of(exchange, name) == told
-        assert ledger_figures(exchange, name) == reported_figures(told)
+        assert answers_of(exchange, name) == results
+        assert ledger_figures(exchange, name) == reported_figures(results)
 
 
 async def test_python_binance_asks_for_one_symbol() -> None:
@@ -84,7 +84,7 @@ async def test_python_binance_is_refused_for_its_clock(skew_seconds: float, comp
 
 
 async def test_python_binance_is_refused_for_an_unknown_method() -> None:
-    """A method that does not exist raises python-binance's exception with code -5000, and the client goes on."""
+    """A method that does not exist raises python-binance's exception with code -5000, and the client continues."""
     async with standing_exchange("HMAC") as exchange, python_binance(exchange, exchange.accounts["main"]) as client:
         with pytest.raises(BinanceAPIException) as caught:
             await client._ws_futures_api_request("v2/account.gone", signed=True, params={})

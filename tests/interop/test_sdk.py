@@ -28,7 +28,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:parameter 'timeout' of type 'flo
 
 @asynccontextmanager
 async def sdk(exchange: SimulatedExchange, account: SimulatedAccount, **options: Any) -> AsyncIterator[Any]:
-    """Connect the SDK in an account's name."""
+    """Connect the SDK as an account."""
     configuration = ConfigurationWebSocketAPI(
         api_key=account.api_key,
         api_secret=account.secret_key,
@@ -50,9 +50,9 @@ async def send(api: Any, method: str, **options: Any) -> Any:
 
 
 def plain(model: Any) -> Any:
-    """Turn the SDK's models back into JSON, with None for what the models know and the answer lacks."""
+    """Convert the SDK's models back to JSON, with None for fields that the answer lacks."""
     if isinstance(model, list):
-        return [plain(each) for each in model]
+        return [plain(item) for item in model]
     if not hasattr(model, "model_fields_set"):
         return model
     fields = {field.alias or name: getattr(model, name) for name, field in type(model).model_fields.items()}
@@ -64,17 +64,17 @@ def plain(model: Any) -> Any:
 
 @pytest.mark.parametrize("name", SHAPES)
 async def test_sdk_reads_every_shape_of_account(name: str) -> None:
-    """The SDK's models take every answer about every shape of account, and hold what the books do, field by field."""
+    """The SDK's models of every answer for every shape of account equal the ledger, field by field."""
     async with standing_exchange() as exchange, sdk(exchange, exchange.accounts[name]) as api:
         answers = {
             "v2/account.status": (await api.account_information_v2(recv_window=5000)).data(),
             "v2/account.balance": (await api.futures_account_balance_v2()).data(),
             "v2/account.position": (await api.position_information_v2()).data(),
         }
-        told = {method: plain(answer.result) for method, answer in answers.items()}
+        results = {method: plain(answer.result) for method, answer in answers.items()}
 
-        assert answers_of(exchange, name) == told
-        assert ledger_figures(exchange, name) == reported_figures(told)
+        assert answers_of(exchange, name) == results
+        assert ledger_figures(exchange, name) == reported_figures(results)
         assert [200, 200, 200] == [answer.status for answer in answers.values()]
         assert [10, 15, 20] == [answer.rate_limits[0].count for answer in answers.values()]
         # Every number but the timestamp travels as text.
@@ -82,7 +82,7 @@ async def test_sdk_reads_every_shape_of_account(name: str) -> None:
 
 
 async def test_sdk_asks_for_one_symbol() -> None:
-    """The SDK gets the rows of the one symbol that it asks for, by an id of its own choice."""
+    """The SDK gets the rows of the one symbol that it asks for, with its own request id."""
     async with standing_exchange() as exchange, sdk(exchange, exchange.accounts["hedge"]) as api:
         answer = (await api.position_information_v2(symbol="BTCUSDT", id="of-my-own_1")).data()
 
@@ -99,7 +99,7 @@ async def test_sdk_percent_encodes_what_it_signs() -> None:
 
 
 async def test_sdk_reads_the_first_methods() -> None:
-    """The SDK's models of the first account methods take the answers, without a field more or less."""
+    """The SDK's models of version 1 of the account methods have exactly the fields of the answers."""
     async with standing_exchange() as exchange, sdk(exchange, exchange.accounts["multi"]) as api:
         account = exchange.account("multi")
         status = (await api.account_information()).data()
@@ -113,7 +113,7 @@ async def test_sdk_reads_the_first_methods() -> None:
 
 
 async def test_sdk_without_rate_limits() -> None:
-    """Rate limits stay away where the SDK asks for none, with a parameter that it signs as text."""
+    """Answers have no rate limits if the SDK disables them, with a parameter that it signs as text."""
     async with (
         standing_exchange() as exchange,
         sdk(exchange, exchange.accounts["main"], return_rate_limits=False) as api,
@@ -128,7 +128,7 @@ async def test_sdk_without_rate_limits() -> None:
 
 @pytest.mark.parametrize("key_type", OWNERS)
 async def test_sdk_is_refused_for_a_wrong_signature(key_type: KeyType) -> None:
-    """A signature by another key of the same kind comes back as the SDK's error with code -1022."""
+    """A signature by another key of the same type raises the SDK's error with code -1022."""
     async with standing_exchange() as exchange:
         account = exchange.accounts[OWNERS[key_type]]
         async with sdk(exchange, forger_of(account)) as api:
@@ -139,7 +139,7 @@ async def test_sdk_is_refused_for_a_wrong_signature(key_type: KeyType) -> None:
 
 @pytest.mark.parametrize(("skew_seconds", "complaint"), [(60.0, "outside of the recvWindow"), (-60.0, "1000ms ahead")])
 async def test_sdk_is_refused_for_its_clock(skew_seconds: float, complaint: str) -> None:
-    """A clock that is behind or ahead of the exchange's comes back as the SDK's error with code -1021."""
+    """A clock that is behind or ahead of the exchange's raises the SDK's error with code -1021."""
     async with standing_exchange() as exchange, sdk(exchange, exchange.accounts["main"]) as api:
         with exchange.skew_clock(skew_seconds):
             answer = (await api.futures_account_balance_v2()).data()
@@ -149,7 +149,7 @@ async def test_sdk_is_refused_for_its_clock(skew_seconds: float, complaint: str)
 
 
 async def test_sdk_is_refused_for_an_unknown_method() -> None:
-    """A method that does not exist comes back as the SDK's error with code -5000."""
+    """A method that does not exist raises the SDK's error with code -5000."""
     async with standing_exchange() as exchange, sdk(exchange, exchange.accounts["main"]) as api:
         answer = await send(api, "v2/account.gone")
 
@@ -157,7 +157,7 @@ async def test_sdk_is_refused_for_an_unknown_method() -> None:
 
 
 async def test_sdk_logs_its_session_on() -> None:
-    """After logging on with an Ed25519 key the SDK's requests carry neither key nor signature, and are granted."""
+    """After logging on with an Ed25519 key the SDK's requests have neither key nor signature, and succeed."""
     async with standing_exchange() as exchange, sdk(exchange, exchange.accounts["multi"]) as api:
         logon = await send(api, "session.logon", session_logon=True)
         answer = (await api.account_information_v2()).data()
@@ -169,7 +169,7 @@ async def test_sdk_logs_its_session_on() -> None:
 
 @pytest.mark.parametrize("key_type", ["HMAC", "RSA"])
 async def test_sdk_cannot_log_on_with_other_keys(key_type: KeyType) -> None:
-    """Logging on with a key that is not Ed25519 comes back as the SDK's error with code -4056."""
+    """Logging on with a key that is not Ed25519 raises the SDK's error with code -4056."""
     async with standing_exchange() as exchange, sdk(exchange, exchange.accounts[OWNERS[key_type]]) as api:
         answer = await send(api, "session.logon", session_logon=True)
 

@@ -1,4 +1,4 @@
-"""Made-up accounts for the tests: answers, snapshots, settings, states, connections; a clock and a server to ask."""
+"""Builders of answers, snapshots, settings, states and connections for tests; a scrape server and its client."""
 
 from __future__ import annotations
 
@@ -31,35 +31,35 @@ if TYPE_CHECKING:
     from exporter.web.connections import Limits
 
 OPENMETRICS: Final = "application/openmetrics-text"
-DEADLINE_SECONDS: Final = 120.0  # for what happens at once on an idle machine
+DEADLINE_SECONDS: Final = 120.0  # for what takes no time on an idle machine
 ENDPOINT: Final = Endpoint("localhost:1", "ws://localhost:1/ws-fapi/v1")
 LOCAL: Final = ListenAddress("127.0.0.1", 0)
 
 
 def make_figures(first: float = 1.0) -> dict[str, Any]:
-    """Return the eleven figures, `first` and the ten numbers after it."""
+    """Return the eleven figures: `first` and the ten numbers after it."""
     return {name: first + place for place, name in enumerate(FIGURES)}
 
 
 def make_asset(asset: str = "USDT", **fields: Any) -> AssetBalance:
-    """Return a row of assets; figures that are not given were not sent."""
+    """Return a row of assets; figures that are not given are absent."""
     return AssetBalance(asset=asset, **fields)
 
 
 def make_position(symbol: str = "BTCUSDT", side: str = "BOTH", amount: float = 1.0, **fields: Any) -> Position:
-    """Return a row of positions; figures that are not given were not sent."""
+    """Return a row of positions; figures that are not given are absent."""
     return Position(symbol=symbol, position_side=side, amount=amount, **fields)
 
 
 def make_risk(symbol: str = "BTCUSDT", side: str = "BOTH", amount: float = 1.0, **fields: Any) -> PositionRisk:
-    """Return a row of position risk; figures that are not given were not sent."""
+    """Return a row of position risk; figures that are not given are absent."""
     return PositionRisk(symbol=symbol, position_side=side, amount=amount, **fields)
 
 
 def make_status(
     assets: Iterable[AssetBalance] = (), positions: Iterable[Position] = (), **figures: Any
 ) -> AccountStatus:
-    """Return an answer; totals that are not given were not sent."""
+    """Return a v2/account.status; totals that are not given are absent."""
     return AccountStatus(assets=tuple(assets), positions=tuple(positions), **figures)
 
 
@@ -71,7 +71,7 @@ def make_snapshot(
     asset_mode: AssetMode | None = None,
     **figures: Any,
 ) -> AccountSnapshot:
-    """Return the snapshot of an answer, and of the position risk with it; None where that was not asked."""
+    """Return the snapshot of a status and its position risk, None if that was not requested."""
     status, rows = make_status(assets, positions, **figures), None if risks is None else tuple(risks)
     return build_snapshot(status, rows, asset_mode=asset_mode, asked_at=999.0, answered_at=1000.0)
 
@@ -83,7 +83,7 @@ def make_settings(name: str = "main", **fields: Any) -> AccountSettings:
 
 
 def make_state(name: str = "main", *, answered_at: float | None = None, **settings: Any) -> AccountState:
-    """Return the state of an account before its first poll, or after a good answer at `answered_at`."""
+    """Return the state of an account before its first poll, or after a successful one at `answered_at`."""
     state = AccountState(make_settings(name, **settings))
     if answered_at is not None:
         state.polls = 1
@@ -94,7 +94,7 @@ def make_state(name: str = "main", *, answered_at: float | None = None, **settin
 
 
 def make_connection(endpoint: Endpoint = ENDPOINT, monotonic: Callable[[], float] = time.monotonic) -> Connection:
-    """Return a connection that nobody runs; the wall clock is as `monotonic`."""
+    """Return a connection that is not run; its wall clock is `monotonic`."""
     clock = ExchangeClock(wall=monotonic, monotonic=monotonic)
     return Connection(endpoint, WeightBudget(0.5, clock), clock)
 
@@ -110,7 +110,7 @@ async def serving(
     slow_way: OpenMetricsExposition | None = None,
     limits: Limits | None = None,
 ) -> AsyncIterator[tuple[httpx.AsyncClient, WebServer]]:
-    """Serve a body while the block runs; a client of the first address, and the server, which must end after it."""
+    """Serve a body during the block; yield a client of the first address, and the server, which must stop after it."""
     shared = ChunkedBody([body]) if isinstance(body, bytes) else None
 
     def text() -> ChunkedBody:
@@ -142,7 +142,7 @@ async def raw_body(client: httpx.AsyncClient, accept_encoding: str | None) -> tu
 
 
 async def connect(client: httpx.AsyncClient, request: str, **options: Any) -> tuple[Any, asyncio.StreamWriter]:
-    """Send a request over a socket of our own."""
+    """Send a request over a new connection."""
     reader, writer = await asyncio.open_connection(client.base_url.host, client.base_url.port, **options)
     writer.write(f"{request} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
     await writer.drain()
@@ -150,36 +150,36 @@ async def connect(client: httpx.AsyncClient, request: str, **options: Any) -> tu
 
 
 async def close(writer: asyncio.StreamWriter) -> None:
-    """Close a socket of our own."""
+    """Close a connection."""
     writer.close()
     await asyncio.gather(writer.wait_closed(), return_exceptions=True)
 
 
 def without_comments(text: str) -> str:
-    """Return a scrape without its HELP and TYPE lines, which the catalog specifies."""
+    """Return a scrape without its HELP and TYPE lines."""
     return "".join(line for line in text.splitlines(keepends=True) if not line.startswith("#"))
 
 
 def samples(text: bytes) -> dict[str, float]:
-    """Return every series of an exposition, as it is written, with its value; none may stand there twice."""
-    # Not splitlines: label values may hold what Unicode calls a line's end.
+    """Return every series of an exposition with its value; duplicates are an error."""
+    # Not splitlines, since label values may contain Unicode line separators.
     lines = [line for line in text.decode().split("\n") if line and not line.startswith("#")]
-    found = {series: float(value) for series, _, value in (line.rpartition(" ") for line in lines)}
+    values = {series: float(value) for series, _, value in (line.rpartition(" ") for line in lines)}
 
-    assert len(lines) == len(found)
-    return found
+    assert len(lines) == len(values)
+    return values
 
 
 def wait_for(condition: Callable[[], object]) -> None:
-    """Wait until something has happened in another process."""
+    """Wait until a condition of another process is true."""
     deadline = time.monotonic() + DEADLINE_SECONDS
     while not condition():
-        assert time.monotonic() < deadline, "it never happened"
+        assert time.monotonic() < deadline, "the condition did not become true"
         time.sleep(0.02)
 
 
-# Strategies: any text and number that an answer may hold. `st.text()` finds out which characters are surrogates by
-# encoding each one there is, which costs every process of the tests five seconds; their category says the same.
+# Strategies: any text and number that an answer may contain. `st.text()` finds the surrogates by encoding every
+# character, which takes each test process five seconds; their category is equivalent.
 characters = st.characters(exclude_categories=["Cs"])
 any_text = st.text(characters)
 words = st.text(characters | st.sampled_from('"\\\n{}=, #\x85\u2028é币'), min_size=1, max_size=8)

@@ -1,4 +1,4 @@
-"""Clocks that a test can move."""
+"""Clocks that a test can set."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from exporter.binance.clock import monotonic
 
 
 class Clock:
-    """A clock that stands still until a test moves it."""
+    """A clock that only moves when a test moves it."""
 
     def __init__(self, now: float = 1000.0) -> None:
         self.now = now
@@ -17,12 +17,12 @@ class Clock:
 
     @property
     def now_ms(self) -> int:
-        """The time as requests are stamped with it."""
+        """The time in milliseconds, as in timestamps of requests."""
         return int(self.now * 1000)
 
 
 class Monotonic:
-    """The real monotonic clock, which a test can move ahead."""
+    """The real monotonic clock, which a test can set ahead."""
 
     def __init__(self) -> None:
         self.ahead = 0.0

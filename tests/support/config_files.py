@@ -1,4 +1,4 @@
-"""Configuration and key files as a user writes them."""
+"""Configuration and key files for tests."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ SECRET_KEY = "NhqPtmdSJYdKjVHjA7PZj4Mge3R5YNiP1e3UZjInClVN65XAbvqqM6A7H5fATj0j"
 
 
 def leaks(text: str, secrets: Iterable[str]) -> set[str]:
-    """Return what of any 16 characters of a secret is in a text."""
+    """Return the parts of secrets, 16 characters each, that are in a text."""
     return {part for secret in secrets for i in range(len(secret) - 15) if (part := secret[i : i + 16]) in text}
 
 
 def key_files(folder: Path, api_key: str = API_KEY, secret_key: str = SECRET_KEY) -> Path:
-    """Write the files of an HMAC key, and return where the configuration belongs that names them."""
+    """Write the files of an HMAC key, and return the path for a configuration that names them."""
     for name, text in (("main.key", api_key), ("main.secret", secret_key)):
         path = folder / name
         path.write_text(text)
@@ -43,6 +43,6 @@ HMAC = "api_key_file: api.key, secret_key_file: secret.key"
 
 
 def pem(passphrase: bytes | None = None) -> bytes:
-    """Return a new Ed25519 key."""
+    """Return a new Ed25519 key as PEM."""
     encryption = BestAvailableEncryption(passphrase) if passphrase else NoEncryption()
     return Ed25519PrivateKey.generate().private_bytes(Encoding.PEM, PrivateFormat.PKCS8, encryption)

@@ -1,4 +1,4 @@
-"""Endpoints on this machine, and what dials to them give."""
+"""Local endpoints, and the results of connecting to them."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ async def answering(answer: bytes) -> AsyncIterator[int]:
 
 
 def resolve(monkeypatch: pytest.MonkeyPatch, names: dict[str, list[tuple[str, int]]]) -> None:
-    """Have the running loop resolve names to addresses and ports, in their order."""
+    """Make the running loop resolve names to addresses and ports, in this order."""
     loop = asyncio.get_running_loop()
     resolve_others = loop.getaddrinfo
 
@@ -50,7 +50,7 @@ def resolve(monkeypatch: pytest.MonkeyPatch, names: dict[str, list[tuple[str, in
 
 @contextlib.asynccontextmanager
 async def exchange(behaviour: Behaviour | None = None, **options: Any) -> AsyncIterator[int]:
-    """Serve WebSockets; without a behaviour every message is sent back."""
+    """Serve WebSockets; by default every message is echoed."""
 
     async def echo(connection: ServerConnection) -> None:
         async for message in connection:
@@ -61,19 +61,19 @@ async def exchange(behaviour: Behaviour | None = None, **options: Any) -> AsyncI
 
 
 def at(port: int, scheme: str = "ws", host: str = "127.0.0.1", proxy: str | None = "none") -> Endpoint:
-    """Return the endpoint on a port of this machine."""
+    """Return the endpoint on a local port."""
     return Endpoint("test", f"{scheme}://{host}:{port}{PATH}", proxy)
 
 
 async def refusal_of(endpoint: Endpoint) -> Refusal:
-    """Return why a dial failed."""
+    """Return why a connection could not be opened."""
     with pytest.raises((OSError, InvalidHandshake, UnicodeError, ProxyFailure, UnusableProxy)) as caught:
         await open_socket(endpoint)
     return explain_refusal(caught.value)
 
 
 async def first_answer(endpoint: Endpoint) -> str | bytes:
-    """Open a socket, say something and return what is said."""
+    """Open a connection, send a message and return the answer."""
     async with await open_socket(endpoint) as connection:
         await connection.send("币安")
         return await connection.recv()

@@ -1,7 +1,4 @@
-"""The exchange that the foreign clients talk with, and what they have to hear from it.
-
-Nothing here knows a client.
-"""
+"""The exchange for the tests of other clients, and the figures they should receive; independent of the client."""
 
 from __future__ import annotations
 
@@ -32,9 +29,9 @@ if TYPE_CHECKING:
 
 SHAPES: Final = ("main", "multi", "hedge", "isolated")
 OWNERS: Final[dict[KeyType, str]] = {"HMAC": "main", "RSA": "hedge", "Ed25519": "multi"}
-"""An account for each kind of key."""
+"""An account for each key type."""
 
-# No speed at all: the books stand still between an answer and the look at them.
+# Practically stopped, so that ledgers do not change between an answer and its comparison.
 _STANDSTILL: Final = 1e-9
 _FALLEN: Final = Decimal("0.99")
 _DRIVER_SECONDS: Final = 120.0
@@ -46,13 +43,13 @@ def _accounts() -> list[SimulatedAccount]:
 
 
 class _OpenedOnce(Scenario):
-    """Opens the demo's books, which means to look ten minutes ahead, once in a process, and copies them after that."""
+    """Funds the demo's accounts once per process, and copies their ledgers after that."""
 
     _ledgers: ClassVar[dict[str, Ledger]] = {}
 
     @staticmethod
     def begin(accounts: Mapping[str, SimulatedAccount]) -> None:
-        """Open the books of the demo's accounts."""
+        """Set the ledgers of the demo's accounts."""
         ledgers = _OpenedOnce._ledgers
         if not ledgers:
             Scenario.begin(accounts)
@@ -63,15 +60,15 @@ class _OpenedOnce(Scenario):
 
 @asynccontextmanager
 async def standing_exchange(key_type: KeyType | None = None) -> AsyncIterator[SimulatedExchange]:
-    """Run the demo's exchange with gains and losses on its books, and no other host within reach.
+    """Run the demo's exchange with unrealized profits and losses, and make other hosts unreachable.
 
     With a key type all four accounts have such a key.
     """
-    accounts = [copy.copy(each) for each in _accounts()]
+    accounts = [copy.copy(account) for account in _accounts()]
     if key_type is not None:
         accounts = [
-            SimulatedAccount(each.name, key_type, multi_assets=each.multi_assets, hedge=each.hedge, seed=1)
-            for each in accounts
+            SimulatedAccount(account.name, key_type, multi_assets=account.multi_assets, hedge=account.hedge, seed=1)
+            for account in accounts
         ]
     exchange = SimulatedExchange(accounts, seed=1, speed=_STANDSTILL, scenario=_OpenedOnce())
     for symbol in SYMBOLS.values():
@@ -82,7 +79,7 @@ async def standing_exchange(key_type: KeyType | None = None) -> AsyncIterator[Si
 
 
 def forger_of(account: SimulatedAccount) -> SimulatedAccount:
-    """Make an account that claims another's API key and signs with a key of its own."""
+    """Return an account with another's API key that signs with its own secret or private key."""
     forger = SimulatedAccount("forger", account.key_type)
     key = new_key(account.key_type)
     forger.api_key, forger.secret_key, forger.private_key_pem = account.api_key, key.secret_key, key.private_key_pem
@@ -90,7 +87,7 @@ def forger_of(account: SimulatedAccount) -> SimulatedAccount:
 
 
 def answers_of(exchange: SimulatedExchange, name: str) -> dict[str, Any]:
-    """Tell what the exchange answers of an account, by method."""
+    """Return the exchange's results for an account, by method."""
     account = exchange.account(name)
     return {
         "v2/account.status": account_status(account),
@@ -100,30 +97,30 @@ def answers_of(exchange: SimulatedExchange, name: str) -> dict[str, Any]:
 
 
 def reported_figures(answers: dict[str, Any]) -> dict[tuple[str, ...], Decimal]:
-    """Read the amounts that matter out of three answers."""
+    """Return the important figures of three answers."""
     status = answers["v2/account.status"]
-    told: dict[tuple[str, ...], Decimal] = {
+    figures: dict[tuple[str, ...], Decimal] = {
         ("total", name): Decimal(status[name]) for name in ("totalWalletBalance", "totalMaintMargin")
     }
     for asset in status["assets"]:
         for name in ("walletBalance", "marginBalance", "initialMargin", "maintMargin", "availableBalance"):
-            told[asset["asset"], name] = Decimal(asset[name])
+            figures[asset["asset"], name] = Decimal(asset[name])
     for asset in answers["v2/account.balance"]:
-        told[asset["asset"], "balance"] = Decimal(asset["balance"])
+        figures[asset["asset"], "balance"] = Decimal(asset["balance"])
     for source, profit in (("v2/account.position", "unRealizedProfit"), ("v2/account.status", "unrealizedProfit")):
         for row in status["positions"] if source == "v2/account.status" else answers[source]:
             key = (source, row["symbol"], row["positionSide"])
             for name in ("positionAmt", "notional", "initialMargin", "maintMargin", "isolatedWallet"):
-                told[*key, name] = Decimal(row[name])
-            told[*key, "profit"] = Decimal(row[profit])
+                figures[*key, name] = Decimal(row[name])
+            figures[*key, "profit"] = Decimal(row[profit])
             if "markPrice" in row:
-                told[*key, "markPrice"] = Decimal(row["markPrice"])
-                told[*key, "entryPrice"] = Decimal(row["entryPrice"])
-    return told
+                figures[*key, "markPrice"] = Decimal(row["markPrice"])
+                figures[*key, "entryPrice"] = Decimal(row["entryPrice"])
+    return figures
 
 
 def ledger_figures(exchange: SimulatedExchange, name: str) -> dict[tuple[str, ...], Decimal]:
-    """Tell the same amounts from an account's books."""
+    """Return the same figures from an account's ledger."""
     statement = statement_of(exchange.account(name))
     held: dict[tuple[str, ...], Decimal] = {
         ("total", "totalWalletBalance"): statement.totals.wallet_balance,
@@ -151,8 +148,8 @@ def ledger_figures(exchange: SimulatedExchange, name: str) -> dict[tuple[str, ..
     return {figure: round(amount, 8) for figure, amount in held.items()}
 
 
-class Told(NamedTuple):
-    """What a client that lives outside this interpreter was told in each case, and the exchange that it asked."""
+class DriverRun(NamedTuple):
+    """The outcomes of a client in another process, and its exchanges, both by case."""
 
     outcomes: dict[str, list[Any]]
     exchanges: dict[str, SimulatedExchange]
@@ -160,9 +157,9 @@ class Told(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """What one client is to ask for: calls in the name of an account of the demo.
+    """The calls of one client, as an account of the demo.
 
-    Its key may be `forged`; the clock of its exchange is `exchange_ahead_seconds` of ours.
+    Its key may be `forged`; the clock of its exchange is `exchange_ahead_seconds` ahead.
     """
 
     account: str
@@ -171,14 +168,14 @@ class Case:
     exchange_ahead_seconds: float = 0.0
 
 
-async def ask_all(
+async def run_driver(
     program: str | Path,
     script: Path,
     cases: Mapping[str, Case],
     settings_of: Callable[[SimulatedExchange, SimulatedAccount], dict[str, Any]],
     **more: Any,
-) -> Told:
-    """Start a client's program once for all cases, since loading it takes a second; each has an exchange of its own."""
+) -> DriverRun:
+    """Run a client's driver once for all cases, since loading it takes a second; each case has its own exchange."""
     exchanges: dict[str, SimulatedExchange] = {}
     clients = []
     async with AsyncExitStack() as stack:
@@ -189,11 +186,11 @@ async def ask_all(
             settings = settings_of(exchange, forger_of(account) if case.forged else account)
             clients.append({"settings": settings, "calls": case.calls})
         outcomes = await _drive(program, script, {"clients": clients, **more})
-    return Told(dict(zip(cases, outcomes, strict=True)), exchanges)
+    return DriverRun(dict(zip(cases, outcomes, strict=True)), exchanges)
 
 
 async def _drive(program: str | Path, script: Path, request: dict[str, Any]) -> Any:
-    """Run a client that lives outside this interpreter: a request on its standard input, what it got on its output."""
+    """Run a driver with the request on its standard input, and return what it writes to standard output."""
     process = await asyncio.create_subprocess_exec(
         program,
         script.name,
@@ -205,18 +202,18 @@ async def _drive(program: str | Path, script: Path, request: dict[str, Any]) -> 
     )
     try:
         async with asyncio.timeout(_DRIVER_SECONDS):
-            output, complaints = await process.communicate(json.dumps(request).encode())
+            output, errors = await process.communicate(json.dumps(request).encode())
     finally:
         if process.returncode is None:
             process.kill()
             await process.wait()
-    assert 0 == process.returncode, complaints.decode()
+    assert 0 == process.returncode, errors.decode()
     return json.loads(output)
 
 
-def missing(what: str) -> None:
-    """Skip, or under CI fail, where a client is not installed."""
-    (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(f"{what} is missing: make interop")
+def client_missing(name: str) -> None:
+    """Skip the test, or fail it under CI, because a client is not installed."""
+    (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(f"{name} is missing: make interop")
 
 
 def _loopback_alone(host: str | bytes | None, *args: Any, **kwargs: Any) -> Any:

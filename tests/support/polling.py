@@ -37,7 +37,7 @@ FAST = Timing(
 
 
 def credentials_of(account: SimulatedAccount) -> Credentials:
-    """Make the credentials that the simulated exchange knows an account by."""
+    """Return the credentials of a simulated account."""
     api_key = Secret(account.api_key)
     if account.secret_key is not None:
         return Credentials.hmac(api_key, Secret(account.secret_key))
@@ -46,7 +46,7 @@ def credentials_of(account: SimulatedAccount) -> Credentials:
 
 
 def traders() -> list[SimulatedAccount]:
-    """Make two accounts with money and a position each."""
+    """Return two accounts with money."""
     accounts = [SimulatedAccount("alice", "HMAC", seed=1), SimulatedAccount("bob", "Ed25519", seed=2)]
     for account in accounts:
         account.deposit("USDT", "10000")
@@ -62,7 +62,7 @@ async def connected(
     monotonic: Callable[[], float] = monotonic,
     wait: bool = True,
 ) -> AsyncIterator[Connection]:
-    """Run a connection, by default from when it can be used."""
+    """Run a connection; by default wait until it is connected."""
     clock = ExchangeClock(monotonic=monotonic)
     connection = Connection(Endpoint("exchange", url), WeightBudget(share, clock), clock, timing)
     running = asyncio.create_task(connection.run())
@@ -78,8 +78,8 @@ async def connected(
 class Polled:
     """A poller of one account, and the snapshots that it has published.
 
-    Accounts of one endpoint share what is known of its `optional` methods, and its `pacing`; without them this one is
-    alone there.
+    Accounts of one endpoint share the availability of its `optional` methods and its `pacing`; without them this is
+    its only account.
     """
 
     def __init__(
@@ -122,12 +122,12 @@ STATUS = "v2/account.status"
 
 
 def error(status: int, code: int, text: str = "no") -> Callable[[Answer], Answer]:
-    """Make an answer an error."""
+    """Return a replacement of answers by an error."""
     return lambda answer: {"id": answer["id"], "status": status, "error": {"code": code, "msg": text}}
 
 
 def altered(alter: Callable[[Any], object]) -> Callable[[Answer], Answer]:
-    """Alter the result of an answer in place."""
+    """Return a replacement that changes the result of an answer in place."""
 
     def altering(answer: Answer) -> Answer:
         alter(answer["result"])
@@ -137,6 +137,6 @@ def altered(alter: Callable[[Any], object]) -> Callable[[Answer], Answer]:
 
 
 def pass_time(exchange: SimulatedExchange, connection: Connection, monotonic: Monotonic, seconds: float) -> None:
-    """Move the program's clock ahead, and its idea of the exchange's time back to the truth."""
+    """Move the program's clock ahead, and correct its offset to the exchange's time."""
     monotonic.ahead += seconds
     connection.clock.learn(int(exchange.server_time() * 1000), monotonic(), monotonic())

@@ -1,4 +1,4 @@
-"""Ports that nothing listens on."""
+"""Free ports."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import socket
 
 
 def free_port() -> int:
-    """Return a port on which nobody listens."""
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        port: int = one.getsockname()[1]
+    """Return a port that is not in use."""
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        port: int = unused.getsockname()[1]
         return port

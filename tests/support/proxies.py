@@ -1,4 +1,4 @@
-"""Proxies and certificates to dial through."""
+"""Proxies, and certificates of servers."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 PROXY_USER = "desk:hunter2"
 
 
-async def hang_up(writer: asyncio.StreamWriter) -> None:
-    """Close a stream, however broken."""
+async def close_stream(writer: asyncio.StreamWriter) -> None:
+    """Close a stream, also a broken one."""
     writer.close()
     with contextlib.suppress(OSError):
         await writer.wait_closed()
@@ -38,13 +38,13 @@ async def hang_up(writer: asyncio.StreamWriter) -> None:
 
 @contextlib.asynccontextmanager
 async def listen(handler: Handler) -> AsyncIterator[int]:
-    """Serve plain TCP on a port of its own, until all who came have gone."""
+    """Serve TCP on a free port, until all clients have left."""
     handled: list[asyncio.Task[None]] = []
 
     async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(OSError, asyncio.IncompleteReadError):
             await handler(reader, writer)
-        await hang_up(writer)
+        await close_stream(writer)
 
     def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         handled.append(asyncio.create_task(handle(reader, writer)))
@@ -55,7 +55,7 @@ async def listen(handler: Handler) -> AsyncIterator[int]:
 
 
 def certificate(folder: Path, name: str, days: int = 1) -> ssl.SSLContext:
-    """Make a certificate for a host name or IP address, expired where `days` is negative."""
+    """Return a context with a new certificate for a host name or IP address, expired if `days` is negative."""
     key, subject = ec.generate_private_key(ec.SECP256R1()), x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
     now = dt.datetime.now(dt.UTC)
     made = (
@@ -81,14 +81,14 @@ def certificate(folder: Path, name: str, days: int = 1) -> ssl.SSLContext:
 
 
 class Proxy:
-    """An HTTP and SOCKS5 proxy; `asked` holds what it was asked for, its user and where it connected to."""
+    """An HTTP and SOCKS5 proxy; `targets` are the hosts and ports it connected to."""
 
     def __init__(self, refusal: bytes = b"", socks_reply: int = 0) -> None:
-        self.asked: list[tuple[str, int]] = []
+        self.targets: list[tuple[str, int]] = []
         self._refusal, self._socks_reply = refusal, socks_reply
 
     async def http(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Serve CONNECT to those who know the password."""
+        """Serve CONNECT to clients with the password."""
         head = await reader.readuntil(b"\r\n\r\n")
         if self._refusal:
             writer.write(self._refusal)
@@ -97,7 +97,7 @@ class Proxy:
             await self._connect(host, int(port), b"HTTP/1.1 200 Connected\r\n\r\n", reader, writer)
 
     async def socks(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Serve SOCKS5 to those who know the password (RFC 1928, RFC 1929)."""
+        """Serve SOCKS5 to clients with the password (RFC 1928, RFC 1929)."""
         _, methods = await reader.readexactly(2)
         if 2 not in await reader.readexactly(methods):
             writer.write(b"\x05\xff")
@@ -122,7 +122,7 @@ class Proxy:
     async def _connect(
         self, host: str, port: int, answer: bytes, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
-        self.asked.append((host, port))
+        self.targets.append((host, port))
         far_reader, far_writer = await asyncio.open_connection(host, port)
         writer.write(answer)
         await asyncio.gather(self._pass_on(reader, far_writer), self._pass_on(far_reader, writer))
@@ -131,4 +131,4 @@ class Proxy:
         with contextlib.suppress(OSError):
             while data := await reader.read(65536):
                 writer.write(data)
-        await hang_up(writer)
+        await close_stream(writer)

@@ -1,4 +1,4 @@
-"""The whole exporter in this process, and what it serves."""
+"""Runs the whole exporter in this process, and scrapes it."""
 
 from __future__ import annotations
 
@@ -66,12 +66,12 @@ async def scrape(client: httpx.AsyncClient) -> Samples:
 
 
 def value(samples: Samples, name: str, **labels: str) -> float | None:
-    """Return the value of one series, None where there is none."""
+    """Return the value of a series, None if it is absent."""
     return samples.get((f"binance_futures_{name}", frozenset(labels.items())))
 
 
 async def until_sample(client: httpx.AsyncClient, expected: float | None, name: str, **labels: str) -> Samples:
-    """Scrape until a series has a value (None: is gone); return that scrape."""
+    """Scrape until a series has a value (None: is absent); return that scrape."""
     return await until_scraped(client, lambda samples: value(samples, name, **labels) == expected)
 
 

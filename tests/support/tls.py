@@ -1,4 +1,4 @@
-"""Servers with TLS, and clients of them."""
+"""Scrape servers with TLS, and their clients."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ SERVED = "HTTP/1.1 200 OK"
 TLS = "tls_server_config: {cert_file: server.crt, key_file: server.key"
 
 
-# Who signs the server's certificates, and who those of the clients that it trusts.
+# The CA of the server's certificates, and that of the clients it trusts.
 AUTHORITY, CLIENTS = trustme.CA(), trustme.CA()
 
 
@@ -49,7 +49,7 @@ def write_identity(folder: Path, *names: str) -> None:
 
 
 def prepared(folder: Path) -> Path:
-    """Put server.crt, server.key and clients.crt into a folder, and ca.crt for those who ask the server."""
+    """Put server.crt, server.key and clients.crt into a folder, and ca.crt for clients."""
     write_identity(folder, "localhost", "127.0.0.1")
     AUTHORITY.cert_pem.write_to_path(str(folder / "ca.crt"))
     CLIENTS.cert_pem.write_to_path(str(folder / "clients.crt"))
@@ -58,7 +58,7 @@ def prepared(folder: Path) -> Path:
 
 @contextlib.asynccontextmanager
 async def guarded(folder: Path, document: str, body: bytes = BODY) -> AsyncIterator[tuple[str, WebConfigWatcher]]:
-    """Serve with a web configuration that is looked at again all the time; yield the URL."""
+    """Serve with a web configuration that is reread all the time; yield the URL and its watcher."""
     (folder / "web.yml").write_text(document)
     live = WebConfigWatcher(load(folder / "web.yml"), every_seconds=0.02)
     page = "<!doctype html>"
@@ -83,17 +83,17 @@ async def curl(*arguments: str | Path) -> tuple[int | None, str]:
     process = await asyncio.create_subprocess_exec(
         "curl", "-q", "-sS", "--noproxy", "*", *arguments, stdout=asyncio.subprocess.PIPE, stderr=-2
     )
-    said, _ = await process.communicate()
-    return process.returncode, said.decode()
+    output, _ = await process.communicate()
+    return process.returncode, output.decode()
 
 
 def client_of(folder: Path) -> ssl.SSLContext:
-    """Make a client's context that trusts the server's CA and agrees to any cipher."""
+    """Return a client's context that trusts the server's CA and accepts any cipher."""
     return ssl.create_default_context(cafile=folder / "ca.crt")
 
 
 class Answer(NamedTuple):
-    """What came of a scrape: the first line, and the terms of the connection."""
+    """The result of a scrape: the first line, and the parameters of the TLS connection."""
 
     line: str
     version: str | None = None
@@ -105,7 +105,7 @@ REFUSED = Answer("refused")
 
 
 async def ask(url: str, context: ssl.SSLContext) -> Answer:
-    """Scrape over a connection of our own."""
+    """Scrape over a new connection."""
     port = int(url.rpartition(":")[2])
     try:
         reader, writer = await asyncio.open_connection("127.0.0.1", port, ssl=context, server_hostname="localhost")
@@ -115,7 +115,7 @@ async def ask(url: str, context: ssl.SSLContext) -> Answer:
     terms = agreed.version(), agreed.cipher()[0], agreed.getpeercert()["subjectAltName"][-1][1]
     try:
         writer.write(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
-        # By TLS 1.3 a client learns only now that its certificate was not taken.
+        # With TLS 1.3 a client learns only now that its certificate was rejected.
         line = await asyncio.wait_for(reader.readline(), DEADLINE_SECONDS)
         return Answer(line.decode().strip(), *terms) if line else REFUSED
     except (ssl.SSLError, ConnectionError):
@@ -125,7 +125,7 @@ async def ask(url: str, context: ssl.SSLContext) -> Answer:
 
 
 async def until_answer(url: str, context: ssl.SSLContext, right: Callable[[Answer], bool]) -> None:
-    """Scrape until the answer is right."""
+    """Scrape until the answer is as wanted."""
     async with asyncio.timeout(DEADLINE_SECONDS):
         while not right(await ask(url, context)):
             pass

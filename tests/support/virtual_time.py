@@ -1,7 +1,7 @@
-"""An event loop whose minutes pass in milliseconds: a slow machine changes nothing, since only waiting takes time.
+"""An event loop in virtual time, whose minutes pass in milliseconds, independently of the machine's speed.
 
-Time stands still while there is anything to do, and moves on when nothing is left but to wait. A test in virtual time
-asks for the fixture of that name. Other processes do not share its time: they must not be waited for.
+Its time only moves when there is nothing to do but to wait. A test in virtual time requests the fixture of that name.
+Other processes do not share its time, so they must not be waited for.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ if TYPE_CHECKING:
 _Result = TypeVar("_Result")
 START: Final = 1_700_000_060.0  # epoch seconds; the exchange's minute is 20 seconds old
 _IDLE_SECONDS: Final = 0.0005
-_THREAD_SECONDS: Final = 0.05  # real ones, between looks at the sockets while a thread works
+_THREAD_SECONDS: Final = 0.05  # real ones, between checks of the sockets while a thread works
 
 
 class _Selector(selectors.DefaultSelector):
-    """Waits a moment for the sockets, then lets the time pass that it was asked to wait."""
+    """Checks the sockets, then advances the virtual time by the requested timeout."""
 
     def __init__(self, shortest_leap: float, longest_leap: float, leaps_between_rests: int) -> None:
         super().__init__()
         self.passed = 0.0
-        self.threads = 0  # that work for the loop: what they do takes no time
+        self.threads = 0  # of the loop's executors; their work takes no virtual time
         self._shortest_leap = shortest_leap
         self._longest_leap = longest_leap
         self._rests = itertools.cycle([True] + [False] * leaps_between_rests)
@@ -49,9 +49,9 @@ class _Selector(selectors.DefaultSelector):
 class VirtualTimeLoop(asyncio.SelectorEventLoop):
     """An event loop whose time moves only while neither it nor a thread of its executors has anything to do.
 
-    It leaps by no more than `longest_leap` seconds, so that what is on its way between two sockets of this process
-    arrives before any deadline passes. Timers within `shortest_leap` of each other may end at once, and only one leap
-    in so many rests: both save processor time.
+    It leaps by no more than `longest_leap` seconds, so that data between two sockets of this process arrives before any
+    deadline passes. Timers within `shortest_leap` of each other may fire together, and only one in so many leaps rests:
+    both save processor time.
     """
 
     def __init__(self, *, shortest_leap: float = 0.0, longest_leap: float = 1.0, leaps_between_rests: int = 0) -> None:
@@ -63,7 +63,7 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
         return self._clock.passed
 
     def suspend(self, seconds: float) -> None:
-        """Let time pass without anything running: a suspend, as a loop sees it whose clock goes on meanwhile."""
+        """Let time pass while nothing runs, like a suspend during which the loop's clock continues."""
         self._clock.passed += seconds
 
     def run_in_executor(  # type: ignore[override]
@@ -79,7 +79,7 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
         self._clock.threads -= 1
 
     async def shutdown_default_executor(self, *_timeout: object) -> None:
-        """Wait for the threads, however long it takes."""
+        """Wait for the threads without a timeout."""
         await super().shutdown_default_executor()
 
 

@@ -1,4 +1,4 @@
-"""Waiting for something to come true."""
+"""Waiting for conditions."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ PATIENCE_SECONDS = 120.0  # for slow machines
 
 
 async def until(condition: Callable[[], object]) -> None:
-    """Wait until something is true."""
+    """Wait until a condition is true."""
     pause = 0.05 if isinstance(asyncio.get_running_loop(), VirtualTimeLoop) else 0.005
     async with asyncio.timeout(PATIENCE_SECONDS):
         while not condition():  # noqa: ASYNC110 - a condition has no event

@@ -1,4 +1,4 @@
-"""The benchmarks run, and count what they claim to; what they measure is for `make bench`."""
+"""The benchmarks run and measure what they claim; the figures are for `make bench`."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def cells(report: str) -> dict[str, list[str]]:
 
 
 def test_every_peer_polls_the_same_exchange() -> None:
-    """Each peer polls every position of the same exchange, and is compared with ours."""
+    """Each peer polls every position of the same exchange, and is compared with this exporter."""
     if not poll.CCXT_PYTHON.exists():
         needs("ccxt")
     rows = cells(poll.report(sizes=(5,), rounds=1, warm_up=1, polls=2))
@@ -39,8 +39,8 @@ def test_every_peer_polls_the_same_exchange() -> None:
     assert all(re.match(r"[\d,]+( \(1/[\d.e+]+\))?$", row[0]) for peer, row in rows.items() if peer)
 
 
-def test_every_answer_is_news() -> None:
-    """From answer to answer of an account next to every position moves, however many others are asked between."""
+def test_every_answer_differs() -> None:
+    """Nearly every position differs from answer to answer of an account, also with many other accounts between."""
     ledgers = Ledgers(Market(1), 20)
     answers = [ledgers.status(factor)["positions"] for _ in range(40) for factor in factors(40)][::40]
     moved = ("notional", "unrealizedProfit", "initialMargin", "maintMargin")
@@ -59,7 +59,7 @@ def test_missing_positions_end_the_benchmark() -> None:
 
 
 def test_scrapes_of_the_same_series() -> None:
-    """Every peer serves the same series, plain and with gzip; without Go the report says how to get it."""
+    """Every peer serves the same series, plain and with gzip; without Go the report says how to install it."""
     report = scrape.report(sizes=(500,), rounds=1)
     zipped, plain = (line.split(" | ") for line in report.splitlines() if re.match(r"\| \d", line))
 
@@ -70,7 +70,7 @@ def test_scrapes_of_the_same_series() -> None:
 
 @pytest.mark.waits
 def test_whole_at_two_sizes() -> None:
-    """The whole is measured with each number of accounts, misses no poll, and a real Prometheus scrapes it."""
+    """The exporter is measured with each number of accounts, misses no poll, and is scraped by Prometheus."""
     needs("prometheus")
     load = whole.Load(accounts=0, positions=3, interval_seconds=1.0, scrape_seconds=1.0)
     report = whole.report(sizes=(1, 2), load=load, seconds=3.0)
@@ -86,7 +86,7 @@ def test_whole_at_two_sizes() -> None:
     ("polls", "failures", "missed"), [([2, 2], 0, 0), ([2, 0], 0, 2), ([2, 2], 3, 3), ([3, 1], 0, 1)]
 )
 def test_missed_polls_are_counted(polls: list[float], failures: int, missed: int) -> None:
-    """Polls that failed, and those that were due and did not take place, are missed."""
+    """Missed polls are those that failed, and those that were due and did not take place."""
     measured = whole.Measured(
         load=whole.Load(accounts=2, interval_seconds=60.0),
         seconds=121.0,
@@ -107,15 +107,15 @@ def test_missed_polls_are_counted(polls: list[float], failures: int, missed: int
 
 @pytest.mark.waits
 def test_small_is_the_command_itself() -> None:
-    """Four accounts are polled and scraped by the command, and its CPU and memory are told beside their aims."""
+    """The command polls four accounts and is scraped; its CPU and memory are reported with their aims."""
     rows = cells(small.report(seconds=1.0))
 
     assert float(rows["series"][0].replace(",", "")) > 400
     assert re.match(r"\d+ \| ≤ 60: ", " | ".join(rows["peak memory, MiB"]))
 
 
-def test_no_prometheus_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Where there is no Prometheus the report says so."""
+def test_missing_prometheus_is_reported(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Without Prometheus the report says so."""
     monkeypatch.setattr(shutil, "which", lambda _: None)
 
     assert "No Prometheus is here" in prometheus.scrape("127.0.0.1:9", 1.0, tmp_path)
@@ -125,19 +125,19 @@ def test_no_prometheus_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) 
     ("ours", "theirs", "part"), [(1.0, 48.3, "1/48.3"), (2.0, 1.0, "1/0.5"), (0.001, 9.0, "1/9e+03")]
 )
 def test_part(ours: float, theirs: float, part: str) -> None:
-    """A ratio is told as a part of the peer's."""
+    """A ratio is shown as a fraction of the peer's value."""
     assert part == table.part_of(ours, theirs)
 
 
 def test_verdict() -> None:
-    """What was not met stands out."""
+    """An aim that was not met is emphasized."""
     assert ["≤ 4: met", "≤ 4: **short**"] == [table.verdict("≤ 4", met=met) for met in (True, False)]
 
 
-def test_written_whole_or_not_at_all(
+def test_readme_gets_all_parts_or_none(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    """The README's block is replaced by all parts; with a part named nothing is measured or written."""
+    """README's block is replaced by all parts; --write with a named part is an error."""
     readme = tmp_path / "README.md"
     readme.write_text("before\n<!-- bench: begin, x -->\nold\n<!-- bench: end -->\nafter\n")
     monkeypatch.setattr(main, "README", readme)
@@ -157,8 +157,8 @@ def test_written_whole_or_not_at_all(
     )
 
 
-def test_what_does_not_start_is_heard(tmp_path: Path) -> None:
-    """A program that ends before it listens is an error that holds what it said."""
+def test_output_of_a_failed_start_is_shown(tmp_path: Path) -> None:
+    """A program that ends before it listens is an error with its output."""
     command = (sys.executable, "-c", "print('boom: port taken')")
 
     with (

@@ -1,4 +1,4 @@
-"""The program as it is called: exit codes, what it says and keeps to itself, and how it ends."""
+"""The command line: exit codes, output, which never has a key in it, and how the program ends."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ from exporter.cli.flags import PROGRAM
 from exporter.cli.main import run
 from exporter.simulator.scenario import demo_accounts
 
-NOBODY = "ws://127.0.0.1:1/ws-fapi/v1"
+UNREACHABLE = "ws://127.0.0.1:1/ws-fapi/v1"
 
 
 def test_version_of_the_module() -> None:
-    """`python -m exporter` is the program."""
+    """`python -m exporter` runs the program."""
     done = subprocess.run(
         [sys.executable, "-m", "exporter", "--version"], capture_output=True, text=True, timeout=60, check=False
     )
@@ -36,8 +36,8 @@ def test_version_of_the_module() -> None:
 
 
 @pytest.mark.parametrize("argv", [["--version"], ["--help"], ["demo", "-h"], ["simulate", "--help"]])
-def test_what_is_asked_for_is_standard_output(argv: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    """Help and version are no errors."""
+def test_help_and_version_go_to_standard_output(argv: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    """Help and version are not errors."""
     code = run(argv)
     captured = capsys.readouterr()
 
@@ -46,8 +46,8 @@ def test_what_is_asked_for_is_standard_output(argv: list[str], capsys: pytest.Ca
 
 
 @pytest.mark.parametrize("command", ["run", "demo", "simulate"])
-def test_wrong_flag(command: str, capsys: pytest.CaptureFixture[str]) -> None:
-    """An unknown flag is an error that names it, and ends the program with 2."""
+def test_unknown_flag(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """An unknown flag is named in the error, and the exit code is 2."""
     code = run([command, "--nonsense"])
     captured = capsys.readouterr()
 
@@ -56,7 +56,7 @@ def test_wrong_flag(command: str, capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_nothing_configured(capsys: pytest.CaptureFixture[str]) -> None:
-    """Without any configuration the program says which ways there are."""
+    """Without any configuration the error names the ways to configure the program."""
     code = run(["run"])
     captured = capsys.readouterr()
 
@@ -67,8 +67,8 @@ def test_nothing_configured(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 @pytest.mark.parametrize("check", [[], ["--config.check"]])
-def test_broken_file(check: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """All faults of a file are told at once, and nothing of a key that stands in a wrong place."""
+def test_invalid_file(check: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """All errors of a file are reported at once, without showing misplaced keys."""
     path = key_files(tmp_path, secret_key=f"{SECRET_KEY} {SECRET_KEY}")
     path.write_text(
         f"poll: {{interval: soon}}\nnonsense: {SECRET_KEY}\n"
@@ -93,8 +93,8 @@ def test_broken_file(check: list[str], tmp_path: Path, capsys: pytest.CaptureFix
     assert set() == leaks(captured.err, (API_KEY, SECRET_KEY))
 
 
-def test_good_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """A good file is said to be good, with a warning of what the operator should know, and nothing is dialled."""
+def test_valid_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A valid file is reported as such, with a warning about readable keys."""
     path = key_files(tmp_path)
     (tmp_path / "main.key").chmod(0o644)
     path.write_text("accounts: [{name: main, api_key_file: main.key, secret_key_file: main.secret}]\n")
@@ -105,8 +105,8 @@ def test_good_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert ["others may read main.key: chmod 600 main.key"] == re.findall(r"others .*(?=\")", captured.err)
 
 
-def test_good_variables(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    """Variables alone can configure an account, and a variable can ask for the check."""
+def test_valid_variables(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """Variables alone can configure an account, and a variable can request the check."""
     monkeypatch.setenv("BINANCE_API_KEY", API_KEY)
     monkeypatch.setenv("BINANCE_SECRET_KEY", SECRET_KEY)
     monkeypatch.setenv("BINANCE_FUTURES_EXPORTER_CONFIG_CHECK", "true")
@@ -119,11 +119,11 @@ def test_good_variables(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
 
 @pytest.mark.parametrize("command", ["run", "demo"])
 def test_scrape_port_in_use(command: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    """An address that cannot be had ends the program with 1 and is named."""
+    """An address that is in use is named in the error, and the exit code is 1."""
     if command == "run":
         monkeypatch.setenv("BINANCE_API_KEY", API_KEY)
         monkeypatch.setenv("BINANCE_SECRET_KEY", SECRET_KEY)
-        monkeypatch.setenv("BINANCE_ENDPOINT", NOBODY)
+        monkeypatch.setenv("BINANCE_ENDPOINT", UNREACHABLE)
     with socket.create_server(("127.0.0.1", 0)) as used:
         address = f"127.0.0.1:{used.getsockname()[1]}"
         code = run([command, "--web.listen-address", address])
@@ -134,33 +134,33 @@ def test_scrape_port_in_use(command: str, monkeypatch: pytest.MonkeyPatch, capsy
 
 
 def test_exchange_port_in_use(capsys: pytest.CaptureFixture[str]) -> None:
-    """The simulated exchange needs its port, too."""
+    """The simulated exchange reports a port that is in use, too."""
     with socket.create_server(("127.0.0.1", 0)) as used:
         address = f"127.0.0.1:{used.getsockname()[1]}"
         code = run(["simulate", "--listen-address", address])
     captured = capsys.readouterr()
 
     assert (code, captured.out) == (1, "")
-    why = "address already in use; choose another with --listen-address"
-    assert f"{PROGRAM}: cannot listen on {address}: {why}\n" == captured.err
+    reason = "address already in use; choose another with --listen-address"
+    assert f"{PROGRAM}: cannot listen on {address}: {reason}\n" == captured.err
 
 
 @pytest.mark.parametrize("argv", [["demo", "--web.listen-address"], ["simulate", "--listen-address"]])
 def test_no_temporary_directory(
     argv: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Without a temporary directory demo and simulate end with 1 and name the remedy."""
+    """Without a temporary directory demo and simulate exit with 1 and name the remedy."""
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "missing"))
     code = run([*argv, "127.0.0.1:0"])
     captured = capsys.readouterr()
 
     assert (code, captured.out) == (1, "")
-    why = "No such file or directory: set TMPDIR to a directory that can be written to"
-    assert f"{PROGRAM}: cannot create a temporary directory: {why}\n" == captured.err
+    reason = "No such file or directory: set TMPDIR to a directory that can be written to"
+    assert f"{PROGRAM}: cannot create a temporary directory: {reason}\n" == captured.err
 
 
 def test_no_directory_for_the_configuration(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """A directory that cannot be written to ends the simulated exchange with 1."""
+    """If its directory cannot be written to, the simulated exchange exits with 1."""
     (tmp_path / "file").touch()
     code = run(["simulate", "--listen-address", "127.0.0.1:0", "--config.dir", str(tmp_path / "file")])
     captured = capsys.readouterr()
@@ -171,7 +171,7 @@ def test_no_directory_for_the_configuration(tmp_path: Path, capsys: pytest.Captu
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_demo(number: signal.Signals, tmp_path: Path) -> None:
-    """The demo serves four accounts, keeps their keys to itself, and ends with 0 when it is told to."""
+    """The demo serves four accounts, shows none of their keys, and exits with 0 on a signal."""
     arguments = ("--web.listen-address", "127.0.0.1:0", "--log.level", "debug", "--seed", "7", "--interval", "500ms")
     with started(tmp_path, "demo", *arguments) as program:
         text = program.scrape(accounts=4)
@@ -186,7 +186,7 @@ def test_demo(number: signal.Signals, tmp_path: Path) -> None:
 
 
 def test_simulate_and_run(tmp_path: Path) -> None:
-    """The simulated exchange writes a configuration that is good and that `run` polls with; no key is ever said."""
+    """The simulated exchange writes a valid configuration that `run` can poll with; no key is shown."""
     folder = tmp_path / "simulated"
     simulation = ("--listen-address", "127.0.0.1:0", "--config.dir", str(folder), "--log.level", "debug")
     serving = (
@@ -196,7 +196,7 @@ def test_simulate_and_run(tmp_path: Path) -> None:
     with started(tmp_path, "simulate", *simulation) as exchange:
         path = exchange.wait_for(r"--config\.file (.+)\n")
         with Path(path).open("a", encoding="utf-8") as file:
-            file.write("poll: {interval: 1s}\n")  # the default would have the test wait
+            file.write("poll: {interval: 1s}\n")  # the default is too long for a test
         checked = run(["--config.check", "--config.file", path])
         with started(tmp_path, "run", "--config.file", path, *serving) as program:
             url = program.wait_for(r'"metrics": "([^"]+)"')
@@ -216,7 +216,7 @@ def test_simulate_and_run(tmp_path: Path) -> None:
 
 
 def test_simulate_cleans_up(tmp_path: Path) -> None:
-    """Without a directory the configuration is written to one that is gone when the exchange ends."""
+    """Without --config.dir the configuration is written to a temporary directory, removed at the end."""
     with started(tmp_path, "simulate", "--listen-address", "127.0.0.1:0") as exchange:
         path = Path(exchange.wait_for(r"--config\.file (.+)\n"))
         existed = path.exists()
@@ -227,7 +227,7 @@ def test_simulate_cleans_up(tmp_path: Path) -> None:
 
 
 def test_simulate_with_faults(tmp_path: Path) -> None:
-    """Faults asked for are said, and on from the start: a client is told of them."""
+    """The faults of the command line are logged and are on from the start."""
     faults = ("--fault", "position-gone", "--fault", "handshake-451")
     with started(tmp_path, "simulate", "--listen-address", "127.0.0.1:0", *faults) as exchange:
         url = exchange.wait_for(r"exchange is at (ws://\S+)\n")
@@ -242,7 +242,7 @@ def test_simulate_with_faults(tmp_path: Path) -> None:
 
 
 def test_unknown_fault(capsys: pytest.CaptureFixture[str]) -> None:
-    """A fault that there is not is a wrong call, which is told what there is."""
+    """An unknown fault is an error that lists all faults."""
     code = run(["simulate", "--fault", "nonsense"])
     captured = capsys.readouterr()
 
@@ -251,10 +251,10 @@ def test_unknown_fault(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_run_without_an_exchange(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An exchange that cannot be reached ends nothing: the program serves, says that nothing is up, and stops."""
+    """With an unreachable exchange the program serves, shows that the account is down, and can be stopped."""
     monkeypatch.setenv("BINANCE_API_KEY", API_KEY)
     monkeypatch.setenv("BINANCE_SECRET_KEY", SECRET_KEY)
-    monkeypatch.setenv("BINANCE_ENDPOINT", NOBODY)
+    monkeypatch.setenv("BINANCE_ENDPOINT", UNREACHABLE)
     monkeypatch.setenv("BINANCE_FUTURES_EXPORTER_WEB_LISTEN_ADDRESS", "127.0.0.1:0")
     with started(tmp_path, "run", "--log.level", "debug") as program:
         program.wait_for(r"msg=\"(poll failed)\"")
@@ -278,8 +278,8 @@ sys.exit(run(sys.argv[1:]))
 """
 
 
-def test_hanging_name_lookup_does_not_hold_up_the_end(tmp_path: Path) -> None:
-    """The program ends when told to although the look-up of the exchange's name hangs for minutes."""
+def test_hanging_name_lookup_does_not_delay_the_exit(tmp_path: Path) -> None:
+    """The program exits on a signal while the look-up of the exchange's name hangs."""
     environ = os.environ | {
         "BINANCE_API_KEY": "k" * 64,
         "BINANCE_SECRET_KEY": "s" * 64,
@@ -303,8 +303,8 @@ def test_hanging_name_lookup_does_not_hold_up_the_end(tmp_path: Path) -> None:
     assert "msg=stopped" in log_file.read_text()
 
 
-def test_reader_that_has_gone_is_no_fault() -> None:
-    """Output that nobody reads any more ends the program quietly, as in `--help | head`."""
+def test_closed_output_is_not_an_error() -> None:
+    """Closed output ends the program without an error message, as in `--help | head`."""
     reading, writing = os.pipe()
     os.close(reading)
     done = subprocess.run(
@@ -315,8 +315,8 @@ def test_reader_that_has_gone_is_no_fault() -> None:
     assert (1, b"") == (done.returncode, done.stderr)
 
 
-def test_output_that_knows_no_chinese() -> None:
-    """Characters that the output's encoding lacks are written as escapes, and nothing is lost."""
+def test_output_in_ascii() -> None:
+    """Characters that the output's encoding lacks are written as escapes."""
     argv = [sys.executable, "-m", "exporter", "nonsense币"]
     done = subprocess.run(argv, capture_output=True, env=os.environ | {"PYTHONIOENCODING": "ascii"}, check=False)
 

@@ -52,7 +52,7 @@ async def test_exchanges_and_proxies_side_by_side(tmp_path: Path) -> None:
                         later = await scrape(client)
         methods = {each.method for each in second.received}
 
-    assert [{("127.0.0.1", port)} for port in ports] == [set(http.asked), set(socks.asked)]
+    assert [{("127.0.0.1", port)} for port in ports] == [set(http.targets), set(socks.targets)]
     assert [1.0, 1.0] == [value(up, "connected", endpoint=label) for label in labels]
     assert [1.0, 2.0] == [value(up, "poll_interval_seconds", account=name) for name in ("alice", "bob")]
     assert "v2/account.position" not in methods

@@ -1,4 +1,4 @@
-"""How the program ends, from its first moment to its last, and what is under way meanwhile."""
+"""Signals at any time from start to exit, also while requests, reloads or log writes hang."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def address_of(url: str) -> tuple[str, int]:
     ],
 )
 def test_signal_while_modules_are_imported(number: signal.Signals, moment: str) -> None:
-    """A signal that comes before there is anything to stop kills the process, without a word."""
+    """A signal during imports kills the process without output."""
     argv = [sys.executable, "-c", EARLY, str(int(number)), moment, *DEMO]
     done = subprocess.run(argv, capture_output=True, timeout=DEADLINE_SECONDS, check=False)
 
@@ -106,8 +106,8 @@ def test_ignored_interrupt_stays_ignored() -> None:
     assert (0, b"") == (done.returncode, done.stderr)
 
 
-def test_reload_asked_for_while_modules_are_imported(tmp_path: Path) -> None:
-    """A SIGHUP that comes before `run` serves is kept, and reloads once it does."""
+def test_reload_requested_while_modules_are_imported(tmp_path: Path) -> None:
+    """A SIGHUP before `run` serves causes a reload once it does."""
     log_file = tmp_path / "log"
     with running(["-c", EARLY, str(int(signal.SIGHUP)), "structlog", "run"], log_file) as process:
         wait_for(lambda: RELOADED in log_file.read_text() or process.poll() is not None)
@@ -120,7 +120,7 @@ def test_reload_asked_for_while_modules_are_imported(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("command", ["demo", "check"])
 def test_hangup_of_a_command_that_does_not_reload(command: str) -> None:
-    """A SIGHUP ends the other commands, as it ends any program."""
+    """A SIGHUP ends the other commands, as any program."""
     argv = [sys.executable, "-c", EARLY, str(int(signal.SIGHUP)), "structlog", command]
     done = subprocess.run(
         argv, capture_output=True, env=os.environ | ENVIRONMENT, timeout=DEADLINE_SECONDS, check=False
@@ -138,8 +138,8 @@ def test_ignored_hangup_stays_ignored() -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_signals_that_keep_coming(number: signal.Signals, tmp_path: Path) -> None:
-    """A signal that is sent again and again until the process is gone does not change the exit code."""
+def test_repeated_signals(number: signal.Signals, tmp_path: Path) -> None:
+    """A signal repeated until the process has ended does not change the exit code."""
     with started(tmp_path, *DEMO) as program:
         program.scrape(accounts=4)
         deadline = time.monotonic() + DEADLINE_SECONDS
@@ -170,7 +170,7 @@ main()
 
 @pytest.mark.parametrize("way", ["signal", "request"])
 def test_end_during_a_reload_that_hangs(way: str, tmp_path: Path) -> None:
-    """A reload whose files cannot be read, as on a dead network file system, does not hold up the end."""
+    """A reload whose files hang, as on a dead network file system, does not delay the exit."""
     log_file = tmp_path / "log"
     with ExitStack() as stack:
         process = stack.enter_context(running(["-c", HANGING_RELOAD, "run", "--web.enable-lifecycle"], log_file))
@@ -190,7 +190,7 @@ def test_end_during_a_reload_that_hangs(way: str, tmp_path: Path) -> None:
 
 
 def test_end_while_passwords_are_checked(tmp_path: Path) -> None:
-    """Wrong passwords that would take bcrypt minutes are given up, without a traceback."""
+    """Checks of wrong passwords that would take minutes are abandoned, without a traceback."""
     web = tmp_path / "web.yml"
     web.write_text(f"basic_auth_users: {{someone: '$2b$14${'.' * 22}{'a' * 31}'}}\n")
     log_file = tmp_path / "log"
@@ -214,7 +214,7 @@ def test_end_while_passwords_are_checked(tmp_path: Path) -> None:
 
 
 def test_end_while_clients_do_not_read(tmp_path: Path) -> None:
-    """Clients that ask for much and read nothing are disconnected at the end."""
+    """Clients that request much and read nothing are disconnected at the exit."""
     with ExitStack() as stack:
         program = stack.enter_context(started(tmp_path, *DEMO))
         program.scrape(accounts=4)
@@ -230,8 +230,8 @@ def test_end_while_clients_do_not_read(tmp_path: Path) -> None:
     assert "Traceback" not in program.output
 
 
-def test_end_while_nobody_reads_the_log() -> None:
-    """With a log pipe that is full the program goes on serving, reloads, and ends when told to."""
+def test_end_while_the_log_is_not_read() -> None:
+    """With a full log pipe the program keeps serving, reloads, and exits on a signal."""
     reading, writing = os.pipe()
     process = subprocess.Popen([sys.executable, "-m", "exporter", "run"], env=os.environ | ENVIRONMENT, stderr=writing)
     try:

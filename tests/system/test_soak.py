@@ -1,4 +1,4 @@
-"""Nothing of the exporter grows while an exchange full of faults and many clients wear it; `make soak` takes longer."""
+"""The soak, for two minutes: nothing of the exporter grows under faults and scrapes; `make soak` takes longer."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ QUIET = Sample(
 
 
 def grown(row: Row, by: float) -> list[Sample]:
-    """Make the samples of a quiet time at which one quantity is higher."""
+    """Return samples of a quiet time at which one quantity is higher."""
     values = {row.field: getattr(QUIET, row.field) + by}
     return [replace(QUIET, at=at, **values) for at in (60.0, 61.0)]
 
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.field)
-def test_each_leak_is_told_by_its_row(row: Row) -> None:
-    """A quantity that rises by more than its allowance grows, in the verdict and in the table, and no other does."""
+def test_each_leak_is_reported_in_its_row(row: Row) -> None:
+    """A quantity that rises by more than its allowance is reported as growing, and no other is."""
     start = [QUIET, replace(QUIET, at=1.0)]
     end = grown(row, by=row.allowance + 1)
 
@@ -43,7 +43,7 @@ def test_each_leak_is_told_by_its_row(row: Row) -> None:
 
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.field)
-def test_what_a_quantity_is_allowed_is_flat(row: Row) -> None:
+def test_rise_by_the_allowance_is_flat(row: Row) -> None:
     """A quantity that rises by its allowance, or falls, is flat."""
     start = [QUIET, replace(QUIET, at=1.0)]
 
@@ -52,8 +52,8 @@ def test_what_a_quantity_is_allowed_is_flat(row: Row) -> None:
         assert all(growth.flat for growth in judge([*start, *end], start, end))
 
 
-def test_what_only_passes_by_is_no_growth() -> None:
-    """Tasks and descriptors that one of several quiet samples holds, and a series that one lacks, do not count."""
+def test_temporary_rise_is_not_growth() -> None:
+    """Tasks and descriptors in one of several quiet samples, and a series missing in one, do not count."""
     start = [QUIET, replace(QUIET, at=1.0)]
     end = [replace(QUIET, at=60.0, tasks=15, descriptors=10), replace(QUIET, at=61.0, series=936)]
 
@@ -64,7 +64,7 @@ def test_what_only_passes_by_is_no_growth() -> None:
 
 
 def test_slope_is_of_the_second_half() -> None:
-    """The slope is told per minute, and the first half, in which caches fill, has no part in it."""
+    """The slope is per minute, without the first half, in which caches fill."""
     warming = [replace(QUIET, at=float(at), tasks=100 * at) for at in range(10)]
     steady = [replace(QUIET, at=float(at), tasks=2 * at) for at in range(10, 20)]
 
@@ -76,7 +76,7 @@ def test_slope_is_of_the_second_half() -> None:
 @pytest.mark.waits
 def test_two_minutes_of_faults_leave_nothing_behind() -> None:
     """Memory, descriptors, tasks and series are flat, every scrape is answered, and all accounts are up at the end."""
-    # What measures coverage would grow in the exporter's own process.
+    # Coverage measurement in the exporter's process would grow.
     environment = {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE_")}
     soak = subprocess.run(
         [sys.executable, "-m", "bench.soak", "2", "--seed", "1"],

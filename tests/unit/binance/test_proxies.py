@@ -60,7 +60,7 @@ class TestDials:
             set_environment(monkeypatch, {variable: url} if variable else {})
             answer = await first_answer(at(port, proxy=None if variable else url))
 
-        assert ("币安", [("127.0.0.1", port)]) == (answer, proxy.asked)
+        assert ("币安", [("127.0.0.1", port)]) == (answer, proxy.targets)
 
     @pytest.mark.parametrize(("proxy_setting", "excluded"), [("none", ""), (None, "127.0.0.1")])
     async def test_proxy_of_the_environment_is_not_used_where_excluded(
@@ -72,7 +72,7 @@ class TestDials:
             set_environment(monkeypatch, {"ALL_PROXY": f"127.0.0.1:{proxy_port}", "NO_PROXY": excluded})
             answer = await first_answer(at(port, proxy=proxy_setting))
 
-        assert ("币安", []) == (answer, proxy.asked)
+        assert ("币安", []) == (answer, proxy.targets)
 
     @pytest.mark.parametrize("kind", ["http", "socks5"])
     async def test_proxy_that_is_not_there_is_reported_without_its_password(self, kind: str) -> None:
