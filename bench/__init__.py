@@ -1,1 +1,1 @@
-"""Benchmarks against peers: CPU time, as ratios measured in one run (`make bench`); and the soak (`make soak`)."""
+"""Benchmarks: CPU time compared with other clients and libraries (`make bench`), and the soak (`make soak`)."""

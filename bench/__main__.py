@@ -1,4 +1,4 @@
-"""Runs the benchmarks, `python -m bench [--write] [PART …]`: prints them as Markdown, and can put them into README."""
+"""Runs the benchmarks, `python -m bench [--write] [PART …]`; prints Markdown, and can write it into README."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ PARTS: Final[dict[str, Callable[[], str]]] = {
     "scrape": scrape.report,
 }
 README: Final = ROOT / "README.md"
-_PLACE: Final = re.compile(r"(<!-- bench: begin.*?-->\n).*?(<!-- bench: end -->)", re.DOTALL)
+_BLOCK: Final = re.compile(r"(<!-- bench: begin.*?-->\n).*?(<!-- bench: end -->)", re.DOTALL)
 _LIBRARIES: Final = ("websockets", "msgspec", "isal", "uvicorn", "prometheus-client", "python-binance")
 _SDK: Final = "binance-sdk-derivatives-trading-usds-futures"
 
 
 def header() -> str:
-    """Return what the figures depend on: when and where they were measured, and with what."""
+    """Return what the figures depend on: date, machine and versions."""
     model = re.search(r"^model name\s*: (.+)$", Path("/proc/cpuinfo").read_text(encoding="utf-8"), re.MULTILINE)
     machine = f"{os.cpu_count()} cores of {model[1] if model else platform.machine()}"
     libraries = ", ".join(f"{name} {version(name)}" for name in (*_LIBRARIES, _SDK))
@@ -46,27 +46,29 @@ def header() -> str:
 
 
 def main() -> int:
-    """Run what the command line names, all without a name."""
-    parser = argparse.ArgumentParser(prog="python -m bench", description="Measure, against peers and against aims.")
+    """Run the parts of the command line, by default all."""
+    parser = argparse.ArgumentParser(
+        prog="python -m bench", description="Measure the exporter, compared with peers and with aims."
+    )
     parser.add_argument("parts", nargs="*", metavar="PART", help=f"one of {', '.join(PARTS)} (default: all)")
-    parser.add_argument("--write", action="store_true", help="put the result into README.md, too")
+    parser.add_argument("--write", action="store_true", help="also write the result into README.md")
     arguments = parser.parse_args()
     if unknown := set(arguments.parts) - set(PARTS):
         parser.error(f"no such part: {', '.join(sorted(unknown))}")
     if arguments.write and arguments.parts:
-        parser.error("--write puts the whole into README.md: name no part with it")
-    # Whoever is told to end takes what it has started with it.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended"))
+        parser.error("--write needs all parts: name no part with it")
+    # So that started processes end with this one.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("terminated"))
     texts = [header()]
     print(texts[0], flush=True)
     for name in arguments.parts or PARTS:
         texts.append(PARTS[name]())
         print(f"\n{texts[-1]}", flush=True)
     if arguments.write:
-        text, places = _PLACE.subn(
-            lambda place: place[1] + "\n\n".join(texts) + "\n" + place[2], README.read_text(encoding="utf-8")
+        text, blocks = _BLOCK.subn(
+            lambda block: block[1] + "\n\n".join(texts) + "\n" + block[2], README.read_text(encoding="utf-8")
         )
-        assert places == 1
+        assert blocks == 1
         README.write_text(text, encoding="utf-8")
     return 0
 

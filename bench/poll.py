@@ -49,7 +49,7 @@ def seconds_of(peer: str, exchange: dict[str, Any], warm_up: int = WARM_UP, poll
 
 
 def compare(positions: int, rounds: int = ROUNDS, warm_up: int = WARM_UP, polls: int = POLLS) -> Costs:
-    """Poll in turn, so that a machine whose speed drifts drifts for all."""
+    """Measure the peers in turns, so that a change of the machine's speed affects all."""
     costs: Costs = {peer: [] for peer in PEERS if peer != CCXT or CCXT_PYTHON.exists()}
     with exchange(positions) as served:
         for _ in range(rounds):

@@ -1,4 +1,4 @@
-"""Programs that are measured: started, ended by the end of their standard input, and looked at from outside (Linux)."""
+"""Measured programs: started, ended by closing their standard input, and observed from outside (Linux)."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _END_SECONDS: Final = 30.0
 
 
 class Program:
-    """A program that says where it is in its first line; whatever it complains of is shown."""
+    """A program that prints its address in its first line; its standard error is shown."""
 
     def __init__(self, process: subprocess.Popen[str]) -> None:
         assert process.stdin
@@ -28,14 +28,14 @@ class Program:
         self._stdout: IO[str] = process.stdout
 
     def line(self) -> str:
-        """Wait for the next line that it prints, and return it."""
+        """Wait for the next line of output, and return it."""
         line = self._stdout.readline()
         if not line:
-            raise SystemExit("a program that is measured has ended")
+            raise SystemExit("a measured program has ended")
         return line.strip()
 
     def ask(self, question: str) -> str:
-        """Write a line, and return the line that comes back."""
+        """Send a line, and return the line of the answer."""
         self._stdin.write(f"{question}\n")
         self._stdin.flush()
         return self.line()
@@ -59,12 +59,12 @@ def started(*command: str | Path) -> Iterator[Program]:
 
 @contextlib.contextmanager
 def logging(log: Path, until: str, *command: str | Path) -> Iterator[tuple[int, str]]:
-    """Run a server that says in its log where it is, for the time of the block.
+    """Run a server that logs its address, for the time of the block.
 
     Args:
-        log: the file that gets all that it prints.
+        log: the file for all its output.
         until: a pattern whose first group is the address.
-        command: what is run.
+        command: the program and its arguments.
 
     Yields:
         Its process id and its address.
@@ -84,21 +84,21 @@ def _address(process: subprocess.Popen[bytes], log: Path, until: str) -> str:
     deadline = time.monotonic() + _START_SECONDS
     while time.monotonic() < deadline:
         ended = process.poll() is not None
-        if found := re.search(until, log.read_text(encoding="utf-8")):
-            return found[1]
+        if match := re.search(until, log.read_text(encoding="utf-8")):
+            return match[1]
         if ended:
             break
         time.sleep(0.1)
-    raise SystemExit(f"a program that is measured does not start:\n{log.read_text(encoding='utf-8')}")
+    raise SystemExit(f"a measured program does not start:\n{log.read_text(encoding='utf-8')}")
 
 
 def cpu_seconds(pid: int) -> float:
-    """Return the CPU time, user and system, that all threads of a process have used, those that ended included."""
+    """Return the CPU time, user and system, of all threads of a process, ended ones included."""
     return time.clock_gettime(~pid << 3 | 2)  # the kernel's number for the CPU clock of another process
 
 
 def peak_mib(pid: int) -> float:
-    """Return the most memory that a process has had resident, in MiB."""
-    found = re.search(r"^VmHWM:\s+(\d+) kB$", Path(f"/proc/{pid}/status").read_text(encoding="utf-8"), re.MULTILINE)
-    assert found
-    return int(found[1]) / 1024
+    """Return the peak resident memory of a process, in MiB."""
+    match = re.search(r"^VmHWM:\s+(\d+) kB$", Path(f"/proc/{pid}/status").read_text(encoding="utf-8"), re.MULTILINE)
+    assert match
+    return int(match[1]) / 1024

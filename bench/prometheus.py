@@ -1,4 +1,4 @@
-"""A real Prometheus that scrapes what is measured: what it finds, and what it complains of."""
+"""A real Prometheus that scrapes a measured exporter: its scrape duration, its samples and its warnings."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 SCRAPES: Final = 4
-_PATIENCE_SECONDS: Final = 60.0
+_TIMEOUT_SECONDS: Final = 60.0
 
 
 def scrape(target: str, interval_seconds: float, folder: Path) -> str:
-    """Have Prometheus scrape a few times, and return what it tells of that in a sentence."""
+    """Let Prometheus scrape a few times, and return a sentence about the result."""
     if not shutil.which("prometheus"):
         return "No Prometheus is here to scrape it: make test-tools."
     (folder / "prometheus.yml").write_text(
@@ -32,22 +32,22 @@ def scrape(target: str, interval_seconds: float, folder: Path) -> str:
     listening = r'msg="Listening on".* address=(127\.0\.0\.1:\d+)'
     config, data = f"--config.file={folder / 'prometheus.yml'}", f"--storage.tsdb.path={folder / 'data'}"
     with logging(log, listening, "prometheus", config, data, "--web.listen-address=127.0.0.1:0") as (_, address):
-        found = _ask(address, interval_seconds)
-    told = log.read_text(encoding="utf-8")
-    complaints = [line for line in told.splitlines() if re.search(r"level=(warn|error)", line, re.IGNORECASE)]
-    complaints = [line for line in complaints if "SIGTERM" not in line]
-    version = re.search(r'version="?\(?version=([\d.]+)', told)
+        highest = _ask(address, interval_seconds)
+    output = log.read_text(encoding="utf-8")
+    warnings = [line for line in output.splitlines() if re.search(r"level=(warn|error)", line, re.IGNORECASE)]
+    warnings = [line for line in warnings if "SIGTERM" not in line]
+    version = re.search(r'version="?\(?version=([\d.]+)', output)
     return (
         f"Prometheus {version[1] if version else '(?)'} scrapes the last one in at most "
-        f"{found['scrape_duration_seconds']:.2f} s (its parsing and storing included): "
-        f"{found['scrape_samples_scraped']:,.0f} samples, "
-        f"{'no warning' if not complaints else 'WARNINGS: ' + ' '.join(complaints)}."
+        f"{highest['scrape_duration_seconds']:.2f} s (its parsing and storing included): "
+        f"{highest['scrape_samples_scraped']:,.0f} samples, "
+        f"{'no warning' if not warnings else 'WARNINGS: ' + ' '.join(warnings)}."
     )
 
 
 def _ask(address: str, interval_seconds: float) -> dict[str, float]:
-    """Wait for a few scrapes, and return the highest of what Prometheus notes at each."""
-    deadline = time.monotonic() + _PATIENCE_SECONDS + SCRAPES * interval_seconds
+    """Wait for a few scrapes, and return the highest duration and number of samples."""
+    deadline = time.monotonic() + _TIMEOUT_SECONDS + SCRAPES * interval_seconds
     while time.monotonic() < deadline:
         if _query(address, "count_over_time(up[1h])") >= SCRAPES:
             if _query(address, "min_over_time(up[1h])") < 1:
@@ -59,10 +59,10 @@ def _ask(address: str, interval_seconds: float) -> dict[str, float]:
 
 
 def _query(address: str, expression: str) -> float:
-    """Return the one value of an expression, 0 where there is none yet."""
-    question = urllib.parse.urlencode({"query": expression})
+    """Return the value of an expression, 0 if there is none yet."""
+    parameters = urllib.parse.urlencode({"query": expression})
     try:
-        with urllib.request.urlopen(f"http://{address}/api/v1/query?{question}", timeout=_PATIENCE_SECONDS) as answer:
+        with urllib.request.urlopen(f"http://{address}/api/v1/query?{parameters}", timeout=_TIMEOUT_SECONDS) as answer:
             result: list[dict[str, Any]] = json.load(answer)["data"]["result"]
     except OSError:  # it is still starting
         return 0.0

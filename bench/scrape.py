@@ -1,4 +1,4 @@
-"""The CPU of a scrape, against prometheus_client and Go's client_golang that serve the same series."""
+"""The CPU of a scrape, compared with prometheus_client and Go's client_golang serving the same series."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _ENCODINGS: Final = ("gzip", "identity")
 _SERIES_A_ROUND: Final = 500_000
 _GO_SOURCE: Final = Path(__file__).parent / "client_golang"
 _GO_PACKAGES: Final = "golang golang-github-prometheus-client-golang-dev"
-# At 100,000 series by encoding: seconds, and the part of client_golang's.
+# At 100,000 series by encoding: seconds, and how many times as much client_golang should need.
 _AIMED_SIZE: Final = 100_000
 _AIMS: Final = {"gzip": (0.012, 30), "identity": (0.030, 12)}
 _AIMED_GROWTH: Final = 4.5  # from 100,000 to 400,000
@@ -40,21 +40,21 @@ Costs = dict[str, list[float]]
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """What a scrape of so many series costs, by encoding and peer."""
+    """The cost of a scrape of so many series, by encoding and peer."""
 
-    size: int  # as asked for
+    size: int  # as requested
     series: int  # as served: whole accounts
     costs: dict[str, Costs]
 
 
 def build_go(folder: Path) -> Path | str:
-    """Build the peer that is written in Go from Debian's packages; where that cannot be, return why."""
+    """Build the peer in Go from Debian's packages; return its path, or a text why it cannot be built."""
     if not shutil.which("go"):
         return f"Go is not here: apt-get install {_GO_PACKAGES}"
     settings = {"GO111MODULE": "off", "GOPATH": "/usr/share/gocode", "GOCACHE": str(folder / "cache"), "GOFLAGS": ""}
     target = folder / "client_golang"
     built = subprocess.run(
-        ["go", "build", "-o", target, "."],  # noqa: S607 - whichever Go is on PATH
+        ["go", "build", "-o", target, "."],  # noqa: S607 - the Go on PATH
         cwd=_GO_SOURCE,
         env={**os.environ, **settings},
         check=False,
@@ -75,7 +75,7 @@ def go_versions() -> str:
 
 
 def compare(size: int, go: Path | str, rounds: int = ROUNDS) -> Comparison:
-    """Scrape the peers in turn, so that a machine whose speed drifts drifts for all."""
+    """Scrape the peers in turns, so that a change of the machine's speed affects all."""
     with tempfile.TemporaryDirectory(prefix="bench-") as folder, contextlib.ExitStack() as running:
         file = Path(folder, "metrics.txt")
         commands: dict[str, list[str | Path]] = {OURS: [sys.executable, "-m", "bench.servers", str(size), file]}
@@ -93,7 +93,7 @@ def compare(size: int, go: Path | str, rounds: int = ROUNDS) -> Comparison:
         for _ in range(rounds):
             for encoding in _ENCODINGS:
                 for name, (program, scraper) in servers.items():
-                    # The slowest takes seconds for what the others do many times to be measured well.
+                    # The others are measured over many scrapes; one of the slowest takes seconds.
                     times = 1 if name == PYTHON else min(100, max(1, _SERIES_A_ROUND // size))
                     began = cpu_seconds(program.pid)
                     for _ in range(times):
@@ -103,7 +103,7 @@ def compare(size: int, go: Path | str, rounds: int = ROUNDS) -> Comparison:
 
 
 def _names_and_labels(text: str) -> frozenset[str]:
-    """Return the exporter's own series, histograms left out: the peers have none."""
+    """Return the series without histograms, which the peers do not have."""
     lines = (line.rpartition(" ")[0] for line in text.splitlines() if line.startswith("binance_futures_"))
     return frozenset(line for line in lines if "request_duration_seconds" not in line)
 
@@ -112,8 +112,8 @@ def report(sizes: Iterable[int] = SIZES, rounds: int = ROUNDS) -> str:
     """Compare at several sizes, and return a table in Markdown."""
     with tempfile.TemporaryDirectory(prefix="bench-go-") as folder:
         go = build_go(Path(folder))
-        found = [compare(size, go, rounds) for size in sizes]
-    rows = [_row(one, encoding, found) for one in found for encoding in _ENCODINGS]
+        comparisons = [compare(size, go, rounds) for size in sizes]
+    rows = [_row(comparison, encoding, comparisons) for comparison in comparisons for encoding in _ENCODINGS]
     text = (
         "**A scrape**: CPU of the server in ms, each time of a new body; in brackets what part of the peer's ours is. "
         f"{rounds} rounds in turn, medians. {go_versions() if isinstance(go, Path) else 'There is no Go here'}.\n\n"
@@ -122,29 +122,29 @@ def report(sizes: Iterable[int] = SIZES, rounds: int = ROUNDS) -> str:
     return text if isinstance(go, Path) else f"{text}\n\nWithout client_golang: {go}."
 
 
-def _row(one: Comparison, encoding: str, found: list[Comparison]) -> list[str]:
-    costs = one.costs[encoding]
+def _row(comparison: Comparison, encoding: str, comparisons: list[Comparison]) -> list[str]:
+    costs = comparison.costs[encoding]
     ours = statistics.median(costs[OURS])
-    cells = [f"{one.series:,}", "plain" if encoding == "identity" else encoding, f"{1000 * ours:.1f}"]
+    cells = [f"{comparison.series:,}", "plain" if encoding == "identity" else encoding, f"{1000 * ours:.1f}"]
     cells += [
         f"{1000 * statistics.median(costs[peer]):,.1f} ({part_of(1.0, _times(costs, peer))})" if peer in costs else "—"
         for peer in (GO, PYTHON)
     ]
-    return [*cells, "; ".join(_verdicts(one, encoding, ours, found))]
+    return [*cells, "; ".join(_verdicts(comparison, encoding, ours, comparisons))]
 
 
 def _times(costs: Costs, peer: str) -> float:
-    """Return how many times as much a peer's scrape costs, round by round."""
+    """Return how many times as much CPU a peer's scrape needs, as the median of rounds."""
     return statistics.median(theirs / ours for ours, theirs in zip(costs[OURS], costs[peer], strict=True))
 
 
-def _verdicts(one: Comparison, encoding: str, ours: float, found: list[Comparison]) -> Iterable[str]:
-    if one.size == _AIMED_SIZE:
+def _verdicts(comparison: Comparison, encoding: str, ours: float, comparisons: list[Comparison]) -> Iterable[str]:
+    if comparison.size == _AIMED_SIZE:
         seconds, part = _AIMS[encoding]
         yield verdict(f"≤ {1000 * seconds:.0f}", met=ours <= seconds)
-        if GO in one.costs[encoding]:
-            yield verdict(f"≤ 1/{part} of Go's", met=_times(one.costs[encoding], GO) >= part)
-    base = next((other for other in found if other.size == _AIMED_SIZE), None)
-    if base and one.size == 4 * _AIMED_SIZE:
+        if GO in comparison.costs[encoding]:
+            yield verdict(f"≤ 1/{part} of Go's", met=_times(comparison.costs[encoding], GO) >= part)
+    base = next((other for other in comparisons if other.size == _AIMED_SIZE), None)
+    if base and comparison.size == 4 * _AIMED_SIZE:
         grown = ours / statistics.median(base.costs[encoding][OURS])
         yield verdict(f"≤ {_AIMED_GROWTH:g} times that of {_AIMED_SIZE:,}, is {grown:.1f}", met=grown <= _AIMED_GROWTH)

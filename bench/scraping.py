@@ -1,4 +1,4 @@
-"""Scrapes over one connection, as Prometheus does it."""
+"""A client that scrapes over one connection, as Prometheus does."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ import time
 from typing import Final, NamedTuple, Self
 from urllib.parse import urlsplit
 
-# Prometheus would rather have OpenMetrics, which costs prometheus_client half as much again; ours is the same for both.
+# Prometheus prefers OpenMetrics, which costs prometheus_client half as much again and this exporter the same.
 _ACCEPT: Final = "text/plain;version=0.0.4"
-_PATIENCE_SECONDS: Final = 300.0
+_TIMEOUT_SECONDS: Final = 300.0
 
 
 class Scrape(NamedTuple):
-    """An answer as it came, and how long it took until it was there whole."""
+    """An answer as received, and how long it took."""
 
     body: bytes
     zipped: bool
@@ -22,22 +22,22 @@ class Scrape(NamedTuple):
 
     @property
     def text(self) -> str:
-        """What Prometheus reads."""
+        """The uncompressed text."""
         return (gzip.decompress(self.body) if self.zipped else self.body).decode()
 
 
 def series_of(text: str) -> int:
-    """Return how many series there are."""
+    """Return the number of series."""
     return sum(not line.startswith("#") for line in text.splitlines())
 
 
 class Scraper:
-    """A client of a server at `url`, for the time of a block; the connection stays."""
+    """A client of the server at `url`; one connection for the time of a block."""
 
     def __init__(self, url: str) -> None:
         address = urlsplit(url)
         self.address = address.netloc
-        self._client = http.client.HTTPConnection(self.address, timeout=_PATIENCE_SECONDS)
+        self._client = http.client.HTTPConnection(self.address, timeout=_TIMEOUT_SECONDS)
 
     def __enter__(self) -> Self:
         return self

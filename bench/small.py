@@ -1,4 +1,4 @@
-"""The exporter as a trader runs it: the demo's four accounts at the usual interval, by the command itself."""
+"""The exporter as a trader runs it: the demo's four accounts at the default interval, with the real command."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from bench.table import markdown, verdict
 SECONDS: Final = 120.0
 _SCRAPE_EVERY_SECONDS: Final = 15.0
 _ACCOUNTS: Final = 4
-_MOST_MIB: Final = 60
-_MOST_PERCENT: Final = 0.5
+_MAX_MIB: Final = 60
+_MAX_PERCENT: Final = 0.5
 _COMMAND: Final = (sys.executable, "-m", "exporter")
 
 
 def measure(seconds: float) -> tuple[int, float, float]:
-    """Return how many series there are, the CPU in per cent of one core, and the highest memory in MiB."""
+    """Return the number of series, the CPU in percent of one core, and the peak memory in MiB."""
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
         exchange, log = Path(folder, "exchange.log"), Path(folder, "exporter.log")
         simulate = ("simulate", "--listen-address=127.0.0.1:0", f"--config.dir={folder}/configured")
@@ -46,8 +46,8 @@ def report(seconds: float = SECONDS) -> str:
     series, percent, mib = measure(seconds)
     rows = [
         ["series", f"{series:,}", ""],
-        ["CPU, % of one core", f"{percent:.2f}", verdict(f"≤ {_MOST_PERCENT}", met=percent <= _MOST_PERCENT)],
-        ["peak memory, MiB", f"{mib:.0f}", verdict(f"≤ {_MOST_MIB}", met=mib <= _MOST_MIB)],
+        ["CPU, % of one core", f"{percent:.2f}", verdict(f"≤ {_MAX_PERCENT}", met=percent <= _MAX_PERCENT)],
+        ["peak memory, MiB", f"{mib:.0f}", verdict(f"≤ {_MAX_MIB}", met=mib <= _MAX_MIB)],
     ]
     return (
         "**A trader's**: the demo's four accounts, polled with position risk and scraped with gzip, both every 15 s, "

@@ -1,4 +1,4 @@
-"""How results are shown: Markdown tables, and whether an aim was met."""
+"""Markdown tables, ratios and verdicts."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ if TYPE_CHECKING:
 
 
 def markdown(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Return a table whose columns but the first are aligned to the right."""
+    """Return a table whose columns except the first are right-aligned."""
     lines = [head, ["---", *["--:"] * (len(head) - 1)], *rows]
     return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
 
 
 def verdict(aim: str, *, met: bool) -> str:
-    """Return what was aimed at and whether it was met."""
+    """Return an aim and whether it was met."""
     return f"{aim}: {'met' if met else '**short**'}"
 
 
 def part_of(ours: float, theirs: float) -> str:
-    """Return a ratio as a part: 1/48 where ours is 48 times less."""
+    """Return a ratio as a fraction: 1/48 if `ours` is 48 times less."""
     return f"1/{theirs / ours:.3g}"

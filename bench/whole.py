@@ -1,4 +1,4 @@
-"""The exporter as a whole: CPU, memory, delays and missed polls while it polls accounts and is scraped."""
+"""The whole exporter: CPU, memory, delays and missed polls while it polls accounts and is scraped."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _MIB: Final = 2**20
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Load:
-    """What the exporter is given to do."""
+    """The exporter's configuration and how often it is scraped."""
 
     accounts: int
     positions: int = POSITIONS
@@ -40,24 +40,24 @@ class Load:
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """What one run has shown once every account had been polled twice, in `seconds`."""
+    """The figures of one run, for `seconds` from when every account had been polled twice."""
 
     load: Load
     seconds: float
     cpu_seconds: float
     peak_mib: float
-    delays_seconds: list[float]  # how late the event loop was, looked at every 50 ms
+    delays_seconds: list[float]  # how late the event loop was, every 50 ms
     ages_seconds: list[float]  # of every account's figures at every scrape
     scrapes_seconds: list[float]
     polls: list[float]  # of each account
     failures: float  # since the start
     weight: float
     last: Scrape
-    prometheus: str  # what a real one has found; empty where none was asked
+    prometheus: str  # what a real one reports, empty without one
 
     @property
     def core_percent(self) -> float:
-        """CPU time in per cent of one core."""
+        """CPU time in percent of one core."""
         return 100 * self.cpu_seconds / self.seconds
 
     @property
@@ -68,7 +68,7 @@ class Measured:
 
 
 def measure(load: Load, seconds: float, *, by_prometheus: bool = False) -> Measured:
-    """Run the exporter against the simulated exchange, which needs a process of its own."""
+    """Run the exporter and the simulated exchange, each in its own process."""
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
         path = Path(folder, "exporter.yml")
         size = (str(load.accounts), str(load.positions))
@@ -83,7 +83,7 @@ def measure(load: Load, seconds: float, *, by_prometheus: bool = False) -> Measu
 
 
 def _configure(path: Path, load: Load) -> None:
-    """Have the accounts polled by status alone, in a mode that is known, as often as the weight may allow."""
+    """Configure polls of the status alone, in a known asset mode, as often as the weight allows."""
     document = yaml.safe_load(path.read_text(encoding="utf-8"))
     document["binance"]["weight_share"] = 0.9
     document["poll"] = {"interval": f"{load.interval_seconds:.0f}s", "position_risk": False}
@@ -130,7 +130,7 @@ def _measure(load: Load, seconds: float, exporter: Program, scraper: Scraper, fo
 
 
 def _when_polled_twice(scraper: Scraper, load: Load) -> str:
-    """Return the first text in which all accounts have been polled twice: the first round is faster than the others."""
+    """Return the first text in which all accounts have been polled twice; the first round is faster than others."""
     deadline = time.monotonic() + 4 * load.interval_seconds + 60
     while time.monotonic() < deadline:
         time.sleep(min(5.0, load.interval_seconds))
@@ -141,64 +141,62 @@ def _when_polled_twice(scraper: Scraper, load: Load) -> str:
 
 
 def _values(text: str, family: str) -> list[float]:
-    found = re.findall(rf"^binance_futures_{family}{{[^}}]*}} (\S+)$", text, re.MULTILINE)
-    return [float(value) for value in found]
+    values = re.findall(rf"^binance_futures_{family}{{[^}}]*}} (\S+)$", text, re.MULTILINE)
+    return [float(value) for value in values]
 
 
 def percentile(values: Sequence[float], percent: int) -> float:
-    """Return the value that so many per cent of all do not exceed."""
+    """Return a percentile."""
     return statistics.quantiles(values, n=100, method="inclusive")[percent - 1]
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A line of the table: a quantity, how to read it, and what it is to be at the most."""
+    """A row of the table: a quantity, how to read it, and its highest acceptable value."""
 
     name: str
     read: Callable[[Measured], float]
     digits: int = 0
-    most: Callable[[Load], float] | None = None
+    limit: Callable[[Load], float] | None = None
 
 
 _ROWS: Final = (
-    Row("series", lambda one: series_of(one.last.text)),
-    Row("polls a minute", lambda one: 60 * sum(one.polls) / one.seconds),
-    Row("CPU, % of one core", lambda one: one.core_percent, 2, lambda _: 4.0),
-    Row("peak memory, MiB", lambda one: one.peak_mib, 0, lambda _: 260.0),
-    Row("event loop late, ms, p50", lambda one: 1000 * percentile(one.delays_seconds, 50), 1),
-    Row("… p99", lambda one: 1000 * percentile(one.delays_seconds, 99), 1, lambda _: 20.0),
+    Row("series", lambda run: series_of(run.last.text)),
+    Row("polls a minute", lambda run: 60 * sum(run.polls) / run.seconds),
+    Row("CPU, % of one core", lambda run: run.core_percent, 2, lambda _: 4.0),
+    Row("peak memory, MiB", lambda run: run.peak_mib, 0, lambda _: 260.0),
+    Row("event loop late, ms, p50", lambda run: 1000 * percentile(run.delays_seconds, 50), 1),
+    Row("… p99", lambda run: 1000 * percentile(run.delays_seconds, 99), 1, lambda _: 20.0),
     Row(
         "age of the figures, s, p99",
-        lambda one: percentile(one.ages_seconds, 99),
+        lambda run: percentile(run.ages_seconds, 99),
         1,
         lambda load: load.interval_seconds + 2,
     ),
-    Row("scrape, gzip, ms, p50", lambda one: 1000 * percentile(one.scrapes_seconds, 50)),
-    Row("… the slowest", lambda one: 1000 * max(one.scrapes_seconds), 0, lambda _: 1000.0),
-    Row("… sent, MiB", lambda one: len(one.last.body) / _MIB, 2),
-    Row("weight a minute", lambda one: 60 * one.weight / one.seconds),
-    Row("polls missed", lambda one: one.missed, 0, lambda _: 0.0),
+    Row("scrape, gzip, ms, p50", lambda run: 1000 * percentile(run.scrapes_seconds, 50)),
+    Row("… the slowest", lambda run: 1000 * max(run.scrapes_seconds), 0, lambda _: 1000.0),
+    Row("… sent, MiB", lambda run: len(run.last.body) / _MIB, 2),
+    Row("weight a minute", lambda run: 60 * run.weight / run.seconds),
+    Row("polls missed", lambda run: run.missed, 0, lambda _: 0.0),
 )
 
 
 def report(sizes: Iterable[int] = SIZES, load: Load | None = None, seconds: float = SECONDS) -> str:
-    """Run with several numbers of accounts, and return a table in Markdown; aims are for the last one."""
+    """Run with several numbers of accounts, and return a table in Markdown; aims are for the last run."""
     load = load or Load(accounts=0)
     loads = [replace(load, accounts=size) for size in sizes]
-    found = [measure(each, seconds, by_prometheus=each is loads[-1]) for each in loads]
-    rows = [
-        [row.name, *(f"{row.read(one):,.{row.digits}f}" for one in found), _verdict(row, found[-1])] for row in _ROWS
-    ]
-    head = ["", *(f"{one.load.accounts:,} account{'s' * (one.load.accounts > 1)}" for one in found), "aim"]
+    runs = [measure(size_load, seconds, by_prometheus=size_load is loads[-1]) for size_load in loads]
+    rows = [[row.name, *(f"{row.read(run):,.{row.digits}f}" for run in runs), _verdict(row, runs[-1])] for row in _ROWS]
+    head = ["", *(f"{run.load.accounts:,} account{'s' * (run.load.accounts > 1)}" for run in runs), "aim"]
     return (
         f"**The whole**: accounts of {load.positions} positions and 20 assets, status alone every "
         f"{load.interval_seconds:.0f} s with `weight_share` 0.9, scraped every {load.scrape_seconds:.0f} s with gzip; "
         f"each for {seconds:.0f} s, once every account had been polled twice.\n\n"
-    ) + "\n\n".join([markdown(head, rows), found[-1].prometheus])
+    ) + "\n\n".join([markdown(head, rows), runs[-1].prometheus])
 
 
-def _verdict(row: Row, one: Measured) -> str:
-    if row.most is None:
+def _verdict(row: Row, run: Measured) -> str:
+    if row.limit is None:
         return ""
-    most = row.most(one.load)
-    return verdict(f"≤ {most:,.0f}" if most else "none", met=row.read(one) <= most)
+    limit = row.limit(run.load)
+    return verdict(f"≤ {limit:,.0f}" if limit else "none", met=row.read(run) <= limit)
