@@ -28,7 +28,7 @@ CASES: dict[str, Case] = {
     "balance": Case("main", [["fetch_balance_ws"]]),
     "behind": Case("main", [POSITIONS], exchange_ahead_seconds=60.0),
     "ahead": Case("main", [POSITIONS], exchange_ahead_seconds=-60.0),
-    "unknown method": Case("main", [["fetch_positions_ws", None, {"method": "v2/account.gone"}], POSITIONS]),
+    "unknown method": Case("main", [["fetch_positions_ws", None, {"method": "v2/account.unknown"}], POSITIONS]),
 }
 
 
@@ -113,7 +113,7 @@ def test_ccxt_reads_every_shape_of_account(name: str, driven: DriverRun) -> None
         asset: decimals(balance["total"])[asset] for asset in balance["total"]
     }
     assert held
-    assert held == [{each: position[each] for each in held[0]} for position in map(decimals, positions)]
+    assert held == [{name: position[name] for name in held[0]} for position in map(decimals, positions)]
 
 
 def test_ccxt_asks_for_one_symbol(driven: DriverRun) -> None:
@@ -157,8 +157,8 @@ def test_ccxt_is_refused_for_its_clock(name: str, complaint: str, driven: Driver
 
 def test_ccxt_is_refused_for_an_unknown_method(driven: DriverRun) -> None:
     """A method that does not exist raises ccxt's ExchangeError with code -5000, and ccxt continues."""
-    gone, known = driven.outcomes["unknown method"]
+    unknown, known = driven.outcomes["unknown method"]
 
-    assert "ExchangeError" == gone["error"][0]
-    assert '"code":-5000' in gone["text"]
+    assert "ExchangeError" == unknown["error"][0]
+    assert '"code":-5000' in unknown["text"]
     assert "answer" in known

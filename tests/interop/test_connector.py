@@ -42,7 +42,7 @@ CASES: dict[str, Case] = {
     "behind": Case("main", [["futuresAccountBalanceV2"]], exchange_ahead_seconds=60.0),
     "ahead": Case("main", [["futuresAccountBalanceV2"]], exchange_ahead_seconds=-60.0),
     "non-ASCII symbol": Case("isolated", [["positionInformationV2", {"symbol": "币安人生USDT"}]]),
-    "unknown method": Case("main", [["sendSignedMessage", "v2/account.gone", {}], ["accountInformationV2"]]),
+    "unknown method": Case("main", [["sendSignedMessage", "v2/account.unknown", {}], ["accountInformationV2"]]),
 }
 
 
@@ -71,10 +71,10 @@ def test_connector_reads_every_shape_of_account(name: str, driven: DriverRun) ->
     """The connector returns every answer for every shape of account, equal to the ledger."""
     exchange = driven.exchanges[name]
     answers = [outcome["answer"] for outcome in driven.outcomes[name]]
-    found = {method: answer["data"] for method, answer in zip(METHODS, answers, strict=True)}
+    results = {method: answer["data"] for method, answer in zip(METHODS, answers, strict=True)}
 
-    assert answers_of(exchange, name) == found
-    assert ledger_figures(exchange, name) == reported_figures(found)
+    assert answers_of(exchange, name) == results
+    assert ledger_figures(exchange, name) == reported_figures(results)
     assert [10, 15, 20] == [answer["rateLimits"][0]["count"] for answer in answers]
     # The connector sends numbers as text, too.
     assert "5000" == exchange.received[0].params["recvWindow"]
@@ -106,7 +106,7 @@ def test_connector_percent_encodes_what_it_signs(driven: DriverRun) -> None:
 
 def test_connector_is_refused_for_an_unknown_method(driven: DriverRun) -> None:
     """A method that does not exist rejects the connector's promise with code -5000, and the connector continues."""
-    gone, known = driven.outcomes["unknown method"]
+    unknown, known = driven.outcomes["unknown method"]
 
-    assert {"error": {"code": -5000, "msg": "Method v2/account.gone is invalid"}} == gone
+    assert {"error": {"code": -5000, "msg": "Method v2/account.unknown is invalid"}} == unknown
     assert answers_of(driven.exchanges["unknown method"], "main")["v2/account.status"] == known["answer"]["data"]

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def place(file: Path, path: Path) -> Path:
-    """Copy a file to `path`, with @name@ replaced by the content of that file beside `path`, as YAML."""
+    """Copy a file to `path`, with @name@ replaced by the content of that file in the folder of `path`, as YAML."""
     text = re.sub(r"@(\S+)@", lambda name: json.dumps((path.parent / name[1]).read_text()), file.read_text("utf-8"))
     path.write_text(text, encoding="utf-8")
     return path

@@ -1,4 +1,4 @@
-"""The log of a test."""
+"""Logging without pytest's handlers."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
 @contextmanager
 def alone() -> Iterator[None]:
-    """Keep pytest's own handlers away, which raise on the records that ours must survive."""
+    """Remove pytest's handlers, which raise on records that the exporter's must survive."""
     root = logging.getLogger()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(root, "handlers", [each for each in root.handlers if isinstance(each, log._Handler)])
+        patch.setattr(root, "handlers", [handler for handler in root.handlers if isinstance(handler, log._Handler)])
         yield

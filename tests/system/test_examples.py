@@ -1,4 +1,4 @@
-"""The examples for those who run it: systemd accepts the service, and its parts fit each other and the program."""
+"""The systemd examples: systemd accepts the unit, and its settings fit the program and the configuration."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ SYSTEMD_ANALYZE = shutil.which("systemd-analyze")
 
 
 def values(key: str) -> list[str]:
-    """Return all values of a key of the unit, those that are commented out included."""
+    """Return all values of a key of the unit, commented-out ones included."""
     return re.findall(rf"^#?{key}=(.*)$", UNIT.read_text(encoding="utf-8"), re.MULTILINE)
 
 
 @pytest.mark.skipif(SYSTEMD_ANALYZE is None, reason="there is no systemd-analyze: it comes with systemd alone")
 def test_systemd_accepts_the_service(tmp_path: Path) -> None:
-    """Systemd knows every setting of the unit, and finds little that it could still be denied."""
+    """Systemd accepts every setting of the unit and rates its exposure as low."""
     unit = tmp_path / UNIT.name
-    # Where the program would be, something must be that can be run.
+    # systemd-analyze needs an executable at the program's path.
     unit.write_text(UNIT.read_text(encoding="utf-8").replace(PROGRAM, sys.executable), encoding="utf-8")
     assert SYSTEMD_ANALYZE is not None
     for how in (["verify"], ["security", "--offline=true", "--threshold=15"]):
@@ -43,7 +43,7 @@ def test_systemd_accepts_the_service(tmp_path: Path) -> None:
 
 
 def test_service_calls_the_program_as_it_is() -> None:
-    """The flags and variables of the unit are the program's own."""
+    """The program accepts the flags and variables of the unit."""
     (call,) = values("ExecStart")
     program, *arguments = call.split()
     variables = dict(variable.split("=", 1) for variable in values("Environment"))
@@ -55,7 +55,7 @@ def test_service_calls_the_program_as_it_is() -> None:
 
 
 def test_configuration_names_the_credentials(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """The configuration finds its keys where systemd puts what the unit loads, without a warning."""
+    """The configuration finds its keys where systemd puts the unit's credentials, without a warning."""
     loaded = [value.partition(":")[0] for value in values("LoadCredential")]
     for name, key in zip(loaded, (API_KEY, SECRET_KEY), strict=True):
         (tmp_path / name).write_text(key)

@@ -1,4 +1,4 @@
-"""The status page of the whole exporter in Chromium: what it looks like, asks for, and tells a screen reader."""
+"""The status page in Chromium: its layout, what it loads, and what a screen reader gets."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ CHROMIUM: Final = Path("/usr/bin/chromium")
 SIZES: Final = [(360, 740), (1280, 800)]
 SCHEMES: Final[list[Literal["light", "dark"]]] = ["light", "dark"]
 
-# The lowest contrast of a text to what is behind it, and that text.
+# The lowest contrast of a text to its background, and that text.
 LOWEST_CONTRAST: Final = """() => {
   const numbers = color => { const found = color.match(/[\\d.]+/g).map(Number); return [...found, 1].slice(0, 4); };
   const linear = part => part <= 10.31 ? part / 3294.6 : ((part / 255 + 0.055) / 1.055) ** 2.4;
@@ -52,23 +52,23 @@ LOWEST_CONTRAST: Final = """() => {
 
 @dataclass
 class Opened:
-    """A page in the browser, and what it asked for and complained of."""
+    """A page in the browser, with its requests and its console messages."""
 
     page: Page
     requested: list[str] = field(default_factory=list)
     complaints: list[str] = field(default_factory=list)
 
 
-# One browser and one exporter for all: the tests only look.
+# One browser and one exporter for all tests, which change nothing.
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 shared = pytest_asyncio.fixture(scope="module", loop_scope="module")
 
 
 @shared
 async def browser() -> AsyncIterator[Browser]:
-    """Chromium; where there is none the test is skipped, or fails where everything has to be there."""
+    """Chromium; without it the test is skipped, or fails under CI."""
     try:
-        from playwright.async_api import async_playwright  # noqa: PLC0415 - what is missing is a reason, not an error
+        from playwright.async_api import async_playwright  # noqa: PLC0415 - if it is missing the test is skipped
     except ImportError:
         _missing("playwright is not installed")
     if not CHROMIUM.exists():
@@ -89,7 +89,7 @@ def _missing(reason: str) -> NoReturn:
 
 @shared
 async def url(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[str]:
-    """The URL of the demo at the bottom of its draw-down, one account's key revoked after its first good answer."""
+    """The URL of the demo at the bottom of its draw-down, with one account's key revoked after its first poll."""
     ahead = 0.0
     async with demo_exchange(seed=1, clock=lambda: time.time() + ahead) as exchange:
         ahead = 290.0
@@ -139,7 +139,7 @@ async def opened(
 async def test_looks(
     browser: Browser, url: str, size: tuple[int, int], scheme: Literal["light", "dark"], tmp_path: Path
 ) -> None:
-    """On a phone and a desk, by day and night: nothing sticks out, all texts have contrast, nothing else is loaded."""
+    """On small and large screens, light and dark: no overflow, sufficient contrast, and no further requests."""
     async with opened(browser, url, size, scheme) as seen:
         await seen.page.evaluate("document.querySelectorAll('details').forEach(one => { one.open = true })")
         await seen.page.screenshot(path=tmp_path / f"page-{size[0]}-{scheme}.png", full_page=True)
@@ -155,13 +155,13 @@ async def test_looks(
 
 
 @pytest.mark.parametrize("size", SIZES)
-async def test_what_a_screen_reader_is_told(browser: Browser, url: str, size: tuple[int, int]) -> None:
+async def test_what_a_screen_reader_gets(browser: Browser, url: str, size: tuple[int, int]) -> None:
     """Headings, tables, rows, the bar and the links have their roles and names, whether as table or as cards."""
     async with opened(browser, url, size) as seen:
         page = seen.page
         while not await page.get_by_role(
             "meter", name="Request weight"
-        ).count():  # there is none until an answer of this minute told of it
+        ).count():  # absent until an answer of this minute has rateLimits
             await page.reload()
         endpoint = await page.locator(".endpoints tbody th").inner_text()
         accounts = page.get_by_role("table", name="How each account is polled; those in trouble come first")
@@ -196,7 +196,7 @@ async def test_what_a_screen_reader_is_told(browser: Browser, url: str, size: tu
 
 @pytest.mark.parametrize("size", SIZES)
 async def test_keyboard(browser: Browser, url: str, size: tuple[int, int]) -> None:
-    """Tab goes to every link in turn, each then has an outline, and Enter follows it."""
+    """Tab focuses every link in turn with an outline, and Enter follows it."""
     async with opened(browser, url, size) as seen:
         reached, outlines = [], []
         for _ in range(3):
@@ -214,7 +214,7 @@ async def test_keyboard(browser: Browser, url: str, size: tuple[int, int]) -> No
 
 @pytest.mark.parametrize("size", SIZES)
 async def test_unfolding(browser: Browser, url: str, size: tuple[int, int]) -> None:
-    """What is near liquidation is unfolded, the rest by its summary's Enter or by the link to it, without a script."""
+    """Accounts near liquidation are expanded; others expand by Enter or by a link to them, without a script."""
     async with opened(browser, url, size) as seen:
         page = seen.page
         unfolded = page.locator("details[open]")

@@ -1,4 +1,4 @@
-"""The demo scraped by a real Prometheus."""
+"""The demo, scraped by a real Prometheus."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 async def test_promtool_accepts_the_metrics(tmp_path: Path) -> None:
-    """`promtool check metrics` finds nothing to complain about in what the demo's four accounts expose."""
+    """`promtool check metrics` has no complaints about the demo's metrics."""
     needs("promtool")
     async with demo_exchange(seed=1) as exchange, serving(configured(exchange, tmp_path)) as client:
         async with asyncio.timeout(PATIENCE_SECONDS):

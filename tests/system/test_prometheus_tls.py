@@ -27,7 +27,7 @@ scrape_configs:
 
 
 async def test_prometheus_over_tls_with_a_password(tmp_path: Path) -> None:
-    """Prometheus scrapes the demo over TLS, with a certificate and a password of its own, and logs no warning."""
+    """Prometheus scrapes the demo over TLS, with a client certificate and a password, and logs no warning."""
     needs("prometheus")
     folder = prepared(tmp_path)
     client = CLIENTS.issue_cert("prometheus.example")

@@ -1,4 +1,4 @@
-"""SIGHUP to the running program."""
+"""Reload of the running program by SIGHUP."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from support.program import started
 
 
 def test_hangup_reloads_the_program(tmp_path: Path) -> None:
-    """SIGHUP has the running program read its file and its shard of it anew; a broken file does not end it."""
+    """SIGHUP makes the program reread its file and its shard of it; an invalid file does not end it."""
     simulation = ("--listen-address", "127.0.0.1:0", "--config.dir", str(tmp_path / "simulated"))
     with started(tmp_path, "simulate", *simulation) as exchange:
         path = Path(exchange.wait_for(r"--config\.file (.+)\n"))

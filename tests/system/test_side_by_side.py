@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 async def test_exchanges_and_proxies_side_by_side(tmp_path: Path) -> None:
-    """Two accounts, each through a proxy of its own to an exchange of its own, share nothing but the exporter."""
+    """Two accounts with different proxies and exchanges share nothing but the exporter."""
     alice, bob = traders()
     http, socks = Proxy(), Proxy()
     async with (
@@ -38,7 +38,7 @@ async def test_exchanges_and_proxies_side_by_side(tmp_path: Path) -> None:
         of_bob["poll"] = {"interval": "2s", "position_risk": False}
         of_bob["binance"] = {"endpoint": second.url, "proxy": f"socks5://{PROXY_USER}@127.0.0.1:{socks_port}"}
         path.write_text(yaml.safe_dump(document))
-        ports = [int(each.url.split(":")[2].partition("/")[0]) for each in (first, second)]
+        ports = [int(exchange.url.split(":")[2].partition("/")[0]) for exchange in (first, second)]
         labels = [f"127.0.0.1:{ports[0]} via 127.0.0.1:{http_port}", f"127.0.0.1:{ports[1]} via 127.0.0.1:{socks_port}"]
         async with serving(config.load(path, {})) as client:
             await until_sample(client, 1.0, "up", account="bob")
@@ -50,7 +50,7 @@ async def test_exchanges_and_proxies_side_by_side(tmp_path: Path) -> None:
                 async with asyncio.timeout(PATIENCE_SECONDS):
                     while value(later, "polls_total", account="bob") == polls:
                         later = await scrape(client)
-        methods = {each.method for each in second.received}
+        methods = {request.method for request in second.received}
 
     assert [{("127.0.0.1", port)} for port in ports] == [set(http.targets), set(socks.targets)]
     assert [1.0, 1.0] == [value(up, "connected", endpoint=label) for label in labels]

@@ -69,9 +69,9 @@ def running(arguments: list[str], log_file: Path, **environment: str) -> Iterato
 def url_in(log_file: Path) -> str:
     """Wait until the program listens, and return the URL of its metrics."""
     wait_for(lambda: " metrics=" in log_file.read_text())
-    found = re.search(r" metrics=(\S+)\n", log_file.read_text())
-    assert found
-    return found[1]
+    match = re.search(r" metrics=(\S+)\n", log_file.read_text())
+    assert match
+    return match[1]
 
 
 def address_of(url: str) -> tuple[str, int]:

@@ -17,7 +17,7 @@ from support.config_files import key_files
 from exporter.cli.flags import PROGRAM
 
 PROGRAM_ARGV = (sys.executable, "-m", "exporter")
-# No UTF-8 anywhere: file names and output are ASCII.
+# Without UTF-8: file names and output are ASCII.
 ASCII = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
 ALL_CLOSED = "<&- >&- 2>&-"
 # Runs each argument, a command line of hexadecimal words, in a fork of one process, since starting the program takes
@@ -48,7 +48,7 @@ def redirected(redirection: str, *argv: str) -> subprocess.CompletedProcess[byte
 
 @pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", ALL_CLOSED])
 def test_closed_streams(closed: str, tmp_path: Path) -> None:
-    """Whichever streams are closed at the start, what serves runs, and no socket gets the number of one."""
+    """Whichever streams are closed at the start, the servers run, and no socket gets a stream's number."""
     environment = os.environ | {"BINANCE_FUTURES_EXPORTER_LISTEN_ADDRESS": "127.0.0.1:0"}
     command = ["/bin/sh", "-c", f'exec "$@" {closed}', "sh", *PROGRAM_ARGV, "simulate", "--config.dir", str(tmp_path)]
     process = subprocess.Popen(
@@ -79,7 +79,7 @@ def test_closed_streams(closed: str, tmp_path: Path) -> None:
     ],
 )
 def test_closed_streams_of_what_only_prints(argv: list[str], closed: str, code: int) -> None:
-    """The exit code does not depend on whether anybody can read the output."""
+    """The exit code does not depend on whether the output can be written."""
     done = redirected(closed, *argv)
 
     assert code == done.returncode
@@ -97,7 +97,7 @@ def test_output_that_cannot_be_written(argv: list[str]) -> None:
 
 @pytest.mark.parametrize("argv", [["check"], ["run", "--config.check"], ["simulate"]])
 def test_report_that_cannot_be_written(argv: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    """A report that is lost to a full disk is no success."""
+    """A report that is lost to a full disk is an error."""
     monkeypatch.setenv("BINANCE_API_KEY", "k" * 64)
     monkeypatch.setenv("BINANCE_SECRET_KEY", "s" * 64)
     monkeypatch.setenv("BINANCE_ENDPOINT", "ws://127.0.0.1:1/")
@@ -119,7 +119,7 @@ def test_report_that_cannot_be_written(argv: list[str], monkeypatch: pytest.Monk
     ],
 )
 def test_errors_that_cannot_be_written(streams: str, argv: list[str]) -> None:
-    """An error that nobody can be shown still has its exit code."""
+    """An error that cannot be shown still has its exit code."""
     assert 2 == redirected(streams, *argv).returncode
 
 
@@ -140,7 +140,7 @@ def in_ascii(*commands: list[bytes]) -> list[tuple[int, bytes, bytes]]:
 
 
 def test_file_name_that_the_locale_cannot_encode(tmp_path: Path) -> None:
-    """A key file with such a name is an error of the configuration that shows the name."""
+    """A key file with such a name is a configuration error that shows the name."""
     path = key_files(tmp_path)
     path.write_text("accounts: [{name: main, api_key_file: größe.key, secret_key_file: main.secret}]\n", "utf-8")
     flag = [b"--config.file", os.fsencode(path)]
@@ -152,7 +152,7 @@ def test_file_name_that_the_locale_cannot_encode(tmp_path: Path) -> None:
 
 
 def test_arguments_that_are_not_text() -> None:
-    """Bytes that are no text in this locale are shown as escapes in the error."""
+    """Bytes that cannot be decoded in this locale are shown as escapes in the error."""
     commands = [
         [b"\xff\xfe"],
         [b"--config.file", b"\xff\xfe.yml"],

@@ -1,4 +1,4 @@
-"""The wheel, as pip would install it: built, installed into an empty environment and run there."""
+"""The wheel: built, installed into an empty environment and run there."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from support.program import started
 
 @pytest.fixture(scope="module")
 def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The command of an environment that holds the wheel and its locked dependencies, and nothing else."""
+    """The command in an environment with the wheel and its locked dependencies only."""
     folder = tmp_path_factory.mktemp("wheel")
     uv = str(Path(sys.executable).with_name("uv"))
     environment = str(folder / "environment")
@@ -35,7 +35,7 @@ def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_wheel_runs_the_demo(program: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The installed program runs the demo: metrics of four accounts, the status page, and a clean end."""
+    """The installed program runs the demo: metrics of four accounts, the status page, and exit code 0."""
     for name in [name for name in os.environ if name.startswith(("PYTHON", "COVERAGE_"))]:
         monkeypatch.delenv(name)
     with started(tmp_path, "demo", "--web.listen-address", "127.0.0.1:0", program=program) as demo:
@@ -49,7 +49,7 @@ def test_wheel_runs_the_demo(program: Path, tmp_path: Path, monkeypatch: pytest.
 
 
 def test_wheel_holds_the_program_alone(program: Path) -> None:
-    """The wheel installs no tests, dashboards or tools beside the package."""
+    """The wheel installs no tests, dashboards or tools in addition to the package."""
     (packages,) = program.parents[1].glob("lib/python*/site-packages")
 
     assert not [name for name in ("tests", "grafana", "prometheus", "bench", "tools") if (packages / name).exists()]
