@@ -13,8 +13,8 @@ GRAFANA_SCHEMA := tools/grafana-schema/node_modules
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format types imports unit coverage integration test-under-load test-lowest test-newest test-prometheus3 interop chart-tools chart image-test scan bench soak
-.PHONY: readme dashboards test-tools lock clean
+.PHONY: help demo test lint format types imports unit coverage integration test-under-load test-lowest test-newest test-prometheus3 interop chart-tools image-test scan bench soak
+.PHONY: generate generated test-tools lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 18
@@ -22,7 +22,7 @@ help: ## list the targets
 demo: $(VENV)/.runtime ## a simulated exchange and the exporter, no key needed
 	$(BIN)/binance-futures-exporter demo $(ARGS)
 
-test: lint types imports coverage integration ## everything CI runs
+test: lint types imports generated coverage integration ## everything CI runs
 
 lint: $(VENV)/.dev ## formatting and lint
 	$(BIN)/ruff format --check .
@@ -37,6 +37,9 @@ types: $(VENV)/.dev
 
 imports: $(VENV)/.dev
 	$(BIN)/lint-imports
+
+generated: $(VENV)/.dev
+	$(BIN)/python -m tools.generate --check
 
 unit: $(VENV)/.dev ## the tests of each module
 	$(BIN)/pytest tests/unit --numprocesses 2 $(ARGS)
@@ -90,9 +93,6 @@ interop: $(CCXT)/.installed $(NODE_MODULES)/.package-lock.json
 
 chart-tools: $(HELM)/.installed $(OPERATOR_TYPES)/.package-lock.json
 
-chart: $(VENV)/.dev ## write the chart's rules and its README's table of values anew
-	$(BIN)/python -m tools.chart
-
 image-test: $(VENV)/.dev chart-tools $(SCAN)/.installed ## build the image without a daemon, and run it as Kubernetes would (as root)
 	@sh tests/tools.sh buildah mmdebstrap bwrap setpriv nsenter curl
 	$(SCAN)/bin/hadolint Dockerfile
@@ -109,11 +109,8 @@ MINUTES ?= 10
 soak: $(VENV)/.dev ## MINUTES of faults and scrapes: nothing may grow
 	$(BIN)/python -m bench.soak $(MINUTES) $(ARGS)
 
-readme: $(VENV)/.dev ## write README's tables of metrics and flags anew
-	UPDATE_README=1 $(BIN)/pytest -q tests/unit/metrics/test_reference.py tests/monitoring/test_rules.py
-
-dashboards: $(VENV)/.dev ## write grafana/dashboards anew
-	$(BIN)/python -m monitoring.dashboards.build
+generate: $(VENV)/.dev ## write every derived file: tables, dashboards, rules, the chart's rules, golden files
+	$(BIN)/python -m tools.generate $(ARGS)
 
 lock: $(VENV)/.dev ## pin pyproject.toml's ranges anew
 	$(BIN)/uv pip compile -q --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url \

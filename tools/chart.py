@@ -1,9 +1,8 @@
-"""Generates parts of the chart: `python -m tools.chart` writes its rules, its dashboards and its README's table."""
+"""Generated parts of the chart: its rules and its README's table of values; `make generate` writes them."""
 
 from __future__ import annotations
 
 import json
-import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -20,10 +19,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 CHART: Final = Path(__file__).parent.parent / "helm" / "binance-futures-exporter"
-RULES: Final = CHART / "files" / "rules.json"
-README: Final = CHART / "README.md"
-DASHBOARDS: Final = CHART / "files" / "dashboards"
-_TABLE: Final = re.compile(r"(<!-- values: begin.*?-->\n)(.*?)(<!-- values: end -->)", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,30 +64,3 @@ def as_markdown() -> str:
     lines = ["| value | default | description |", "|---|---|---|"]
     lines += [f"| `{value.path}` | `{value.default}` | {' '.join(value.comments)} |" for value in values()]
     return "\n".join(lines)
-
-
-def readme() -> str:
-    """Return the chart's README with a new table."""
-    text, tables = _TABLE.subn(
-        lambda found: f"{found[1]}{as_markdown()}\n{found[3]}", README.read_text(encoding="utf-8")
-    )
-    assert tables == 1
-    return text
-
-
-def dashboards() -> dict[str, str]:
-    """Return the text of each dashboard by its file name: copies, as Helm prints a warning for every symbolic link."""
-    folder = CHART.parent.parent / "grafana" / "dashboards"
-    return {path.name: path.read_text(encoding="utf-8") for path in sorted(folder.glob("*.json"))}
-
-
-def main() -> None:
-    """Write the rules, the dashboards and the README."""
-    for name, text in dashboards().items():
-        (DASHBOARDS / name).write_text(text, encoding="utf-8")
-    RULES.write_text(rules(), encoding="utf-8")
-    README.write_text(readme(), encoding="utf-8")
-
-
-if __name__ == "__main__":
-    main()

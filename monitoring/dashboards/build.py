@@ -1,4 +1,4 @@
-"""Makes the dashboards; run as `python -m monitoring.dashboards.build` it writes dashboards/*.json."""
+"""The texts of the dashboards' files; `make generate` writes them."""
 
 from __future__ import annotations
 
@@ -17,18 +17,8 @@ DASHBOARDS: Final = {"accounts": accounts, "account": account, "exporter": healt
 
 
 def dashboard_files() -> dict[str, str]:
-    """Return the text of each file in dashboards/ by its name."""
+    """Return the text of each file in grafana/dashboards by its name."""
     return {
         f"{name}.json": json.dumps(make(), cls=JSONEncoder, indent=2, ensure_ascii=False, sort_keys=True) + "\n"
         for name, make in DASHBOARDS.items()
     }
-
-
-def main() -> None:
-    """Write dashboards/*.json anew."""
-    for name, text in dashboard_files().items():
-        (GRAFANA / "dashboards" / name).write_text(text, encoding="utf-8")
-
-
-if __name__ == "__main__":
-    main()

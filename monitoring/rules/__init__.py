@@ -1,1 +1,1 @@
-"""Recording and alert rules; `python -m monitoring.rules.build` writes prometheus/rules/*.yml."""
+"""The recording and alert rules in prometheus/rules."""

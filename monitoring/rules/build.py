@@ -1,11 +1,7 @@
-"""Makes the rule files and README's table of alerts; run as `python -m monitoring.rules.build` it writes rules/*.yml.
-
-Whoever keeps runbooks elsewhere gives their address: `python -m monitoring.rules.build https://wiki.example.org/runbooks`.
-"""
+"""The texts of the rule files, and the tables of alerts and thresholds; `make generate` writes them."""
 
 from __future__ import annotations
 
-import sys
 import tomllib
 from functools import cache
 from pathlib import Path
@@ -20,7 +16,7 @@ from monitoring.rules.rule import Alert, Group, Recording
 from monitoring.thresholds import THRESHOLDS, VALUES
 
 PROMETHEUS: Final = Path(__file__).parents[2] / "prometheus"
-_HEADER: Final = "# {what} Made by `python -m monitoring.rules.build`: change the Python files, not this one.\n"
+_HEADER: Final = "# {what} Made by `make generate`: change monitoring/rules, not this file.\n"
 
 # Each file of rules/ with what its first line says of it.
 GROUPS: Final[dict[str, tuple[str, Group]]] = {
@@ -90,22 +86,17 @@ def rule_files(runbooks: str = "") -> dict[str, str]:
     }
 
 
-def as_markdown() -> str:
-    """Return README's tables: every alert, and every threshold."""
+def alerts_table() -> str:
+    """Return a Markdown table of all alerts, with links to their runbooks from the project's folder."""
     lines = ["| alert | severity | after | what |", "|---|---|---|---|"]
     for alert in ALERTS:
         runbook = f"[{alert.name}](prometheus/runbooks/{alert.name}.md)"
         lines.append(f"| {runbook} | {alert.severity} | {alert.lasting} | {alert.summary} |")
-    lines += ["", "| threshold | value | alerts when |", "|---|---|---|"]
-    lines += [f"| `{threshold.name}` | {threshold.value:g} | {threshold.what} |" for threshold in THRESHOLDS]
     return "\n".join(lines)
 
 
-def main(*runbooks: str) -> None:
-    """Write rules/*.yml anew, with the runbooks below an address where one is given."""
-    for name, text in rule_files(*(address.rstrip("/") for address in runbooks)).items():
-        (PROMETHEUS / "rules" / name).write_text(text, encoding="utf-8")
-
-
-if __name__ == "__main__":
-    main(*sys.argv[1:2])
+def thresholds_table() -> str:
+    """Return a Markdown table of all thresholds."""
+    lines = ["| threshold | value | alerts when |", "|---|---|---|"]
+    lines += [f"| `{threshold.name}` | {threshold.value:g} | {threshold.what} |" for threshold in THRESHOLDS]
+    return "\n".join(lines)

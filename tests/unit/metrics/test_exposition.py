@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import re
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import example, given
@@ -12,10 +11,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 from support.builders import (
     make_asset,
-    make_connection,
-    make_figures,
     make_position,
-    make_risk,
     make_snapshot,
     make_state,
     samples,
@@ -24,24 +20,20 @@ from support.builders import (
     words,
 )
 from support.clocks import Clock
-from support.paths import DATA
+from support.golden import GOLDEN, first_scrape
 from support.prometheus_server import promtool
 
-from exporter.account.snapshot import AccountSnapshot, AssetMode
-from exporter.binance.messages import Method
 from exporter.metrics.catalog import GROUPS
 from exporter.metrics.exposition import CONTENT_TYPE, Exposition, render
-from exporter.metrics.family import Program
 from exporter.metrics.openmetrics import SnapshotCollector
-from exporter.metrics.self_metrics import SelfMetrics
 from exporter.metrics.text import format_value, render_labels
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from exporter.account.snapshot import AccountSnapshot
     from exporter.binance.rows import Position
 
-GOLDEN = DATA / "golden" / "first_scrape.txt"
 BALANCE = 'binance_futures_account_wallet_balance{account="main",currency="USDT"}'
 AMOUNT = 'binance_futures_position_amount{account="main",position_side="BOTH",symbol="%s"}'
 
@@ -243,62 +235,11 @@ def test_body_is_shared_within_a_second() -> None:
     assert samples(bytes(fourth))["own"] == 1001.999
 
 
-def first_scrape() -> str:
-    """Return the text of a service with one account in single mode, one in multi mode and one never answered."""
-    clock = Clock(1000.0)
-    connection = make_connection(monotonic=clock)
-    connection.clock.learn(1_000_250, 1000.0, 1000.0)
-    connection.connections = 1
-    for seconds in (0.004, 0.02, 30.0):
-        connection.durations[Method.ACCOUNT_STATUS].observe(seconds)
-    states = [make_state("main", answered_at=999.0), make_state("币 desk", answered_at=999.0), make_state("waiting")]
-    states[0].asset_mode, states[1].asset_mode = AssetMode.SINGLE, AssetMode.MULTI
-    program = Program([connection], last_reload_success_unix=1_700_000_000.0)
-    health = SelfMetrics(program, lambda: states, clock, process_metrics=False)
-    exposition = Exposition(health.render, clock)
-    figures = make_figures(1000.5) | {"maintenance_margin": 308.0}
-    usdt = make_asset("USDT", **figures, margin_available=True, update_time_ms=1_700_000_000_123)
-    bnb = make_asset("BNB", wallet_balance=1.25, update_time_ms=0)
-    long: dict[str, Any] = {"notional": 50_000.0, "unrealized_pnl": -12.5, "maintenance_margin": 200.0}
-    cross = {"isolated_margin": 0.0, "isolated_wallet_balance": 0.0}
-    own_pool: dict[str, Any] = {"unrealized_pnl": -40.0, "maintenance_margin": 8.0}
-    prices: dict[str, Any] = {
-        "entry_price": 100_025.0,
-        "break_even_price": 100_075.5,
-        "mark_price": 100_000.0,
-        "adl_quantile": 2,
-    }
-    exposition.publish(
-        states[0],
-        make_snapshot(
-            [usdt, bnb],
-            [
-                make_position("BTCUSDT", "LONG", 0.5, **long, update_time_ms=1_700_000_000_456),
-                make_position("BTCUSDT", "SHORT", -0.25, **cross, maintenance_margin=100.0),
-                make_position("ETHUSDT", "LONG", 0.0, initial_margin=7.5),
-                make_position("SOLUSDT", "LONG", 9.0, isolated_wallet_balance=50.0, **own_pool),
-            ],
-            [
-                make_risk("BTCUSDT", "LONG", 0.5, margin_asset="USDT", liquidation_price=81_000.5, **prices),
-                make_risk("ETHUSDT", "LONG", 0.0, adl_quantile=0, bid_notional=3_600.0, mark_price=3_900.0),
-            ],
-            **make_figures(1000.5),
-        ),
-    )
-    exposition.publish(
-        states[1], make_snapshot([usdt, bnb], [make_position("币安人生USDT", amount=1e6)], **make_figures(2_000_000.0))
-    )
-    return re.sub(r'(python_version|revision|version)="[^"]*"', r'\1="…"', bytes(exposition.body()).decode())
-
-
 def test_golden_scrape() -> None:
-    """The samples of a whole scrape are as they were; UPDATE_GOLDEN=1 writes them, to be read before they are kept."""
+    """The samples of a whole scrape are the committed ones; `make generate` writes these."""
     text = without_comments(first_scrape())
-    if os.environ.get("UPDATE_GOLDEN") == "1":
-        GOLDEN.parent.mkdir(exist_ok=True)
-        GOLDEN.write_text(text, encoding="utf-8")
 
-    assert GOLDEN.read_text(encoding="utf-8") == text
+    assert (GOLDEN / "first_scrape.txt").read_text(encoding="utf-8") == text
     assert samples(text.encode())
 
 

@@ -3,74 +3,28 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import re
-from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import pytest
 from support.builders import samples, without_comments
-from support.clocks import Clock
-from support.paths import DATA
-from support.polling import Polled, connected
+from support.golden import GOLDEN, MIDNIGHT, SHAPES, polled, shape_scrape
 from support.prometheus_server import promtool
 
 from exporter.account.margin import cross_pools, isolated_pools
-from exporter.metrics.exposition import Exposition
-from exporter.metrics.family import Program
-from exporter.metrics.self_metrics import SelfMetrics
-from exporter.simulator.demo import demo_exchange
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-GOLDEN: Final = DATA / "golden"
-SHAPES: Final = ["main", "multi", "hedge", "isolated"]
-MIDNIGHT: Final = 1_700_006_400.0
-
-# What is another number in each run, and is of no account: the host's clock beside the exchange's held one, when this
-# host had its success, and the versions. Histogram and weights stay: the clock that measures them is held, too.
-VARYING: Final = (
-    (r"^(binance_futures_(?:clock_offset|last_success_timestamp)_seconds\{.*\}) .*$", r"\1 0.0"),
-    (r'(python_version|revision|version)="[^"]*"', r'\1="…"'),
-)
-
-
-@asynccontextmanager
-async def polled(name: str) -> AsyncIterator[tuple[Polled, Exposition, Clock]]:
-    """Make the poller of a demo's account and what shows it; exchange and exporter go by the same clock."""
-    clock = Clock(MIDNIGHT)
-    async with demo_exchange(seed=1, clock=clock) as exchange, connected(exchange.url, monotonic=clock) as connection:
-        account = Polled(exchange, connection, name)
-        program = Program([connection], last_reload_success_unix=MIDNIGHT)
-        health = SelfMetrics(program, lambda: [account.state], clock, process_metrics=False)
-        yield account, Exposition(health.render, clock), clock
-
-
-async def scrape(name: str) -> str:
-    """Return the text of a scrape after one poll at the story's beginning, without what varies."""
-    async with polled(name) as (account, exposition, _):
-        await account.poll()
-        exposition.publish(account.state, account.snapshots[-1])
-        text = bytes(exposition.body()).decode()
-    for pattern, replacement in VARYING:
-        text = re.sub(pattern, replacement, text, flags=re.MULTILINE)
-    return text
+    from support.polling import Polled
 
 
 @pytest.mark.parametrize("name", SHAPES)
 async def test_golden_shape(name: str) -> None:
-    """The samples of each shape are as they were, and Prometheus' own linter has no complaint.
-
-    UPDATE_GOLDEN=1 writes them, to be read before they are kept.
-    """
-    golden = GOLDEN / f"shape_{name}.txt"
-    whole = await scrape(name)
+    """The samples of each shape are the committed ones, and promtool finds no problem; `make generate` writes them."""
+    whole = await shape_scrape(name)
     text = without_comments(whole)
-    if os.environ.get("UPDATE_GOLDEN") == "1":
-        golden.write_text(text, encoding="utf-8")
 
-    assert golden.read_text(encoding="utf-8") == text
+    assert (GOLDEN / f"shape_{name}.txt").read_text(encoding="utf-8") == text
     assert samples(text.encode())[f'binance_futures_up{{account="{name}"}}'] == 1.0
     assert (0, "") == await asyncio.to_thread(promtool, "check", "metrics", text=whole)
 
