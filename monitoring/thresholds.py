@@ -1,7 +1,7 @@
-"""The one table of what the alerts compare with; no rule, runbook or summary spells a value again.
+"""The thresholds of alerts and dashboards; rules, runbooks and summaries do not repeat their values.
 
-Rule files know no variables. Rules are made by Python from this table, and committed: what Prometheus loads and shows
-is a plain expression, and whoever wants other values, like a Helm chart, makes the same rules from other texts.
+Rule files have no variables. The rules are generated from this table, so that Prometheus loads and shows plain
+expressions. The Helm chart generates the same rules with placeholders instead of the values.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from exporter.account import risk
 
 @dataclass(frozen=True, slots=True)
 class Threshold:
-    """A value that alerts compare with; `what` completes "fires when"."""
+    """A value that alerts compare with; `what` completes the sentence "Alerts when"."""
 
     name: str
     value: float
@@ -59,4 +59,6 @@ THRESHOLDS: Final = (
     Threshold("connection_losses", 5, "connections that broke within half an hour are more than"),
 )
 
-VALUES: Final = {threshold.name: f"{threshold.value:g}" for threshold in THRESHOLDS}
+BY_NAME: Final = {threshold.name: threshold.value for threshold in THRESHOLDS}
+# As they are written in expressions.
+VALUES: Final = {name: f"{value:g}" for name, value in BY_NAME.items()}

@@ -88,7 +88,7 @@ def generated(root: Path, runbooks: str = "") -> dict[Path, str | None]:
     """Return the text of each derived file, and None for a file that should no longer be there."""
     texts: dict[Path, str | None] = {}
     for folder, files in folders(runbooks).items():
-        texts |= dict.fromkeys((root / folder).iterdir())
+        texts |= dict.fromkeys(sorted((root / folder).iterdir()))
         texts |= {root / folder / name: text for name, text in files.items()}
     texts[root / "helm/binance-futures-exporter/files/rules.json"] = chart.rules()
     for path, tables in TABLES.items():

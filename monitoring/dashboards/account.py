@@ -7,110 +7,114 @@ from typing import TYPE_CHECKING, Any, Final
 from monitoring.dashboards import panels as p
 from monitoring.dashboards import queries as q
 from monitoring.dashboards.balances import BALANCES, EQUITY_AND_ORDERS
-from monitoring.dashboards.layout import Band, choices, dashboard, link_to
-from monitoring.dashboards.tables import Column, rows
+from monitoring.dashboards.layout import Row, dashboard, link_to, variables
+from monitoring.dashboards.tables import Column, table_panel
 
 if TYPE_CHECKING:
     from grafana_foundation_sdk.models.dashboard import Dashboard
 
 UID: Final = "binance-futures-account"
-_DOWN: Final = "No figures: the account is down"
 _FLAT: Final = "No open position known"
-_ONE: Final = "account, symbol, position_side"
-_NAME: Final = "{{account}} {{symbol}} {{position_side}}"
+_POSITION: Final = q.LABELS.position
+_POSITION_LEGEND: Final = "{{account}} {{symbol}} {{position_side}}"
 
 _SUMMARY: Final = (
     (
         3,
-        p.number(
+        p.stat_panel(
             "State",
-            "Whether the last due poll succeeded; of several accounts, the worst.",
-            p.Query(f"min({q.one('up')})"),
-            mappings=p.UP,
-            absent="not polled",
+            "Whether the last due poll succeeded; if several accounts are selected, the worst of them.",
+            p.Query(f"min({q.max_by('up')})"),
+            mappings=p.UP_TEXTS,
+            no_value="not polled",
         ),
     ),
     (
         3,
-        p.number(
-            "Age of figures",
-            "Time since the last successful poll; of several accounts, the longest.",
+        p.stat_panel(
+            "Data age",
+            "Time since the last successful poll; if several accounts are selected, the longest.",
             p.Query(f"max({q.age()})"),
             unit=p.SECONDS,
             decimals=0,
-            steps=((None, "green"), (60, "orange"), (300, "red")),
-            absent="never polled",
+            steps=p.DATA_AGE,
+            no_value="never polled",
         ),
     ),
     (
         4,
-        p.number(
+        p.stat_panel(
             "Worst margin ratio",
-            "The highest margin ratio over the cross and isolated pools: maintenance margin over equity. High is "
-            "bad, 100 % is "
-            "liquidation, 0 % is nothing at stake.",
+            """
+            The highest margin ratio of the cross and isolated pools: maintenance margin divided by equity. Higher is
+            worse: 100 % is liquidation, and 0 % means that no maintenance margin is required.
+            """,
             p.Query(f"max({q.margin_ratio()})"),
-            unit=p.PART,
+            unit=p.PERCENT,
             decimals=1,
             steps=p.MARGIN_RATIO,
-            mappings=p.RATIO_WORDS,
-            absent="unknown",
+            mappings=p.RATIO_TEXTS,
+            no_value="unknown",
         ),
     ),
     (
         4,
-        p.number(
+        p.stat_panel(
             "Nearest liquidation",
-            "The shortest way from a mark price to Binance's own liquidation price, as a part of the mark price.",
+            """
+            The shortest distance between a position's mark price and Binance's liquidation price, as a percentage of
+            the mark price.
+            """,
             p.Query(f"min({q.distance('account')})"),
-            unit=p.PART,
+            unit=p.PERCENT,
             decimals=2,
             steps=p.DISTANCE,
-            absent="none known",
+            no_value="none known",
         ),
     ),
     (
         5,
-        p.number(
+        p.stat_panel(
             "Equity",
-            "Margin balance: wallet balance plus unrealized profit and loss, by currency. In single-asset mode it is "
-            "the "
-            "exchange's figure for USDT alone: other assets are under Balances.",
-            p.Query(q.totals("margin_balance"), "{{currency}}"),
+            """
+            Margin balance, which is wallet balance plus unrealized profit and loss, by currency. In single-asset mode
+            it covers only USDT; other assets are listed under Balances by asset.
+            """,
+            p.Query(q.total_by_currency("margin_balance"), "{{currency}}"),
             unit=p.MONEY,
             decimals=2,
-            absent="unknown",
+            no_value="unknown",
             sparkline=True,
-            text=p.VALUE_AND_NAME,
+            text_mode=p.VALUE_AND_NAME,
         ),
     ),
     (
         5,
-        p.number(
+        p.stat_panel(
             "Unrealized PnL",
             "Unrealized profit and loss of all positions, by currency.",
-            p.Query(q.totals("unrealized_pnl"), "{{currency}}"),
+            p.Query(q.total_by_currency("unrealized_pnl"), "{{currency}}"),
             unit=p.MONEY,
             decimals=2,
-            steps=p.PROFIT,
-            absent="unknown",
+            steps=p.RED_BELOW_ZERO,
+            no_value="unknown",
             sparkline=True,
-            text=p.VALUE_AND_NAME,
+            text_mode=p.VALUE_AND_NAME,
         ),
     ),
 )
 
 _PRICE: Final[dict[str, Any]] = {"unit": p.MONEY, "decimals": 8}
 
-_POSITIONS: Final = rows(
+_POSITIONS: Final = table_panel(
     "Positions, the nearest to liquidation first",
-    "Every open position. Distance is the way from the mark price to Binance's own liquidation price, as a part of "
-    "the mark "
-    "price; none where Binance tells no such price. The margin ratio is that of the pool the position belongs to, "
-    "which all "
-    "cross positions of a margin asset share. Leverage is the notional over the initial margin in use. Notional and "
-    "PnL are in "
-    "the asset beside them. Side is BOTH in one-way mode. ADL 4 is deleveraged first.",
+    """
+    Every open position. Distance is the distance between the mark price and Binance's liquidation price as a percentage
+    of the mark price, or none if Binance reports no such price. Margin ratio is that of the position's pool, which all
+    cross positions of a margin asset share. Leverage is the notional divided by the initial margin in use. Notional and
+    PnL are in the margin asset shown under Asset. Side is BOTH in one-way mode. Positions with ADL 4 are deleveraged
+    first.
+    """,
     [
         Column("Account", "account", link=("Show this account", link_to(UID, "account"))),
         Column(
@@ -121,22 +125,22 @@ _POSITIONS: Final = rows(
         Column(
             "Distance",
             expression=q.distance_or_infinite(),
-            unit=p.PART,
+            unit=p.PERCENT,
             decimals=2,
             steps=p.DISTANCE,
-            mappings=p.DISTANCE_WORDS,
+            mappings=p.DISTANCE_TEXTS,
             width=85,
         ),
         Column(
             "Margin ratio",
             expression=q.position_margin_ratio(),
-            unit=p.PART,
+            unit=p.PERCENT,
             decimals=1,
             steps=p.MARGIN_RATIO,
-            mappings=p.RATIO_WORDS,
+            mappings=p.RATIO_TEXTS,
             width=105,
         ),
-        Column("Amount", expression=q.position("amount"), steps=p.PROFIT, **_PRICE, width=90),
+        Column("Amount", expression=q.position("amount"), steps=p.RED_BELOW_ZERO, **_PRICE, width=90),
         Column("Entry", expression=q.position("entry_price"), **_PRICE, width=100),
         Column("Break-even", expression=q.seven_digits(q.position("break_even_price")), **_PRICE, width=100),
         Column("Mark", expression=q.position("mark_price"), **_PRICE, width=100),
@@ -147,62 +151,66 @@ _POSITIONS: Final = rows(
             expression=q.position("unrealized_pnl"),
             unit=p.MONEY,
             decimals=2,
-            steps=p.PROFIT,
+            steps=p.RED_BELOW_ZERO,
             width=118,
         ),
         Column("Asset", "margin_asset", width=65),
         Column("Leverage", expression=q.leverage(), unit="suffix:x", decimals=1, width=80),
         Column("ADL", expression=q.position("adl_quantile"), decimals=0, steps=((None, "text"), (4, "red")), width=50),
         Column(
-            "Kind", expression=q.one("position_info", f"{_ONE}, margin_asset, margin_type", q.POSITION), hidden=True
+            "Kind",
+            expression=q.max_by("position_info", f"{_POSITION}, margin_asset, margin_type", q.POSITION),
+            hidden=True,
         ),
     ],
     sort=[("Distance", False)],
-    absent=_FLAT,
+    no_value=_FLAT,
 )
 
-_TEN: Final = "At most ten: those that went furthest within the time shown."
-_CROSS: Final = f"clamp_max({q.one('cross_margin_ratio', 'account, margin_asset')} > 0, 2)"
-_ISOLATED: Final = f"clamp_max({q.one('isolated_margin_ratio', _ONE, q.POSITION)}, 2)"
+_CROSS: Final = f"clamp_max({q.max_by('cross_margin_ratio', 'account, margin_asset')} > 0, 2)"
+_ISOLATED: Final = f"clamp_max({q.max_by('isolated_margin_ratio', _POSITION, q.POSITION)}, 2)"
 
 _RISK: Final = (
     (
         12,
-        p.lines(
+        p.time_series_panel(
             "Margin ratio by pool",
-            "Maintenance margin over equity of each cross pool (by margin asset; USD in multi-assets mode) and each "
-            "isolated "
-            "position; 100 % is liquidation. Drawn no higher than 200 %, also where no equity is left; pools with "
-            "nothing at "
-            f"stake are left out. {_TEN}",
+            """
+            Maintenance margin divided by equity of each cross pool (by margin asset; USD in multi-assets mode) and each
+            isolated position; 100 % is liquidation. Values are capped at 200 %, also where no equity is left; pools
+            that require no maintenance margin are left out. Only the ten highest cross pools and the ten highest
+            isolated positions within the time range are shown.
+            """,
             p.Query(
-                q.foremost(10, _CROSS, "account, margin_asset"),
+                q.top(10, _CROSS, "account, margin_asset"),
                 "{{account}} cross {{margin_asset}}",
             ),
-            p.Query(q.foremost(10, _ISOLATED, _ONE), _NAME),
-            unit=p.PART,
+            p.Query(q.top(10, _ISOLATED, _POSITION), _POSITION_LEGEND),
+            unit=p.PERCENT,
             decimals=1,
             steps=p.MARGIN_RATIO,
-            least=0,
-            soft=(None, 1.05),
-            absent="Nothing at stake, or the account is down",
+            minimum=0,
+            soft_range=(None, 1.05),
+            no_value="No margin required, or the account is down",
         ),
     ),
     (
         12,
-        p.lines(
+        p.time_series_panel(
             "Distance to liquidation by position",
-            "The way from the mark price to Binance's own liquidation price, as a part of the mark price; 0 % is "
-            "liquidation. "
-            f"Beyond 25 % the line leaves the picture. {_TEN}",
-            p.Query(q.foremost(10, q.distance(where=q.POSITION), _ONE, least=True), _NAME),
-            unit=p.PART,
+            """
+            The distance between mark price and Binance's liquidation price, as a percentage of the mark price; 0 % is
+            liquidation. The axis ends at 25 %. Only the ten positions with the shortest distance within the time range
+            are shown.
+            """,
+            p.Query(q.top(10, q.distance(selector=q.POSITION), _POSITION, lowest=True), _POSITION_LEGEND),
+            unit=p.PERCENT,
             decimals=2,
             steps=p.DISTANCE_LINES,
-            least=0,
-            most=0.25,
-            absent="No position with a liquidation price known",
-            calcs=("lastNotNull", "min"),
+            minimum=0,
+            maximum=0.25,
+            no_value="No position with a liquidation price known",
+            legend_values=("lastNotNull", "min"),
             lowest_first=True,
         ),
     ),
@@ -214,52 +222,55 @@ _NOTIONAL: Final = q.in_margin_asset("notional")
 _MONEY: Final = (
     (
         12,
-        p.lines(
+        p.time_series_panel(
             "Unrealized PnL by position",
-            "Unrealized profit and loss of each position, in its margin asset. Closed ones keep their last value in "
-            f"the table below. {_TEN}",
-            p.Query(q.foremost(10, _PNL, _ONE, ranked_by=f"abs({_PNL})"), _NAME + " ({{margin_asset}})"),
+            """
+            Unrealized profit and loss of each position, in its margin asset. Closed positions keep their last value in
+            the legend. Only the ten positions with the greatest profit or loss within the time range are shown.
+            """,
+            p.Query(q.top(10, _PNL, _POSITION, ranked_by=f"abs({_PNL})"), _POSITION_LEGEND + " ({{margin_asset}})"),
             unit=p.MONEY,
             decimals=2,
-            absent=_FLAT,
-            calcs=("lastNotNull", "min", "max"),
+            no_value=_FLAT,
+            legend_values=("lastNotNull", "min", "max"),
             lowest_first=True,
         ),
     ),
     (
         12,
-        p.lines(
+        p.time_series_panel(
             "Exposure by margin asset",
-            "Value of the positions at the mark price, for each margin asset alone: what is long, what is short "
-            "(negative), and "
-            "the two together. In multi-assets mode each position still counts in its own margin asset.",
+            """
+            Value of the positions at the mark price, separately for each margin asset: long, short (negative) and the
+            net of both. In multi-assets mode each position still counts in its own margin asset.
+            """,
             p.Query(f"sum by (margin_asset) (clamp_min({_NOTIONAL}, 0))", "long {{margin_asset}}"),
             p.Query(f"sum by (margin_asset) (clamp_max({_NOTIONAL}, 0))", "short {{margin_asset}}"),
             p.Query(f"sum by (margin_asset) ({_NOTIONAL})", "net {{margin_asset}}"),
             unit=p.MONEY,
             decimals=0,
-            absent=_FLAT,
+            no_value=_FLAT,
             fill=5,
-            calcs=("lastNotNull", "min", "max"),
+            legend_values=("lastNotNull", "min", "max"),
         ),
     ),
 )
 
 
-def account() -> Dashboard:
+def account_dashboard() -> Dashboard:
     """Make the dashboard."""
     return dashboard(
         UID,
         "Binance futures / Account",
         "One account, or a few: margin pools, positions by distance to liquidation, PnL, exposure, balances, open "
         "orders.",
-        choices("account", "symbol", all_of=["symbol"]),
+        variables("account", "symbol", all_selected=["symbol"]),
         [
-            Band(4, _SUMMARY),
-            Band(8, [(24, _POSITIONS)]),
-            Band(11, _RISK),
-            Band(11, _MONEY),
-            Band(7, [(24, BALANCES)]),
-            Band(10, EQUITY_AND_ORDERS),
+            Row(4, _SUMMARY),
+            Row(8, [(24, _POSITIONS)]),
+            Row(11, _RISK),
+            Row(11, _MONEY),
+            Row(7, [(24, BALANCES)]),
+            Row(10, EQUITY_AND_ORDERS),
         ],
     )

@@ -1,4 +1,4 @@
-"""The dashboard of all accounts at a glance: who is down, who is close to liquidation, who loses."""
+"""The dashboard of all accounts at a glance: which are down, close to liquidation, or losing money."""
 
 from __future__ import annotations
 
@@ -6,83 +6,90 @@ from typing import TYPE_CHECKING, Final
 
 from monitoring.dashboards import panels as p
 from monitoring.dashboards import queries as q
-from monitoring.dashboards.layout import Band, choices, dashboard, link_to
-from monitoring.dashboards.tables import Column, rows
+from monitoring.dashboards.layout import Row, dashboard, link_to, variables
+from monitoring.dashboards.tables import Column, table_panel
+from monitoring.thresholds import BY_NAME
 
 if TYPE_CHECKING:
     from grafana_foundation_sdk.models.dashboard import Dashboard
 
 UID: Final = "binance-futures-accounts"
-_DOWN: Final = "No figures: no account chosen, or all of them down"
+_DOWN: Final = "No data: no account selected, or all of them down"
 _FLAT: Final = "No position with a liquidation price known"
-_LOST: Final = "Figures of an account that cannot be polled vanish after its `stale_after`."
 
 _SUMMARY: Final = (
     (
         4,
-        p.number(
+        p.stat_panel(
             "Accounts polled",
-            "Accounts that an exporter is configured to poll, whether they can be polled or not.",
-            p.Query(f"count({q.one('up')})"),
-            absent="none",
+            "Accounts that the exporters are configured to poll, including those that cannot be polled.",
+            p.Query(f"count({q.max_by('up')})"),
+            no_value="none",
         ),
     ),
     (
         4,
-        p.number(
+        p.stat_panel(
             "Accounts down",
-            f"Accounts whose last due poll failed. {_LOST}",
-            p.Query(f"sum(1 - {q.one('up')})"),
-            steps=p.ANY_IS_BAD,
-            absent="none known",
+            """
+            Accounts whose last due poll failed. The data of such an account disappear when they are older than its
+            `stale_after`.
+            """,
+            p.Query(f"sum(1 - {q.max_by('up')})"),
+            steps=p.RED_FROM_ONE,
+            no_value="none known",
         ),
     ),
     (
         4,
-        p.number(
+        p.stat_panel(
             "Worst margin ratio",
-            "The highest margin ratio of any cross or isolated pool: maintenance margin over equity. High is bad, "
-            "100 % is "
-            "liquidation, 0 % is nothing at stake. The history behind it is drawn no higher than 200 %.",
+            """
+            The highest margin ratio of any cross or isolated pool: maintenance margin divided by equity. Higher is
+            worse: 100 % is liquidation, and 0 % means that no maintenance margin is required.
+            """,
             p.Query(f"max({q.margin_ratio()})"),
-            unit=p.PART,
+            unit=p.PERCENT,
             decimals=1,
             steps=p.MARGIN_RATIO,
-            mappings=p.RATIO_WORDS,
-            absent="unknown",
+            mappings=p.RATIO_TEXTS,
+            no_value="unknown",
         ),
     ),
     (
         4,
-        p.number(
+        p.stat_panel(
             "Nearest liquidation",
-            "The shortest way from a mark price to Binance's own liquidation price, as a part of the mark price.",
+            """
+            The shortest distance between a position's mark price and Binance's liquidation price, as a percentage of
+            the mark price.
+            """,
             p.Query(f"min({q.distance('account')})"),
-            unit=p.PART,
+            unit=p.PERCENT,
             decimals=2,
             steps=p.DISTANCE,
-            absent="none known",
+            no_value="none known",
         ),
     ),
     (
         4,
-        p.number(
+        p.stat_panel(
             "Open positions",
-            "Symbols and sides with a position, of all accounts chosen whose figures are there.",
-            p.Query(f"sum({q.one('account_open_positions')})"),
-            absent="unknown",
+            "Open positions by symbol and side, over all selected accounts that have data.",
+            p.Query(f"sum({q.max_by('account_open_positions')})"),
+            no_value="unknown",
         ),
     ),
     (
         4,
-        p.number(
-            "Oldest figures",
-            "Time since the last successful poll of the account that waits longest.",
+        p.stat_panel(
+            "Oldest data",
+            "Time since the last successful poll of the account that was polled longest ago.",
             p.Query(f"max({q.age()})"),
             unit=p.SECONDS,
             decimals=0,
-            steps=((None, "green"), (60, "orange"), (300, "red")),
-            absent="never polled",
+            steps=p.DATA_AGE,
+            no_value="never polled",
         ),
     ),
 )
@@ -90,125 +97,144 @@ _SUMMARY: Final = (
 _MONEY: Final = (
     (
         8,
-        p.number(
+        p.stat_panel(
             "Equity",
-            "Margin balance of the accounts chosen: wallet balance plus unrealized profit and loss, summed for each "
-            "currency "
-            "alone. USDT is what single-asset accounts tell (their USDT only), USD the value that multi-assets "
-            "accounts tell.",
-            p.Query(q.totals("margin_balance"), "{{currency}}"),
+            """
+            Margin balance of the selected accounts, which is wallet balance plus unrealized profit and loss, summed per
+            currency. USDT covers only the USDT of single-asset accounts; USD is the total value that multi-assets
+            accounts report.
+            """,
+            p.Query(q.total_by_currency("margin_balance"), "{{currency}}"),
             unit=p.MONEY,
             decimals=2,
-            absent="unknown",
+            no_value="unknown",
             sparkline=True,
-            text=p.VALUE_AND_NAME,
+            text_mode=p.VALUE_AND_NAME,
         ),
     ),
     (
         8,
-        p.number(
+        p.stat_panel(
             "Unrealized PnL",
-            "Unrealized profit and loss of the accounts chosen, summed for each currency alone.",
-            p.Query(q.totals("unrealized_pnl"), "{{currency}}"),
+            "Unrealized profit and loss of the selected accounts, summed per currency.",
+            p.Query(q.total_by_currency("unrealized_pnl"), "{{currency}}"),
             unit=p.MONEY,
             decimals=2,
-            steps=p.PROFIT,
-            absent="unknown",
+            steps=p.RED_BELOW_ZERO,
+            no_value="unknown",
             sparkline=True,
-            text=p.VALUE_AND_NAME,
+            text_mode=p.VALUE_AND_NAME,
         ),
     ),
     (
         8,
-        p.number(
+        p.stat_panel(
             "Available for new positions",
-            "Available balance of the accounts chosen, summed for each currency alone.",
-            p.Query(q.totals("available_balance"), "{{currency}}"),
+            "Available balance of the selected accounts, summed per currency.",
+            p.Query(q.total_by_currency("available_balance"), "{{currency}}"),
             unit=p.MONEY,
             decimals=2,
-            absent="unknown",
+            no_value="unknown",
             sparkline=True,
-            text=p.VALUE_AND_NAME,
+            text_mode=p.VALUE_AND_NAME,
         ),
     ),
 )
 
-_TABLE: Final = rows(
+_TABLE: Final = table_panel(
     "Accounts",
-    "One row an account, those that are down first, then by the worst margin ratio. A dash: nothing is known, "
-    "because the "
-    f"account is down, or there is none, as a liquidation price without a position. {_LOST} Click an account to see "
-    "it alone.",
+    """
+    One row per account: accounts that are down come first, then the highest margin ratio. A dash means that there is no
+    value, because the account is down or has, for example, no position with a liquidation price. The data of an account
+    that cannot be polled disappear when they are older than its `stale_after`. Click an account to open its dashboard.
+    """,
     [
         Column("Account", "account", link=("Show this account", link_to("binance-futures-account", "account"))),
-        Column("State", expression=q.one("up"), mappings=p.UP, width=75),
+        Column("State", expression=q.max_by("up"), mappings=p.UP_TEXTS, width=75),
         Column(
             "Worst margin ratio",
             expression=q.margin_ratio(),
-            unit=p.PART,
+            unit=p.PERCENT,
             decimals=1,
             steps=p.MARGIN_RATIO,
-            mappings=p.RATIO_WORDS,
+            mappings=p.RATIO_TEXTS,
             width=155,
         ),
         Column(
             "Nearest liquidation",
             expression=q.distance("account"),
-            unit=p.PART,
+            unit=p.PERCENT,
             decimals=2,
             steps=p.DISTANCE,
             width=155,
         ),
-        Column("Positions", expression=q.one("account_open_positions"), width=90),
-        Column("Equity", expression=q.total("margin_balance"), unit=p.MONEY, decimals=2, width=125),
+        Column("Positions", expression=q.max_by("account_open_positions"), width=90),
+        Column("Equity", expression=q.account_total("margin_balance"), unit=p.MONEY, decimals=2, width=125),
         Column("Currency", "currency", width=90),
         Column(
-            "Unrealized PnL", expression=q.total("unrealized_pnl"), unit=p.MONEY, decimals=2, steps=p.PROFIT, width=130
+            "Unrealized PnL",
+            expression=q.account_total("unrealized_pnl"),
+            unit=p.MONEY,
+            decimals=2,
+            steps=p.RED_BELOW_ZERO,
+            width=130,
         ),
-        Column("PnL / wallet", expression=q.pnl_over_wallet(), unit=p.PART, decimals=1, steps=p.PROFIT, width=105),
-        Column("Available", expression=q.total("available_balance"), unit=p.MONEY, decimals=2, width=125),
-        Column("Can be withdrawn", expression=q.total("max_withdraw_amount"), unit=p.MONEY, decimals=2, width=140),
-        Column("Age of figures", expression=q.age(), unit=p.SECONDS, decimals=0, width=120),
+        Column(
+            "PnL / wallet",
+            expression=q.pnl_over_wallet(),
+            unit=p.PERCENT,
+            decimals=1,
+            steps=p.RED_BELOW_ZERO,
+            width=105,
+        ),
+        Column("Available", expression=q.account_total("available_balance"), unit=p.MONEY, decimals=2, width=125),
+        Column(
+            "Can be withdrawn", expression=q.account_total("max_withdraw_amount"), unit=p.MONEY, decimals=2, width=140
+        ),
+        Column("Data age", expression=q.age(), unit=p.SECONDS, decimals=0, width=120),
     ],
     sort=[("State", False), ("Worst margin ratio", True)],
-    absent="No account",
+    no_value="No account",
 )
 
-_TEN: Final = "At most ten accounts: those that went furthest within the time shown."
 _RATIO: Final = f"clamp_max({q.margin_ratio()}, 2)"
 
 _CHARTS: Final = (
     (
         12,
-        p.lines(
+        p.time_series_panel(
             "Worst margin ratio by account",
-            "The worst margin ratio over an account's cross and isolated pools; 100 % is liquidation. Drawn no "
-            "higher than "
-            f"200 %, also where no equity is left. {_TEN}",
-            p.Query(q.foremost(10, _RATIO, "account"), "{{account}}"),
-            unit=p.PART,
+            """
+            The highest margin ratio of each account's cross and isolated pools; 100 % is liquidation. Values are capped
+            at 200 %, also where no equity is left. Only the ten accounts with the highest ratio within the time range
+            are shown.
+            """,
+            p.Query(q.top(10, _RATIO, "account"), "{{account}}"),
+            unit=p.PERCENT,
             decimals=1,
             steps=p.MARGIN_RATIO,
-            least=0,
-            soft=(None, 1.05),
-            absent=_DOWN,
+            minimum=0,
+            soft_range=(None, 1.05),
+            no_value=_DOWN,
         ),
     ),
     (
         12,
-        p.lines(
+        p.time_series_panel(
             "Nearest liquidation by account",
-            "The shortest way from a mark price to Binance's own liquidation price, as a part of the mark price; 0 % "
-            "is "
-            f"liquidation. Beyond 25 % the line leaves the picture. {_TEN}",
-            p.Query(q.foremost(10, q.distance("account"), "account", least=True), "{{account}}"),
-            unit=p.PART,
+            """
+            The shortest distance between mark price and Binance's liquidation price, as a percentage of the mark price;
+            0 % is liquidation. The axis ends at 25 %. Only the ten accounts with the shortest distance within the time
+            range are shown.
+            """,
+            p.Query(q.top(10, q.distance("account"), "account", lowest=True), "{{account}}"),
+            unit=p.PERCENT,
             decimals=2,
             steps=p.DISTANCE_LINES,
-            least=0,
-            most=0.25,
-            absent=_FLAT,
-            calcs=("lastNotNull", "min"),
+            minimum=0,
+            maximum=0.25,
+            no_value=_FLAT,
+            legend_values=("lastNotNull", "min"),
             lowest_first=True,
         ),
     ),
@@ -217,51 +243,54 @@ _CHARTS: Final = (
 _MORE_CHARTS: Final = (
     (
         12,
-        p.lines(
+        p.time_series_panel(
             "Unrealized PnL over wallet balance",
-            "Unrealized profit and loss as a part of the wallet balance, which no currency keeps from comparing. "
-            f"{_TEN}",
-            p.Query(q.foremost(10, q.pnl_over_wallet(), "account", least=True), "{{account}}"),
-            unit=p.PART,
+            """
+            Unrealized profit and loss as a percentage of the wallet balance, which makes accounts in different
+            currencies comparable. Only the ten accounts with the greatest loss within the time range are shown.
+            """,
+            p.Query(q.top(10, q.pnl_over_wallet(), "account", lowest=True), "{{account}}"),
+            unit=p.PERCENT,
             decimals=1,
-            steps=((None, "transparent"), (-p.ALERTS_AT["unrealized_loss"], "red")),
-            absent=_DOWN,
-            calcs=("lastNotNull", "min"),
+            steps=((None, "transparent"), (-BY_NAME["unrealized_loss"], "red")),
+            no_value=_DOWN,
+            legend_values=("lastNotNull", "min"),
             lowest_first=True,
         ),
     ),
     (
         12,
-        p.lines(
+        p.time_series_panel(
             "Failed polls by account and reason",
-            "Due polls that failed or could not be sent, a minute. The reasons are explained by "
-            "`binance-futures-exporter "
-            "check` and the exporter's own page.",
+            """
+            Due polls per minute that failed or could not be sent. `binance-futures-exporter check` and the exporter's
+            web page explain the reasons.
+            """,
             p.Query(
-                f"sum by (account, reason) (\n  60 * rate({q.of('poll_failures_total')}[$__rate_interval])\n) > 0",
+                f"sum by (account, reason) (\n  60 * rate({q.series('poll_failures_total')}[$__rate_interval])\n) > 0",
                 "{{account}} {{reason}}",
             ),
-            absent="No poll failed",
-            as_bars=True,
-            least=0,
-            calcs=("lastNotNull", "max"),
+            no_value="No poll failed",
+            bars=True,
+            minimum=0,
+            legend_values=("lastNotNull", "max"),
         ),
     ),
 )
 
 
-def accounts() -> Dashboard:
+def accounts_dashboard() -> Dashboard:
     """Make the dashboard."""
     return dashboard(
         UID,
         "Binance futures / Accounts",
         "All accounts at a glance: health, margin ratios, nearest liquidation, equity and unrealized PnL.",
-        choices("account", all_of=["account"]),
+        variables("account", all_selected=["account"]),
         [
-            Band(4, _SUMMARY),
-            Band(4, _MONEY),
-            Band(8, [(24, _TABLE)]),
-            Band(10, _CHARTS),
-            Band(10, _MORE_CHARTS),
+            Row(4, _SUMMARY),
+            Row(4, _MONEY),
+            Row(8, [(24, _TABLE)]),
+            Row(10, _CHARTS),
+            Row(10, _MORE_CHARTS),
         ],
     )

@@ -1,4 +1,4 @@
-"""Panels of an account's money: balances by asset, equity against margin, what orders bind."""
+"""Panels of the account dashboard: balances by asset, equity and margin, open orders."""
 
 from __future__ import annotations
 
@@ -6,26 +6,36 @@ from typing import Final
 
 from monitoring.dashboards import panels as p
 from monitoring.dashboards import queries as q
-from monitoring.dashboards.tables import Column, rows
+from monitoring.dashboards.tables import Column, table_panel
 
-BALANCES: Final = rows(
+BALANCES: Final = table_panel(
     "Balances by asset",
-    "Each asset that is held or owed, or serves as margin, in its own units; never added up. Assets without any are "
-    "left out. In multi-assets mode "
-    "available and withdrawable are what the exchange would let go in that asset. Margin tells whether the asset "
-    "serves as "
-    "margin in multi-assets mode.",
+    """
+    Each asset that is held, owed or used as margin, in its own units; assets are never added up. In multi-assets mode,
+    Available and Can be withdrawn are what the exchange would release in that asset. Margin is whether the asset serves
+    as margin in multi-assets mode.
+    """,
     [
         Column("Account", "account", width=130),
         Column("Asset", "asset", width=80),
         Column("Wallet", expression=q.asset("wallet_balance"), unit=p.MONEY, decimals=8, width=130),
         Column(
-            "Unrealized PnL", expression=q.asset("unrealized_pnl"), unit=p.MONEY, decimals=2, steps=p.PROFIT, width=115
+            "Unrealized PnL",
+            expression=q.asset("unrealized_pnl"),
+            unit=p.MONEY,
+            decimals=2,
+            steps=p.RED_BELOW_ZERO,
+            width=115,
         ),
         Column("Margin balance", expression=q.asset("margin_balance"), unit=p.MONEY, decimals=8, width=138),
         Column("Cross wallet", expression=q.asset("cross_wallet_balance"), unit=p.MONEY, decimals=8, width=130),
         Column(
-            "Cross PnL", expression=q.asset("cross_unrealized_pnl"), unit=p.MONEY, decimals=2, steps=p.PROFIT, width=90
+            "Cross PnL",
+            expression=q.asset("cross_unrealized_pnl"),
+            unit=p.MONEY,
+            decimals=2,
+            steps=p.RED_BELOW_ZERO,
+            width=90,
         ),
         Column("Initial margin", expression=q.asset("initial_margin"), unit=p.MONEY, decimals=2, width=105),
         Column("… of positions", expression=q.asset("position_initial_margin"), unit=p.MONEY, decimals=2, width=105),
@@ -36,45 +46,47 @@ BALANCES: Final = rows(
         Column(
             "Margin",
             expression=q.asset("margin_available"),
-            mappings=(p.named({"0": ("no", "text"), "1": ("yes", "text")}),),
+            mappings=(p.value_texts({"0": ("no", "text"), "1": ("yes", "text")}),),
             width=65,
         ),
     ],
     sort=[("Account", False), ("Margin balance", True)],
-    absent="No balance, or the account is down",
+    no_value="No balance, or the account is down",
 )
 
-_ORDERS_OPEN: Final = "max by (account, symbol, position_side) ({} > 0)"
+_OPEN_ORDERS: Final = "max by (account, symbol, position_side) ({} > 0)"
 
 
 def _order(metric: str) -> str:
-    return _ORDERS_OPEN.format(q.of(f"position_{metric}", q.POSITION))
+    return _OPEN_ORDERS.format(q.series(f"position_{metric}", q.POSITION))
 
 
 EQUITY_AND_ORDERS: Final = (
     (
         12,
-        p.lines(
-            "Equity against the margin it has to cover",
-            "Margin balance, wallet balance, initial and maintenance margin of the whole account, by currency. Where "
-            "the maintenance margin "
-            "meets the equity of a cross account, it is liquidated; isolated positions earlier, each alone.",
-            p.Query(q.totals("margin_balance"), "equity, {{currency}}"),
-            p.Query(q.totals("wallet_balance"), "wallet, {{currency}}"),
-            p.Query(q.totals("initial_margin"), "initial margin, {{currency}}"),
-            p.Query(q.totals("maintenance_margin"), "maintenance margin, {{currency}}"),
+        p.time_series_panel(
+            "Equity and margin",
+            """
+            Margin balance, wallet balance, initial margin and maintenance margin of the whole account, by currency. A
+            cross account is liquidated when its equity falls to the maintenance margin; isolated positions are
+            liquidated earlier, each on its own.
+            """,
+            p.Query(q.total_by_currency("margin_balance"), "equity, {{currency}}"),
+            p.Query(q.total_by_currency("wallet_balance"), "wallet, {{currency}}"),
+            p.Query(q.total_by_currency("initial_margin"), "initial margin, {{currency}}"),
+            p.Query(q.total_by_currency("maintenance_margin"), "maintenance margin, {{currency}}"),
             unit=p.MONEY,
             decimals=2,
-            soft=(0, None),
-            absent="No figures: the account is down",
-            calcs=("lastNotNull", "min", "max"),
+            soft_range=(0, None),
+            no_value="No data: the account is down",
+            legend_values=("lastNotNull", "min", "max"),
         ),
     ),
     (
         12,
-        rows(
+        table_panel(
             "Open orders by symbol",
-            "Value of the open buy and sell orders and the initial margin they bind, in the symbol's margin asset.",
+            "Value of the open buy and sell orders and the initial margin they require, in the symbol's margin asset.",
             [
                 Column("Account", "account"),
                 Column("Symbol", "symbol", width=140),
@@ -90,7 +102,7 @@ EQUITY_AND_ORDERS: Final = (
                 ),
             ],
             sort=[("Initial margin", True)],
-            absent="No open order known",
+            no_value="No open order known",
         ),
     ),
 )

@@ -8,12 +8,12 @@ from typing import Final
 
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
 
-from monitoring.dashboards.account import account
-from monitoring.dashboards.accounts import accounts
-from monitoring.dashboards.exporter import health
+from monitoring.dashboards.account import account_dashboard
+from monitoring.dashboards.accounts import accounts_dashboard
+from monitoring.dashboards.exporter import exporter_dashboard
 
 GRAFANA: Final = Path(__file__).parents[2] / "grafana"
-DASHBOARDS: Final = {"accounts": accounts, "account": account, "exporter": health}
+DASHBOARDS: Final = {"accounts": accounts_dashboard, "account": account_dashboard, "exporter": exporter_dashboard}
 
 
 def dashboard_files() -> dict[str, str]:

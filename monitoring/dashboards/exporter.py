@@ -1,4 +1,4 @@
-"""The dashboard of the exporter itself: whether it polls in time, what it spends, what the exchange refuses."""
+"""The dashboard of the exporter itself: polls, request weight, connections and resources."""
 
 from __future__ import annotations
 
@@ -6,21 +6,22 @@ from typing import TYPE_CHECKING, Final
 
 from monitoring.dashboards import panels as p
 from monitoring.dashboards import queries as q
-from monitoring.dashboards.layout import Band, choices, dashboard, link_to
-from monitoring.dashboards.tables import Column, rows
+from monitoring.dashboards.layout import Row, dashboard, link_to, variables
+from monitoring.dashboards.tables import Column, table_panel
+from monitoring.thresholds import BY_NAME
 
 if TYPE_CHECKING:
     from grafana_foundation_sdk.models.dashboard import Dashboard
 
 UID: Final = "binance-futures-exporter"
-_GONE: Final = "No figures: the exporter cannot be scraped"
-_PLACE: Final = "instance, endpoint"
-_PLACE_NAME: Final = "{{instance}} → {{endpoint}}"
-_CLOCK: Final = p.ALERTS_AT["clock_offset_seconds"]
+_DOWN: Final = "No data: the exporter cannot be scraped"
+_ENDPOINT: Final = "instance, endpoint"
+_ENDPOINT_LEGEND: Final = "{{instance}} → {{endpoint}}"
+_CLOCK: Final = BY_NAME["clock_offset_seconds"]
 
 
-def _rate(metric: str, by: str, where: str, *, per: str = "") -> str:
-    return f"sum by ({by}) (\n  {per}rate({q.of(metric, where)}[$__rate_interval])\n)"
+def _rate(metric: str, by: str, selector: str, *, per: str = "") -> str:
+    return f"sum by ({by}) (\n  {per}rate({q.series(metric, selector)}[$__rate_interval])\n)"
 
 
 def _process(metric: str) -> str:
@@ -30,68 +31,70 @@ def _process(metric: str) -> str:
 _SUMMARY: Final = (
     (
         4,
-        p.number(
+        p.stat_panel(
             "Exporters down",
-            "Targets of the jobs chosen that Prometheus does not reach: none of their accounts is watched.",
+            "Targets of the selected jobs that Prometheus cannot scrape: their accounts are not monitored.",
             p.Query(f"sum(1 - up{{{q.PROCESS}}})"),
-            steps=p.ANY_IS_BAD,
-            absent="no target",
+            steps=p.RED_FROM_ONE,
+            no_value="no target",
         ),
     ),
     (
         4,
-        p.number(
+        p.stat_panel(
             "Accounts up",
-            "The part of the accounts whose last due poll succeeded.",
-            p.Query(f"avg({q.one('up', where=q.PROCESS)})"),
-            unit=p.PART,
+            "Percentage of accounts whose last due poll succeeded.",
+            p.Query(f"avg({q.max_by('up', selector=q.PROCESS)})"),
+            unit=p.PERCENT,
             decimals=0,
             steps=((None, "red"), (1, "green")),
-            absent="no account",
+            no_value="no account",
         ),
     ),
     (
         4,
-        p.number(
+        p.stat_panel(
             "Not connected",
             "Endpoints to which no request can be sent now.",
-            p.Query(f"sum(1 - {q.one('connected', _PLACE, q.PROCESS)})"),
-            steps=p.ANY_IS_BAD,
-            absent="no endpoint",
+            p.Query(f"sum(1 - {q.max_by('connected', _ENDPOINT, q.PROCESS)})"),
+            steps=p.RED_FROM_ONE,
+            no_value="no endpoint",
         ),
     ),
     (
         4,
-        p.number(
+        p.stat_panel(
             "Pauses",
             "Endpoints to which nothing is sent because the exchange has banned this IP or limited its rate.",
-            p.Query(f"sum({q.one('paused', f'{_PLACE}, reason', q.PROCESS)})"),
-            steps=p.ANY_IS_BAD,
-            absent="no endpoint",
+            p.Query(f"sum({q.max_by('paused', f'{_ENDPOINT}, reason', q.PROCESS)})"),
+            steps=p.RED_FROM_ONE,
+            no_value="no endpoint",
         ),
     ),
     (
         4,
-        p.number(
+        p.stat_panel(
             "Configuration",
-            "Whether the configuration was good when it was last read; if not, the one before is still in use. Of "
-            "several "
-            "exporters, the worst.",
-            p.Query(f"min({q.of('exporter_config_last_reload_successful', q.PROCESS)})"),
-            mappings=(p.named({"0": ("refused", "red"), "1": ("in use", "green")}),),
-            absent="unknown",
+            """
+            Whether the last configuration that was read was valid; otherwise the previous one is still in use. If
+            several exporters are selected, the worst of them.
+            """,
+            p.Query(f"min({q.series('exporter_config_last_reload_successful', q.PROCESS)})"),
+            mappings=(p.value_texts({"0": ("refused", "red"), "1": ("in use", "green")}),),
+            no_value="unknown",
         ),
     ),
     (
         4,
-        p.number(
+        p.stat_panel(
             "Version",
-            "Versions that run, with the revision they were built from.",
+            "Running versions, with the revisions they were built from.",
             p.Query(
-                f"count by (version, revision) ({q.of('exporter_build_info', q.PROCESS)})", "{{version}} ({{revision}})"
+                f"count by (version, revision) ({q.series('exporter_build_info', q.PROCESS)})",
+                "{{version}} ({{revision}})",
             ),
-            absent="unknown",
-            text=p.NAME,
+            no_value="unknown",
+            text_mode=p.NAME,
         ),
     ),
 )
@@ -99,46 +102,47 @@ _SUMMARY: Final = (
 _POLLS: Final = (
     (
         8,
-        p.lines(
+        p.time_series_panel(
             "Polls",
-            "Due polls a minute, and those of them that failed or could not be sent.",
+            "Due polls per minute, and those of them that failed or could not be sent.",
             p.Query(_rate("polls_total", "instance", q.PROCESS, per="60 * "), "{{instance}} due"),
             p.Query(_rate("poll_failures_total", "instance", q.PROCESS, per="60 * "), "{{instance}} failed"),
-            least=0,
+            minimum=0,
             decimals=1,
-            absent=_GONE,
+            no_value=_DOWN,
         ),
     ),
     (
         8,
-        p.lines(
+        p.time_series_panel(
             "Failed polls by reason",
-            "Failed polls a minute. `refused` is the key, `clock` this host's clock, `rate_limited` and `banned` the "
-            "IP, "
-            "`decode` and `protocol` an answer that is not understood.",
+            """
+            Failed polls per minute. `refused` concerns the API key, `clock` this host's clock, `rate_limited` and
+            `banned` the IP, and `decode` and `protocol` a response that is not understood.
+            """,
             p.Query(f"{_rate('poll_failures_total', 'reason', q.PROCESS, per='60 * ')} > 0", "{{reason}}"),
-            least=0,
+            minimum=0,
             decimals=1,
-            absent="No poll failed",
-            as_bars=True,
+            no_value="No poll failed",
+            bars=True,
         ),
     ),
     (
         8,
-        p.lines(
-            "Time from request to answer",
-            "Quantiles over all endpoints, by method.",
+        p.time_series_panel(
+            "Request duration",
+            "Quantiles of the time between request and response over all endpoints, by method.",
             *[
                 p.Query(
                     f"histogram_quantile({quantile}, sum by (le, method) (\n"
-                    f"  rate({q.of('request_duration_seconds_bucket', q.PROCESS)}[$__rate_interval])\n)) >= 0",
+                    f"  rate({q.series('request_duration_seconds_bucket', q.PROCESS)}[$__rate_interval])\n)) >= 0",
                     f"{name} {{{{method}}}}",
                 )
                 for name, quantile in (("median", 0.5), ("99 %", 0.99))
             ],
             unit=p.SECONDS,
-            least=0,
-            absent="No answer yet",
+            minimum=0,
+            no_value="No response yet",
         ),
     ),
 )
@@ -146,50 +150,53 @@ _POLLS: Final = (
 _WEIGHT: Final = (
     (
         8,
-        p.lines(
+        p.time_series_panel(
             "Request weight used of the IP's limit",
-            "What all programs behind the IP have used of the WebSocket API's pool in the exchange's current minute, "
-            "as a part of its limit. REST requests other than orders have their own pool and are not included. It "
-            "starts again every minute. At 100 % the exchange rejects requests, and bans an IP that continues.",
+            """
+            What all programs behind the IP have used of the WebSocket API's pool in the exchange's current minute, as a
+            percentage of its limit. REST requests other than orders have their own pool and are not included. The count
+            restarts every minute. At 100 % the exchange rejects requests, and it bans an IP that continues.
+            """,
             p.Query(
-                f"max by ({_PLACE}) (\n"
-                f"  {q.of('request_weight_used', q.PROCESS)}\n  / {q.of('request_weight_limit', q.PROCESS)}\n)",
-                _PLACE_NAME,
+                f"max by ({_ENDPOINT}) (\n"
+                f"  {q.series('request_weight_used', q.PROCESS)}\n  / {q.series('request_weight_limit', q.PROCESS)}\n)",
+                _ENDPOINT_LEGEND,
             ),
-            unit=p.PART,
+            unit=p.PERCENT,
             decimals=1,
-            steps=((None, "transparent"), (p.ALERTS_AT["request_weight"], "orange"), (1, "red")),
-            least=0,
-            soft=(None, 1.05),
-            stairs=True,
-            absent="No answer of this minute has told",
+            steps=((None, "transparent"), (BY_NAME["request_weight"], "orange"), (1, "red")),
+            minimum=0,
+            soft_range=(None, 1.05),
+            stepped=True,
+            no_value="No response of this minute has reported it",
         ),
     ),
     (
         8,
-        p.lines(
+        p.time_series_panel(
             "Request weight spent",
-            "What this exporter itself spends a minute, connections included. The difference to what the IP has used "
-            "is other "
-            "programs'.",
-            p.Query(_rate("request_weight_spent_total", _PLACE, q.PROCESS, per="60 * "), _PLACE_NAME),
-            least=0,
+            """
+            What this exporter spends per minute, connections included. The difference to what the IP has used is spent
+            by other programs.
+            """,
+            p.Query(_rate("request_weight_spent_total", _ENDPOINT, q.PROCESS, per="60 * "), _ENDPOINT_LEGEND),
+            minimum=0,
             decimals=0,
-            absent=_GONE,
+            no_value=_DOWN,
         ),
     ),
     (
         8,
-        p.lines(
+        p.time_series_panel(
             "Pauses by reason",
             "1 while nothing is sent because the exchange has banned this IP or limited its rate.",
-            p.Query(q.one("paused", f"{_PLACE}, reason", q.PROCESS), f"{_PLACE_NAME} {{{{reason}}}}"),
-            least=0,
-            soft=(None, 1),
+            p.Query(q.max_by("paused", f"{_ENDPOINT}, reason", q.PROCESS), f"{_ENDPOINT_LEGEND} {{{{reason}}}}"),
+            minimum=0,
+            soft_range=(None, 1),
             decimals=0,
-            stairs=True,
+            stepped=True,
             fill=30,
-            absent=_GONE,
+            no_value=_DOWN,
         ),
     ),
 )
@@ -197,48 +204,52 @@ _WEIGHT: Final = (
 _CONNECTIONS: Final = (
     (
         8,
-        p.lines(
+        p.time_series_panel(
             "Clock of the exchange",
-            "How far it is ahead of this host's. Requests are stamped with the corrected time; an offset that grows "
-            "is a host "
-            "whose clock is not kept.",
-            p.Query(q.one("clock_offset_seconds", _PLACE, q.PROCESS), _PLACE_NAME),
+            """
+            How far the exchange's clock is ahead of this host's. Requests are stamped with the corrected time; a
+            growing offset means that the host's clock is not synchronized.
+            """,
+            p.Query(q.max_by("clock_offset_seconds", _ENDPOINT, q.PROCESS), _ENDPOINT_LEGEND),
             unit=p.SECONDS,
             steps=((None, "red"), (-_CLOCK, "transparent"), (_CLOCK, "red")),
-            soft=(-0.6, 0.6),
-            absent="Not learnt yet",
-            calcs=("lastNotNull", "min", "max"),
+            soft_range=(-0.6, 0.6),
+            no_value="Not measured yet",
+            legend_values=("lastNotNull", "min", "max"),
         ),
     ),
     (
         8,
-        p.lines(
+        p.time_series_panel(
             "Connections opened and ended",
-            "Within five minutes. `rotation` is planned: the exchange ends every connection after a day, and it is "
-            "replaced "
-            "before.",
-            p.Query(f"sum(increase({q.of('connections_total', q.PROCESS)}[5m]))", "opened"),
+            """
+            Connections within five minutes. `rotation` is planned: the exchange ends every connection after a day, so
+            the exporter replaces it before that.
+            """,
+            p.Query(f"sum(increase({q.series('connections_total', q.PROCESS)}[5m]))", "opened"),
             p.Query(
-                f"sum by (reason) (increase({q.of('disconnections_total', q.PROCESS)}[5m])) > 0", "ended: {{reason}}"
+                f"sum by (reason) (increase({q.series('disconnections_total', q.PROCESS)}[5m])) > 0",
+                "ended: {{reason}}",
             ),
-            least=0,
-            soft=(None, 1),
+            minimum=0,
+            soft_range=(None, 1),
             decimals=1,
-            absent=_GONE,
+            no_value=_DOWN,
         ),
     ),
     (
         8,
-        p.lines(
-            "Frames that belong to no request",
-            "Ignored frames a minute by reason. A few are the exchange's own notices; many are a proxy or an "
-            "exchange that "
-            "misbehaves.",
+        p.time_series_panel(
+            "Frames without a matching request",
+            """
+            Ignored frames per minute, by reason. A few are notices of the exchange; many mean that a proxy or the
+            exchange misbehaves.
+            """,
             p.Query(f"{_rate('frames_ignored_total', 'reason', q.PROCESS, per='60 * ')} > 0", "{{reason}}"),
-            least=0,
+            minimum=0,
             decimals=1,
-            absent="No such frame",
-            as_bars=True,
+            no_value="No such frame",
+            bars=True,
         ),
     ),
 )
@@ -246,88 +257,90 @@ _CONNECTIONS: Final = (
 _MACHINE: Final = (
     (
         8,
-        p.lines(
+        p.time_series_panel(
             "Memory",
             "Resident memory of the process.",
             p.Query(_process("process_resident_memory_bytes"), "{{instance}}"),
             unit="bytes",
-            least=0,
-            absent="Not exported, or the exporter cannot be scraped",
+            minimum=0,
+            no_value="Not exported, or the exporter cannot be scraped",
         ),
     ),
     (
         8,
-        p.lines(
+        p.time_series_panel(
             "CPU",
-            "Part of one processor that the process takes.",
+            "Percentage of one processor that the process uses.",
             p.Query(
                 f"sum by (instance) (rate(process_cpu_seconds_total{{{q.PROCESS}}}[$__rate_interval]))", "{{instance}}"
             ),
-            unit=p.PART,
+            unit=p.PERCENT,
             decimals=1,
-            least=0,
-            absent="Not exported, or the exporter cannot be scraped",
+            minimum=0,
+            no_value="Not exported, or the exporter cannot be scraped",
         ),
     ),
     (
         8,
-        p.lines(
+        p.time_series_panel(
             "Open files",
-            "File descriptors in use, sockets included; growth without end is a leak.",
+            "Open file descriptors, sockets included; unlimited growth is a leak.",
             p.Query(_process("process_open_fds"), "{{instance}}"),
-            least=0,
+            minimum=0,
             decimals=0,
-            absent="Not exported, or the exporter cannot be scraped",
+            no_value="Not exported, or the exporter cannot be scraped",
         ),
     ),
 )
 
 _INFO: Final = "account, endpoint, key_type, asset_mode"
-_ACCOUNTS: Final = rows(
-    "How the accounts are asked",
-    "One row an account, those that are down first. The interval is longer than configured where the request weight "
-    "demands it; "
-    "figures older than allowed vanish. Failed polls are a part of those due in the time shown.",
+_ACCOUNTS: Final = table_panel(
+    "Polling by account",
+    """
+    One row per account: accounts that are down come first. The interval is longer than configured where the request
+    weight requires it; data older than allowed are dropped. Failed polls is their percentage of the polls due within
+    the time range.
+    """,
     [
         Column("Account", "account", link=("Show this account", link_to("binance-futures-account", "account"))),
-        Column("State", expression=q.one("up"), mappings=p.UP, width=80),
+        Column("State", expression=q.max_by("up"), mappings=p.UP_TEXTS, width=80),
         Column("Endpoint", "endpoint"),
         Column("Key", "key_type", width=90),
         Column("Asset mode", "asset_mode", width=100),
-        Column("Interval", expression=q.one("poll_interval_seconds"), unit=p.SECONDS, width=90),
-        Column("Age of figures", expression=q.age(), unit=p.SECONDS, decimals=1, width=120),
-        Column("Oldest allowed", expression=q.one("stale_after_seconds"), unit=p.SECONDS, width=120),
+        Column("Interval", expression=q.max_by("poll_interval_seconds"), unit=p.SECONDS, width=90),
+        Column("Data age", expression=q.age(), unit=p.SECONDS, decimals=1, width=120),
+        Column("Stale after", expression=q.max_by("stale_after_seconds"), unit=p.SECONDS, width=120),
         Column(
             "Failed polls",
             expression=(
-                f"clamp_max(\n  sum by (account) (increase({q.of('poll_failures_total')}[$__range]))\n"
-                f"  / sum by (account) (increase({q.of('polls_total')}[$__range])),\n1)"
+                f"clamp_max(\n  sum by (account) (increase({q.series('poll_failures_total')}[$__range]))\n"
+                f"  / sum by (account) (increase({q.series('polls_total')}[$__range])),\n1)"
             ),
-            unit=p.PART,
+            unit=p.PERCENT,
             decimals=1,
             steps=((None, "green"), (0.01, "orange"), (0.5, "red")),
             width=110,
         ),
-        Column("Asked", expression=q.one("account_info", _INFO), hidden=True),
+        Column("Info", expression=q.max_by("account_info", _INFO), hidden=True),
     ],
     sort=[("State", False), ("Account", False)],
-    absent="No account",
+    no_value="No account",
 )
 
 
-def health() -> Dashboard:
+def exporter_dashboard() -> Dashboard:
     """Make the dashboard."""
     return dashboard(
         UID,
         "Binance futures / Exporter",
         "The exporter itself: polls, failures, latency, request weight, pauses, clock, connections and memory.",
-        choices("instance", "account", all_of=["instance", "account"]),
+        variables("instance", "account", all_selected=["instance", "account"]),
         [
-            Band(4, _SUMMARY),
-            Band(8, _POLLS),
-            Band(8, _WEIGHT),
-            Band(8, _CONNECTIONS),
-            Band(8, _MACHINE),
-            Band(8, [(24, _ACCOUNTS)]),
+            Row(4, _SUMMARY),
+            Row(8, _POLLS),
+            Row(8, _WEIGHT),
+            Row(8, _CONNECTIONS),
+            Row(8, _MACHINE),
+            Row(8, [(24, _ACCOUNTS)]),
         ],
     )

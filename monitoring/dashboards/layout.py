@@ -1,4 +1,4 @@
-"""Puts panels into a dashboard: bands from the top to the bottom, variables, links that keep time and account."""
+"""Builds dashboards from rows of panels, variables, and links that keep time range and variables."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ Panels = Sequence[tuple[int, "Builder[models.Panel]"]]
 
 
 @dataclass(frozen=True, slots=True)
-class Band:
-    """Panels side by side, of the same height, each with its part of the width of 24."""
+class Row:
+    """Panels next to each other, of the same height, each with its part of the width of 24."""
 
     height: int
     panels: Panels
 
 
-def _choice(name: str, label: str, query: str, description: str, *, all_value: str | None = None) -> Any:
+def _query_variable(name: str, label: str, query: str, description: str, *, all_value: str | None = None) -> Any:
     variable = (
         builders.QueryVariable(name)
         .label(label)
@@ -47,51 +47,50 @@ def _choice(name: str, label: str, query: str, description: str, *, all_value: s
     return variable
 
 
-def choices(*names: str, all_of: Sequence[str] = ()) -> list[Any]:
-    """Return the variables of a dashboard: datasource and job, then those named; `all_of` are at first not narrowed.
+def variables(*names: str, all_selected: Sequence[str] = ()) -> list[Any]:
+    """Return the variables of a dashboard: data source and job, then those named.
 
-    Whatever can grow long, or has to be shown although it has just vanished, is matched by `.+` when not narrowed.
+    "All" is the default of the job and of those in `all_selected`. Where the list of values may be long, or may lack
+    series that have just ended, "All" is the pattern `.+`.
     """
-    known = {
-        "account": _choice(
+    available = {
+        "account": _query_variable(
             "account",
             "Account",
             'label_values(binance_futures_up{job=~"$job"}, account)',
             "The accounts to show, by their names in the exporter's configuration.",
             all_value=".+",
         ),
-        "symbol": _choice(
+        "symbol": _query_variable(
             "symbol",
             "Symbol",
             'label_values(binance_futures_position_amount{job=~"$job", account=~"$account"}, symbol)',
-            "The symbols whose positions are shown; the account's own figures are of all symbols.",
+            "The symbols whose positions are shown; totals of the account always include all symbols.",
             all_value=".+",
         ),
-        "instance": _choice(
+        "instance": _query_variable(
             "instance",
             "Exporter",
             'label_values(binance_futures_exporter_build_info{job=~"$job"}, instance)',
             "The exporters to show, by the address they are scraped at.",
             all_value=".+",
         ),
-        "job": _choice(
+        "job": _query_variable(
             "job",
             "Job",
             "label_values(binance_futures_exporter_build_info, job)",
-            "The scrape jobs that exporters belong to; accounts of the same name in several are shown as one.",
+            "The scrape jobs of the exporters; accounts with the same name in several jobs are shown as one.",
         ),
     }
     everything = models.VariableOption(text=["All"], value=["$__all"], selected=True)
-    for name in ("job", *all_of):
-        known[name].current(everything)
+    for name in ("job", *all_selected):
+        available[name].current(everything)
     source = builders.DatasourceVariable("datasource").label("Data source").type("prometheus")
-    return [source, *(known[name] for name in ("job", *names))]
+    return [source, *(available[name] for name in ("job", *names))]
 
 
-def dashboard(
-    uid: str, title: str, description: str, variables: Iterable[Any], bands: Iterable[Band]
-) -> models.Dashboard:
-    """Lay bands out from the top to the bottom, and link to the other dashboards with time and variables kept."""
+def dashboard(uid: str, title: str, description: str, chosen: Iterable[Any], rows: Iterable[Row]) -> models.Dashboard:
+    """Lay rows out from top to bottom, and link to the other dashboards with time range and variables kept."""
     board = (
         builders.Dashboard(title)
         .uid(uid)
@@ -111,30 +110,30 @@ def dashboard(
             .keep_time(True)
         )
     )
-    for variable in variables:
+    for variable in chosen:
         board.with_variable(variable)
     built = board.build()
     for model in built.templating.list_val or ():
-        # The SDK gives every variable what only one of intervals has.
+        # The SDK sets on every variable what only interval variables have.
         model.auto = model.auto_count = model.auto_min = None
     built.panels = []
     top = 0
-    for band in bands:
+    for row in rows:
         left = 0
-        for width, panel in band.panels:
-            made = panel.build()
-            if isinstance(made.options, table.Options):
-                # The SDK's default, which Grafana reads no more.
-                made.options.footer = None
-            made.id_val = len(built.panels) + 1
-            made.grid_pos = models.GridPos(h=band.height, w=width, x=left, y=top)
-            built.panels.append(made)
+        for width, panel in row.panels:
+            built_panel = panel.build()
+            if isinstance(built_panel.options, table.Options):
+                # The SDK's default, which Grafana no longer reads.
+                built_panel.options.footer = None
+            built_panel.id_val = len(built.panels) + 1
+            built_panel.grid_pos = models.GridPos(h=row.height, w=width, x=left, y=top)
+            built.panels.append(built_panel)
             left += width
-        top += band.height
+        top += row.height
     return built
 
 
 def link_to(uid: str, variable: str) -> str:
-    """Return the address of another dashboard narrowed to the cell's own text, of the same time, source and job."""
+    """Return the URL of a dashboard with a variable set to the cell's text; time range, data source and job stay."""
     kept = "${__url_time_range}&${datasource:queryparam}&${job:queryparam}"
     return f"/d/{uid}?var-{variable}=${{__value.text}}&{kept}"

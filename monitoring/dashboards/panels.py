@@ -1,4 +1,4 @@
-"""What the panels of all dashboards have in common: looks, units, thresholds, words for the absence of data, links."""
+"""Builds stat and time series panels, with the units, thresholds and texts that all dashboards share."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from grafana_foundation_sdk.models import dashboard as models
 from grafana_foundation_sdk.models.prometheus import PromQueryFormat
 
 from exporter.account.risk import MARGIN_RATIO_LEVELS
-from monitoring.thresholds import THRESHOLDS
+from monitoring.thresholds import BY_NAME
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,38 +24,42 @@ DATASOURCE: Final = looks.DataSourceRef(type_val="prometheus", uid="${datasource
 NAME: Final = looks.BigValueTextMode.NAME
 VALUE_AND_NAME: Final = looks.BigValueTextMode.VALUE_AND_NAME
 
-# Units, by Grafana's ids. Money has no symbol: the asset stands beside it.
+# Units, by Grafana's ids. Money has no symbol, because the asset is shown next to it.
 MONEY: Final = "locale"
-PART: Final = "percentunit"
+PERCENT: Final = "percentunit"
 SECONDS: Final = "s"
 COUNT: Final = "short"
 
-_BASE: Final = "green"
+_GOOD: Final = "green"
 _LEVEL_COLORS: Final = {"high": "orange", "critical": "red", "liquidation": "purple"}
 Steps = tuple[tuple[float | None, str], ...]
 
 PLAIN: Final[Steps] = ((None, "text"),)
-ANY_IS_BAD: Final[Steps] = ((None, _BASE), (1, "red"))
+RED_FROM_ONE: Final[Steps] = ((None, _GOOD), (1, "red"))
 MARGIN_RATIO: Final[Steps] = (
-    (None, _BASE),
+    (None, _GOOD),
     *((part, _LEVEL_COLORS[word]) for part, word in reversed(MARGIN_RATIO_LEVELS)),
 )
-# What the alerts compare with.
-ALERTS_AT: Final = {threshold.name: threshold.value for threshold in THRESHOLDS}
-_NEAR, _VERY_NEAR = ALERTS_AT["liquidation_distance_warning"], ALERTS_AT["liquidation_distance_critical"]
-DISTANCE: Final[Steps] = ((None, "red"), (_VERY_NEAR, "orange"), (_NEAR, _BASE))
-# A line has the colour of what begins above it: where low is bad, that of the next better.
+_NEAR, _VERY_NEAR = BY_NAME["liquidation_distance_warning"], BY_NAME["liquidation_distance_critical"]
+DISTANCE: Final[Steps] = ((None, "red"), (_VERY_NEAR, "orange"), (_NEAR, _GOOD))
+# A threshold line has the colour of the range above it: where low values are bad, that of the next worse range.
 DISTANCE_LINES: Final[Steps] = ((None, "transparent"), (_VERY_NEAR, "red"), (_NEAR, "orange"))
-PROFIT: Final[Steps] = ((None, "red"), (0, _BASE))
+DATA_AGE: Final[Steps] = ((None, _GOOD), (60, "orange"), (300, "red"))
+RED_BELOW_ZERO: Final[Steps] = ((None, "red"), (0, _GOOD))
 
 
-def ranged(least: float | None, most: float | None, text: str, color: str | None = None) -> models.RangeMap:
+def one_line(text: str) -> str:
+    """Return a text of several indented lines as a single line."""
+    return " ".join(text.split())
+
+
+def range_text(minimum: float | None, maximum: float | None, text: str, color: str | None = None) -> models.RangeMap:
     """Map all numbers of a range, infinities included, to a text."""
     result = models.ValueMappingResult(text=text, color=color, index=0)
-    return models.RangeMap(models.DashboardRangeMapOptions(from_val=least, to=most, result=result))
+    return models.RangeMap(models.DashboardRangeMapOptions(from_val=minimum, to=maximum, result=result))
 
 
-def named(texts: dict[str, tuple[str, str]]) -> models.ValueMap:
+def value_texts(texts: dict[str, tuple[str, str]]) -> models.ValueMap:
     """Map single values to a text and its colour."""
     results = {
         value: models.ValueMappingResult(text=text, color=color, index=index)
@@ -64,29 +68,29 @@ def named(texts: dict[str, tuple[str, str]]) -> models.ValueMap:
     return models.ValueMap(results)
 
 
-def nothing(text: str) -> models.SpecialValueMap:
-    """Map the absence of a value to a text without any threshold's colour: the unknown is neither good nor bad."""
+def null_text(text: str) -> models.SpecialValueMap:
+    """Map a missing value to a text in a neutral colour: unknown is neither good nor bad."""
     result = models.ValueMappingResult(text=text, color="text", index=0)
     options = models.DashboardSpecialValueMapOptions(match=models.SpecialValueMatch.NULL_AND_NAN, result=result)
     return models.SpecialValueMap(options)
 
 
-UP: Final = (named({"0": ("down", "red"), "1": ("up", _BASE)}),)
-# No equity left under a maintenance margin is +Inf.
-RATIO_WORDS: Final = (ranged(100, None, "no equity left", _LEVEL_COLORS["liquidation"]),)
-DISTANCE_WORDS: Final = (ranged(1e6, None, "none", "text"),)
+UP_TEXTS: Final = (value_texts({"0": ("down", "red"), "1": ("up", _GOOD)}),)
+# A maintenance margin without any equity left is +Inf.
+RATIO_TEXTS: Final = (range_text(100, None, "no equity left", _LEVEL_COLORS["liquidation"]),)
+DISTANCE_TEXTS: Final = (range_text(1e6, None, "none", "text"),)
 
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """An expression, and what its series are called."""
+    """An expression, and the legend of its series."""
 
     expression: str
     legend: str = ""
 
 
 def target(query: Query, number: int, *, instant: bool = False, as_table: bool = False) -> queries.Dataquery:
-    """Return a query of a panel, the first of which is A; a table's are of the end of the time shown."""
+    """Return a query of a panel, the first of which is A; those of a table are instant queries."""
     built = queries.Dataquery().ref_id(chr(ord("A") + number)).datasource(DATASOURCE).expr(query.expression)
     if query.legend:
         built.legend_format(query.legend)
@@ -105,7 +109,7 @@ def _colored(mode: models.FieldColorModeId) -> builders.FieldColor:
     return builders.FieldColor().mode(mode)
 
 
-def number(
+def stat_panel(
     title: str,
     description: str,
     query: Query,
@@ -114,123 +118,123 @@ def number(
     decimals: int | None = None,
     steps: Steps = PLAIN,
     mappings: Sequence[Any] = (),
-    absent: str,
+    no_value: str,
     sparkline: bool = False,
-    text: looks.BigValueTextMode = looks.BigValueTextMode.VALUE,
+    text_mode: looks.BigValueTextMode = looks.BigValueTextMode.VALUE,
 ) -> stat.Panel:
-    """Make a panel of a single number, or one for each series, as of the end of the time shown.
+    """Make a panel of a single number, or of one per series, at the end of the time range.
 
     Args:
-        title: what the number is.
-        description: how to read it.
+        title: of the panel.
+        description: full sentences; line breaks do not count.
         query: its series.
         unit: Grafana's id of the unit.
-        decimals: how many to show, at most.
-        steps: from which value on it has which colour.
-        mappings: words for certain values.
-        absent: what to say where there is no series.
-        sparkline: draw its way through the time shown behind it.
-        text: show the value, what its series is called, or both.
+        decimals: maximum number of decimals.
+        steps: the colours, each with the value at which it begins.
+        mappings: texts for certain values.
+        no_value: the text if there is no series.
+        sparkline: whether to draw its history in the background.
+        text_mode: whether to show the value, its legend, or both.
     """
     panel = (
         stat.Panel()
         .title(title)
-        .description(description)
+        .description(one_line(description))
         .datasource(DATASOURCE)
         .with_target(target(query, 0, instant=not sparkline))
         .unit(unit)
-        .no_value(absent)
+        .no_value(no_value)
         .thresholds(thresholds(steps))
-        .mappings([*mappings, nothing(absent)])
+        .mappings([*mappings, null_text(no_value)])
         .color_scheme(_colored(models.FieldColorModeId.THRESHOLDS))
         .color_mode(looks.BigValueColorMode.VALUE)
         .graph_mode(looks.BigValueGraphMode.AREA if sparkline else looks.BigValueGraphMode.NONE)
         .justify_mode(looks.BigValueJustifyMode.AUTO)
         .orientation(looks.VizOrientation.AUTO)
         .reduce_options(common.ReduceDataOptions().calcs(["lastNotNull"]).values(False))
-        .text_mode(text)
+        .text_mode(text_mode)
     )
     return panel if decimals is None else panel.decimals(decimals)
 
 
-def lines(
+def time_series_panel(
     title: str,
     description: str,
     *series: Query,
     unit: str = COUNT,
     decimals: int | None = None,
     steps: Steps = (),
-    least: float | None = None,
-    most: float | None = None,
-    soft: tuple[float | None, float | None] = (None, None),
-    absent: str,
+    minimum: float | None = None,
+    maximum: float | None = None,
+    soft_range: tuple[float | None, float | None] = (None, None),
+    no_value: str,
     fill: int = 0,
-    as_bars: bool = False,
-    stairs: bool = False,
+    bars: bool = False,
+    stepped: bool = False,
     lowest_first: bool = False,
-    calcs: Sequence[str] = ("lastNotNull", "max"),
+    legend_values: Sequence[str] = ("lastNotNull", "max"),
 ) -> timeseries.Panel:
-    """Make a panel of lines over time, with a table of what they are called, now and at their extreme.
+    """Make a panel of lines over time, with a legend that is a table of their last and extreme values.
 
     Args:
-        title: what the lines are.
-        description: how to read them.
-        series: their series.
+        title: of the panel.
+        description: full sentences; line breaks do not count.
+        series: its series.
         unit: Grafana's id of the unit.
-        decimals: how many to show, at most.
+        decimals: maximum number of decimals.
         steps: thresholds to draw as dashed lines.
-        least: where the axis begins.
-        most: where it ends, though lines go on.
-        soft: what of the axis to show although no line reaches it.
-        absent: what to say where there is no series.
-        fill: how much of a line's colour to put below it, in per cent.
-        as_bars: stack bars instead.
-        stairs: keep a value until the next, for what jumps.
-        lowest_first: sort the table upwards, for what is worse when lower.
-        calcs: the columns of the table; it is sorted by the last value.
+        minimum: the beginning of the axis.
+        maximum: the end of the axis.
+        soft_range: the part of the axis to show even if no line reaches it.
+        no_value: the text if there is no series.
+        fill: opacity of the area below a line, in per cent.
+        bars: draw stacked bars instead of lines.
+        stepped: keep a value until the next one, for values that jump.
+        lowest_first: sort the legend in ascending order, for what is worse when lower.
+        legend_values: the columns of the legend, which is sorted by the last value.
     """
     legend = (
         common.VizLegendOptions()
         .show_legend(True)
         .display_mode(looks.LegendDisplayMode.TABLE)
         .placement(looks.LegendPlacement.BOTTOM)
-        .calcs(list(calcs))
+        .calcs(list(legend_values))
     )
-    if calcs:
+    if legend_values:
         legend.sort_by("Last *").sort_desc(not lowest_first)
     panel = (
         timeseries.Panel()
         .title(title)
-        .description(description)
+        .description(one_line(description))
         .datasource(DATASOURCE)
         .unit(unit)
-        .no_value(absent)
+        .no_value(no_value)
         .color_scheme(_colored(models.FieldColorModeId.PALETTE_CLASSIC))
-        .draw_style(looks.GraphDrawStyle.BARS if as_bars else looks.GraphDrawStyle.LINE)
-        .line_interpolation(looks.LineInterpolation.STEP_AFTER if stairs else looks.LineInterpolation.LINEAR)
+        .draw_style(looks.GraphDrawStyle.BARS if bars else looks.GraphDrawStyle.LINE)
+        .line_interpolation(looks.LineInterpolation.STEP_AFTER if stepped else looks.LineInterpolation.LINEAR)
         .line_width(1)
-        .fill_opacity(80 if as_bars else fill)
+        .fill_opacity(80 if bars else fill)
         .show_points(looks.VisibilityMode.NEVER)
-        # A gap is an account that could not be polled: not to be bridged.
+        # A gap shows that an account could not be polled.
         .span_nulls(False)
         .legend(legend)
         .tooltip(common.VizTooltipOptions().mode(looks.TooltipDisplayMode.MULTI).sort(looks.SortOrder.DESCENDING))
     )
     for index, query in enumerate(series):
         panel.with_target(target(query, index))
-    if as_bars:
+    if bars:
         panel.stacking(common.StackingConfig().mode(looks.StackingMode.NORMAL).group("A"))
     if steps:
         panel.thresholds(thresholds(steps))
         panel.thresholds_style(common.GraphThresholdsStyleConfig().mode(looks.GraphThresholdsStyleMode.DASHED))
     if decimals is not None:
         panel.decimals(decimals)
-    if least is not None:
-        panel.min(least)
-    if most is not None:
-        panel.max(most)
-    if soft[0] is not None:
-        panel.axis_soft_min(soft[0])
-    if soft[1] is not None:
-        panel.axis_soft_max(soft[1])
+    if minimum is not None:
+        panel.min(minimum)
+    if maximum is not None:
+        panel.max(maximum)
+    if soft_range[0] is not None:
+        panel.axis_soft_min(soft_range[0])
+    if soft_range[1] is not None:
+        panel.axis_soft_max(soft_range[1])
     return panel

@@ -16,12 +16,12 @@ from monitoring.rules.rule import Alert, Group, Recording
 from monitoring.thresholds import THRESHOLDS, VALUES
 
 PROMETHEUS: Final = Path(__file__).parents[2] / "prometheus"
-_HEADER: Final = "# {what} Made by `make generate`: change monitoring/rules, not this file.\n"
+_HEADER: Final = "# {title} Made by `make generate`: change monitoring/rules, not this file.\n"
 
-# Each file of rules/ with what its first line says of it.
+# Each file in prometheus/rules, with the title in its first line.
 GROUPS: Final[dict[str, tuple[str, Group]]] = {
-    "recordings": ("What alerts and dashboards share.", recordings(VALUES)),
-    "health": ("Alerts on the watching itself.", health(VALUES)),
+    "recordings": ("Recording rules.", recordings(VALUES)),
+    "health": ("Alerts on the monitoring itself.", health(VALUES)),
     "risk": ("Alerts on the accounts.", risk(VALUES)),
 }
 ALERTS: Final = tuple(rule for _, group in GROUPS.values() for rule in group.rules if isinstance(rule, Alert))
@@ -50,8 +50,8 @@ def _rule(rule: Recording | Alert, runbooks: str) -> dict[str, Any]:
     return {
         "alert": rule.name,
         "expr": rule.expression,
-        "for": rule.lasting,
-        **({"keep_firing_for": rule.kept} if rule.kept else {}),
+        "for": rule.for_,
+        **({"keep_firing_for": rule.keep_firing_for} if rule.keep_firing_for else {}),
         "labels": {"severity": rule.severity},
         "annotations": {
             "summary": rule.summary,
@@ -78,11 +78,11 @@ _Dumper.add_representer(str, _text)
 def rule_files(runbooks: str = "") -> dict[str, str]:
     """Return the text of each file in rules/ by its name; `runbooks` is as in `as_mapping`."""
     return {
-        f"{name}.yml": _HEADER.format(what=what)
+        f"{name}.yml": _HEADER.format(title=title)
         + yaml.dump(
             {"groups": [as_mapping(group, runbooks)]}, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=10_000
         )
-        for name, (what, group) in GROUPS.items()
+        for name, (title, group) in GROUPS.items()
     }
 
 
@@ -91,7 +91,7 @@ def alerts_table() -> str:
     lines = ["| alert | severity | after | what |", "|---|---|---|---|"]
     for alert in ALERTS:
         runbook = f"[{alert.name}](prometheus/runbooks/{alert.name}.md)"
-        lines.append(f"| {runbook} | {alert.severity} | {alert.lasting} | {alert.summary} |")
+        lines.append(f"| {runbook} | {alert.severity} | {alert.for_} | {alert.summary} |")
     return "\n".join(lines)
 
 

@@ -1,17 +1,18 @@
-"""What is critical and what deserves a warning: the conditions that the alerts and the recorded risk level share."""
+"""The conditions that the risk alerts and the recorded risk level share, by severity."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from monitoring.rules.rule import RECENTLY, REMEMBERED, promql
+from monitoring.promql import block
+from monitoring.rules.rule import HOLD, RECENT
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-_RATIO: Final = f"pool:binance_futures_margin_ratio:last_over_time{REMEMBERED}"
-_POSITION_RATIO: Final = f"position:binance_futures_margin_ratio:last_over_time{REMEMBERED}"
-_DISTANCE: Final = f"position:binance_futures_liquidation_distance:last_over_time{REMEMBERED}"
+_RATIO: Final = f"pool:binance_futures_margin_ratio:last_over_time{HOLD}"
+_POSITION_RATIO: Final = f"position:binance_futures_margin_ratio:last_over_time{HOLD}"
+_DISTANCE: Final = f"position:binance_futures_liquidation_distance:last_over_time{HOLD}"
 
 
 def margin_ratio_high(severity: str, threshold: Mapping[str, str]) -> str:
@@ -20,11 +21,11 @@ def margin_ratio_high(severity: str, threshold: Mapping[str, str]) -> str:
 
 
 def liquidation_near(severity: str, threshold: Mapping[str, str]) -> str:
-    """Return the condition of a position; its value is the distance to the liquidation price, as a part."""
+    """Return the condition of a position; its value is the distance as a fraction of the mark price."""
     near = _beyond(_DISTANCE, f"< {threshold['liquidation_distance_warning']}")
     if severity == "warning":
         return near
-    return promql(f"""
+    return block(f"""
         {_beyond(_DISTANCE, f"< {threshold['liquidation_distance_critical']}")}
         or
         (
@@ -36,8 +37,8 @@ def liquidation_near(severity: str, threshold: Mapping[str, str]) -> str:
 
 
 def _beyond(recorded: str, limit: str) -> str:
-    """Compare with a limit (`> 0.8`): what is beyond it, or has recently been on average, and is still there.
+    """Compare with a limit (`> 0.8`): beyond it now, or recently beyond it on average and still present.
 
-    One sample on the safe side neither ends an alert nor makes its `for` start again.
+    One sample on the safe side neither ends an alert nor restarts its `for`.
     """
-    return f"{recorded} {limit} or (avg_over_time({recorded}[{RECENTLY}]) {limit} and {recorded})"
+    return f"{recorded} {limit} or (avg_over_time({recorded}[{RECENT}]) {limit} and {recorded})"

@@ -1,22 +1,23 @@
-"""The alerts on the watching itself: the exporter, its accounts' polls, and each endpoint's connection."""
+"""The alerts on the monitoring itself: the exporter, the polls of its accounts, and the connection to each endpoint."""
 
 from __future__ import annotations
 
 from textwrap import indent
 from typing import TYPE_CHECKING, Final
 
+from monitoring.promql import block
 from monitoring.rules.rule import (
     ACCOUNT,
     ENDPOINT,
+    EXPECTED,
+    HOLD,
     INSTANCE,
     JOB,
-    KNOWN,
-    RECENTLY,
-    REMEMBERED,
+    LABELS,
+    RECENT,
     SCOPE,
     Alert,
     Group,
-    promql,
 )
 
 if TYPE_CHECKING:
@@ -26,35 +27,35 @@ _IP: Final = "the IP from which {{ $labels.instance }} asks {{ $labels.endpoint 
 
 
 def health(threshold: Mapping[str, str], job: str = JOB) -> Group:
-    """Return the alerts; `threshold` maps each name of the table to what stands in the expressions."""
+    """Return the alerts; `threshold` maps the name of each threshold to its text in the expressions."""
     return Group(
         "binance-futures-health",
-        (*_of_the_program(threshold, job), *_of_accounts(threshold), *_of_endpoints(threshold)),
+        (*_exporter_alerts(threshold, job), *_account_alerts(threshold), *_endpoint_alerts(threshold)),
     )
 
 
 def _failing(up: str, threshold: Mapping[str, str]) -> str:
-    """Compare what is 1 or 0: 0 now, or time and again and far too often.
+    """Return the condition of a series of 1 and 0: 0 now, or repeatedly and too often.
 
-    A single success among failures does not end it. What is not known for longer than the window is judged by now
-    alone: its first failures would be a large part of what there is.
+    A single success among failures does not end it. A series younger than the window is judged by its current value
+    only, because its first failures would be a large part of its few samples.
     """
-    return promql(f"""
+    return block(f"""
         {up} == 0
         or
         (
-          avg_over_time({up}[{REMEMBERED}]) < {threshold["success"]}
+          avg_over_time({up}[{HOLD}]) < {threshold["success"]}
           and
-          min_over_time({up}[{RECENTLY}]) == 0
+          min_over_time({up}[{RECENT}]) == 0
           and
-          last_over_time({up}[5m] offset {REMEMBERED})
+          last_over_time({up}[5m] offset {HOLD})
         )
     """)
 
 
-def _of_the_program(threshold: Mapping[str, str], job: str) -> tuple[Alert, ...]:
+def _exporter_alerts(threshold: Mapping[str, str], job: str) -> tuple[Alert, ...]:
     return (
-        # By the job's name, which alone can tell that there is nothing any more; and every other exporter ever scraped.
+        # By the job's name, which is all that is left once nothing is scraped; and every other exporter ever scraped.
         Alert(
             "BinanceFuturesExporterDown",
             "critical",
@@ -77,12 +78,12 @@ def _of_the_program(threshold: Mapping[str, str], job: str) -> tuple[Alert, ...]
     )
 
 
-def _of_accounts(threshold: Mapping[str, str]) -> tuple[Alert, ...]:
-    # One that is gone altogether, with the shard that polled it or by a mistake in its configuration, is down as well.
-    # A target that cannot be scraped has its own alert. One that was never polled, by any one exporter, gets five
-    # minutes more: the first round of many accounts takes a while.
-    of_one = f"{INSTANCE}, account"
-    down = promql("""
+def _account_alerts(threshold: Mapping[str, str]) -> tuple[Alert, ...]:
+    # An account that disappeared, with the shard that polled it or by a configuration mistake, is down as well. A
+    # target that cannot be scraped has its own alert. An account that an exporter has never polled gets five more
+    # minutes: the first round of many accounts takes a while.
+    each_account = LABELS.exporter_account
+    down = block("""
         %s
         or
         (
@@ -100,12 +101,13 @@ def _of_accounts(threshold: Mapping[str, str]) -> tuple[Alert, ...]:
           unless on (%s)
           up == 0
         )
-    """) % (_failing("account:binance_futures_up:max", threshold), SCOPE, SCOPE, ACCOUNT, of_one, INSTANCE)
+    """) % (_failing("account:binance_futures_up:max", threshold), SCOPE, SCOPE, ACCOUNT, each_account, INSTANCE)
     return (
         Alert(
             "BinanceFuturesAccountDown",
             "critical",
-            f"(\n{indent(down, '  ')}\n)\nand\nlast_over_time(account:binance_futures_open_positions:max[{KNOWN}]) > 0",
+            f"(\n{indent(down, '  ')}\n)\n"
+            f"and\nlast_over_time(account:binance_futures_open_positions:max[{EXPECTED}]) > 0",
             "15m",
             "An account with open positions cannot be polled",
             "Polls of account {{ $labels.account }} fail, and it had open positions: its figures vanish, and no alert "
@@ -122,7 +124,7 @@ def _of_accounts(threshold: Mapping[str, str]) -> tuple[Alert, ...]:
         Alert(
             "BinanceFuturesDataStale",
             "warning",
-            promql(f"""
+            block(f"""
                 account:binance_futures_data_age_seconds:min
                 > on ({ACCOUNT})
                 max by ({ACCOUNT}) (binance_futures_stale_after_seconds)
@@ -131,18 +133,18 @@ def _of_accounts(threshold: Mapping[str, str]) -> tuple[Alert, ...]:
             "An account's figures are too old to be shown",
             "The last good answer for account {{ $labels.account }} is {{ $value | humanizeDuration }} old.",
         ),
-        # Refused keys are asked again after at most five minutes, and every poll between counts as refused, too. `up`
-        # as it was last, since a restart of the exporter would interrupt `up == 0`. By exporter: of two that poll an
-        # account, each with its own key, one may be refused.
+        # Refused keys are retried after at most five minutes, and every poll until then counts as refused, too. The
+        # last value of `up` counts, since a restart of the exporter would interrupt `up == 0`. By exporter: if two poll
+        # an account, each with its own key, one of them may be refused.
         Alert(
             "BinanceFuturesKeyRefused",
             "warning",
-            promql(f"""
+            block(f"""
                 max by ({ACCOUNT}) (
-                  max by ({of_one}) (increase(binance_futures_poll_failures_total{{reason="refused"}}[15m]))
-                  > {threshold["refused_polls"]} * max by ({of_one}) (increase(binance_futures_polls_total[15m]))
+                  max by ({each_account}) (increase(binance_futures_poll_failures_total{{reason="refused"}}[15m]))
+                  > {threshold["refused_polls"]} * max by ({each_account}) (increase(binance_futures_polls_total[15m]))
                   and
-                  max by ({of_one}) (last_over_time(binance_futures_up[5m])) == 0
+                  max by ({each_account}) (last_over_time(binance_futures_up[5m])) == 0
                 )
             """),
             "10m",
@@ -153,9 +155,9 @@ def _of_accounts(threshold: Mapping[str, str]) -> tuple[Alert, ...]:
     )
 
 
-def _of_endpoints(threshold: Mapping[str, str]) -> tuple[Alert, ...]:
-    # A pause ends before the next is told: for a scrape or two there is none.
-    paused = f'max by ({ENDPOINT}, reason) (max_over_time(binance_futures_paused{{reason="%s"}}[{RECENTLY}])) == 1'
+def _endpoint_alerts(threshold: Mapping[str, str]) -> tuple[Alert, ...]:
+    # A pause ends before the next one begins: for a scrape or two there is none.
+    paused = f'max by ({ENDPOINT}, reason) (max_over_time(binance_futures_paused{{reason="%s"}}[{RECENT}])) == 1'
     return (
         Alert(
             "BinanceFuturesPaused",
@@ -173,13 +175,13 @@ def _of_endpoints(threshold: Mapping[str, str]) -> tuple[Alert, ...]:
             "The exchange has limited an IP's rate",
             f"The exchange has limited the rate of {_IP}: nothing is sent meanwhile.",
         ),
-        # The gauge starts anew every minute, and is absent until an answer of the minute tells it.
+        # The gauge restarts every minute, and is absent until a response of that minute reports it.
         Alert(
             "BinanceFuturesRequestWeightHigh",
             "warning",
-            promql(f"""
+            block(f"""
                 max by ({ENDPOINT}) (
-                  max_over_time(binance_futures_request_weight_used[{RECENTLY}]) / binance_futures_request_weight_limit
+                  max_over_time(binance_futures_request_weight_used[{RECENT}]) / binance_futures_request_weight_limit
                 ) > {threshold["request_weight"]}
             """),
             "5m",
@@ -196,13 +198,13 @@ def _of_endpoints(threshold: Mapping[str, str]) -> tuple[Alert, ...]:
             "The clocks of {{ $labels.instance }} and of {{ $labels.endpoint }} differ by "
             "{{ $value | humanizeDuration }}.",
         ),
-        # Each connection but those that replace one as planned follows one that broke. Dials that fail do not count: a
-        # single outage makes many. Rounded: `increase` extrapolates to the ends of its window, which makes a little
+        # Every connection except planned replacements follows one that broke. Failed dials do not count: a single
+        # outage causes many. Rounded, because `increase` extrapolates to the ends of its window, which makes a little
         # more than five out of five.
         Alert(
             "BinanceFuturesConnectionUnstable",
             "warning",
-            promql(f"""
+            block(f"""
                 round(
                   sum by ({ENDPOINT}) (increase(binance_futures_connections_total[30m]))
                   - sum by ({ENDPOINT}) (

@@ -4,32 +4,38 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from monitoring.promql import block
 from monitoring.rules.conditions import liquidation_near, margin_ratio_high
 from monitoring.rules.recordings import AT_STAKE, RISK_LEVEL
-from monitoring.rules.rule import ACCOUNT, KNOWN, POSITION, Alert, Group, Severity, promql
+from monitoring.rules.rule import ACCOUNT, EXPECTED, OPEN_POSITION, POSITION, Alert, Group, Severity
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-_POSITION: Final = "{{ $labels.symbol }} ({{ $labels.position_side }}) of account {{ $labels.account }}"
-_MONEY: Final = "in {{ $labels.margin_asset }} of account {{ $labels.account }}"
+_NAMED_POSITION: Final = "{{ $labels.symbol }} ({{ $labels.position_side }}) of account {{ $labels.account }}"
+_ASSET: Final = "in {{ $labels.margin_asset }} of account {{ $labels.account }}"
 
 
 def risk(threshold: Mapping[str, str]) -> Group:
-    """Return the alerts; `threshold` maps each name of the table to what stands in the expressions."""
+    """Return the alerts; `threshold` maps the name of each threshold to its text in the expressions."""
     return Group(
         "binance-futures-risk",
-        (*_of_margin(threshold), *_of_positions(threshold), *_unknown(threshold), *_of_money(threshold)),
+        (
+            *_margin_alerts(threshold),
+            *_position_alerts(threshold),
+            *_unknown_alerts(threshold),
+            *_money_alerts(threshold),
+        ),
     )
 
 
-def _of_margin(threshold: Mapping[str, str]) -> tuple[Alert, ...]:
-    def high(severity: Severity, lasting: str, summary: str) -> Alert:
+def _margin_alerts(threshold: Mapping[str, str]) -> tuple[Alert, ...]:
+    def high(severity: Severity, for_: str, summary: str) -> Alert:
         return Alert(
             "BinanceFuturesMarginRatioHigh",
             severity,
             margin_ratio_high(severity, threshold),
-            lasting,
+            for_,
             summary,
             "The margin ratio of {{ if $labels.symbol }}the isolated position {{ $labels.symbol }} "
             "({{ $labels.position_side }}){{ else }}the {{ $labels.margin_asset }} cross positions{{ end }} of account "
@@ -51,15 +57,15 @@ def _of_margin(threshold: Mapping[str, str]) -> tuple[Alert, ...]:
     )
 
 
-def _of_positions(threshold: Mapping[str, str]) -> tuple[Alert, ...]:
+def _position_alerts(threshold: Mapping[str, str]) -> tuple[Alert, ...]:
     description = (
-        f"The mark price is {{{{ $value | humanizePercentage }}}} away from the liquidation price of {_POSITION}."
+        f"The mark price is {{{{ $value | humanizePercentage }}}} away from the liquidation price of {_NAMED_POSITION}."
     )
     return (
         Alert(
             "BinanceFuturesLiquidationPriceUnknown",
             "warning",
-            # Of two exporters, one that has all prices is enough.
+            # If two exporters poll the account, one that has all prices is enough.
             f"min by ({ACCOUNT}) (binance_futures_position_risk_missing) > 0",
             "5m",
             "The liquidation prices of open positions are not known",
@@ -85,44 +91,47 @@ def _of_positions(threshold: Mapping[str, str]) -> tuple[Alert, ...]:
         Alert(
             "BinanceFuturesAdlQuantileHigh",
             "warning",
-            promql(f"""
+            block(f"""
                 max by ({POSITION}) (binance_futures_position_adl_quantile) >= {threshold["adl_quantile"]}
                 and
-                max by ({POSITION}) (abs(binance_futures_position_amount)) > 0
+                {OPEN_POSITION}
             """),
             "15m",
             "A position is first in line for auto-deleveraging",
-            f"The auto-deleveraging quantile of {_POSITION} is {{{{ $value }}}}: the exchange may close it to cover "
-            "another's liquidation.",
+            f"The auto-deleveraging quantile of {_NAMED_POSITION} is {{{{ $value }}}}: the exchange may close it to "
+            "cover another's liquidation.",
         ),
     )
 
 
-def _risk_unknown(severity: Severity, last: str, summary: str, known: str) -> Alert:
-    """Return the alert that replaces those on margin ratio and liquidation when what they stand on is missing.
+def _risk_unknown(severity: Severity, last: str, summary: str, risk: str) -> Alert:
+    """Return the alert that replaces those on margin ratio and liquidation when the data they need are missing.
 
-    It fires while they are still held. Its own hold keeps a single good poll among many failures from ending it.
+    It fires while they are still held. Its `keep_firing_for` prevents that a single good poll among many failures ends
+    it.
     """
     return Alert(
         "BinanceFuturesRiskUnknown",
         severity,
-        promql(f"""
+        block(f"""
             ({last})
             unless
             {RISK_LEVEL}
         """),
         "1m",
         summary,
-        f"Account {{{{ $labels.account }}}} {known} when its risk was last known; since then its polls have failed, or "
-        "figures of its positions are missing.",
-        kept="5m",
+        f"Account {{{{ $labels.account }}}} {risk} when its risk was last known; since then its polls have failed, "
+        "or figures of its positions are missing.",
+        keep_firing_for="5m",
     )
 
 
-def _unknown(threshold: Mapping[str, str]) -> tuple[Alert, ...]:
-    last = f"last_over_time({RISK_LEVEL}[{KNOWN}])"
+def _unknown_alerts(threshold: Mapping[str, str]) -> tuple[Alert, ...]:
+    last = f"last_over_time({RISK_LEVEL}[{EXPECTED}])"
     # The level is not recorded while prices are missing; a ratio that was critical then counts as well.
-    ratio = f"last_over_time(account:binance_futures_margin_ratio:max[{KNOWN}]) > {threshold['margin_ratio_critical']}"
+    ratio = (
+        f"last_over_time(account:binance_futures_margin_ratio:max[{EXPECTED}]) > {threshold['margin_ratio_critical']}"
+    )
     near, raised = (
         "The risk of an account near liquidation is unknown",
         "The risk of an account is unknown, and it was raised",
@@ -133,7 +142,7 @@ def _unknown(threshold: Mapping[str, str]) -> tuple[Alert, ...]:
     )
 
 
-def _of_money(threshold: Mapping[str, str]) -> tuple[Alert, ...]:
+def _money_alerts(threshold: Mapping[str, str]) -> tuple[Alert, ...]:
     wallet = "pool:binance_futures_wallet_balance:max"
     return (
         Alert(
@@ -142,7 +151,7 @@ def _of_money(threshold: Mapping[str, str]) -> tuple[Alert, ...]:
             f"-pool:binance_futures_unrealized_pnl:wallet_ratio > {threshold['unrealized_loss']}\nand\n{AT_STAKE}",
             "5m",
             "Open positions lose a large part of the wallet",
-            f"The unrealized loss {_MONEY} is {{{{ $value | humanizePercentage }}}} of the wallet balance.",
+            f"The unrealized loss {_ASSET} is {{{{ $value | humanizePercentage }}}} of the wallet balance.",
         ),
         Alert(
             "BinanceFuturesWalletBalanceDrop",
@@ -150,7 +159,7 @@ def _of_money(threshold: Mapping[str, str]) -> tuple[Alert, ...]:
             f"1 - {wallet} / max_over_time({AT_STAKE}[1h]) > {threshold['wallet_drop']}",
             "2m",
             "A wallet balance has fallen fast",
-            f"The wallet balance {_MONEY} is {{{{ $value | humanizePercentage }}}} below the highest of the last hour.",
+            f"The wallet balance {_ASSET} is {{{{ $value | humanizePercentage }}}} below the highest of the last hour.",
         ),
         Alert(
             "BinanceFuturesWithdrawableGone",
@@ -158,6 +167,6 @@ def _of_money(threshold: Mapping[str, str]) -> tuple[Alert, ...]:
             f"pool:binance_futures_max_withdraw_amount:max / {AT_STAKE} < {threshold['withdrawable']}",
             "15m",
             "Nothing can be withdrawn although the wallet is not empty",
-            f"Of the wallet balance {_MONEY} {{{{ $value | humanizePercentage }}}} can be withdrawn.",
+            f"Of the wallet balance {_ASSET} {{{{ $value | humanizePercentage }}}} can be withdrawn.",
         ),
     )

@@ -1,31 +1,35 @@
-"""What a rule is, and the labels that rules tell one exporter, account or position from another by."""
+"""The types of rules, and the labels and windows that the rules' expressions share."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from textwrap import dedent
 from typing import Final, Literal
 
-# The scrape job, named as in prometheus.yml: once nothing is scraped, only its name can tell that something is missing.
+from monitoring.promql import Labels
+
+# The scrape job, named as in prometheus.yml. Where no target is left, only this name shows that one is missing.
 JOB: Final = "binance-futures"
 
-# Account names are unique within one exporter's configuration: of two exporters, say of testnet and of mainnet, both
-# may have a "main". So the job stays in every aggregation, and the namespace, which Prometheus Operator adds (where it
-# is no label it does no harm). The instance goes: shards of a job hand accounts over; for a while two show one.
+# Account names are unique only within one exporter's configuration: an exporter of testnet and one of mainnet may both
+# have a "main". So every aggregation keeps the job, and the namespace, which Prometheus Operator adds (where there is
+# no such label it does no harm). The instance is dropped: accounts move between the shards of a job, and for a while
+# two shards show the same account.
 SCOPE: Final = "job, namespace"
-ACCOUNT: Final = f"{SCOPE}, account"
-POOL: Final = f"{ACCOUNT}, margin_asset"
-POSITION: Final = f"{ACCOUNT}, symbol, position_side"
-# Weight, bans, clocks and connections are one machine's: two shards are two things to look after.
+# Weight, bans, clocks and connections belong to one machine.
 INSTANCE: Final = f"{SCOPE}, instance"
 ENDPOINT: Final = f"{INSTANCE}, endpoint"
+LABELS: Final = Labels(exporter=INSTANCE, account=f"{SCOPE}, account")
+ACCOUNT: Final = LABELS.account
+POOL: Final = LABELS.pool
+POSITION: Final = LABELS.position
+OPEN_POSITION: Final = f"max by ({POSITION}) (abs(binance_futures_position_amount)) > 0"
 
-# How long something is remembered that is not told any more: while an account is not polled, its figures; after a
-# sample that was an exception, what went before.
-REMEMBERED: Final = "15m"
-RECENTLY: Final = "2m"
-# For how long an exporter or account that ran into trouble is still known to have been there.
-KNOWN: Final = "1d"
+# How long the last value is held while an account is not polled.
+HOLD: Final = "15m"
+# How far back a condition is looked for, so that a single sample neither ends an alert nor restarts its `for`.
+RECENT: Final = "2m"
+# How long an exporter or account is expected after it was last seen.
+EXPECTED: Final = "1d"
 
 Severity = Literal["warning", "critical"]
 
@@ -48,10 +52,10 @@ class Alert:
     name: str
     severity: Severity
     expression: str
-    lasting: str  # the rule's `for`
+    for_: str
     summary: str
     description: str
-    kept: str = ""  # the rule's `keep_firing_for`, where it has one
+    keep_firing_for: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +64,3 @@ class Group:
 
     name: str
     rules: tuple[Recording | Alert, ...]
-
-
-def promql(text: str) -> str:
-    """Return an expression written as an indented block without the indentation."""
-    return dedent(text).strip()

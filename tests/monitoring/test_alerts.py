@@ -1,7 +1,7 @@
-"""The demo's draw-down watched by a real Prometheus and Alertmanager, with the shipped rules and dashboards.
+"""The demo's draw-down monitored by a real Prometheus and Alertmanager, with the shipped rules and dashboards.
 
-The story runs faster than the clock, and the times of the rules are shortened by one factor. That factor is larger: in
-the story, a ratio is above the warning's threshold for hardly longer than the warning waits.
+The demo runs faster than the clock, and the durations in the rules are divided by a factor. That factor is larger,
+because in the demo a ratio exceeds the threshold of the warning for hardly longer than the `for` of the warning.
 """
 
 from __future__ import annotations
@@ -11,7 +11,15 @@ import time
 from typing import TYPE_CHECKING, Any, Final
 
 import pytest
-from support.expressions import Query, dashboard_queries, dashboard_variables, rule_queries, shortened_rules
+from support.expressions import (
+    PANELS_WITHOUT_DATA,
+    Query,
+    dashboard_queries,
+    dashboard_variables,
+    rule_queries,
+    shortened_rules,
+    silent_in_demo,
+)
 from support.monitoring_servers import PATIENCE_SECONDS, Watched, wait_until, watched
 
 from monitoring.rules.build import ALERTS, runbook_url
@@ -27,36 +35,10 @@ RULES: Final = shortened_rules(FACTOR)
 RULE_QUERIES: Final = rule_queries(RULES)
 PANEL_QUERIES: Final = dashboard_queries()
 
-# What returns nothing in the demo, with the reason.
-NEVER: Final = {
-    "BinanceFuturesReloadFailed warning": "the demo's configuration is never loaded anew",
-    "BinanceFuturesKeyRefused warning": "the simulated exchange knows every key",
-    "BinanceFuturesPaused critical": "nobody exceeds the simulated limits so that an IP would be banned",
-    "BinanceFuturesPaused warning": "the exporter stays below the simulated limits",
-    "BinanceFuturesLiquidationPriceUnknown warning": "every position has its prices",
-    "BinanceFuturesRequestWeightHigh warning": "four accounts use about half of the weight, and no other program asks",
-}
-# What returns something only if the machine is so late that polls fail or connections break, or in a chance moment: not
-# to be relied upon.
-ONLY_WHEN_LATE: Final = {
-    "account:binance_futures_positions_without_margin_ratio:count": "between a scrape and the rule after it",
-    "BinanceFuturesMarginRatioUnknown warning": "between a scrape and the rule after it",
-    "BinanceFuturesRiskUnknown critical": "every account is polled while it is at risk",
-    "BinanceFuturesRiskUnknown warning": "every account is polled while it is at risk",
-    "BinanceFuturesAccountDown critical": "every account is up",
-    "BinanceFuturesAccountDown warning": "every account is up",
-    "BinanceFuturesDataStale warning": "every poll succeeds",
-    "BinanceFuturesClockOff warning": "exporter and simulated exchange have the same clock",
-    "BinanceFuturesConnectionUnstable warning": "the one connection stays",
-}
-PANELS_ONLY_WHEN_LATE: Final = {
-    "accounts: Failed polls by account and reason A": "no poll fails",
-    "exporter: Failed polls by reason A": "no poll fails",
-    "exporter: Connections opened and ended B": "the one connection stays",
-    "exporter: Frames that belong to no request A": "every answer comes in time for its request",
-}
+NEVER: Final = silent_in_demo("never")
+UNLESS_SLOW: Final = silent_in_demo("unless_slow")
 
-# What the draw-down makes fire in every round, and between which percentages its value lies.
+# The alerts that the draw-down causes in every round, and the range of their values in per cent.
 MARGIN_RATIO_HIGH: Final = (
     "The margin ratio of the isolated position {symbol} ({side}) of account {account} is {value}; "
     "liquidation is at 100%."
@@ -74,8 +56,8 @@ FIRING: Final = [
     ("LiquidationNear", "warning", "isolated", "SOLUSDT", "BOTH", LIQUIDATION_NEAR, (0, 5)),
     ("LiquidationNear", "warning", "hedge", "BTCUSDT", "LONG", LIQUIDATION_NEAR, (2, 5)),
 ]
-# What has nothing to do with the rules: an Alertmanager that is too slow to answer.
-LATE: Final = ("Error sending alert",)
+# Log lines that have nothing to do with the rules: Alertmanager is too slow to answer.
+UNRELATED: Final = ("Error sending alert",)
 
 # All of them, so that one process runs them and starts the demo once.
 pytestmark = pytest.mark.waits
@@ -88,31 +70,31 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
         yield running
 
 
-def told(demo: Watched, **labels: str) -> dict[str, list[dict[str, Any]]]:
-    """Return what the webhook was told of the alerts with these labels, by status."""
-    found: dict[str, list[dict[str, Any]]] = {"firing": [], "resolved": []}
+def notifications(demo: Watched, **labels: str) -> dict[str, list[dict[str, Any]]]:
+    """Return the notifications that the webhook has received of alerts with these labels, by status."""
+    by_status: dict[str, list[dict[str, Any]]] = {"firing": [], "resolved": []}
     for alert in list(demo.webhook.alerts):
         if labels.items() <= alert["labels"].items():
-            found[alert["status"]].append(alert)
-    return found
+            by_status[alert["status"]].append(alert)
+    return by_status
 
 
 def wait_for_a_round(demo: Watched) -> None:
-    """Wait until all that the draw-down makes fire has fired and resolved."""
+    """Wait until every alert that the draw-down causes has fired and resolved."""
 
     def missing() -> list[Any]:
         labels = [
             {"alertname": f"BinanceFutures{alert}", "severity": severity, "account": account, "symbol": symbol}
             for alert, severity, account, symbol, *_ in FIRING
         ]
-        return [one for one in labels if not all(told(demo, **one).values())]
+        return [alert for alert in labels if not all(notifications(demo, **alert).values())]
 
     wait_until(lambda: not missing(), lambda: f"never fired and resolved: {missing()}")
 
 
 def without_data(demo: Watched, queries: list[Query]) -> list[str]:
     """Wait until all queries that are not documented have returned data; return the names of those that never do."""
-    documented = NEVER.keys() | ONLY_WHEN_LATE.keys() | PANELS_ONLY_WHEN_LATE.keys()
+    documented = NEVER.keys() | UNLESS_SLOW.keys() | PANELS_WITHOUT_DATA.keys()
     left = [query for query in queries if query.name not in documented]
     deadline = time.monotonic() + PATIENCE_SECONDS
     while time.monotonic() < deadline:
@@ -123,14 +105,14 @@ def without_data(demo: Watched, queries: list[Query]) -> list[str]:
     return [query.name for query in left]
 
 
-def counted(demo: Watched, *names: str) -> dict[str, float]:
-    """Return, by series, what Prometheus has counted of itself under some names."""
+def own_metrics(demo: Watched, *names: str) -> dict[str, float]:
+    """Return Prometheus' own metrics whose names begin so, by series."""
     lines = [line for line in demo.client.get("/metrics").text.splitlines() if line.startswith(names)]
     return {series: float(value) for series, value in (line.rsplit(" ", 1) for line in lines)}
 
 
 @pytest.mark.parametrize(
-    ("alert", "severity", "account", "symbol", "side", "description", "between"),
+    ("alert", "severity", "account", "symbol", "side", "description", "value_range"),
     [pytest.param(*row, id=" ".join(row[:5])) for row in FIRING],
 )
 def test_alert_fires_and_resolves(
@@ -141,49 +123,50 @@ def test_alert_fires_and_resolves(
     symbol: str,
     side: str,
     description: str,
-    between: tuple[float, float],
+    value_range: tuple[float, float],
 ) -> None:
     """The draw-down makes an alert reach the webhook with its value in percent and its runbook, and then resolve."""
     name = f"BinanceFutures{alert}"
     labels = {"account": account, "symbol": symbol, "position_side": side}
-    told_of: dict[str, list[dict[str, Any]]] = {}
+    received: dict[str, list[dict[str, Any]]] = {}
 
     def fired_and_resolved() -> bool:
-        told_of.update(told(demo, alertname=name, severity=severity, **labels))
-        return all(told_of.values())
+        received.update(notifications(demo, alertname=name, severity=severity, **labels))
+        return all(received.values())
 
-    wait_until(fired_and_resolved, lambda: f"{told_of}")
-    shipped = next(one for one in ALERTS if (name, severity) == (one.name, one.severity))
+    wait_until(fired_and_resolved, lambda: f"{received}")
+    shipped = next(rule for rule in ALERTS if (name, severity) == (rule.name, rule.severity))
     wanted = re.escape(description.format(symbol=symbol, side=side, account=account, value="VALUE"))
-    for one in told_of["firing"] + told_of["resolved"]:
-        value = re.fullmatch(wanted.replace("VALUE", r"(\d[\d.]*)%"), one["annotations"]["description"])
+    for notification in received["firing"] + received["resolved"]:
+        value = re.fullmatch(wanted.replace("VALUE", r"(\d[\d.]*)%"), notification["annotations"]["description"])
 
-        assert value, one["annotations"]["description"]
-        assert between[0] < float(value[1]) < between[1]
-        assert shipped.summary == one["annotations"]["summary"]
-        assert runbook_url(name) == one["annotations"]["runbook_url"]
-        assert {"alertname", "severity", "job", *labels} == one["labels"].keys()
-    assert told_of["firing"][0]["startsAt"] == told_of["resolved"][0]["startsAt"] < told_of["resolved"][0]["endsAt"]
+        assert value, notification["annotations"]["description"]
+        assert value_range[0] < float(value[1]) < value_range[1]
+        assert shipped.summary == notification["annotations"]["summary"]
+        assert runbook_url(name) == notification["annotations"]["runbook_url"]
+        assert {"alertname", "severity", "job", *labels} == notification["labels"].keys()
+    assert received["firing"][0]["startsAt"] == received["resolved"][0]["startsAt"] < received["resolved"][0]["endsAt"]
 
 
 def test_no_margin_ratio_of_another_account_is_high(demo: Watched) -> None:
     """The ratios of the other accounts, 62 % at the most, make no alert fire."""
     wait_for_a_round(demo)
-    fired = told(demo, alertname="BinanceFuturesMarginRatioHigh")["firing"]
+    firing = notifications(demo, alertname="BinanceFuturesMarginRatioHigh")["firing"]
 
-    assert {"isolated"} == {one["labels"]["account"] for one in fired}
+    assert {"isolated"} == {alert["labels"]["account"] for alert in firing}
 
 
 def test_every_notification_can_be_read(demo: Watched) -> None:
     """Whatever reaches the webhook names its account, has a runbook, and no template in it is left unfilled."""
     wait_for_a_round(demo)
-    shipped = {one.name: one for one in ALERTS}
+    names = {rule.name for rule in ALERTS}
 
-    for one in list(demo.webhook.alerts):
-        texts = one["annotations"]
+    for alert in list(demo.webhook.alerts):
+        texts = alert["annotations"]
+        assert alert["labels"]["alertname"] in names
         assert {"summary", "description", "runbook_url"} == texts.keys()
-        assert runbook_url(shipped[one["labels"]["alertname"]].name) == texts["runbook_url"]
-        assert one["labels"].get("account", "") in texts["description"]
+        assert runbook_url(alert["labels"]["alertname"]) == texts["runbook_url"]
+        assert alert["labels"].get("account", "") in texts["description"]
         assert not re.search(r"[{}<>]|%!|\d\.\d{7}|\de[+-]", texts["description"]), texts["description"]
 
 
@@ -199,7 +182,7 @@ def test_every_panel_has_data(demo: Watched) -> None:
 
 @pytest.mark.parametrize(
     ("selector", "label"),
-    [pytest.param(*asked, id=name) for name, *asked in dashboard_variables()],
+    [pytest.param(*variable, id=name) for name, *variable in dashboard_variables()],
 )
 def test_every_variable_has_values(demo: Watched, selector: str, label: str) -> None:
     """A dashboard's variable finds values to choose from."""
@@ -210,12 +193,12 @@ def test_every_variable_has_values(demo: Watched, selector: str, label: str) -> 
 
 
 def test_documented_emptiness(demo: Watched) -> None:
-    """What is documented to return nothing whatever the machine does returns nothing, and is still asked somewhere."""
+    """Rules documented to never return data return none, and every documented name is that of a rule or a query."""
     wait_for_a_round(demo)
     rules = {query.name: query.expression for query in RULE_QUERIES}
 
-    assert set() == (NEVER.keys() | ONLY_WHEN_LATE.keys()) - rules.keys()
-    assert set() == PANELS_ONLY_WHEN_LATE.keys() - {query.name for query in PANEL_QUERIES}
+    assert set() == (NEVER.keys() | UNLESS_SLOW.keys()) - rules.keys()
+    assert set() == PANELS_WITHOUT_DATA.keys() - {query.name for query in PANEL_QUERIES}
     assert [] == [name for name in NEVER if demo.has_data(rules[name])]
 
 
@@ -223,7 +206,7 @@ def test_every_rule_is_healthy(demo: Watched) -> None:
     """Prometheus evaluates every rule, and has never failed to."""
     wait_for_a_round(demo)
     rules = [rule for group in demo.get("/api/v1/rules")["groups"] for rule in group["rules"]]
-    failures = counted(demo, "prometheus_rule_evaluation_failures_total{")
+    failures = own_metrics(demo, "prometheus_rule_evaluation_failures_total{")
 
     assert len(RULE_QUERIES) == len(rules)
     assert [] == [rule for rule in rules if rule["health"] != "ok" or rule.get("lastError")]
@@ -234,9 +217,9 @@ def test_every_rule_is_healthy(demo: Watched) -> None:
 def test_no_sample_is_refused(demo: Watched) -> None:
     """Prometheus finds no sample twice, out of order or out of bounds, and logs no warning."""
     wait_for_a_round(demo)
-    refused = counted(demo, "prometheus_target_scrapes_sample_", "prometheus_tsdb_out_of_order_samples_total")
+    refused = own_metrics(demo, "prometheus_target_scrapes_sample_", "prometheus_tsdb_out_of_order_samples_total")
     complaints = re.findall(r"(?i).*level=(?:warn|error).*", demo.prometheus.logged())
 
     assert len(refused) >= 4
     assert {0} == set(refused.values())
-    assert [] == [line for line in complaints if not any(late in line for late in LATE)]
+    assert [] == [line for line in complaints if not any(text in line for text in UNRELATED)]

@@ -1,0 +1,135 @@
+"""The PromQL that recording rules and dashboards share, over the exporter's own series.
+
+Rules and dashboards differ in the series they select and in the labels that identify an account. Two exporters may show
+an account while it moves from one to the other: what belongs together is joined within one exporter's series first, and
+only then is the worse of the two taken.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from textwrap import dedent
+
+PREFIX = "binance_futures_"
+
+
+@dataclass(frozen=True, slots=True)
+class Labels:
+    """The labels that identify an exporter and an account, as in `by (…)` and `on (…)`."""
+
+    exporter: str
+    account: str
+
+    @property
+    def exporter_account(self) -> str:
+        """The labels of an account as one exporter shows it."""
+        return f"{self.exporter}, account"
+
+    @property
+    def exporter_position(self) -> str:
+        """The labels of a position as one exporter shows it."""
+        return f"{self.exporter_account}, symbol, position_side"
+
+    @property
+    def pool(self) -> str:
+        """The labels of a cross margin pool."""
+        return f"{self.account}, margin_asset"
+
+    @property
+    def position(self) -> str:
+        """The labels of a position, and so of an isolated margin pool."""
+        return f"{self.account}, symbol, position_side"
+
+
+def block(text: str) -> str:
+    """Return an expression written as an indented block without the indentation."""
+    return dedent(text).strip()
+
+
+def series(metric: str, *selectors: str) -> str:
+    """Return the exporter's series of a metric, named without its prefix; a selector is like `job="x", account="y"`."""
+    selector = ", ".join(filter(None, selectors))
+    return f"{PREFIX}{metric}{{{selector}}}" if selector else f"{PREFIX}{metric}"
+
+
+def data_age(by: str, selector: str = "") -> str:
+    """Return the seconds since the last successful poll."""
+    return f"time() - max by ({by}) ({series('last_success_timestamp_seconds', selector)})"
+
+
+def pool_margin_ratio(labels: Labels, selector: str = "") -> str:
+    """Return the margin ratio of each cross pool, by margin asset, and of each isolated position."""
+    return block(f"""
+        max by ({labels.pool}) ({series("cross_margin_ratio", selector)})
+        or
+        max by ({labels.position}) ({series("isolated_margin_ratio", selector)})
+    """)
+
+
+def position_margin_ratio(labels: Labels, selector: str = "", *, accounts: str = "", in_usd_pool: str = "") -> str:
+    """Return the margin ratio of the pool that each position would be liquidated with.
+
+    Args:
+        labels: by which to join and aggregate.
+        selector: of series of positions.
+        accounts: the selector of series of accounts.
+        in_usd_pool: the positions that belong to the pool of multi-assets mode, if not only the known cross positions.
+    """
+    cross_position = series("position_info", selector, 'margin_type="cross"')
+    in_usd_pool = in_usd_pool or cross_position
+    pool, usd_pool = (
+        series("cross_margin_ratio", accounts),
+        series("cross_margin_ratio", accounts, 'margin_asset="USD"'),
+    )
+    of_account, of_pool = labels.exporter_account, f"{labels.exporter_account}, margin_asset"
+    return (
+        f"max by ({labels.position}) ({series('isolated_margin_ratio', selector)})\n"
+        "or\n"
+        f"max by ({labels.position}) (\n"
+        f"  {cross_position}\n"
+        f"  * on ({of_pool}) group_left ()\n"
+        f"  max by ({of_pool}) ({pool})\n"
+        ")\n"
+        "or\n"
+        f"max by ({labels.position}) (\n"
+        f"  {in_usd_pool}\n"
+        f"  * on ({of_account}) group_left ()\n"
+        f"  max by ({of_account}) ({usd_pool})\n"
+        ")"
+    )
+
+
+def liquidation_distance(by: str, selector: str = "") -> str:
+    """Return the shortest distance between mark price and liquidation price, as a fraction of the mark price."""
+    mark = series("position_mark_price", selector)
+    return block(f"""
+        min by ({by}) (
+          abs({mark} - {series("position_liquidation_price", selector)})
+          / {mark}
+        )
+    """)
+
+
+def in_margin_asset(metric: str, labels: Labels, selector: str = "") -> str:
+    """Return a monetary metric of each position with its margin asset; orders without a position have none."""
+    key = f"{labels.exporter_position}, margin_asset"
+    return block(f"""
+        max by ({labels.position}, margin_asset) (
+          {series(metric, selector)}
+          * on ({labels.exporter_position}) group_left (margin_asset)
+          max by ({key}) ({series("position_info", selector)})
+        )
+    """)
+
+
+def leverage(labels: Labels, selector: str = "") -> str:
+    """Return the leverage in use: notional over the initial margin of the position, without that of its open orders."""
+    position_margin = series("position_initial_margin", selector)
+    order_margin = series("position_open_order_initial_margin", selector)
+    return block(f"""
+        max by ({labels.position}) (
+          abs({series("position_notional", selector)})
+          / ({position_margin} - {order_margin} > 0)
+          and on ({labels.exporter_position}) {series("position_info", selector)}
+        )
+    """)
