@@ -1,1 +1,1 @@
-"""Makes dashboards and rules: thresholds and PromQL, and the files in grafana/ and prometheus/ made of them."""
+"""Grafana dashboards and Prometheus rules: their thresholds, PromQL and generated files."""

@@ -14,11 +14,11 @@ from exporter.account import risk
 
 @dataclass(frozen=True, slots=True)
 class Threshold:
-    """A value that alerts compare with; `what` completes the sentence "Alerts when"."""
+    """A value that alerts compare with; `alerts_when` completes a sentence with the value."""
 
     name: str
     value: float
-    what: str
+    alerts_when: str
 
 
 THRESHOLDS: Final = (
@@ -51,7 +51,7 @@ THRESHOLDS: Final = (
     Threshold("wallet_floor_btc", 0.001, "(on money in BTC or ETH) the wallet balance is above"),
     Threshold("wallet_floor_other", 0.1, "(on money in any other asset) the wallet balance is above"),
     Threshold("withdrawable", 0.01, "what can be withdrawn, as a part of the wallet balance, is below"),
-    # A loss of five minutes in the quarter of an hour stays above it, every second one lost does not.
+    # Five failed minutes of fifteen stay above it, every second failed poll does not.
     Threshold("success", 0.6, "polls or scrapes that succeed, as a part of a quarter of an hour's, are below"),
     Threshold("refused_polls", 0.5, "polls refused for the key, as a part of a quarter of an hour's, are above"),
     Threshold("request_weight", 0.8, "the IP's request weight, as a part of its limit, is above"),

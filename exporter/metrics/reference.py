@@ -1,4 +1,4 @@
-"""The reference of all metrics, made from the catalog: Markdown for a reader, JSON for a program."""
+"""The reference of all metrics as Markdown and JSON, made from the catalog."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class Entry(TypedDict):
-    """One metric, as the reference tells it."""
+    """One metric of the reference."""
 
     name: str
     type: str
@@ -22,17 +22,18 @@ class Entry(TypedDict):
 
 
 def entries() -> Iterator[Entry]:
-    """Yield every metric in the order of the exposition, but for those of the process, platform and collector."""
+    """Yield every metric in the order of the exposition, except those of the process, platform and collector."""
     for group in GROUPS:
         for family in group.families:
             yield Entry(name=family.name, type=family.kind, labels=sorted(("account", *group.labels)), help=family.help)
-    for identity, own_families in ((("account",), OF_ACCOUNT), (("endpoint",), OF_ENDPOINT), ((), OF_PROGRAM)):
-        for own in own_families:
-            yield Entry(name=own.name, type=own.kind, labels=sorted((*identity, *own.labels)), help=own.help)
+    for identity, families in ((("account",), OF_ACCOUNT), (("endpoint",), OF_ENDPOINT), ((), OF_PROGRAM)):
+        for self_family in families:
+            labels = sorted((*identity, *self_family.labels))
+            yield Entry(name=self_family.name, type=self_family.kind, labels=labels, help=self_family.help)
 
 
 def as_markdown() -> str:
-    """Return a table with a row a metric."""
+    """Return a table with one row per metric."""
     lines = ["| metric | type | labels | what |", "|---|---|---|---|"]
     lines += [
         f"| `{entry['name']}` | {entry['type']} | {', '.join(entry['labels'])} | {entry['help']} |"

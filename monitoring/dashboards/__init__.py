@@ -1,1 +1,1 @@
-"""The dashboards for Grafana, made by Python from one set of queries and panels."""
+"""Grafana dashboards, generated from one set of queries and panels."""

@@ -98,5 +98,5 @@ def alerts_table() -> str:
 def thresholds_table() -> str:
     """Return a Markdown table of all thresholds."""
     lines = ["| threshold | value | alerts when |", "|---|---|---|"]
-    lines += [f"| `{threshold.name}` | {threshold.value:g} | {threshold.what} |" for threshold in THRESHOLDS]
+    lines += [f"| `{threshold.name}` | {threshold.value:g} | {threshold.alerts_when} |" for threshold in THRESHOLDS]
     return "\n".join(lines)

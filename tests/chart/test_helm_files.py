@@ -53,7 +53,7 @@ def test_every_value_has_one_comment() -> None:
     values = {value.path: value for value in chart.values()}
 
     assert [] == [path for path, value in values.items() if len(value.comments) != 1]
-    assert {f"prometheusRule.thresholds.{each.name}": f"Alerts when {each.what}." for each in THRESHOLDS} == {
+    assert {f"prometheusRule.thresholds.{each.name}": f"Alerts when {each.alerts_when}." for each in THRESHOLDS} == {
         path: value.comments[0] for path, value in values.items() if path.startswith("prometheusRule.thresholds.")
     }
 

@@ -20,7 +20,7 @@ from support.expressions import (
     shortened_rules,
     silent_in_demo,
 )
-from support.monitoring_servers import PATIENCE_SECONDS, Watched, wait_until, watched
+from support.monitoring_servers import PATIENCE_SECONDS, MonitoredDemo, monitored_demo, wait_until
 
 from monitoring.rules.build import ALERTS, runbook_url
 
@@ -59,18 +59,18 @@ FIRING: Final = [
 # Log lines that have nothing to do with the rules: Alertmanager is too slow to answer.
 UNRELATED: Final = ("Error sending alert",)
 
-# All of them, so that one process runs them and starts the demo once.
+# Marks all tests, so that one process runs them and starts the demo once.
 pytestmark = pytest.mark.waits
 
 
 @pytest.fixture(scope="module")
-def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
-    """The demo, watched; it is started once for all tests."""
-    with watched(tmp_path_factory.mktemp("watched"), RULES, INTERVAL_SECONDS, *DEMO) as running:
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MonitoredDemo]:
+    """The monitored demo, started once for all tests."""
+    with monitored_demo(tmp_path_factory.mktemp("demo"), RULES, INTERVAL_SECONDS, *DEMO) as running:
         yield running
 
 
-def notifications(demo: Watched, **labels: str) -> dict[str, list[dict[str, Any]]]:
+def notifications(demo: MonitoredDemo, **labels: str) -> dict[str, list[dict[str, Any]]]:
     """Return the notifications that the webhook has received of alerts with these labels, by status."""
     by_status: dict[str, list[dict[str, Any]]] = {"firing": [], "resolved": []}
     for alert in list(demo.webhook.alerts):
@@ -79,7 +79,7 @@ def notifications(demo: Watched, **labels: str) -> dict[str, list[dict[str, Any]
     return by_status
 
 
-def wait_for_a_round(demo: Watched) -> None:
+def wait_for_a_round(demo: MonitoredDemo) -> None:
     """Wait until every alert that the draw-down causes has fired and resolved."""
 
     def missing() -> list[Any]:
@@ -92,7 +92,7 @@ def wait_for_a_round(demo: Watched) -> None:
     wait_until(lambda: not missing(), lambda: f"never fired and resolved: {missing()}")
 
 
-def without_data(demo: Watched, queries: list[Query]) -> list[str]:
+def without_data(demo: MonitoredDemo, queries: list[Query]) -> list[str]:
     """Wait until all queries that are not documented have returned data; return the names of those that never do."""
     documented = NEVER.keys() | UNLESS_SLOW.keys() | PANELS_WITHOUT_DATA.keys()
     left = [query for query in queries if query.name not in documented]
@@ -105,7 +105,7 @@ def without_data(demo: Watched, queries: list[Query]) -> list[str]:
     return [query.name for query in left]
 
 
-def own_metrics(demo: Watched, *names: str) -> dict[str, float]:
+def own_metrics(demo: MonitoredDemo, *names: str) -> dict[str, float]:
     """Return Prometheus' own metrics whose names begin so, by series."""
     lines = [line for line in demo.client.get("/metrics").text.splitlines() if line.startswith(names)]
     return {series: float(value) for series, value in (line.rsplit(" ", 1) for line in lines)}
@@ -116,7 +116,7 @@ def own_metrics(demo: Watched, *names: str) -> dict[str, float]:
     [pytest.param(*row, id=" ".join(row[:5])) for row in FIRING],
 )
 def test_alert_fires_and_resolves(
-    demo: Watched,
+    demo: MonitoredDemo,
     alert: str,
     severity: str,
     account: str,
@@ -136,9 +136,9 @@ def test_alert_fires_and_resolves(
 
     wait_until(fired_and_resolved, lambda: f"{received}")
     shipped = next(rule for rule in ALERTS if (name, severity) == (rule.name, rule.severity))
-    wanted = re.escape(description.format(symbol=symbol, side=side, account=account, value="VALUE"))
+    expected = re.escape(description.format(symbol=symbol, side=side, account=account, value="VALUE"))
     for notification in received["firing"] + received["resolved"]:
-        value = re.fullmatch(wanted.replace("VALUE", r"(\d[\d.]*)%"), notification["annotations"]["description"])
+        value = re.fullmatch(expected.replace("VALUE", r"(\d[\d.]*)%"), notification["annotations"]["description"])
 
         assert value, notification["annotations"]["description"]
         assert value_range[0] < float(value[1]) < value_range[1]
@@ -148,7 +148,7 @@ def test_alert_fires_and_resolves(
     assert received["firing"][0]["startsAt"] == received["resolved"][0]["startsAt"] < received["resolved"][0]["endsAt"]
 
 
-def test_no_margin_ratio_of_another_account_is_high(demo: Watched) -> None:
+def test_no_margin_ratio_of_another_account_is_high(demo: MonitoredDemo) -> None:
     """The ratios of the other accounts, 62 % at the most, make no alert fire."""
     wait_for_a_round(demo)
     firing = notifications(demo, alertname="BinanceFuturesMarginRatioHigh")["firing"]
@@ -156,7 +156,7 @@ def test_no_margin_ratio_of_another_account_is_high(demo: Watched) -> None:
     assert {"isolated"} == {alert["labels"]["account"] for alert in firing}
 
 
-def test_every_notification_can_be_read(demo: Watched) -> None:
+def test_every_notification_can_be_read(demo: MonitoredDemo) -> None:
     """Whatever reaches the webhook names its account, has a runbook, and no template in it is left unfilled."""
     wait_for_a_round(demo)
     names = {rule.name for rule in ALERTS}
@@ -170,12 +170,12 @@ def test_every_notification_can_be_read(demo: Watched) -> None:
         assert not re.search(r"[{}<>]|%!|\d\.\d{7}|\de[+-]", texts["description"]), texts["description"]
 
 
-def test_every_rule_has_data(demo: Watched) -> None:
+def test_every_rule_has_data(demo: MonitoredDemo) -> None:
     """Every rule's expression returns data at some time of the story, but for the documented ones."""
     assert [] == without_data(demo, RULE_QUERIES)
 
 
-def test_every_panel_has_data(demo: Watched) -> None:
+def test_every_panel_has_data(demo: MonitoredDemo) -> None:
     """Every query of the dashboards returns data at some time of the story, but for the documented ones."""
     assert [] == without_data(demo, PANEL_QUERIES)
 
@@ -184,7 +184,7 @@ def test_every_panel_has_data(demo: Watched) -> None:
     ("selector", "label"),
     [pytest.param(*variable, id=name) for name, *variable in dashboard_variables()],
 )
-def test_every_variable_has_values(demo: Watched, selector: str, label: str) -> None:
+def test_every_variable_has_values(demo: MonitoredDemo, selector: str, label: str) -> None:
     """A dashboard's variable finds values to choose from."""
     wait_for_a_round(demo)
     values = demo.get(f"/api/v1/label/{label}/values", **{"match[]": selector})
@@ -192,7 +192,7 @@ def test_every_variable_has_values(demo: Watched, selector: str, label: str) -> 
     assert values
 
 
-def test_documented_emptiness(demo: Watched) -> None:
+def test_documented_emptiness(demo: MonitoredDemo) -> None:
     """Rules documented to never return data return none, and every documented name is that of a rule or a query."""
     wait_for_a_round(demo)
     rules = {query.name: query.expression for query in RULE_QUERIES}
@@ -202,7 +202,7 @@ def test_documented_emptiness(demo: Watched) -> None:
     assert [] == [name for name in NEVER if demo.has_data(rules[name])]
 
 
-def test_every_rule_is_healthy(demo: Watched) -> None:
+def test_every_rule_is_healthy(demo: MonitoredDemo) -> None:
     """Prometheus evaluates every rule, and has never failed to."""
     wait_for_a_round(demo)
     rules = [rule for group in demo.get("/api/v1/rules")["groups"] for rule in group["rules"]]
@@ -214,7 +214,7 @@ def test_every_rule_is_healthy(demo: Watched) -> None:
     assert len(RULES) == len(failures)
 
 
-def test_no_sample_is_refused(demo: Watched) -> None:
+def test_no_sample_is_refused(demo: MonitoredDemo) -> None:
     """Prometheus finds no sample twice, out of order or out of bounds, and logs no warning."""
     wait_for_a_round(demo)
     refused = own_metrics(demo, "prometheus_target_scrapes_sample_", "prometheus_tsdb_out_of_order_samples_total")

@@ -24,7 +24,7 @@ OURS: Final = {"type": "prometheus", "uid": "${datasource}"}
 
 
 def walk(value: Any) -> Iterator[dict[str, Any]]:
-    """Yield every object within a value, at any depth."""
+    """Yield every object in a value, at any depth."""
     if isinstance(value, dict):
         yield value
         for inner in value.values():
@@ -34,7 +34,7 @@ def walk(value: Any) -> Iterator[dict[str, Any]]:
             yield from walk(inner)
 
 
-# A misspelt property or a value of a wrong type, by its place in the dashboard of accounts.
+# A misspelt property or a value of a wrong type, by its path in the dashboard of accounts.
 WRONG: Final[list[tuple[tuple[str | int, ...], object]]] = [
     (("panels", 0, "fieldConfig", "defaults", "noValues"), "misspelt"),
     (("panels", 0, "options", "colourMode"), "value"),
@@ -44,29 +44,29 @@ WRONG: Final[list[tuple[tuple[str | int, ...], object]]] = [
 ]
 
 
-def with_wrong(place: tuple[str | int, ...], wrong: object) -> str:
-    """Return a dashboard with a wrong value at a place."""
+def with_wrong(path: tuple[str | int, ...], wrong: object) -> str:
+    """Return a dashboard with a wrong value at a path."""
     dashboard: Any = load("accounts")
-    *way, last = place
+    *parents, last = path
     inner = dashboard
-    for step in way:
+    for step in parents:
         inner = inner[step]
     inner[last] = wrong
     return json.dumps(dashboard)
 
 
 @pytest.fixture(scope="module")
-def complaints(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[str]]:
-    """Return what Grafana's own types say against each dashboard and each wrong one, by file name.
+def errors(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[str]]:
+    """The errors that Grafana's types find in each dashboard, and in each wrong one, by file name.
 
-    One process checks all, because making a schema of the types takes seconds.
+    One process checks all of them, because compiling the types takes seconds.
     """
     if shutil.which("node") is None or not (SCHEMA / "node_modules" / "@grafana").is_dir():
         reason = "node or Grafana's types are missing: make test"
         (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(reason)
     folder = tmp_path_factory.mktemp("dashboards")
-    for index, (place, wrong) in enumerate(WRONG):
-        (folder / f"wrong-{index}.json").write_text(with_wrong(place, wrong), encoding="utf-8")
+    for index, (path, wrong) in enumerate(WRONG):
+        (folder / f"wrong-{index}.json").write_text(with_wrong(path, wrong), encoding="utf-8")
     files = [*(GRAFANA / "dashboards" / f"{name}.json" for name in NAMES), *folder.iterdir()]
     done = subprocess.run(
         ["node", str(SCHEMA / "validate.mjs"), *map(str, files)],  # noqa: S607 - found on PATH, as by make
@@ -76,26 +76,26 @@ def complaints(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[str]]
     )
     assert ("", 1) == (done.stderr, done.returncode)
     lines = done.stdout.splitlines()
-    found = {file.name: [line for line in lines if line.startswith(f"{file}/")] for file in files}
-    assert len(lines) == sum(map(len, found.values())), done.stdout
-    return found
+    by_file = {file.name: [line for line in lines if line.startswith(f"{file}/")] for file in files}
+    assert len(lines) == sum(map(len, by_file.values())), done.stdout
+    return by_file
 
 
-def test_grafana_accepts_them(complaints: dict[str, list[str]]) -> None:
-    """All dashboards are as Grafana's own types have them, without a property that these do not know."""
+def test_grafana_accepts_them(errors: dict[str, list[str]]) -> None:
+    """All dashboards conform to Grafana's types, without unknown properties."""
     assert {f"{name}.json": [] for name in NAMES} == {
-        name: found for name, found in complaints.items() if not name.startswith("wrong-")
+        name: lines for name, lines in errors.items() if not name.startswith("wrong-")
     }
 
 
-@pytest.mark.parametrize(("index", "place"), [(index, place) for index, (place, _) in enumerate(WRONG)])
-def test_faults_are_found(index: int, place: tuple[str | int, ...], complaints: dict[str, list[str]]) -> None:
-    """A misspelt property and a value of a wrong type are faults, wherever they stand."""
-    assert str(place[-1]) in "\n".join(complaints[f"wrong-{index}.json"])
+@pytest.mark.parametrize(("index", "path"), [(index, path) for index, (path, _) in enumerate(WRONG)])
+def test_problems_are_found(index: int, path: tuple[str | int, ...], errors: dict[str, list[str]]) -> None:
+    """A misspelt property and a value of a wrong type are found at any depth."""
+    assert str(path[-1]) in "\n".join(errors[f"wrong-{index}.json"])
 
 
 def test_unique_uids_and_links_between_all() -> None:
-    """Each dashboard has its own uid and title, and links to all others that keep time and variables."""
+    """Each dashboard has its own uid and title, and links to the others that keep time range and variables."""
     loaded = [load(name) for name in NAMES]
 
     assert len(NAMES) == len({dashboard["uid"] for dashboard in loaded})
@@ -109,25 +109,25 @@ def test_unique_uids_and_links_between_all() -> None:
 
 
 def test_links_in_cells_lead_to_a_dashboard_with_that_variable() -> None:
-    """A link in a table names a dashboard there is, sets a variable it has, and keeps time, data source and job."""
+    """A link in a table leads to an existing dashboard, sets one of its variables, and keeps the others."""
     variables = {
         dashboard["uid"]: {variable["name"] for variable in dashboard["templating"]["list"]}
         for dashboard in map(load, NAMES)
     }
-    urls = [each["url"] for name in NAMES for each in walk(load(name)["panels"]) if "url" in each]
+    urls = [link["url"] for name in NAMES for link in walk(load(name)["panels"]) if "url" in link]
 
     assert urls
     for url in urls:
-        found = re.fullmatch(r"/d/([\w-]+)\?var-(\w+)=\$\{__value\.text\}&(.+)", url)
-        assert found
-        assert found[2] in variables[found[1]]
-        kept = set(found[3].split("&"))
+        link = re.fullmatch(r"/d/([\w-]+)\?var-(\w+)=\$\{__value\.text\}&(.+)", url)
+        assert link
+        assert link[2] in variables[link[1]]
+        kept = set(link[3].split("&"))
         assert {"${__url_time_range}", "${datasource:queryparam}", "${job:queryparam}"} <= kept
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_panels_are_told_apart_and_do_not_overlap(name: str) -> None:
-    """Panels have ids of their own, fill whole rows of the grid, and none lies on another."""
+def test_panels_are_distinct_and_do_not_overlap(name: str) -> None:
+    """Panels have different ids and titles, fill whole rows of the grid, and do not overlap."""
     panels = load(name)["panels"]
     cells = [
         (x, y)
@@ -142,33 +142,34 @@ def test_panels_are_told_apart_and_do_not_overlap(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_every_panel_explains_itself(name: str) -> None:
-    """Each panel has a description of whole sentences, and a word for when there is nothing to show."""
+def test_every_panel_has_a_description(name: str) -> None:
+    """Each panel has a description on one line that ends a sentence, and a text for the case without data."""
     for panel in load(name)["panels"]:
         assert panel["description"].endswith("."), panel["title"]
+        assert "\n" not in panel["description"], panel["title"]
         assert panel["fieldConfig"]["defaults"]["noValue"], panel["title"]
         assert "repeat" not in panel, panel["title"]
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_no_data_source_of_its_own(name: str) -> None:
-    """Whatever asks for data asks the data source chosen above, and nothing names another."""
+def test_only_the_selected_data_source(name: str) -> None:
+    """Every query and panel uses the data source that the variable selects."""
     dashboard = load(name)
-    sources = [each["datasource"] for each in walk(dashboard) if "datasource" in each]
-    asking = [each for each in walk(dashboard) if "expr" in each]
+    sources = [value["datasource"] for value in walk(dashboard) if "datasource" in value]
+    targets = [value for value in walk(dashboard) if "expr" in value]
 
     assert [OURS] * len(sources) == sources
-    assert all(OURS == target["datasource"] for target in asking)
+    assert all(OURS == target["datasource"] for target in targets)
     assert all(OURS == panel["datasource"] for panel in dashboard["panels"])
     assert "datasource" == dashboard["templating"]["list"][0]["type"]
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_units(name: str) -> None:
-    """Money has no symbol of a currency, and every margin ratio is in per cent with its thresholds."""
+    """Money has no currency symbol, and every margin ratio is in per cent with its thresholds."""
     panels = load(name)["panels"]
 
-    assert not [each for each in walk(panels) if str(each.get("unit", "")).startswith("currency")]
+    assert not [value for value in walk(panels) if str(value.get("unit", "")).startswith("currency")]
     for panel in panels:
         if panel["type"] != "table" and any("margin_ratio" in target["expr"] for target in panel["targets"]):
             defaults = panel["fieldConfig"]["defaults"]
@@ -177,7 +178,7 @@ def test_units(name: str) -> None:
 
 
 def test_provisioning_points_to_the_dashboards() -> None:
-    """Grafana's data source and dashboards are provisioned from the files here, with nothing changed in the browser."""
+    """Provisioning sets the default data source, and dashboards that cannot be changed in the browser."""
     (source,) = yaml.safe_load((GRAFANA / "provisioning/datasources/prometheus.yml").read_text())["datasources"]
     (provider,) = yaml.safe_load((GRAFANA / "provisioning/dashboards/binance-futures.yml").read_text())["providers"]
 

@@ -34,14 +34,14 @@ async def test_every_query_is_answered(tmp_path: Path) -> None:
         ahead = 290.0
         async with serving(config.load(path, {})) as client:
             configuration = CONFIGURATION.format(target=client.base_url.netloc.decode())
-            async with scraping(tmp_path, configuration) as (asking, _):
+            async with scraping(tmp_path, configuration) as (prometheus, _):
                 waiting = set(queries) - PANELS_WITHOUT_DATA.keys()
                 deadline = time.monotonic() + PATIENCE_SECONDS
                 while waiting and time.monotonic() < deadline:
                     with contextlib.suppress(httpx.HTTPError, ValueError):  # it is still starting
-                        waiting = {name for name in waiting if not await query(asking, queries[name])}
+                        waiting = {name for name in waiting if not await query(prometheus, queries[name])}
                     await asyncio.sleep(0.5)
-                accepted = {name: await query(asking, queries[name]) for name in PANELS_WITHOUT_DATA}
+                accepted = {name: await query(prometheus, queries[name]) for name in PANELS_WITHOUT_DATA}
 
     assert set() == waiting
     assert PANELS_WITHOUT_DATA.keys() == accepted.keys()

@@ -25,7 +25,7 @@ INSTANCE = "exporter:10427"
 
 
 def scraped(series: str) -> str:
-    """Add to a series what Prometheus adds, where it says nothing else itself."""
+    """Add the labels that Prometheus adds when it scrapes, unless the series has its own."""
     name, labels = series.removesuffix("}").split("{")
     added = [
         f'{label}="{value}"' for label, value in (("job", JOB), ("instance", INSTANCE)) if f"{label}=" not in labels
@@ -33,15 +33,15 @@ def scraped(series: str) -> str:
     return f"{name}{{{','.join([*filter(None, [labels]), *added])}}}"
 
 
-def samples(written: str | dict[str, Any]) -> str:
-    """Return the samples of a series in promtool's notation, which knows no repeated pattern."""
-    text = " ".join([written["repeat"]] * written["times"]) if isinstance(written, dict) else written
+def samples(values: str | dict[str, Any]) -> str:
+    """Return the samples of a series in promtool's notation, which has no repeated patterns."""
+    text = " ".join([values["repeat"]] * values["times"]) if isinstance(values, dict) else values
     assert isinstance(text, str), "a lone 0x10 is a number to YAML: quote it"
     return text
 
 
 def held_seconds(values: str, interval_seconds: int) -> int:
-    """Return how long a series keeps its shortest value, slope or gap, its last one left out."""
+    """Return the seconds of the shortest value, slope or gap of a series, without its last one."""
     runs: list[tuple[str, int]] = []
     for part in values.split():
         value, _, times = part.partition("x")
@@ -55,18 +55,18 @@ def held_seconds(values: str, interval_seconds: int) -> int:
 
 
 def evaluation_interval(scenario: dict[str, Any], series: list[dict[str, str]], interval: str) -> str:
-    """Return how often rules are evaluated: each minute, or at each sample where a minute would miss something.
+    """Return the evaluation interval: a minute, or that of the samples where a minute would miss something.
 
-    Nearly all of promtool's time goes to evaluations.
+    promtool spends nearly all of its time on evaluations.
     """
     times = " ".join([*scenario.get("firing", {}), *scenario.get("recorded", {})])
     seconds = int(interval[:-1]) * {"s": 1, "m": 60}[interval[-1]]
-    held = min(held_seconds(each["values"], seconds) for each in series)
+    held = min(held_seconds(entry["values"], seconds) for entry in series)
     return interval if "s" in times or held < 60 or seconds > 60 else "1m"
 
 
-def spelled(alerts: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
-    """Return, by name, the alerts of a time of which the scenario tells every text, each as promtool is to find it."""
+def with_texts(alerts: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
+    """Return, by name, the alerts of which the scenario gives all texts, as promtool expects them."""
     return {
         name: [
             {
@@ -86,14 +86,16 @@ def spelled(alerts: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
 
 
 def as_sample(name: str, labels: dict[str, str], value: float) -> dict[str, Any]:
-    """Return a sample as promtool is to find it."""
-    listed = ",".join(f'{label}="{text}"' for label, text in {"job": JOB, **labels}.items())
-    return {"labels": f"{name}{{{listed}}}", "value": value}
+    """Return a sample as promtool expects it."""
+    matchers = ",".join(f'{label}="{text}"' for label, text in {"job": JOB, **labels}.items())
+    return {"labels": f"{name}{{{matchers}}}", "value": value}
 
 
 def at_a_time(time: str, alerts: list[dict[str, Any]]) -> tuple[list[dict[str, Any]], dict[str, Any]]:
-    """Return promtool's tests of the texts of a time's alerts, and of which alerts there are, and no others."""
-    texts = [{"eval_time": time, "alertname": name, "exp_alerts": wanted} for name, wanted in spelled(alerts).items()]
+    """Return promtool's tests at a time: the texts of the alerts, and that exactly these alerts fire."""
+    texts = [
+        {"eval_time": time, "alertname": name, "exp_alerts": expected} for name, expected in with_texts(alerts).items()
+    ]
     firing = [
         as_sample("ALERTS", {"alertname": alert["alert"], "alertstate": "firing", **alert["labels"]}, 1)
         for alert in alerts
@@ -114,8 +116,8 @@ def as_unit_test(scenario: dict[str, Any]) -> dict[str, Any]:
             of_series.append(firing)
     for times, values in scenario.get("recorded", {}).items():
         for time in times.split():
-            for name, wanted in values.items():
-                recorded = [as_sample(name, yaml.safe_load(labels), value) for labels, value in wanted.items()]
+            for name, expected in values.items():
+                recorded = [as_sample(name, yaml.safe_load(labels), value) for labels, value in expected.items()]
                 of_series.append({"eval_time": time, "expr": name, "exp_samples": recorded})
     test = {
         "interval": interval,
@@ -126,14 +128,14 @@ def as_unit_test(scenario: dict[str, Any]) -> dict[str, Any]:
     return {
         "rule_files": [str(PROMETHEUS / "rules" / "*.yml")],
         "evaluation_interval": evaluation_interval(scenario, series, interval),
-        # Prometheus evaluates groups side by side, promtool one by one: without an order, in any.
+        # promtool evaluates groups one after the other, in any order unless one is given.
         "group_eval_order": [group.name for _, group in GROUPS.values()],
         "tests": [test],
     }
 
 
 def test_promtool_accepts_the_rules() -> None:
-    """`promtool check rules` finds no fault and nothing twice."""
+    """`promtool check rules` finds no problem and no duplicate."""
     code, output = promtool("check", "rules", *sorted((PROMETHEUS / "rules").glob("*.yml")))
 
     assert (0, len(GROUPS)) == (code, output.count("SUCCESS")), output
@@ -142,7 +144,7 @@ def test_promtool_accepts_the_rules() -> None:
 
 @pytest.mark.parametrize("scenario", [pytest.param(scenario, id=name) for name, scenario in SCENARIOS])
 def test_scenario(scenario: dict[str, Any], tmp_path: Path) -> None:
-    """At each time of a scenario exactly the named alerts fire, with these labels and annotations."""
+    """At each time of a scenario exactly the given alerts fire, with the given labels and annotations."""
     path = tmp_path / "scenario.yml"
     path.write_text(json.dumps(as_unit_test(scenario)), encoding="utf-8")
 
@@ -156,20 +158,20 @@ def test_scenario(scenario: dict[str, Any], tmp_path: Path) -> None:
     [pytest.param(alert.name, alert.severity, id=f"{alert.name} {alert.severity}") for alert in ALERTS],
 )
 def test_every_alert_fires_in_a_scenario(name: str, severity: str) -> None:
-    """Each alert of each severity fires in a scenario that spells its summary and description."""
-    wanted = [
-        wanted
+    """Each alert of each severity fires in a scenario that gives its summary and description."""
+    firing = [
+        alert
         for _, scenario in SCENARIOS
         for alerts in scenario.get("firing", {}).values()
-        for wanted in spelled(alerts).get(name, ())
+        for alert in with_texts(alerts).get(name, ())
     ]
 
-    assert severity in {alert["exp_labels"]["severity"] for alert in wanted}
+    assert severity in {alert["exp_labels"]["severity"] for alert in firing}
 
 
 def test_every_recording_is_tested() -> None:
-    """Each recording rule's values are told by a scenario."""
+    """Each recording rule is tested by a scenario."""
     rules = {rule.name for _, group in GROUPS.values() for rule in group.rules if isinstance(rule, Recording)}
-    told = {name for _, scenario in SCENARIOS for values in scenario.get("recorded", {}).values() for name in values}
+    tested = {name for _, scenario in SCENARIOS for values in scenario.get("recorded", {}).values() for name in values}
 
-    assert rules == told
+    assert rules == tested

@@ -1,4 +1,4 @@
-"""The samples that run the rules: Prometheus' and Alertmanager's configuration, and that each alert has a runbook."""
+"""The sample configurations of Prometheus and Alertmanager, and the runbooks."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ SECTIONS: Final = ["Meaning", "Impact", "Diagnosis", "Mitigation"]
 
 
 def run(tool: str, *arguments: str) -> tuple[int, str]:
-    """Run a tool that the test needs; return its exit code and all that it printed."""
+    """Run a tool; return its exit code and its output."""
     needs(tool)
     command = [shutil.which(tool) or "", *arguments]
     done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
@@ -41,7 +41,7 @@ def test_prometheus_takes_its_sample() -> None:
 
 
 def test_sample_scrapes_the_job_of_the_rules() -> None:
-    """The sample's scrape job has the name by which the rules know that an exporter is missing."""
+    """The sample's scrape job has the name that the alert on a missing exporter expects."""
     sample = yaml.safe_load((PROMETHEUS / "prometheus.yml").read_text(encoding="utf-8"))
 
     assert [JOB] == [job["job_name"] for job in sample["scrape_configs"]]
@@ -67,8 +67,15 @@ def test_alertmanager_takes_its_sample() -> None:
 )
 def test_route(labels: str, receiver: str) -> None:
     """An alert goes to one receiver, by its severity and account."""
-    asked = ["config", "routes", "test", f"--config.file={SAMPLE}", f"--verify.receivers={receiver}", *labels.split()]
-    code, output = run("amtool", *asked)
+    arguments = [
+        "config",
+        "routes",
+        "test",
+        f"--config.file={SAMPLE}",
+        f"--verify.receivers={receiver}",
+        *labels.split(),
+    ]
+    code, output = run("amtool", *arguments)
 
     assert 0 == code, output
 
@@ -79,13 +86,13 @@ def alert(severity: str, name: str = "BinanceFuturesMarginRatioHigh", **labels: 
 
 
 async def test_inhibition(tmp_path: Path) -> None:
-    """A critical alert silences the warning of its name on the same thing, and nothing of another account or thing."""
-    silenced = [
+    """A critical alert inhibits only the warning with its name and the same labels."""
+    inhibited = [
         alert("warning", account="main", margin_asset="USDT"),
         alert("warning", account="main", symbol="BTCUSDT", position_side="LONG"),
         alert("warning", "BinanceFuturesPaused", instance="a:1", endpoint="mainnet", reason="rate_limited"),
     ]
-    heard = [
+    notified = [
         alert("critical", account="main", margin_asset="USDT"),
         alert("critical", account="main", symbol="BTCUSDT", position_side="LONG"),
         alert("critical", "BinanceFuturesPaused", instance="a:1", endpoint="mainnet", reason="banned"),
@@ -110,16 +117,16 @@ async def test_inhibition(tmp_path: Path) -> None:
         stderr=asyncio.subprocess.DEVNULL,
     )
     started = datetime.now(UTC).isoformat()
-    sent = [{"labels": labels, "startsAt": started} for labels in (*heard, *silenced)]
-    found: list[dict[str, str]] = []
+    sent = [{"labels": labels, "startsAt": started} for labels in (*notified, *inhibited)]
+    seen: list[dict[str, str]] = []
     try:
         async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}/api/v2") as client, asyncio.timeout(60):
             while True:
                 try:
                     (await client.post("/alerts", json=sent)).raise_for_status()
-                    answer = (await client.get("/alerts")).raise_for_status().json()
-                    found = [each["labels"] for each in answer if each["status"]["inhibitedBy"]]
-                    if len(answer) == len(sent) and len(found) >= len(silenced):
+                    response = (await client.get("/alerts")).raise_for_status().json()
+                    seen = [alert["labels"] for alert in response if alert["status"]["inhibitedBy"]]
+                    if len(response) == len(sent) and len(seen) >= len(inhibited):
                         break
                 except httpx.HTTPError:
                     pass  # still starting
@@ -128,14 +135,12 @@ async def test_inhibition(tmp_path: Path) -> None:
         server.terminate()
         await server.wait()
 
-    assert sorted(map(str, map(sorted, (one.items() for one in silenced)))) == sorted(
-        map(str, map(sorted, (one.items() for one in found)))
-    )
+    assert sorted(sorted(labels.items()) for labels in inhibited) == sorted(sorted(labels.items()) for labels in seen)
 
 
-@pytest.mark.parametrize("name", sorted({one.name for one in ALERTS}))
+@pytest.mark.parametrize("name", sorted({alert.name for alert in ALERTS}))
 def test_runbook(name: str) -> None:
-    """An alert's runbook is named as it is, says what it says in four sections, and points at files that exist."""
+    """A runbook is named after its alert, has the four sections, and links only to existing files."""
     lines = (PROMETHEUS / "runbooks" / f"{name}.md").read_text(encoding="utf-8").splitlines()
     links = [part.split(")")[0] for line in lines for part in line.split("](")[1:]]
 
@@ -145,5 +150,5 @@ def test_runbook(name: str) -> None:
 
 
 def test_no_runbook_is_orphaned() -> None:
-    """Every runbook is of an alert."""
-    assert {one.name for one in ALERTS} == {path.stem for path in (PROMETHEUS / "runbooks").iterdir()}
+    """Every runbook belongs to an alert."""
+    assert {alert.name for alert in ALERTS} == {path.stem for path in (PROMETHEUS / "runbooks").iterdir()}

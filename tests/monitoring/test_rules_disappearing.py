@@ -1,6 +1,6 @@
-"""No alert on an account's risk goes silent for lack of data: every way in which its series disappear, at both levels.
+"""No alert on an account's risk goes silent for lack of data: every way in which series disappear, at both levels.
 
-The scenarios are also run with a part of the mechanism taken out, which they must notice.
+The scenarios are also run with a part of the mechanism removed, and must fail then.
 """
 
 from __future__ import annotations
@@ -37,14 +37,14 @@ def rules_with(change: Callable[[dict[str, Any]], None] | None = None) -> Rules:
 
 
 class Scenario(NamedTuple):
-    """The series of one account, and the expressions that must be 1 from one sample to another."""
+    """The series of one account, and the expressions that must be 1 over a range of samples."""
 
     series: Series
     checks: list[Check]
 
 
 def failures(folder: Path, files: Rules, scenarios: dict[str, Scenario]) -> dict[str, list[str]]:
-    """Return what failed by scenario: each is an account with a target of its own in a single run of promtool."""
+    """Return the failed checks by scenario, each of which is an account with its own target in one run of promtool."""
     for name, file in files.items():
         (folder / name).write_text(json.dumps(file), encoding="utf-8")
     names = {f"account-{number}": name for number, name in enumerate(scenarios)}
@@ -57,7 +57,7 @@ def failures(folder: Path, files: Rules, scenarios: dict[str, Scenario]) -> dict
             labels = labels.replace("{", "{" + added + ("," if "=" in labels else ""))
             series.append({"series": labels, "values": values})
         for first, last, expression in scenarios[name].checks:
-            # A second more than the samples span: Prometheus 3 leaves out what is as old as the range.
+            # A second more than the samples span: Prometheus 3 excludes samples that are as old as the range.
             lowest = f"min_over_time(({expression})[{(last - first) * 15 + 1}s:15s])"
             expr = lowest.replace(ACCOUNT, f'account="{account_name}"')
             checks.append({"eval_time": f"{last * 15}s", "expr": expr, "exp_samples": [{"labels": "{}", "value": 1}]})
@@ -72,31 +72,31 @@ def failures(folder: Path, files: Rules, scenarios: dict[str, Scenario]) -> dict
     code, output = promtool("test", "rules", path)
     failed: dict[str, list[str]] = {}
     for line in output.splitlines():
-        if found := re.search(r'expr: .*account=\\"(account-\d+)\\"', line):
-            failed.setdefault(names[found[1]], []).append(line.strip())
+        if match := re.search(r'expr: .*account=\\"(account-\d+)\\"', line):
+            failed.setdefault(names[match[1]], []).append(line.strip())
     assert bool(failed) == bool(code), output
     return failed
 
 
 def fires(severity: str, alerts: str = "MarginRatioHigh|LiquidationNear|RiskUnknown") -> str:
-    """Return an expression that is 1 if one of some alerts fires with at least a severity, else 0."""
+    """Return an expression that is 1 if one of the alerts fires with at least the severity, else 0."""
     at_least = "critical" if severity == "critical" else "critical|warning"
     chosen = f'{ACCOUNT},alertname=~"BinanceFutures({alerts})",alertstate="firing",severity=~"{at_least}"'
     return f"clamp_max(count(ALERTS{{{chosen}}}) or vector(0), 1)"
 
 
 def always(severity: str) -> Check:
-    """Check that from three minutes on there is always an alert of at least a severity."""
+    """Check that from three minutes on an alert of at least the severity always fires."""
     return 12, END - 1, fires(severity)
 
 
 def replaced(severity: str) -> list[Check]:
-    """Check that the replacement does not fire before data are missing, does two minutes later, and never ends."""
+    """Check that RiskUnknown does not fire before data are missing, fires two minutes later, and does not end."""
     unknown = fires(severity, "RiskUnknown")
     return [(0, GONE, f"1 - {unknown}"), (GONE + 8, END - 1, unknown)]
 
 
-KNOWN: Final[Check] = (0, END - 1, f"1 - {fires('warning', 'RiskUnknown')}")
+RISK_KNOWN: Final[Check] = (0, END - 1, f"1 - {fires('warning', 'RiskUnknown')}")
 
 
 def test_another_alert_fires_before_the_first_ends(tmp_path: Path) -> None:
@@ -111,7 +111,7 @@ def test_another_alert_fires_before_the_first_ends(tmp_path: Path) -> None:
 
 
 def test_gap(tmp_path: Path) -> None:
-    """A gap in all samples silences nothing, whether the account is there after it or not."""
+    """A gap in all samples silences no alert, whether the account is present after it or not."""
     scenarios = {}
     for (severity, kind), values in RISKS.items():
         for length in (12, 30):
@@ -126,7 +126,7 @@ def test_gap(tmp_path: Path) -> None:
 def test_change_of_the_asset_mode(tmp_path: Path) -> None:
     """A change of the asset mode interrupts no alert, and the risk stays known."""
     scenarios = {
-        f"{severity} {kind}": Scenario(flip(severity, values), [always(severity), KNOWN])
+        f"{severity} {kind}": Scenario(flip(severity, values), [always(severity), RISK_KNOWN])
         for (severity, kind), values in RISKS.items()
     }
 
@@ -147,13 +147,13 @@ FLIPPING_AT_RISK: Final = account({RATIO: "0.9"}) | FLIPPING["the rows are missi
 
 def test_flipping_position_at_risk(tmp_path: Path) -> None:
     """The same while its margin ratio is high: a single poll without its prices does not make the risk unknown."""
-    scenario = Scenario(FLIPPING_AT_RISK, [KNOWN, always("critical")])
+    scenario = Scenario(FLIPPING_AT_RISK, [RISK_KNOWN, always("critical")])
 
     assert {} == failures(tmp_path, rules_with(), {"flipping": scenario})
 
 
-def of_level(part: str) -> Callable[[dict[str, Any]], None]:
-    """Return what takes a condition out of the recorded level."""
+def without_condition(part: str) -> Callable[[dict[str, Any]], None]:
+    """Return a change that removes a condition from the recorded risk level."""
 
     def change(rule: dict[str, Any]) -> None:
         if rule.get("record") == "account:binance_futures_risk_level:max":
@@ -163,8 +163,8 @@ def of_level(part: str) -> Callable[[dict[str, Any]], None]:
     return change
 
 
-def of_recording(name: str, start: str) -> Callable[[dict[str, Any]], None]:
-    """Return what cuts a recording's expression off where its last `or` before some text is."""
+def cut_off(name: str, start: str) -> Callable[[dict[str, Any]], None]:
+    """Return a change that cuts off a recording's expression at its last `or` before a text."""
 
     def change(rule: dict[str, Any]) -> None:
         if rule.get("record") == name:
@@ -173,8 +173,8 @@ def of_recording(name: str, start: str) -> Callable[[dict[str, Any]], None]:
     return change
 
 
-def of_alert(name: str, key: str, value: Any) -> Callable[[dict[str, Any]], None]:
-    """Return what changes an alert."""
+def alert_with(name: str, key: str, value: Any) -> Callable[[dict[str, Any]], None]:
+    """Return a change of a key of an alert."""
 
     def change(rule: dict[str, Any]) -> None:
         if rule.get("alert") == f"BinanceFutures{name}":
@@ -187,27 +187,27 @@ _DISTANCE: Final = "position:binance_futures_liquidation_distance:last_over_time
 _POOL: Final = "pool:binance_futures_margin_ratio:last_over_time15m"
 NEVER: Final = "vector(0) > 0"
 MUTATIONS: Final[dict[str, tuple[Callable[[dict[str, Any]], None], list[str]]]] = {
-    "no RiskUnknown": (of_alert("RiskUnknown", "expr", NEVER), list(WAYS)),
+    "no RiskUnknown": (alert_with("RiskUnknown", "expr", NEVER), list(WAYS)),
     "level without up": (
-        of_level("and\naccount:binance_futures_up:max == 1\n"),
+        without_condition("and\naccount:binance_futures_up:max == 1\n"),
         ["refused"],
     ),
-    "level without figures": (
-        of_level(
+    "level without data": (
+        without_condition(
             "and\n(account:binance_futures_open_positions:max or account:binance_futures_margin_ratio:max)\n",
         ),
-        ["polled without figures"],
+        ["polled without data"],
     ),
     "level without prices": (
-        of_level("unless\nmin by (job, namespace, account) (binance_futures_position_risk_missing) > 0"),
+        without_condition("unless\nmin by (job, namespace, account) (binance_futures_position_risk_missing) > 0"),
         ["rows missing", "method gone", "rows of the opposite side"],
     ),
     "level without ratio": (
-        of_level("unless\naccount:binance_futures_positions_without_margin_ratio:count > 0\n"),
+        without_condition("unless\naccount:binance_futures_positions_without_margin_ratio:count > 0\n"),
         ["pool unknown"],
     ),
     "distance not held": (
-        of_recording(_DISTANCE, "binance_futures_position_entry_price"),
+        cut_off(_DISTANCE, "binance_futures_position_entry_price"),
         ["rows missing", "rows of the opposite side"],
     ),
 }
@@ -215,7 +215,7 @@ MUTATIONS: Final[dict[str, tuple[Callable[[dict[str, Any]], None], list[str]]]] 
 
 @pytest.mark.parametrize("mutation", MUTATIONS)
 def test_mechanism_is_needed(mutation: str, tmp_path: Path) -> None:
-    """Without a part of the mechanism an alert goes silent, or nothing replaces it in time."""
+    """Without a part of the mechanism an alert goes silent, or is not replaced in time."""
     change, ways = MUTATIONS[mutation]
     scenarios = {
         f"{way}: {severity}": Scenario(
@@ -230,8 +230,8 @@ def test_mechanism_is_needed(mutation: str, tmp_path: Path) -> None:
 
 
 def test_hold_over_a_change_of_mode_is_needed(tmp_path: Path) -> None:
-    """Without the hold on the former pool a change of the asset mode interrupts the alert on it."""
-    rules = rules_with(of_recording(_POOL, '{margin_asset!=""}'))
+    """Unless the ratio of the former pool is held, a change of the asset mode interrupts the alert on it."""
+    rules = rules_with(cut_off(_POOL, '{margin_asset!=""}'))
     scenarios = {
         severity: Scenario(flip(severity, RISKS[severity, "ratio"]), [always(severity)])
         for severity in ("critical", "warning")
@@ -242,6 +242,6 @@ def test_hold_over_a_change_of_mode_is_needed(tmp_path: Path) -> None:
 
 def test_waiting_is_needed(tmp_path: Path) -> None:
     """Without its `for` RiskUnknown fires on a bot that reverses its position with every poll."""
-    rules = rules_with(of_alert("RiskUnknown", "for", "0s"))
+    rules = rules_with(alert_with("RiskUnknown", "for", "0s"))
 
-    assert failures(tmp_path, rules, {"flipping": Scenario(FLIPPING_AT_RISK, [KNOWN])})
+    assert failures(tmp_path, rules, {"flipping": Scenario(FLIPPING_AT_RISK, [RISK_KNOWN])})

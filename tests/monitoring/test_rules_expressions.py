@@ -1,4 +1,4 @@
-"""Every expression of the rules is parsed, and every metric, label and threshold in it is one that exists."""
+"""Every expression of the rules can be parsed, and its metrics, labels and thresholds exist."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from monitoring.rules.risk import risk
 from monitoring.rules.rule import Alert, Recording
 from monitoring.thresholds import THRESHOLDS, VALUES
 
-# What Prometheus adds to every scraped series; `namespace` where it runs in a cluster.
+# Added to every scraped series: by Prometheus, and `namespace` by Prometheus Operator.
 SCRAPED: Final = frozenset({"job", "instance", "namespace"})
 RULES: Final = [rule for _, group in GROUPS.values() for rule in group.rules]
 
@@ -33,24 +33,26 @@ def known_metrics() -> dict[str, frozenset[str]]:
 
 
 def numbers_of(expression: str) -> set[float]:
-    """Return all numbers in an expression, but for the risk levels, which no threshold could be: 0, 1 and 2."""
+    """Return all numbers in an expression except the risk levels 0, 1 and 2, which cannot be thresholds."""
     return {node.val for node in nodes(promql.parse(expression), promql.NumberLiteral)} - {0, 1, 2}
 
 
 @pytest.mark.parametrize("rule", [pytest.param(rule, id=f"{number} {rule.name}") for number, rule in enumerate(RULES)])
 def test_metrics_and_labels_exist(rule: Alert | Recording) -> None:
-    """An expression names metrics of the catalog or recorded ones, and labels they have; so do an alert's texts."""
+    """An expression, and an alert's description, use only existing metrics and labels."""
     expression = promql.parse(rule.expression)
     labels = labels_of(expression, known_metrics())
 
     assert labels
-    assert all(each.modifier for each in nodes(expression, promql.AggregateExpr)), "an aggregation without labels"
+    assert all(aggregation.modifier for aggregation in nodes(expression, promql.AggregateExpr)), (
+        "an aggregation without labels"
+    )
     if isinstance(rule, Alert):
         assert set(re.findall(r"\$labels\.(\w+)", rule.description)) <= labels
 
 
 @pytest.mark.parametrize(
-    ("expression", "fault"),
+    ("expression", "problem"),
     [
         ("binance_futures_down", "no metric"),
         ('binance_futures_up{endpoint="mainnet"}', "has no"),
@@ -60,14 +62,14 @@ def test_metrics_and_labels_exist(rule: Alert | Recording) -> None:
         ("binance_futures_up * on (account) group_left (asset) binance_futures_account_info", "not there to be joined"),
     ],
 )
-def test_faults_are_found(expression: str, fault: str) -> None:
-    """Each kind of fault that the test above looks for is found."""
-    with pytest.raises(AssertionError, match=fault):
+def test_problems_are_found(expression: str, problem: str) -> None:
+    """Each kind of problem that the test above looks for is found."""
+    with pytest.raises(AssertionError, match=problem):
         labels_of(promql.parse(expression), known_metrics())
 
 
 def test_labels_of_recordings() -> None:
-    """What is recorded of an account, a position or a pool carries its labels, and not the exporter's instance."""
+    """The labels of a recording are those of the level in its name, without the instance for accounts and below."""
     known = known_metrics()
     levels = {
         "instance": {"instance"},
@@ -76,7 +78,7 @@ def test_labels_of_recordings() -> None:
         "position": {"account", "symbol", "position_side"},
         "pool": {"account", "margin_asset"},
     }
-    beside = {
+    additional = {
         "position:binance_futures_notional:max": {"margin_asset"},
         "pool:binance_futures_margin_ratio:max": {"symbol", "position_side"},
         "pool:binance_futures_margin_ratio:last_over_time15m": {"symbol", "position_side"},
@@ -85,15 +87,15 @@ def test_labels_of_recordings() -> None:
     for rule in RULES:
         if isinstance(rule, Recording):
             level, metric, operations = rule.name.split(":")
-            wanted = {"job", "namespace"} | levels[level] | beside.get(rule.name, set())
-            assert wanted == known[rule.name], rule.name
+            expected = {"job", "namespace"} | levels[level] | additional.get(rule.name, set())
+            assert expected == known[rule.name], rule.name
             assert metric.startswith("binance_futures_")
             assert operations
 
 
 @pytest.mark.parametrize("alert", [pytest.param(alert, id=f"{alert.name} {alert.severity}") for alert in ALERTS])
 def test_texts_of_alerts(alert: Alert) -> None:
-    """A summary holds no labels, a description tells what it is about, and neither spells a threshold."""
+    """A summary has no labels, a description does, and neither repeats a threshold."""
     assert "{{" not in alert.summary
     assert "{{ $labels." in alert.description
     assert not re.search(r"\b0\.\d|\bfor \d", alert.summary + alert.description)
@@ -103,16 +105,16 @@ def test_texts_of_alerts(alert: Alert) -> None:
 
 @pytest.mark.parametrize("name", sorted({alert.name for alert in ALERTS}))
 def test_metrics_in_runbooks_exist(name: str) -> None:
-    """A runbook names metrics of the catalog or recorded ones, all of them written out."""
+    """A runbook uses only existing metrics, with their full names."""
     text = (PROMETHEUS / "runbooks" / f"{name}.md").read_text(encoding="utf-8")
-    named = set(re.findall(r"(?:\w+:)?binance_futures_\w+(?::\w+)?", text))
+    metrics = set(re.findall(r"(?:\w+:)?binance_futures_\w+(?::\w+)?", text))
 
-    assert not re.search(r"…\w|\w…", text), "a name that is not written out can be neither found here nor pasted"
-    assert set() == named - known_metrics().keys()
+    assert not re.search(r"…\w|\w…", text), "an abbreviated name can be neither checked nor pasted"
+    assert set() == metrics - known_metrics().keys()
 
 
 def test_thresholds_are_named_once() -> None:
-    """Rules made from other thresholds differ in those alone: none is unused, and no rule spells a number itself."""
+    """Rules made from other thresholds contain these and no other number: each is used, and none is repeated."""
     others = {threshold.name: str(1001 + number) for number, threshold in enumerate(THRESHOLDS)}
     rules = [rule for group in (recordings(others), health(others), risk(others)) for rule in group.rules]
     used = set[float]().union(*(numbers_of(rule.expression) for rule in rules))
@@ -121,9 +123,14 @@ def test_thresholds_are_named_once() -> None:
 
 
 def test_rules_can_be_made_with_other_texts() -> None:
-    """A template's placeholders in place of thresholds and job give the same rules once they are filled in."""
-    holes = {name: f"<{name}>" for name in VALUES}
-    made = str([as_mapping(group) for group in (recordings(holes), health(holes, job="<job>"), risk(holes))])
+    """Rules made with placeholders for thresholds and job are the same once these are replaced."""
+    placeholders = {name: f"<{name}>" for name in VALUES}
+    made = str(
+        [
+            as_mapping(group)
+            for group in (recordings(placeholders), health(placeholders, job="<job>"), risk(placeholders))
+        ]
+    )
     for name, value in {**VALUES, "job": "binance-futures"}.items():
         made = made.replace(f"<{name}>", value)
 

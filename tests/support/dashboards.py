@@ -1,4 +1,4 @@
-"""The dashboards as Grafana gets them."""
+"""The committed dashboards, and their expressions as Grafana would send them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def load(name: str) -> dict[str, Any]:
     return loaded
 
 
-FILLED: Final = {
+VARIABLE_VALUES: Final = {
     "$__rate_interval": "1m",
     "$__interval": "15s",
     "$__range": "1h",
@@ -28,8 +28,8 @@ FILLED: Final = {
 
 
 def filled(expression: str) -> str:
-    """Return an expression with a value in place of each of Grafana's variables."""
-    for variable, value in FILLED.items():
+    """Return an expression with Grafana's variables replaced by values."""
+    for variable, value in VARIABLE_VALUES.items():
         expression = expression.replace(variable, value)
     assert "$" not in expression, expression
     return expression

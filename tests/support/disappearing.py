@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-# Four samples a minute. What disappears does so after ten minutes, and stays away for twenty minutes.
+# In samples, four per minute: series disappear after ten minutes, for twenty minutes.
 GONE: Final = 40
 END: Final = 120
 ACCOUNT: Final = 'account="main"'
@@ -24,11 +24,11 @@ MARK: Final = f"binance_futures_position_mark_price{{{POSITION}}}"
 ENTRY: Final = f"binance_futures_position_entry_price{{{POSITION}}}"
 LIQUIDATION: Final = f"binance_futures_position_liquidation_price{{{POSITION}}}"
 PRICES: Final = (MARK, ENTRY, LIQUIDATION)
-OF_STATUS: Final = (OPEN, RATIO, AMOUNT, MARGIN)
-FIGURES: Final = (*OF_STATUS, *PRICES, MISSING)
+STATUS_SERIES: Final = (OPEN, RATIO, AMOUNT, MARGIN)
+DATA: Final = (*STATUS_SERIES, *PRICES, MISSING)
 Series = dict[str, str]
 
-# What is at risk at each level: by its margin ratio, or by its distance to liquidation.
+# The series that put an account at risk, by severity: a margin ratio, or a distance to liquidation.
 RISKS: Final[dict[tuple[str, str], Series]] = {
     ("critical", "ratio"): {RATIO: "0.9"},
     ("warning", "ratio"): {RATIO: "0.75"},
@@ -56,18 +56,18 @@ def account(values: Series) -> Series:
 
 
 def ending(series: Series, names: tuple[str, ...], at: int = GONE, then: str = "") -> Series:
-    """Return series of which some have no sample any more from a time on, or those of `then`."""
+    """Return series of which some have no samples after `at`, or those of `then`."""
     cut = {name: f"{series[name].split('x')[0]}x{at - 1} {then or 'stale'}" for name in names}
     return {**series, **cut}
 
 
-def failing(series: Series, figures_until: int) -> Series:
-    """Return series of an account whose polls fail, and whose figures are shown for a while."""
-    return ending(ending(series, (UP,), then=f"0x{END}"), FIGURES, figures_until)
+def failing(series: Series, data_until: int) -> Series:
+    """Return series of an account whose polls fail, and whose data are shown for a while."""
+    return ending(ending(series, (UP,), then=f"0x{END}"), DATA, data_until)
 
 
 def rows_missing(series: Series) -> Series:
-    """Return series without prices; one missing answer may be a race, the second is counted."""
+    """Return series without prices; the first missing response may be a race, the second is counted."""
     return ending(ending(series, PRICES), (MISSING,), GONE + 1, f"1x{END}")
 
 
@@ -82,10 +82,10 @@ WAYS: Final[dict[str, Callable[[Series], Series]]] = {
     "rows missing": rows_missing,
     "method gone": lambda series: ending(ending(series, PRICES), (MISSING,), then=f"1x{END}"),
     "refused": lambda series: failing(series, GONE + 20),
-    "polled without figures": lambda series: ending(series, FIGURES),
+    "polled without data": lambda series: ending(series, DATA),
     "target gone": lambda series: ending(series, tuple(series)),
     "target down": target_down,
-    "account removed": lambda series: ending(series, (UP, INFO, *FIGURES)),
+    "account removed": lambda series: ending(series, (UP, INFO, *DATA)),
     "pool unknown": lambda series: ending(series, (RATIO, MARGIN)),
     "rows of the opposite side": lambda series: ending(
         ending(series, (ENTRY, LIQUIDATION)), (MISSING,), GONE + 1, f"1x{END}"
@@ -104,18 +104,18 @@ def flip(severity: str, values: Series) -> Series:
 
 
 def gap(series: Series, length: int) -> Series:
-    """Return series with a gap, as a restart of Prometheus leaves one: nothing tells that they ended."""
+    """Return series with a gap, as a restart of Prometheus leaves one: without stale markers."""
     return {name: f"{value.split('x')[0]}x{GONE - 1} _x{length} {value}" for name, value in series.items()}
 
 
 def repeat(*samples: str) -> str:
-    """Return samples over and over, in promtool's notation."""
+    """Return the samples repeated until the end, in promtool's notation."""
     return " ".join([*samples] * (END // len(samples)))
 
 
 FLIPPING: Final[dict[str, Series]] = {
-    "both answers agree": {AMOUNT: repeat("0.1", "-0.1"), LIQUIDATION: repeat("80000", "120000")},
-    "every second pair of answers disagrees": {
+    "both responses agree": {AMOUNT: repeat("0.1", "-0.1"), LIQUIDATION: repeat("80000", "120000")},
+    "every second pair of responses disagrees": {
         AMOUNT: repeat("0.1", "-0.1"),
         LIQUIDATION: repeat("80000", "stale"),
         ENTRY: repeat("100000", "stale"),

@@ -1,4 +1,4 @@
-"""The demo, Prometheus, Alertmanager and a webhook, each a server of its own on a port that the system chose."""
+"""The demo, Prometheus, Alertmanager and a webhook: separate servers on free ports."""
 
 from __future__ import annotations
 
@@ -25,21 +25,25 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-# The draw-down comes again every round: who missed one on a busy machine sees the next. Below pytest's own limit.
+# The draw-down repeats: a round that is missed on a busy machine is followed by the next. Below pytest's own limit.
 PATIENCE_SECONDS: Final = 240.0
 _END_SECONDS: Final = 30.0
 
 
-def wait_until(condition: Callable[[], object], what: Callable[[], str]) -> None:
-    """Wait for something that several servers take part in, with the patience of several rounds of the story."""
+def wait_until(condition: Callable[[], object], explain: Callable[[], str]) -> None:
+    """Wait until a condition holds, for up to several rounds of the demo.
+
+    Raises:
+        AssertionError: it does not hold in time; the message is that of `explain`.
+    """
     deadline = time.monotonic() + PATIENCE_SECONDS
     while not condition():
-        assert time.monotonic() < deadline, what()
+        assert time.monotonic() < deadline, explain()
         time.sleep(0.2)
 
 
 class Webhook:
-    """An HTTP server that keeps every alert it is told of, in the order of their coming."""
+    """An HTTP server that keeps every alert it receives, in order."""
 
     def __init__(self) -> None:
         self.alerts: list[dict[str, Any]] = []
@@ -61,7 +65,7 @@ class Webhook:
 
     @contextmanager
     def running(self) -> Iterator[Webhook]:
-        """Serve for the time of the block."""
+        """Serve while the block runs."""
         thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05})
         thread.start()
         try:
@@ -74,27 +78,27 @@ class Webhook:
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """A server in a process of its own: its address, and the file that holds all it has logged."""
+    """A server in a separate process, and the file with its log."""
 
     process: subprocess.Popen[bytes]
     log: Path
 
     def address(self) -> str:
-        """Wait until it listens, and return host and port."""
+        """Wait until the server listens, and return host and port."""
         listening = re.compile(r'msg="Listening on".* address=(127\.0\.0\.1:\d+)')
         wait_until(lambda: listening.search(self.logged()) or self.process.poll() is not None, self.logged)
-        found = listening.search(self.logged())
-        assert found, self.logged()
-        return found[1]
+        match = listening.search(self.logged())
+        assert match, self.logged()
+        return match[1]
 
     def logged(self) -> str:
-        """Return its log."""
+        """Return the log so far."""
         return self.log.read_text(encoding="utf-8")
 
 
 @contextmanager
 def serving(path: str, log: Path, *arguments: str) -> Iterator[Server]:
-    """Run a server for the time of the block."""
+    """Run a server while the block runs."""
     with log.open("wb") as file:
         process = subprocess.Popen([path, *arguments], cwd=log.parent, stdout=file, stderr=subprocess.STDOUT)
         try:
@@ -109,8 +113,8 @@ def serving(path: str, log: Path, *arguments: str) -> Iterator[Server]:
 
 
 @dataclass(frozen=True, slots=True)
-class Watched:
-    """The demo as it is watched: who is asked, who was told, and since when."""
+class MonitoredDemo:
+    """The monitored demo: a client of Prometheus, the receiver of alerts, and the time of the start."""
 
     client: httpx.Client
     prometheus: Server
@@ -119,36 +123,38 @@ class Watched:
     interval_seconds: float
 
     def get(self, path: str, **parameters: Any) -> Any:
-        """Return the data of an answer of Prometheus' API, which holds no error and no warning."""
-        answer = self.client.get(path, params=parameters).json()
-        complaints = {name: answer[name] for name in ("error", "warnings", "infos") if answer.get(name)}
+        """Return the data of a response of Prometheus' API, which must have no errors and no warnings."""
+        response = self.client.get(path, params=parameters).json()
+        complaints = {name: response[name] for name in ("error", "warnings", "infos") if response.get(name)}
         assert {} == complaints, f"{path} {parameters}: {complaints}"
-        return answer["data"]
+        return response["data"]
 
     def has_data(self, expression: str) -> bool:
-        """Tell whether an expression returns any series at any evaluation since the start."""
+        """Return whether an expression returns any series at any evaluation since the start."""
         span = {"start": self.since, "end": time.time(), "step": self.interval_seconds}
         return bool(self.get("/api/v1/query_range", query=expression, **span)["result"])
 
 
 @contextmanager
-def watched(folder: Path, rules: dict[str, dict[str, Any]], interval_seconds: float, *demo: str) -> Iterator[Watched]:
-    """Run all four; the demo comes last, so that no moment of its story is missed.
+def monitored_demo(
+    folder: Path, rules: dict[str, dict[str, Any]], interval_seconds: float, *demo: str
+) -> Iterator[MonitoredDemo]:
+    """Run all four servers, the demo just before Prometheus, so that little of it is missed.
 
     Args:
         folder: an empty directory for files and data.
         rules: the rule files by name.
-        interval_seconds: how long Prometheus waits between two scrapes, and between two evaluations.
+        interval_seconds: the interval of scrapes and evaluations.
         demo: the flags of the demo.
     """
     needs("prometheus")
     with ExitStack() as running:
         webhook = running.enter_context(Webhook().running())
-        # Every alert goes out alone and at once. Who is told of what by the sample is proved where it is tested.
+        # Every alert is sent at once, on its own; the sample's routes are tested elsewhere.
         at_once = {"group_by": ["..."], "group_wait": "0s", "group_interval": "1s", "repeat_interval": "1h"}
         receiver = {"name": "webhook", "webhook_configs": [{"url": webhook.url}]}
         _write(folder / "alertmanager.yml", {"route": {"receiver": "webhook", **at_once}, "receivers": [receiver]})
-        told = running.enter_context(
+        alertmanager_address = running.enter_context(
             serving(
                 alertmanager(),
                 folder / "alertmanager.log",
@@ -164,7 +170,7 @@ def watched(folder: Path, rules: dict[str, dict[str, Any]], interval_seconds: fl
         target = exporter.wait_for(r" metrics=http://(\S+)/metrics\n")
         for name, rule_file in rules.items():
             _write(folder / name, rule_file)
-        _write(folder / "prometheus.yml", _configuration(list(rules), target, told, interval_seconds))
+        _write(folder / "prometheus.yml", _configuration(list(rules), target, alertmanager_address, interval_seconds))
         prometheus = running.enter_context(
             serving(
                 shutil.which("prometheus") or "",
@@ -177,16 +183,16 @@ def watched(folder: Path, rules: dict[str, dict[str, Any]], interval_seconds: fl
         url = f"http://{prometheus.address()}"
         client = running.enter_context(httpx.Client(base_url=url, trust_env=False, timeout=60))
         wait_until(lambda: client.get("/-/ready").status_code == 200, prometheus.logged)
-        yield Watched(client, prometheus, webhook, since, interval_seconds)
+        yield MonitoredDemo(client, prometheus, webhook, since, interval_seconds)
 
 
-def _configuration(rules: list[str], target: str, told: str, interval_seconds: float) -> dict[str, Any]:
-    """Return the sample with shorter intervals, other rule files and the addresses of these servers."""
+def _configuration(rules: list[str], target: str, alertmanager_address: str, interval_seconds: float) -> dict[str, Any]:
+    """Return the sample configuration with shorter intervals, other rule files and the addresses of these servers."""
     sample = yaml.safe_load((PROMETHEUS / "prometheus.yml").read_text(encoding="utf-8"))
     interval = f"{interval_seconds * 1000:.0f}ms"
     sample["global"] |= {"scrape_interval": interval, "scrape_timeout": interval, "evaluation_interval": interval}
     sample["rule_files"] = rules
-    sample["alerting"]["alertmanagers"][0]["static_configs"][0]["targets"] = [told]
+    sample["alerting"]["alertmanagers"][0]["static_configs"][0]["targets"] = [alertmanager_address]
     sample["scrape_configs"][0]["static_configs"][0]["targets"] = [target]
     assert isinstance(sample, dict)
     return sample

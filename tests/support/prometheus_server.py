@@ -1,4 +1,4 @@
-"""A real Prometheus, promtool and Alertmanager."""
+"""Runs real Prometheus, promtool and Alertmanager."""
 
 from __future__ import annotations
 
@@ -36,14 +36,14 @@ def needs(tool: str) -> None:
 
 
 async def query(client: httpx.AsyncClient, expression: str) -> list[Any]:
-    """Ask Prometheus for an instant vector."""
-    answer = await client.get("/api/v1/query", params={"query": expression})
-    return list(answer.json()["data"]["result"])
+    """Return the instant vector of an expression."""
+    response = await client.get("/api/v1/query", params={"query": expression})
+    return list(response.json()["data"]["result"])
 
 
 @contextlib.asynccontextmanager
 async def scraping(folder: Path, configuration: str) -> AsyncIterator[tuple[httpx.AsyncClient, list[str]]]:
-    """Run a Prometheus in `folder`: a client of it, and its warnings and errors, which are known after the block."""
+    """Run Prometheus in `folder`; yield a client, and a list that has its warnings and errors after the block."""
     port = free_port()
     (folder / "prometheus.yml").write_text(configuration)
     log = folder / "prometheus.log"
@@ -58,8 +58,8 @@ async def scraping(folder: Path, configuration: str) -> AsyncIterator[tuple[http
             stderr=file,
         )
         try:
-            async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=PATIENCE_SECONDS) as asking:
-                yield asking, complaints
+            async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=PATIENCE_SECONDS) as client:
+                yield client, complaints
         finally:
             prometheus.terminate()
             await prometheus.wait()
@@ -70,12 +70,12 @@ async def scraping(folder: Path, configuration: str) -> AsyncIterator[tuple[http
     ]
 
 
-async def until_all_are_up(asking: httpx.AsyncClient) -> None:
+async def until_all_are_up(client: httpx.AsyncClient) -> None:
     """Wait until Prometheus has seen the demo's four accounts up."""
     async with asyncio.timeout(PATIENCE_SECONDS):
         while True:
             try:
-                if len(await query(asking, "binance_futures_up == 1")) == 4:
+                if len(await query(client, "binance_futures_up == 1")) == 4:
                     break
             except (httpx.HTTPError, ValueError):
                 pass  # still starting
@@ -95,8 +95,8 @@ def promtool(*arguments: str | Path, text: str = "") -> tuple[int, str]:
 
 
 def alertmanager() -> str:
-    """Return the server's path; Debian calls it otherwise than everybody else."""
-    found = shutil.which("prometheus-alertmanager") or shutil.which("alertmanager")
-    if found is None:
+    """Return the path of Alertmanager, which has another name on Debian."""
+    path = shutil.which("prometheus-alertmanager") or shutil.which("alertmanager")
+    if path is None:
         (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)("alertmanager is missing: make test-tools")
-    return found
+    return path

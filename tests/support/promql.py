@@ -1,4 +1,4 @@
-"""The labels that a PromQL expression's series may have, worked out from those of the metrics that it names."""
+"""The labels that the series of a PromQL expression may have, derived from those of its metrics."""
 
 from __future__ import annotations
 
@@ -9,55 +9,55 @@ import promql_parser as promql
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    Known = Mapping[str, frozenset[str]]
+    MetricLabels = Mapping[str, frozenset[str]]
 
 _Node = TypeVar("_Node")
 
 
-def nodes(expression: promql.Expr, kind: type[_Node]) -> list[_Node]:
-    """Return all parts of an expression that are of a kind, itself included."""
-    found: list[_Node] = []
+def nodes(expression: promql.Expr, part_type: type[_Node]) -> list[_Node]:
+    """Return all parts of an expression that are of a type, itself included."""
+    parts: list[_Node] = []
 
     def visit(node: promql.Expr) -> bool:
-        if isinstance(node, kind):
-            found.append(node)
+        if isinstance(node, part_type):
+            parts.append(node)
         return True
 
     promql.walk(expression, visit)
-    return found
+    return parts
 
 
-def labels_of(expression: promql.Expr, known: Known) -> frozenset[str]:
-    """Return the labels that an expression's series may have; `known` has those of each metric.
+def labels_of(expression: promql.Expr, metrics: MetricLabels) -> frozenset[str]:
+    """Return the labels that an expression's series may have; `metrics` maps metrics to their labels.
 
     Raises:
-        AssertionError: it names a metric or a label that does not exist, or matches series that can have no equal.
+        AssertionError: a metric or label does not exist, or series are matched by labels that differ.
     """
     match expression:
         case promql.NumberLiteral() | promql.StringLiteral():
             return frozenset()
         case promql.ParenExpr() | promql.UnaryExpr() | promql.SubqueryExpr():
-            return labels_of(expression.expr, known)
+            return labels_of(expression.expr, metrics)
         case promql.MatrixSelector():
-            return labels_of(expression.vector_selector, known)
+            return labels_of(expression.vector_selector, metrics)
         case promql.VectorSelector():
             metric = expression.name or ""
-            assert metric in known, f"no metric {metric}"
-            named = {matcher.name for matcher in expression.matchers.matchers}
-            assert named <= known[metric], f"{metric} has no {named - known[metric]}"
-            return known[metric]
+            assert metric in metrics, f"no metric {metric}"
+            selecting = {matcher.name for matcher in expression.matchers.matchers}
+            assert selecting <= metrics[metric], f"{metric} has no {selecting - metrics[metric]}"
+            return metrics[metric]
         case promql.AggregateExpr():
-            return _labels_of_aggregation(expression, known)
+            return _labels_of_aggregation(expression, metrics)
         case promql.Call():
-            return _labels_of_call(expression, known)
+            return _labels_of_call(expression, metrics)
         case promql.BinaryExpr():
-            return _labels_of_operation(expression, known)
+            return _labels_of_operation(expression, metrics)
         case _:
-            raise AssertionError(f"not yet understood here: {expression!r}")
+            raise AssertionError(f"not supported by this function: {expression!r}")
 
 
-def _labels_of_aggregation(aggregation: promql.AggregateExpr, known: Known) -> frozenset[str]:
-    inner = labels_of(aggregation.expr, known)
+def _labels_of_aggregation(aggregation: promql.AggregateExpr, metrics: MetricLabels) -> frozenset[str]:
+    inner = labels_of(aggregation.expr, metrics)
     if str(aggregation.op) in {"topk", "bottomk"}:
         return inner
     kept = frozenset(aggregation.modifier.labels if aggregation.modifier else ())
@@ -65,8 +65,8 @@ def _labels_of_aggregation(aggregation: promql.AggregateExpr, known: Known) -> f
     return kept
 
 
-def _labels_of_call(call: promql.Call, known: Known) -> frozenset[str]:
-    inner = max((labels_of(argument, known) for argument in call.args), key=len, default=frozenset[str]())
+def _labels_of_call(call: promql.Call, metrics: MetricLabels) -> frozenset[str]:
+    inner = max((labels_of(argument, metrics) for argument in call.args), key=len, default=frozenset[str]())
     if call.func.name == "histogram_quantile":
         return inner - {"le"}
     if call.func.name == "label_replace":
@@ -78,8 +78,8 @@ def _labels_of_call(call: promql.Call, known: Known) -> frozenset[str]:
     return inner
 
 
-def _labels_of_operation(operation: promql.BinaryExpr, known: Known) -> frozenset[str]:
-    left, right = labels_of(operation.lhs, known), labels_of(operation.rhs, known)
+def _labels_of_operation(operation: promql.BinaryExpr, metrics: MetricLabels) -> frozenset[str]:
+    left, right = labels_of(operation.lhs, metrics), labels_of(operation.rhs, metrics)
     operator, modifier = str(operation.op), operation.modifier
     if operator == "or" or not left or not right:
         return left | right
