@@ -1,1 +1,1 @@
-"""What the chart and the image are made and checked with; nothing of it is installed."""
+"""Tools of development: the generator of derived files, and the checks of the chart and the image."""
