@@ -19,88 +19,70 @@ _POSITION: Final = q.LABELS.position
 _POSITION_LEGEND: Final = "{{account}} {{symbol}} {{position_side}}"
 
 _SUMMARY: Final = (
-    (
-        3,
-        p.stat_panel(
-            "State",
-            "Whether the last due poll succeeded; if several accounts are selected, the worst of them.",
-            p.Query(f"min({q.max_by('up')})"),
-            mappings=p.UP_TEXTS,
-            no_value="not polled",
-        ),
+    p.stat_panel(
+        "State",
+        "Whether the last due poll succeeded; if several accounts are selected, the worst of them.",
+        p.Query(f"min({q.max_by('up')})"),
+        mappings=p.UP_TEXTS,
+        no_value="not polled",
     ),
-    (
-        3,
-        p.stat_panel(
-            "Data age",
-            "Time since the last successful poll; if several accounts are selected, the longest.",
-            p.Query(f"max({q.age()})"),
-            unit=p.SECONDS,
-            decimals=0,
-            steps=p.DATA_AGE,
-            no_value="never polled",
-        ),
+    p.stat_panel(
+        "Data age",
+        "Time since the last successful poll; if several accounts are selected, the longest.",
+        p.Query(f"max({q.age()})"),
+        unit=p.SECONDS,
+        decimals=0,
+        steps=p.DATA_AGE,
+        no_value="never polled",
     ),
-    (
-        4,
-        p.stat_panel(
-            "Worst margin ratio",
-            """
-            The highest margin ratio of the cross and isolated pools: maintenance margin divided by equity. Higher is
-            worse: 100 % is liquidation, and 0 % means that no maintenance margin is required.
-            """,
-            p.Query(f"max({q.margin_ratio()})"),
-            unit=p.PERCENT,
-            decimals=1,
-            steps=p.MARGIN_RATIO,
-            mappings=p.RATIO_TEXTS,
-            no_value="unknown",
-        ),
+    p.stat_panel(
+        "Worst margin ratio",
+        """
+        The highest margin ratio of the cross and isolated pools: maintenance margin divided by equity. Higher is
+        worse: 100 % is liquidation, and 0 % means that no maintenance margin is required.
+        """,
+        p.Query(f"max({q.margin_ratio()})"),
+        unit=p.PERCENT,
+        decimals=1,
+        steps=p.MARGIN_RATIO,
+        mappings=p.RATIO_TEXTS,
+        no_value="unknown",
     ),
-    (
-        4,
-        p.stat_panel(
-            "Nearest liquidation",
-            """
-            The shortest distance between a position's mark price and Binance's liquidation price, as a percentage of
-            the mark price.
-            """,
-            p.Query(f"min({q.distance('account')})"),
-            unit=p.PERCENT,
-            decimals=2,
-            steps=p.DISTANCE,
-            no_value="none known",
-        ),
+    p.stat_panel(
+        "Nearest liquidation",
+        """
+        The shortest distance between a position's mark price and Binance's liquidation price, as a percentage of
+        the mark price.
+        """,
+        p.Query(f"min({q.distance('account')})"),
+        unit=p.PERCENT,
+        decimals=2,
+        steps=p.DISTANCE,
+        no_value="none known",
     ),
-    (
-        5,
-        p.stat_panel(
-            "Equity",
-            """
-            Margin balance, which is wallet balance plus unrealized profit and loss, by currency. In single-asset mode
-            it covers only USDT; other assets are listed under Balances by asset.
-            """,
-            p.Query(q.total_by_currency("margin_balance"), "{{currency}}"),
-            unit=p.MONEY,
-            decimals=2,
-            no_value="unknown",
-            sparkline=True,
-            text_mode=p.VALUE_AND_NAME,
-        ),
+    p.stat_panel(
+        "Equity",
+        """
+        Margin balance, which is wallet balance plus unrealized profit and loss, by currency. In single-asset mode
+        it covers only USDT; other assets are listed under Balances by asset.
+        """,
+        p.Query(q.total_by_currency("margin_balance"), "{{currency}}"),
+        unit=p.MONEY,
+        decimals=2,
+        no_value="unknown",
+        sparkline=True,
+        text_mode=p.VALUE_AND_NAME,
     ),
-    (
-        5,
-        p.stat_panel(
-            "Unrealized PnL",
-            "Unrealized profit and loss of all positions, by currency.",
-            p.Query(q.total_by_currency("unrealized_pnl"), "{{currency}}"),
-            unit=p.MONEY,
-            decimals=2,
-            steps=p.RED_BELOW_ZERO,
-            no_value="unknown",
-            sparkline=True,
-            text_mode=p.VALUE_AND_NAME,
-        ),
+    p.stat_panel(
+        "Unrealized PnL",
+        "Unrealized profit and loss of all positions, by currency.",
+        p.Query(q.total_by_currency("unrealized_pnl"), "{{currency}}"),
+        unit=p.MONEY,
+        decimals=2,
+        steps=p.RED_BELOW_ZERO,
+        no_value="unknown",
+        sparkline=True,
+        text_mode=p.VALUE_AND_NAME,
     ),
 )
 
@@ -171,48 +153,42 @@ _CROSS: Final = f"clamp_max({q.max_by('cross_margin_ratio', 'account, margin_ass
 _ISOLATED: Final = f"clamp_max({q.max_by('isolated_margin_ratio', _POSITION, q.POSITION)}, 2)"
 
 _RISK: Final = (
-    (
-        12,
-        p.time_series_panel(
-            "Margin ratio by pool",
-            """
-            Maintenance margin divided by equity of each cross pool (by margin asset; USD in multi-assets mode) and each
-            isolated position; 100 % is liquidation. Values are capped at 200 %, also where no equity is left; pools
-            that require no maintenance margin are left out. Only the ten highest cross pools and the ten highest
-            isolated positions within the time range are shown.
-            """,
-            p.Query(
-                q.top(10, _CROSS, "account, margin_asset"),
-                "{{account}} cross {{margin_asset}}",
-            ),
-            p.Query(q.top(10, _ISOLATED, _POSITION), _POSITION_LEGEND),
-            unit=p.PERCENT,
-            decimals=1,
-            steps=p.MARGIN_RATIO,
-            minimum=0,
-            soft_range=(None, 1.05),
-            no_value="No margin required, or the account is down",
+    p.time_series_panel(
+        "Margin ratio by pool",
+        """
+        Maintenance margin divided by equity of each cross pool (by margin asset; USD in multi-assets mode) and each
+        isolated position; 100 % is liquidation. Values are capped at 200 %, also where no equity is left; pools
+        that require no maintenance margin are left out. Only the ten highest cross pools and the ten highest
+        isolated positions within the time range are shown.
+        """,
+        p.Query(
+            q.top(10, _CROSS, "account, margin_asset"),
+            "{{account}} cross {{margin_asset}}",
         ),
+        p.Query(q.top(10, _ISOLATED, _POSITION), _POSITION_LEGEND),
+        unit=p.PERCENT,
+        decimals=1,
+        steps=p.MARGIN_RATIO,
+        minimum=0,
+        soft_range=(None, 1.05),
+        no_value="No margin required, or the account is down",
     ),
-    (
-        12,
-        p.time_series_panel(
-            "Distance to liquidation by position",
-            """
-            The distance between mark price and Binance's liquidation price, as a percentage of the mark price; 0 % is
-            liquidation. The axis ends at 25 %. Only the ten positions with the shortest distance within the time range
-            are shown.
-            """,
-            p.Query(q.top(10, q.distance(selector=q.POSITION), _POSITION, lowest=True), _POSITION_LEGEND),
-            unit=p.PERCENT,
-            decimals=2,
-            steps=p.DISTANCE_LINES,
-            minimum=0,
-            maximum=0.25,
-            no_value="No position with a liquidation price known",
-            legend_values=("lastNotNull", "min"),
-            lowest_first=True,
-        ),
+    p.time_series_panel(
+        "Distance to liquidation by position",
+        """
+        The distance between mark price and Binance's liquidation price, as a percentage of the mark price; 0 % is
+        liquidation. The axis ends at 25 %. Only the ten positions with the shortest distance within the time range
+        are shown.
+        """,
+        p.Query(q.top(10, q.distance(selector=q.POSITION), _POSITION, lowest=True), _POSITION_LEGEND),
+        unit=p.PERCENT,
+        decimals=2,
+        steps=p.DISTANCE_LINES,
+        minimum=0,
+        maximum=0.25,
+        no_value="No position with a liquidation price known",
+        legend_values=("lastNotNull", "min"),
+        lowest_first=True,
     ),
 )
 
@@ -220,39 +196,33 @@ _PNL: Final = q.in_margin_asset("unrealized_pnl")
 _NOTIONAL: Final = q.in_margin_asset("notional")
 
 _MONEY: Final = (
-    (
-        12,
-        p.time_series_panel(
-            "Unrealized PnL by position",
-            """
-            Unrealized profit and loss of each position, in its margin asset. Closed positions keep their last value in
-            the legend. Only the ten positions with the greatest profit or loss within the time range are shown.
-            """,
-            p.Query(q.top(10, _PNL, _POSITION, ranked_by=f"abs({_PNL})"), _POSITION_LEGEND + " ({{margin_asset}})"),
-            unit=p.MONEY,
-            decimals=2,
-            no_value=_FLAT,
-            legend_values=("lastNotNull", "min", "max"),
-            lowest_first=True,
-        ),
+    p.time_series_panel(
+        "Unrealized PnL by position",
+        """
+        Unrealized profit and loss of each position, in its margin asset. Closed positions keep their last value in
+        the legend. Only the ten positions with the greatest profit or loss within the time range are shown.
+        """,
+        p.Query(q.top(10, _PNL, _POSITION, ranked_by=f"abs({_PNL})"), _POSITION_LEGEND + " ({{margin_asset}})"),
+        unit=p.MONEY,
+        decimals=2,
+        no_value=_FLAT,
+        legend_values=("lastNotNull", "min", "max"),
+        lowest_first=True,
     ),
-    (
-        12,
-        p.time_series_panel(
-            "Exposure by margin asset",
-            """
-            Value of the positions at the mark price, separately for each margin asset: long, short (negative) and the
-            net of both. In multi-assets mode each position still counts in its own margin asset.
-            """,
-            p.Query(f"sum by (margin_asset) (clamp_min({_NOTIONAL}, 0))", "long {{margin_asset}}"),
-            p.Query(f"sum by (margin_asset) (clamp_max({_NOTIONAL}, 0))", "short {{margin_asset}}"),
-            p.Query(f"sum by (margin_asset) ({_NOTIONAL})", "net {{margin_asset}}"),
-            unit=p.MONEY,
-            decimals=0,
-            no_value=_FLAT,
-            fill=5,
-            legend_values=("lastNotNull", "min", "max"),
-        ),
+    p.time_series_panel(
+        "Exposure by margin asset",
+        """
+        Value of the positions at the mark price, separately for each margin asset: long, short (negative) and the
+        net of both. In multi-assets mode each position still counts in its own margin asset.
+        """,
+        p.Query(f"sum by (margin_asset) (clamp_min({_NOTIONAL}, 0))", "long {{margin_asset}}"),
+        p.Query(f"sum by (margin_asset) (clamp_max({_NOTIONAL}, 0))", "short {{margin_asset}}"),
+        p.Query(f"sum by (margin_asset) ({_NOTIONAL})", "net {{margin_asset}}"),
+        unit=p.MONEY,
+        decimals=0,
+        no_value=_FLAT,
+        fill=5,
+        legend_values=("lastNotNull", "min", "max"),
     ),
 )
 
@@ -266,11 +236,11 @@ def account_dashboard() -> Dashboard:
         "orders.",
         variables("account", "symbol", all_selected=["symbol"]),
         [
-            Row(4, _SUMMARY),
-            Row(8, [(24, _POSITIONS)]),
+            Row(4, _SUMMARY, widths=(3, 3, 4, 4, 5, 5)),
+            Row(8, [_POSITIONS]),
             Row(11, _RISK),
             Row(11, _MONEY),
-            Row(7, [(24, BALANCES)]),
+            Row(7, [BALANCES]),
             Row(10, EQUITY_AND_ORDERS),
         ],
     )

@@ -18,126 +18,99 @@ _DOWN: Final = "No data: no account selected, or all of them down"
 _FLAT: Final = "No position with a liquidation price known"
 
 _SUMMARY: Final = (
-    (
-        4,
-        p.stat_panel(
-            "Accounts polled",
-            "Accounts that the exporters are configured to poll, including those that cannot be polled.",
-            p.Query(f"count({q.max_by('up')})"),
-            no_value="none",
-        ),
+    p.stat_panel(
+        "Accounts polled",
+        "Accounts that the exporters are configured to poll, including those that cannot be polled.",
+        p.Query(f"count({q.max_by('up')})"),
+        no_value="none",
     ),
-    (
-        4,
-        p.stat_panel(
-            "Accounts down",
-            """
-            Accounts whose last due poll failed. The data of such an account disappear when they are older than its
-            `stale_after`.
-            """,
-            p.Query(f"sum(1 - {q.max_by('up')})"),
-            steps=p.RED_FROM_ONE,
-            no_value="none known",
-        ),
+    p.stat_panel(
+        "Accounts down",
+        """
+        Accounts whose last due poll failed. The data of such an account disappear when they are older than its
+        `stale_after`.
+        """,
+        p.Query(f"sum(1 - {q.max_by('up')})"),
+        steps=p.RED_FROM_ONE,
+        no_value="none known",
     ),
-    (
-        4,
-        p.stat_panel(
-            "Worst margin ratio",
-            """
-            The highest margin ratio of any cross or isolated pool: maintenance margin divided by equity. Higher is
-            worse: 100 % is liquidation, and 0 % means that no maintenance margin is required.
-            """,
-            p.Query(f"max({q.margin_ratio()})"),
-            unit=p.PERCENT,
-            decimals=1,
-            steps=p.MARGIN_RATIO,
-            mappings=p.RATIO_TEXTS,
-            no_value="unknown",
-        ),
+    p.stat_panel(
+        "Worst margin ratio",
+        """
+        The highest margin ratio of any cross or isolated pool: maintenance margin divided by equity. Higher is
+        worse: 100 % is liquidation, and 0 % means that no maintenance margin is required.
+        """,
+        p.Query(f"max({q.margin_ratio()})"),
+        unit=p.PERCENT,
+        decimals=1,
+        steps=p.MARGIN_RATIO,
+        mappings=p.RATIO_TEXTS,
+        no_value="unknown",
     ),
-    (
-        4,
-        p.stat_panel(
-            "Nearest liquidation",
-            """
-            The shortest distance between a position's mark price and Binance's liquidation price, as a percentage of
-            the mark price.
-            """,
-            p.Query(f"min({q.distance('account')})"),
-            unit=p.PERCENT,
-            decimals=2,
-            steps=p.DISTANCE,
-            no_value="none known",
-        ),
+    p.stat_panel(
+        "Nearest liquidation",
+        """
+        The shortest distance between a position's mark price and Binance's liquidation price, as a percentage of
+        the mark price.
+        """,
+        p.Query(f"min({q.distance('account')})"),
+        unit=p.PERCENT,
+        decimals=2,
+        steps=p.DISTANCE,
+        no_value="none known",
     ),
-    (
-        4,
-        p.stat_panel(
-            "Open positions",
-            "Open positions by symbol and side, over all selected accounts that have data.",
-            p.Query(f"sum({q.max_by('account_open_positions')})"),
-            no_value="unknown",
-        ),
+    p.stat_panel(
+        "Open positions",
+        "Open positions by symbol and side, over all selected accounts that have data.",
+        p.Query(f"sum({q.max_by('account_open_positions')})"),
+        no_value="unknown",
     ),
-    (
-        4,
-        p.stat_panel(
-            "Oldest data",
-            "Time since the last successful poll of the account that was polled longest ago.",
-            p.Query(f"max({q.age()})"),
-            unit=p.SECONDS,
-            decimals=0,
-            steps=p.DATA_AGE,
-            no_value="never polled",
-        ),
+    p.stat_panel(
+        "Oldest data",
+        "Time since the last successful poll of the account that was polled longest ago.",
+        p.Query(f"max({q.age()})"),
+        unit=p.SECONDS,
+        decimals=0,
+        steps=p.DATA_AGE,
+        no_value="never polled",
     ),
 )
 
 _MONEY: Final = (
-    (
-        8,
-        p.stat_panel(
-            "Equity",
-            """
-            Margin balance of the selected accounts, which is wallet balance plus unrealized profit and loss, summed per
-            currency. USDT covers only the USDT of single-asset accounts; USD is the total value that multi-assets
-            accounts report.
-            """,
-            p.Query(q.total_by_currency("margin_balance"), "{{currency}}"),
-            unit=p.MONEY,
-            decimals=2,
-            no_value="unknown",
-            sparkline=True,
-            text_mode=p.VALUE_AND_NAME,
-        ),
+    p.stat_panel(
+        "Equity",
+        """
+        Margin balance of the selected accounts, which is wallet balance plus unrealized profit and loss, summed per
+        currency. USDT covers only the USDT of single-asset accounts; USD is the total value that multi-assets
+        accounts report.
+        """,
+        p.Query(q.total_by_currency("margin_balance"), "{{currency}}"),
+        unit=p.MONEY,
+        decimals=2,
+        no_value="unknown",
+        sparkline=True,
+        text_mode=p.VALUE_AND_NAME,
     ),
-    (
-        8,
-        p.stat_panel(
-            "Unrealized PnL",
-            "Unrealized profit and loss of the selected accounts, summed per currency.",
-            p.Query(q.total_by_currency("unrealized_pnl"), "{{currency}}"),
-            unit=p.MONEY,
-            decimals=2,
-            steps=p.RED_BELOW_ZERO,
-            no_value="unknown",
-            sparkline=True,
-            text_mode=p.VALUE_AND_NAME,
-        ),
+    p.stat_panel(
+        "Unrealized PnL",
+        "Unrealized profit and loss of the selected accounts, summed per currency.",
+        p.Query(q.total_by_currency("unrealized_pnl"), "{{currency}}"),
+        unit=p.MONEY,
+        decimals=2,
+        steps=p.RED_BELOW_ZERO,
+        no_value="unknown",
+        sparkline=True,
+        text_mode=p.VALUE_AND_NAME,
     ),
-    (
-        8,
-        p.stat_panel(
-            "Available for new positions",
-            "Available balance of the selected accounts, summed per currency.",
-            p.Query(q.total_by_currency("available_balance"), "{{currency}}"),
-            unit=p.MONEY,
-            decimals=2,
-            no_value="unknown",
-            sparkline=True,
-            text_mode=p.VALUE_AND_NAME,
-        ),
+    p.stat_panel(
+        "Available for new positions",
+        "Available balance of the selected accounts, summed per currency.",
+        p.Query(q.total_by_currency("available_balance"), "{{currency}}"),
+        unit=p.MONEY,
+        decimals=2,
+        no_value="unknown",
+        sparkline=True,
+        text_mode=p.VALUE_AND_NAME,
     ),
 )
 
@@ -200,81 +173,69 @@ _TABLE: Final = table_panel(
 _RATIO: Final = f"clamp_max({q.margin_ratio()}, 2)"
 
 _CHARTS: Final = (
-    (
-        12,
-        p.time_series_panel(
-            "Worst margin ratio by account",
-            """
-            The highest margin ratio of each account's cross and isolated pools; 100 % is liquidation. Values are capped
-            at 200 %, also where no equity is left. Only the ten accounts with the highest ratio within the time range
-            are shown.
-            """,
-            p.Query(q.top(10, _RATIO, "account"), "{{account}}"),
-            unit=p.PERCENT,
-            decimals=1,
-            steps=p.MARGIN_RATIO,
-            minimum=0,
-            soft_range=(None, 1.05),
-            no_value=_DOWN,
-        ),
+    p.time_series_panel(
+        "Worst margin ratio by account",
+        """
+        The highest margin ratio of each account's cross and isolated pools; 100 % is liquidation. Values are capped
+        at 200 %, also where no equity is left. Only the ten accounts with the highest ratio within the time range
+        are shown.
+        """,
+        p.Query(q.top(10, _RATIO, "account"), "{{account}}"),
+        unit=p.PERCENT,
+        decimals=1,
+        steps=p.MARGIN_RATIO,
+        minimum=0,
+        soft_range=(None, 1.05),
+        no_value=_DOWN,
     ),
-    (
-        12,
-        p.time_series_panel(
-            "Nearest liquidation by account",
-            """
-            The shortest distance between mark price and Binance's liquidation price, as a percentage of the mark price;
-            0 % is liquidation. The axis ends at 25 %. Only the ten accounts with the shortest distance within the time
-            range are shown.
-            """,
-            p.Query(q.top(10, q.distance("account"), "account", lowest=True), "{{account}}"),
-            unit=p.PERCENT,
-            decimals=2,
-            steps=p.DISTANCE_LINES,
-            minimum=0,
-            maximum=0.25,
-            no_value=_FLAT,
-            legend_values=("lastNotNull", "min"),
-            lowest_first=True,
-        ),
+    p.time_series_panel(
+        "Nearest liquidation by account",
+        """
+        The shortest distance between mark price and Binance's liquidation price, as a percentage of the mark price;
+        0 % is liquidation. The axis ends at 25 %. Only the ten accounts with the shortest distance within the time
+        range are shown.
+        """,
+        p.Query(q.top(10, q.distance("account"), "account", lowest=True), "{{account}}"),
+        unit=p.PERCENT,
+        decimals=2,
+        steps=p.DISTANCE_LINES,
+        minimum=0,
+        maximum=0.25,
+        no_value=_FLAT,
+        legend_values=("lastNotNull", "min"),
+        lowest_first=True,
     ),
 )
 
 _MORE_CHARTS: Final = (
-    (
-        12,
-        p.time_series_panel(
-            "Unrealized PnL over wallet balance",
-            """
-            Unrealized profit and loss as a percentage of the wallet balance, which makes accounts in different
-            currencies comparable. Only the ten accounts with the greatest loss within the time range are shown.
-            """,
-            p.Query(q.top(10, q.pnl_over_wallet(), "account", lowest=True), "{{account}}"),
-            unit=p.PERCENT,
-            decimals=1,
-            steps=((None, "transparent"), (-BY_NAME["unrealized_loss"], "red")),
-            no_value=_DOWN,
-            legend_values=("lastNotNull", "min"),
-            lowest_first=True,
-        ),
+    p.time_series_panel(
+        "Unrealized PnL over wallet balance",
+        """
+        Unrealized profit and loss as a percentage of the wallet balance, which makes accounts in different
+        currencies comparable. Only the ten accounts with the greatest loss within the time range are shown.
+        """,
+        p.Query(q.top(10, q.pnl_over_wallet(), "account", lowest=True), "{{account}}"),
+        unit=p.PERCENT,
+        decimals=1,
+        steps=((None, "transparent"), (-BY_NAME["unrealized_loss"], "red")),
+        no_value=_DOWN,
+        legend_values=("lastNotNull", "min"),
+        lowest_first=True,
     ),
-    (
-        12,
-        p.time_series_panel(
-            "Failed polls by account and reason",
-            """
-            Due polls per minute that failed or could not be sent. `binance-futures-exporter check` and the exporter's
-            web page explain the reasons.
-            """,
-            p.Query(
-                f"sum by (account, reason) (\n  60 * rate({q.series('poll_failures_total')}[$__rate_interval])\n) > 0",
-                "{{account}} {{reason}}",
-            ),
-            no_value="No poll failed",
-            bars=True,
-            minimum=0,
-            legend_values=("lastNotNull", "max"),
+    p.time_series_panel(
+        "Failed polls by account and reason",
+        """
+        Due polls per minute that failed or could not be sent. `binance-futures-exporter check` and the exporter's
+        web page explain the reasons.
+        """,
+        p.Query(
+            f"sum by (account, reason) (\n  60 * rate({q.series('poll_failures_total')}[$__rate_interval])\n) > 0",
+            "{{account}} {{reason}}",
         ),
+        no_value="No poll failed",
+        bars=True,
+        minimum=0,
+        legend_values=("lastNotNull", "max"),
     ),
 )
 
@@ -289,7 +250,7 @@ def accounts_dashboard() -> Dashboard:
         [
             Row(4, _SUMMARY),
             Row(4, _MONEY),
-            Row(8, [(24, _TABLE)]),
+            Row(8, [_TABLE]),
             Row(10, _CHARTS),
             Row(10, _MORE_CHARTS),
         ],

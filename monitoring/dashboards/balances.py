@@ -62,47 +62,41 @@ def _order(metric: str) -> str:
 
 
 EQUITY_AND_ORDERS: Final = (
-    (
-        12,
-        p.time_series_panel(
-            "Equity and margin",
-            """
-            Margin balance, wallet balance, initial margin and maintenance margin of the whole account, by currency. A
-            cross account is liquidated when its equity falls to the maintenance margin; isolated positions are
-            liquidated earlier, each on its own.
-            """,
-            p.Query(q.total_by_currency("margin_balance"), "equity, {{currency}}"),
-            p.Query(q.total_by_currency("wallet_balance"), "wallet, {{currency}}"),
-            p.Query(q.total_by_currency("initial_margin"), "initial margin, {{currency}}"),
-            p.Query(q.total_by_currency("maintenance_margin"), "maintenance margin, {{currency}}"),
-            unit=p.MONEY,
-            decimals=2,
-            soft_range=(0, None),
-            no_value="No data: the account is down",
-            legend_values=("lastNotNull", "min", "max"),
-        ),
+    p.time_series_panel(
+        "Equity and margin",
+        """
+        Margin balance, wallet balance, initial margin and maintenance margin of the whole account, by currency. A
+        cross account is liquidated when its equity falls to the maintenance margin; isolated positions are
+        liquidated earlier, each on its own.
+        """,
+        p.Query(q.total_by_currency("margin_balance"), "equity, {{currency}}"),
+        p.Query(q.total_by_currency("wallet_balance"), "wallet, {{currency}}"),
+        p.Query(q.total_by_currency("initial_margin"), "initial margin, {{currency}}"),
+        p.Query(q.total_by_currency("maintenance_margin"), "maintenance margin, {{currency}}"),
+        unit=p.MONEY,
+        decimals=2,
+        soft_range=(0, None),
+        no_value="No data: the account is down",
+        legend_values=("lastNotNull", "min", "max"),
     ),
-    (
-        12,
-        table_panel(
-            "Open orders by symbol",
-            "Value of the open buy and sell orders and the initial margin they require, in the symbol's margin asset.",
-            [
-                Column("Account", "account"),
-                Column("Symbol", "symbol", width=140),
-                Column("Side", "position_side", width=80),
-                Column("Buy orders", expression=_order("bid_notional"), unit=p.MONEY, decimals=2, width=115),
-                Column("Sell orders", expression=_order("ask_notional"), unit=p.MONEY, decimals=2, width=115),
-                Column(
-                    "Initial margin",
-                    expression=_order("open_order_initial_margin"),
-                    unit=p.MONEY,
-                    decimals=2,
-                    width=125,
-                ),
-            ],
-            sort=[("Initial margin", True)],
-            no_value="No open order known",
-        ),
+    table_panel(
+        "Open orders by symbol",
+        "Value of the open buy and sell orders and the initial margin they require, in the symbol's margin asset.",
+        [
+            Column("Account", "account"),
+            Column("Symbol", "symbol", width=140),
+            Column("Side", "position_side", width=80),
+            Column("Buy orders", expression=_order("bid_notional"), unit=p.MONEY, decimals=2, width=115),
+            Column("Sell orders", expression=_order("ask_notional"), unit=p.MONEY, decimals=2, width=115),
+            Column(
+                "Initial margin",
+                expression=_order("open_order_initial_margin"),
+                unit=p.MONEY,
+                decimals=2,
+                width=125,
+            ),
+        ],
+        sort=[("Initial margin", True)],
+        no_value="No open order known",
     ),
 )

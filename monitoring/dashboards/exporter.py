@@ -29,267 +29,213 @@ def _process(metric: str) -> str:
 
 
 _SUMMARY: Final = (
-    (
-        4,
-        p.stat_panel(
-            "Exporters down",
-            "Targets of the selected jobs that Prometheus cannot scrape: their accounts are not monitored.",
-            p.Query(f"sum(1 - up{{{q.PROCESS}}})"),
-            steps=p.RED_FROM_ONE,
-            no_value="no target",
-        ),
+    p.stat_panel(
+        "Exporters down",
+        "Targets of the selected jobs that Prometheus cannot scrape: their accounts are not monitored.",
+        p.Query(f"sum(1 - up{{{q.PROCESS}}})"),
+        steps=p.RED_FROM_ONE,
+        no_value="no target",
     ),
-    (
-        4,
-        p.stat_panel(
-            "Accounts up",
-            "Percentage of accounts whose last due poll succeeded.",
-            p.Query(f"avg({q.max_by('up', selector=q.PROCESS)})"),
-            unit=p.PERCENT,
-            decimals=0,
-            steps=((None, "red"), (1, "green")),
-            no_value="no account",
-        ),
+    p.stat_panel(
+        "Accounts up",
+        "Percentage of accounts whose last due poll succeeded.",
+        p.Query(f"avg({q.max_by('up', selector=q.PROCESS)})"),
+        unit=p.PERCENT,
+        decimals=0,
+        steps=((None, "red"), (1, "green")),
+        no_value="no account",
     ),
-    (
-        4,
-        p.stat_panel(
-            "Not connected",
-            "Endpoints to which no request can be sent now.",
-            p.Query(f"sum(1 - {q.max_by('connected', _ENDPOINT, q.PROCESS)})"),
-            steps=p.RED_FROM_ONE,
-            no_value="no endpoint",
-        ),
+    p.stat_panel(
+        "Not connected",
+        "Endpoints to which no request can be sent now.",
+        p.Query(f"sum(1 - {q.max_by('connected', _ENDPOINT, q.PROCESS)})"),
+        steps=p.RED_FROM_ONE,
+        no_value="no endpoint",
     ),
-    (
-        4,
-        p.stat_panel(
-            "Pauses",
-            "Endpoints to which nothing is sent because the exchange has banned this IP or limited its rate.",
-            p.Query(f"sum({q.max_by('paused', f'{_ENDPOINT}, reason', q.PROCESS)})"),
-            steps=p.RED_FROM_ONE,
-            no_value="no endpoint",
-        ),
+    p.stat_panel(
+        "Pauses",
+        "Endpoints to which nothing is sent because the exchange has banned this IP or limited its rate.",
+        p.Query(f"sum({q.max_by('paused', f'{_ENDPOINT}, reason', q.PROCESS)})"),
+        steps=p.RED_FROM_ONE,
+        no_value="no endpoint",
     ),
-    (
-        4,
-        p.stat_panel(
-            "Configuration",
-            """
-            Whether the last configuration that was read was valid; otherwise the previous one is still in use. If
-            several exporters are selected, the worst of them.
-            """,
-            p.Query(f"min({q.series('exporter_config_last_reload_successful', q.PROCESS)})"),
-            mappings=(p.value_texts({"0": ("refused", "red"), "1": ("in use", "green")}),),
-            no_value="unknown",
-        ),
+    p.stat_panel(
+        "Configuration",
+        """
+        Whether the last configuration that was read was valid; otherwise the previous one is still in use. If
+        several exporters are selected, the worst of them.
+        """,
+        p.Query(f"min({q.series('exporter_config_last_reload_successful', q.PROCESS)})"),
+        mappings=(p.value_texts({"0": ("refused", "red"), "1": ("in use", "green")}),),
+        no_value="unknown",
     ),
-    (
-        4,
-        p.stat_panel(
-            "Version",
-            "Running versions, with the revisions they were built from.",
-            p.Query(
-                f"count by (version, revision) ({q.series('exporter_build_info', q.PROCESS)})",
-                "{{version}} ({{revision}})",
-            ),
-            no_value="unknown",
-            text_mode=p.NAME,
+    p.stat_panel(
+        "Version",
+        "Running versions, with the revisions they were built from.",
+        p.Query(
+            f"count by (version, revision) ({q.series('exporter_build_info', q.PROCESS)})",
+            "{{version}} ({{revision}})",
         ),
+        no_value="unknown",
+        text_mode=p.NAME,
     ),
 )
 
 _POLLS: Final = (
-    (
-        8,
-        p.time_series_panel(
-            "Polls",
-            "Due polls per minute, and those of them that failed or could not be sent.",
-            p.Query(_rate("polls_total", "instance", q.PROCESS, per="60 * "), "{{instance}} due"),
-            p.Query(_rate("poll_failures_total", "instance", q.PROCESS, per="60 * "), "{{instance}} failed"),
-            minimum=0,
-            decimals=1,
-            no_value=_DOWN,
-        ),
+    p.time_series_panel(
+        "Polls",
+        "Due polls per minute, and those of them that failed or could not be sent.",
+        p.Query(_rate("polls_total", "instance", q.PROCESS, per="60 * "), "{{instance}} due"),
+        p.Query(_rate("poll_failures_total", "instance", q.PROCESS, per="60 * "), "{{instance}} failed"),
+        minimum=0,
+        decimals=1,
+        no_value=_DOWN,
     ),
-    (
-        8,
-        p.time_series_panel(
-            "Failed polls by reason",
-            """
-            Failed polls per minute. `refused` concerns the API key, `clock` this host's clock, `rate_limited` and
-            `banned` the IP, and `decode` and `protocol` a response that is not understood.
-            """,
-            p.Query(f"{_rate('poll_failures_total', 'reason', q.PROCESS, per='60 * ')} > 0", "{{reason}}"),
-            minimum=0,
-            decimals=1,
-            no_value="No poll failed",
-            bars=True,
-        ),
+    p.time_series_panel(
+        "Failed polls by reason",
+        """
+        Failed polls per minute. `refused` concerns the API key, `clock` this host's clock, `rate_limited` and
+        `banned` the IP, and `decode` and `protocol` a response that is not understood.
+        """,
+        p.Query(f"{_rate('poll_failures_total', 'reason', q.PROCESS, per='60 * ')} > 0", "{{reason}}"),
+        minimum=0,
+        decimals=1,
+        no_value="No poll failed",
+        bars=True,
     ),
-    (
-        8,
-        p.time_series_panel(
-            "Request duration",
-            "Quantiles of the time between request and response over all endpoints, by method.",
-            *[
-                p.Query(
-                    f"histogram_quantile({quantile}, sum by (le, method) (\n"
-                    f"  rate({q.series('request_duration_seconds_bucket', q.PROCESS)}[$__rate_interval])\n)) >= 0",
-                    f"{name} {{{{method}}}}",
-                )
-                for name, quantile in (("median", 0.5), ("99 %", 0.99))
-            ],
-            unit=p.SECONDS,
-            minimum=0,
-            no_value="No response yet",
-        ),
+    p.time_series_panel(
+        "Request duration",
+        "Quantiles of the time between request and response over all endpoints, by method.",
+        *[
+            p.Query(
+                f"histogram_quantile({quantile}, sum by (le, method) (\n"
+                f"  rate({q.series('request_duration_seconds_bucket', q.PROCESS)}[$__rate_interval])\n)) >= 0",
+                f"{name} {{{{method}}}}",
+            )
+            for name, quantile in (("median", 0.5), ("99 %", 0.99))
+        ],
+        unit=p.SECONDS,
+        minimum=0,
+        no_value="No response yet",
     ),
 )
 
 _WEIGHT: Final = (
-    (
-        8,
-        p.time_series_panel(
-            "Request weight used of the IP's limit",
-            """
-            What all programs behind the IP have used of the WebSocket API's pool in the exchange's current minute, as a
-            percentage of its limit. REST requests other than orders have their own pool and are not included. The count
-            restarts every minute. At 100 % the exchange rejects requests, and it bans an IP that continues.
-            """,
-            p.Query(
-                f"max by ({_ENDPOINT}) (\n"
-                f"  {q.series('request_weight_used', q.PROCESS)}\n  / {q.series('request_weight_limit', q.PROCESS)}\n)",
-                _ENDPOINT_LEGEND,
-            ),
-            unit=p.PERCENT,
-            decimals=1,
-            steps=((None, "transparent"), (BY_NAME["request_weight"], "orange"), (1, "red")),
-            minimum=0,
-            soft_range=(None, 1.05),
-            stepped=True,
-            no_value="No response of this minute has reported it",
+    p.time_series_panel(
+        "Request weight used of the IP's limit",
+        """
+        What all programs behind the IP have used of the WebSocket API's pool in the exchange's current minute, as a
+        percentage of its limit. REST requests other than orders have their own pool and are not included. The count
+        restarts every minute. At 100 % the exchange rejects requests, and it bans an IP that continues.
+        """,
+        p.Query(
+            f"max by ({_ENDPOINT}) (\n"
+            f"  {q.series('request_weight_used', q.PROCESS)}\n  / {q.series('request_weight_limit', q.PROCESS)}\n)",
+            _ENDPOINT_LEGEND,
         ),
+        unit=p.PERCENT,
+        decimals=1,
+        steps=((None, "transparent"), (BY_NAME["request_weight"], "orange"), (1, "red")),
+        minimum=0,
+        soft_range=(None, 1.05),
+        stepped=True,
+        no_value="No response of this minute has reported it",
     ),
-    (
-        8,
-        p.time_series_panel(
-            "Request weight spent",
-            """
-            What this exporter spends per minute, connections included. The difference to what the IP has used is spent
-            by other programs.
-            """,
-            p.Query(_rate("request_weight_spent_total", _ENDPOINT, q.PROCESS, per="60 * "), _ENDPOINT_LEGEND),
-            minimum=0,
-            decimals=0,
-            no_value=_DOWN,
-        ),
+    p.time_series_panel(
+        "Request weight spent",
+        """
+        What this exporter spends per minute, connections included. The difference to what the IP has used is spent
+        by other programs.
+        """,
+        p.Query(_rate("request_weight_spent_total", _ENDPOINT, q.PROCESS, per="60 * "), _ENDPOINT_LEGEND),
+        minimum=0,
+        decimals=0,
+        no_value=_DOWN,
     ),
-    (
-        8,
-        p.time_series_panel(
-            "Pauses by reason",
-            "1 while nothing is sent because the exchange has banned this IP or limited its rate.",
-            p.Query(q.max_by("paused", f"{_ENDPOINT}, reason", q.PROCESS), f"{_ENDPOINT_LEGEND} {{{{reason}}}}"),
-            minimum=0,
-            soft_range=(None, 1),
-            decimals=0,
-            stepped=True,
-            fill=30,
-            no_value=_DOWN,
-        ),
+    p.time_series_panel(
+        "Pauses by reason",
+        "1 while nothing is sent because the exchange has banned this IP or limited its rate.",
+        p.Query(q.max_by("paused", f"{_ENDPOINT}, reason", q.PROCESS), f"{_ENDPOINT_LEGEND} {{{{reason}}}}"),
+        minimum=0,
+        soft_range=(None, 1),
+        decimals=0,
+        stepped=True,
+        fill=30,
+        no_value=_DOWN,
     ),
 )
 
 _CONNECTIONS: Final = (
-    (
-        8,
-        p.time_series_panel(
-            "Clock of the exchange",
-            """
-            How far the exchange's clock is ahead of this host's. Requests are stamped with the corrected time; a
-            growing offset means that the host's clock is not synchronized.
-            """,
-            p.Query(q.max_by("clock_offset_seconds", _ENDPOINT, q.PROCESS), _ENDPOINT_LEGEND),
-            unit=p.SECONDS,
-            steps=((None, "red"), (-_CLOCK, "transparent"), (_CLOCK, "red")),
-            soft_range=(-0.6, 0.6),
-            no_value="Not measured yet",
-            legend_values=("lastNotNull", "min", "max"),
-        ),
+    p.time_series_panel(
+        "Clock of the exchange",
+        """
+        How far the exchange's clock is ahead of this host's. Requests are stamped with the corrected time; a
+        growing offset means that the host's clock is not synchronized.
+        """,
+        p.Query(q.max_by("clock_offset_seconds", _ENDPOINT, q.PROCESS), _ENDPOINT_LEGEND),
+        unit=p.SECONDS,
+        steps=((None, "red"), (-_CLOCK, "transparent"), (_CLOCK, "red")),
+        soft_range=(-0.6, 0.6),
+        no_value="Not measured yet",
+        legend_values=("lastNotNull", "min", "max"),
     ),
-    (
-        8,
-        p.time_series_panel(
-            "Connections opened and ended",
-            """
-            Connections within five minutes. `rotation` is planned: the exchange ends every connection after a day, so
-            the exporter replaces it before that.
-            """,
-            p.Query(f"sum(increase({q.series('connections_total', q.PROCESS)}[5m]))", "opened"),
-            p.Query(
-                f"sum by (reason) (increase({q.series('disconnections_total', q.PROCESS)}[5m])) > 0",
-                "ended: {{reason}}",
-            ),
-            minimum=0,
-            soft_range=(None, 1),
-            decimals=1,
-            no_value=_DOWN,
+    p.time_series_panel(
+        "Connections opened and ended",
+        """
+        Connections within five minutes. `rotation` is planned: the exchange ends every connection after a day, so
+        the exporter replaces it before that.
+        """,
+        p.Query(f"sum(increase({q.series('connections_total', q.PROCESS)}[5m]))", "opened"),
+        p.Query(
+            f"sum by (reason) (increase({q.series('disconnections_total', q.PROCESS)}[5m])) > 0",
+            "ended: {{reason}}",
         ),
+        minimum=0,
+        soft_range=(None, 1),
+        decimals=1,
+        no_value=_DOWN,
     ),
-    (
-        8,
-        p.time_series_panel(
-            "Frames without a matching request",
-            """
-            Ignored frames per minute, by reason. A few are notices of the exchange; many mean that a proxy or the
-            exchange misbehaves.
-            """,
-            p.Query(f"{_rate('frames_ignored_total', 'reason', q.PROCESS, per='60 * ')} > 0", "{{reason}}"),
-            minimum=0,
-            decimals=1,
-            no_value="No such frame",
-            bars=True,
-        ),
+    p.time_series_panel(
+        "Frames without a matching request",
+        """
+        Ignored frames per minute, by reason. A few are notices of the exchange; many mean that a proxy or the
+        exchange misbehaves.
+        """,
+        p.Query(f"{_rate('frames_ignored_total', 'reason', q.PROCESS, per='60 * ')} > 0", "{{reason}}"),
+        minimum=0,
+        decimals=1,
+        no_value="No such frame",
+        bars=True,
     ),
 )
 
 _MACHINE: Final = (
-    (
-        8,
-        p.time_series_panel(
-            "Memory",
-            "Resident memory of the process.",
-            p.Query(_process("process_resident_memory_bytes"), "{{instance}}"),
-            unit="bytes",
-            minimum=0,
-            no_value="Not exported, or the exporter cannot be scraped",
-        ),
+    p.time_series_panel(
+        "Memory",
+        "Resident memory of the process.",
+        p.Query(_process("process_resident_memory_bytes"), "{{instance}}"),
+        unit="bytes",
+        minimum=0,
+        no_value="Not exported, or the exporter cannot be scraped",
     ),
-    (
-        8,
-        p.time_series_panel(
-            "CPU",
-            "Percentage of one processor that the process uses.",
-            p.Query(
-                f"sum by (instance) (rate(process_cpu_seconds_total{{{q.PROCESS}}}[$__rate_interval]))", "{{instance}}"
-            ),
-            unit=p.PERCENT,
-            decimals=1,
-            minimum=0,
-            no_value="Not exported, or the exporter cannot be scraped",
+    p.time_series_panel(
+        "CPU",
+        "Percentage of one processor that the process uses.",
+        p.Query(
+            f"sum by (instance) (rate(process_cpu_seconds_total{{{q.PROCESS}}}[$__rate_interval]))", "{{instance}}"
         ),
+        unit=p.PERCENT,
+        decimals=1,
+        minimum=0,
+        no_value="Not exported, or the exporter cannot be scraped",
     ),
-    (
-        8,
-        p.time_series_panel(
-            "Open files",
-            "Open file descriptors, sockets included; unlimited growth is a leak.",
-            p.Query(_process("process_open_fds"), "{{instance}}"),
-            minimum=0,
-            decimals=0,
-            no_value="Not exported, or the exporter cannot be scraped",
-        ),
+    p.time_series_panel(
+        "Open files",
+        "Open file descriptors, sockets included; unlimited growth is a leak.",
+        p.Query(_process("process_open_fds"), "{{instance}}"),
+        minimum=0,
+        decimals=0,
+        no_value="Not exported, or the exporter cannot be scraped",
     ),
 )
 
@@ -341,6 +287,6 @@ def exporter_dashboard() -> Dashboard:
             Row(8, _WEIGHT),
             Row(8, _CONNECTIONS),
             Row(8, _MACHINE),
-            Row(8, [(24, _ACCOUNTS)]),
+            Row(8, [_ACCOUNTS]),
         ],
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -13,21 +12,21 @@ from grafana_foundation_sdk.models import table
 from monitoring.dashboards.panels import DATASOURCE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from grafana_foundation_sdk.cog.builder import Builder
 
 TAG: Final = "binance-futures"
-
-Panels = Sequence[tuple[int, "Builder[models.Panel]"]]
+_WIDTH: Final = 24
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """Panels next to each other, of the same height, each with its part of the width of 24."""
+    """Panels next to each other, of the same height, and of the same width unless `widths` adds up to 24 otherwise."""
 
     height: int
-    panels: Panels
+    panels: Sequence[Builder[models.Panel]]
+    widths: Sequence[int] = ()
 
 
 def _query_variable(name: str, label: str, query: str, description: str, *, all_value: str | None = None) -> Any:
@@ -120,7 +119,8 @@ def dashboard(uid: str, title: str, description: str, chosen: Iterable[Any], row
     top = 0
     for row in rows:
         left = 0
-        for width, panel in row.panels:
+        widths = row.widths or [_WIDTH // len(row.panels)] * len(row.panels)
+        for width, panel in zip(widths, row.panels, strict=True):
             built_panel = panel.build()
             if isinstance(built_panel.options, table.Options):
                 # The SDK's default, which Grafana no longer reads.
