@@ -77,8 +77,10 @@ def with_table(text: str, name: str, table: str) -> str:
 
 def folders(runbooks: str) -> dict[str, dict[str, str]]:
     """Return the folders that hold only generated files, with the text of each file by its name."""
+    dashboards = dashboard_files()
     return {
-        "grafana/dashboards": dashboard_files(),
+        "grafana/dashboards": dashboards,
+        "helm/binance-futures-exporter/files/dashboards": dashboards,  # Helm warns about symbolic links
         "prometheus/rules": rule_files(runbooks),
         "tests/data/golden": golden_files(),
     }
