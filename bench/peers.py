@@ -135,13 +135,13 @@ async def _this_exporter(exchange: Exchange, *, position_risk: bool = False) -> 
     exposition = Exposition(self_metrics.render, clock.monotonic)
 
     def poll_over(state: AccountState) -> None:
-        self_metrics.poll_over(state)
+        self_metrics.poll_finished(state)
         exposition.invalidate()
 
     pacing = EndpointPacing(clock.monotonic)
     poller = Poller(state, connection, MethodAvailability(connection), pacing, exposition.publish, poll_over)
     running = asyncio.create_task(connection.run())
-    await connection.first_attempt_over.wait()
+    await connection.first_attempt_finished.wait()
 
     async def poll() -> None:
         await poller.poll(clock.monotonic() + 60)

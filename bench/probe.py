@@ -32,8 +32,8 @@ _SOAK_TIMING: Final = Timing(
     stable_after=1.0,
     clock_interval=5.0,
     clock_timeout=2.0,
-    silence=3.0,
-    forbidden=0.5,
+    silence_timeout=3.0,
+    forbidden_delay=0.5,
     backoff_first=0.1,
     backoff_cap=1.0,
 )

@@ -56,7 +56,7 @@ async def serve_exporter(series: int, file: Path) -> None:
         states.append(state)
         status = decode_account_status(msgspec.Raw(json.dumps(ledgers.status(factor)).encode()))
         snapshot = build_snapshot(status, asset_mode=AssetMode.SINGLE, asked_at=0.0, answered_at=0.0)
-        state.last_poll_succeeded = state.first_poll_over = True
+        state.last_poll_succeeded = state.first_poll_finished = True
         state.last_success_unix, state.stale_at = time.time(), float("inf")
         state.polls = 1000 + number
         exposition.publish(state, snapshot)

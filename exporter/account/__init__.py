@@ -1,1 +1,1 @@
-"""What an account is; knows nothing of sockets."""
+"""Accounts: their snapshots, margin, risk and polling; nothing of sockets."""

@@ -1,8 +1,8 @@
-"""Finds out whether an account is in single- or multi-assets mode, in the order of what can be trusted.
+"""Detects whether an account is in single-asset or multi-assets mode.
 
-The configuration; else an isolated position, which proves single-asset mode; else what v1 ``account.status`` says,
-asked before the first snapshot, hourly, and when the figures stop agreeing with it; else the figures. While v1 does not
-settle it, it is asked again after 1, 2, 4 ... intervals, an hour at most.
+The sources, the most reliable first: the configuration; an isolated position, which proves single-asset mode; v1
+``account.status``, requested before the first snapshot, hourly, and when the totals stop agreeing with it; the totals.
+While v1 gives no conclusive response, it is requested again after 1, 2, 4 ... intervals, an hour at most.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Final
 
 import structlog
 
-from exporter.account.availability import ASK_AGAIN_SECONDS
-from exporter.account.snapshot import AssetMode, mode_by_totals, proves_single
-from exporter.binance.errors import BinanceError, NotSent, is_method_gone
+from exporter.account.availability import RECHECK_SECONDS
+from exporter.account.snapshot import AssetMode, infer_mode_from_totals, proves_single_mode
+from exporter.binance.errors import BinanceError, NotSent, is_unknown_method
 from exporter.binance.messages import WEIGHT, Method, decode_multi_assets
 
 if TYPE_CHECKING:
@@ -27,118 +27,120 @@ if TYPE_CHECKING:
 log = structlog.get_logger()
 
 _METHOD: Final = Method.ACCOUNT_STATUS_V1
-_DISAGREEMENTS_AT_MOST: Final = 3
-_ENOUGH_SECONDS: Final = 5.0
-_LARGEST_PART: Final = 0.9
+_MAX_DISAGREEMENTS: Final = 3
+_MIN_TIMEOUT_SECONDS: Final = 5.0
+_MAX_TIMEOUT_FRACTION: Final = 0.9
 
 
 class AssetModeDetector:
-    """Finds one account's asset mode.
+    """Detects one account's asset mode.
 
     Args:
-        state: the account's; read for its settings, whose credentials may change.
-        connection: the endpoint's.
-        optional: what the endpoint still offers.
-        requester: asks for the account.
+        state: the account's state, for its settings, whose credentials may change.
+        connection: the endpoint's connection.
+        availability: which optional methods the endpoint offers.
+        requester: sends the account's requests.
     """
 
     def __init__(
-        self, state: AccountState, connection: Connection, optional: MethodAvailability, requester: Requester
+        self, state: AccountState, connection: Connection, availability: MethodAvailability, requester: Requester
     ) -> None:
         self._state = state
         self._connection = connection
-        self._optional = optional
+        self._availability = availability
         self._requester = requester
         self._monotonic = connection.clock.monotonic
-        self._told: AssetMode | None = None
-        self._asked_at = self._ask_at = float("-inf")  # when v1 was last asked, and when it is due
-        self._figures_agree = False
-        self._unsettled = 0  # questions in a row to which v1 gave no answer, or none that can be true
-        self._answered = False
-        self._disagreements = 0  # polls in a row for which v1 could not settle it
-        self._asking: asyncio.Task[None] | None = None
+        self._reported_mode: AssetMode | None = None
+        self._requested_at = self._next_request_at = float("-inf")  # for v1: the last request, and when the next is due
+        self._totals_agree = False
+        self._inconclusive_requests = 0  # v1 requests in a row without a response, or with one that cannot be true
+        self._last_request_answered = False
+        self._disagreements = 0  # polls in a row in which v1 did not resolve a disagreement
+        self._request_task: asyncio.Task[None] | None = None
 
     def refresh(self, deadline: float) -> None:
-        """Ask v1, if due, in parallel with the poll; only an account whose mode is unknown waits for the answer."""
-        if self._asking and self._asking.done():
-            asking, self._asking = self._asking, None
-            asking.result()
-        # Of a refused key v1 is asked once the exchange has accepted it again, in `find`.
-        if self._asking is None and self._is_due and not self._state.refused:
-            self._asking = asyncio.create_task(self._ask(deadline), name="asset mode")
+        """Request v1, if due, in parallel with the poll; only while the mode is unknown does the poll wait for it."""
+        if self._request_task and self._request_task.done():
+            request_task, self._request_task = self._request_task, None
+            request_task.result()
+        # With a refused key v1 is requested only after the exchange has accepted the key again, in `detect`.
+        if self._request_task is None and self._is_due and not self._state.refused:
+            self._request_task = asyncio.create_task(self._request_mode(deadline), name="asset mode")
 
     def stop(self) -> None:
-        """End a question that is still open."""
-        if self._asking:
-            self._asking.cancel()
+        """Cancel an outstanding request."""
+        if self._request_task:
+            self._request_task.cancel()
 
     async def detect(self, status: AccountStatus, deadline: float) -> AssetMode:
-        """Return the mode that `status` is to be read in."""
+        """Return the asset mode of the account that `status` describes."""
         if self._state.settings.asset_mode:
             return self._state.settings.asset_mode
-        await self._finish_asking(deadline)
-        if proves_single(status):
-            if self._told is AssetMode.MULTI:  # disproved
-                self._told = None
+        await self._await_request(deadline)
+        if proves_single_mode(status):
+            if self._reported_mode is AssetMode.MULTI:  # disproved
+                self._reported_mode = None
                 self._retry_later()
             return AssetMode.SINGLE
-        if self._answered:
-            self._unsettled = 0
-        guess = mode_by_totals(status)
-        if self._told and self._figures_agree and guess is not self._told:
-            # The account may have been switched. Until v1 says so the figures go on disagreeing.
-            if self._asking:
-                await asyncio.wait([self._asking])
+        if self._last_request_answered:
+            self._inconclusive_requests = 0
+        inferred = infer_mode_from_totals(status)
+        if self._reported_mode and self._totals_agree and inferred is not self._reported_mode:
+            # The account may have been switched. Until v1 confirms it, the totals keep disagreeing.
+            if self._request_task:
+                await asyncio.wait([self._request_task])
             else:
-                await self._ask(deadline)
-            if not self._answered and self._told and self._disagreements < _DISAGREEMENTS_AT_MOST:
+                await self._request_mode(deadline)
+            if not self._last_request_answered and self._reported_mode and self._disagreements < _MAX_DISAGREEMENTS:
                 self._disagreements += 1
-                return self._told
-            if not self._answered:
-                self._told = None
+                return self._reported_mode
+            if not self._last_request_answered:
+                self._reported_mode = None
         self._disagreements = 0
-        self._figures_agree = guess is self._told
-        return self._told or guess
+        self._totals_agree = inferred is self._reported_mode
+        return self._reported_mode or inferred
 
-    async def _finish_asking(self, deadline: float) -> None:
+    async def _await_request(self, deadline: float) -> None:
         if self._state.refused and self._is_due:
-            await self._ask(deadline)
-        elif self._asking and self._told is None:
-            await asyncio.wait([self._asking])
+            await self._request_mode(deadline)
+        elif self._request_task and self._reported_mode is None:
+            await asyncio.wait([self._request_task])
 
     @property
     def _is_due(self) -> bool:
-        return not self._state.settings.asset_mode and self._monotonic() >= self._ask_at
+        return not self._state.settings.asset_mode and self._monotonic() >= self._next_request_at
 
-    async def _ask(self, deadline: float) -> None:
-        """Ask v1, within half of the time until `deadline`, or more if that is short; its failure fails no poll."""
-        self._answered = False
-        self._asked_at = now = self._monotonic()
-        self._ask_at = now + ASK_AGAIN_SECONDS
-        if not self._optional.is_available(_METHOD):
-            self._told = None  # nobody can say any more whether it is still so
+    async def _request_mode(self, deadline: float) -> None:
+        """Request v1 within half of the time until `deadline`, or more if that is short; never fail the poll."""
+        self._last_request_answered = False
+        self._requested_at = now = self._monotonic()
+        self._next_request_at = now + RECHECK_SECONDS
+        if not self._availability.is_available(_METHOD):
+            self._reported_mode = None  # it may have changed, and nothing would report it
             return
         if not self._connection.connected:
-            self._ask_at = now  # the poll itself will say why; no turn is waited for
+            self._next_request_at = now  # the poll itself reports why; do not wait for a turn
             return
-        left = deadline - now
-        until = now + min(max(left / 2, _ENOUGH_SECONDS), _LARGEST_PART * left)
+        remaining_seconds = deadline - now
+        request_deadline = now + min(
+            max(remaining_seconds / 2, _MIN_TIMEOUT_SECONDS), _MAX_TIMEOUT_FRACTION * remaining_seconds
+        )
         try:
-            async with asyncio.timeout(until - now):
-                await self._optional.wait_for_turn(WEIGHT[_METHOD])
-            answer = await self._requester.request_one(_METHOD, until)
-            self._told = AssetMode.MULTI if decode_multi_assets(answer.result) else AssetMode.SINGLE
-            self._answered = True
-            self._optional.mark_available(_METHOD)
+            async with asyncio.timeout(request_deadline - now):
+                await self._availability.wait_for_turn(WEIGHT[_METHOD])
+            response = await self._requester.request_one(_METHOD, request_deadline)
+            self._reported_mode = AssetMode.MULTI if decode_multi_assets(response.result) else AssetMode.SINGLE
+            self._last_request_answered = True
+            self._availability.mark_available(_METHOD)
         except (TimeoutError, NotSent):
-            self._ask_at = now  # nothing was asked: next poll
+            self._next_request_at = now  # nothing was sent: try again at the next poll
         except BinanceError as error:
-            self._failed(error)
+            self._handle_error(error)
 
-    def _failed(self, error: BinanceError) -> None:
-        if is_method_gone(error):
-            self._told = None
-            if self._optional.mark_unavailable(_METHOD):
+    def _handle_error(self, error: BinanceError) -> None:
+        if is_unknown_method(error):
+            self._reported_mode = None
+            if self._availability.mark_unavailable(_METHOD):
                 log.warning("asset modes are told from the figures", endpoint=self._connection.endpoint.label)
             return
         log.debug("asset mode not told", account=self._state.settings.name, error=str(error))
@@ -146,7 +148,7 @@ class AssetModeDetector:
 
     def _retry_later(self) -> None:
         interval = self._state.interval_seconds
-        delay = min(interval * 2.0 ** min(self._unsettled, 16), ASK_AGAIN_SECONDS)
-        self._unsettled += 1
-        # Half an interval less, so that the poll at the end of the delay asks.
-        self._ask_at = self._asked_at + delay - interval / 2
+        delay = min(interval * 2.0 ** min(self._inconclusive_requests, 16), RECHECK_SECONDS)
+        self._inconclusive_requests += 1
+        # Half an interval less, so that the poll at the end of the delay sends the request.
+        self._next_request_at = self._requested_at + delay - interval / 2

@@ -1,7 +1,7 @@
-"""Methods whose loss must cost nothing: which an endpoint still offers, and whose turn it is to ask the large one.
+"""Methods that polls can do without: which ones an endpoint offers, and whose turn it is to request v1.
 
-Binance has announced the removal of v1 ``account.status`` and has removed methods without notice. One that is gone is a
-fact of the endpoint, not of an account: it is tried again hourly, by one account.
+Binance has announced the removal of v1 ``account.status``, and has removed methods without notice. A method is removed
+from the endpoint, not for one account: it is tried again hourly, by one account.
 """
 
 from __future__ import annotations
@@ -13,41 +13,41 @@ if TYPE_CHECKING:
     from exporter.binance.connection import Connection
     from exporter.binance.messages import Method
 
-ASK_AGAIN_SECONDS: Final = 3600.0
+RECHECK_SECONDS: Final = 3600.0
 
 
 class MethodAvailability:
-    """What is known of one endpoint's optional methods, shared by its accounts."""
+    """Which optional methods one endpoint offers; shared by its accounts."""
 
     def __init__(self, connection: Connection) -> None:
         self._monotonic = connection.clock.monotonic
         self._budget = connection.budget
-        self._gone_until: dict[Method, float] = {}
+        self._retry_at: dict[Method, float] = {}
         self._turn = asyncio.Lock()
         self._next_turn_at = float("-inf")
 
     def is_available(self, method: Method) -> bool:
-        """Whether to ask for `method`; of one that is gone, whoever asks first after an hour is told to try."""
-        gone_until = self._gone_until.get(method)
-        if gone_until is None:
+        """Whether to request `method`; an unavailable one is tried again by the first caller after an hour."""
+        retry_at = self._retry_at.get(method)
+        if retry_at is None:
             return True
-        if self._monotonic() < gone_until:
+        if self._monotonic() < retry_at:
             return False
-        self._gone_until[method] = self._monotonic() + ASK_AGAIN_SECONDS
+        self._retry_at[method] = self._monotonic() + RECHECK_SECONDS
         return True
 
-    def mark_unavailable(self, method: Method, retry_seconds: float = ASK_AGAIN_SECONDS) -> bool:
-        """Record that the endpoint does not answer `method`; return whether that is new."""
-        news = method not in self._gone_until
-        self._gone_until[method] = self._monotonic() + retry_seconds
-        return news
+    def mark_unavailable(self, method: Method, retry_seconds: float = RECHECK_SECONDS) -> bool:
+        """Record that the endpoint does not offer `method` for now; return whether that is new."""
+        is_new = method not in self._retry_at
+        self._retry_at[method] = self._monotonic() + retry_seconds
+        return is_new
 
     def mark_available(self, method: Method) -> None:
-        """Write down that the endpoint knows `method`."""
-        self._gone_until.pop(method, None)
+        """Record that the endpoint offers `method`."""
+        self._retry_at.pop(method, None)
 
     async def wait_for_turn(self, weight: int) -> None:
-        """Wait until `weight` more fits into what the polls leave: one account at a time."""
+        """Wait, one account at a time, until the weight that the polls leave has room for `weight`."""
         async with self._turn:
             await asyncio.sleep(self._next_turn_at - self._monotonic())
             self._next_turn_at = self._monotonic() + 60 * weight / self._budget.spare

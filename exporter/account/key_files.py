@@ -1,4 +1,4 @@
-"""The key files of an account whose key was refused: read again, in case an operator has replaced them."""
+"""Rereads the key files of an account whose key was refused, in case an operator has replaced them."""
 
 from __future__ import annotations
 
@@ -26,42 +26,42 @@ class KeyFiles:
     """Replaces an account's credentials when their files have changed.
 
     Args:
-        state: the account's; only the credentials of its settings are replaced.
+        state: the account's state; only the credentials in its settings are replaced.
         monotonic: the clock, in seconds.
     """
 
     def __init__(self, state: AccountState, monotonic: Callable[[], float]) -> None:
         self._state = state
         self._monotonic = monotonic
-        self._unusable = RepeatFilter(monotonic)
-        self._rereading: tuple[object, asyncio.Future[Credentials | None]] | None = None
+        self._logged_problems = RepeatFilter(monotonic)
+        self._reading: tuple[object, asyncio.Future[Credentials | None]] | None = None
 
     async def reread(self, deadline: float) -> bool:
-        """Use the files' content if it has changed, and return whether it has; give up at `deadline`."""
+        """Use the key files if they have changed, and return whether they have; give up at `deadline`."""
         settings = self._state.settings
         if settings.reread is None:
             return False
-        if self._rereading is None or self._rereading[0] != settings.reread:
-            # Kept beyond the deadline: what a slow file system delivers later is used at a later poll.
-            self._rereading = settings.reread, asyncio.ensure_future(run_in_thread(settings.reread))
-        _, rereading = self._rereading
-        rereading.add_done_callback(lambda over: over.cancelled() or over.exception())
-        await asyncio.wait([rereading], timeout=max(deadline - self._monotonic(), 0.0))
-        # A reload may have replaced the settings meanwhile; it has read the files, and names those to look at next.
-        if not rereading.done() or self._state.settings is not settings:
+        if self._reading is None or self._reading[0] != settings.reread:
+            # Kept after the deadline: what a slow file system returns later is used at a later poll.
+            self._reading = settings.reread, asyncio.ensure_future(run_in_thread(settings.reread))
+        _, reading = self._reading
+        reading.add_done_callback(lambda finished: finished.cancelled() or finished.exception())
+        await asyncio.wait([reading], timeout=max(deadline - self._monotonic(), 0.0))
+        # A reload may have replaced the settings; it has read the files, and the new settings name those to read next.
+        if not reading.done() or self._state.settings is not settings:
             return False
-        self._rereading = None
+        self._reading = None
         try:
-            credentials = rereading.result()
+            credentials = reading.result()
         except (KeyProblem, ThreadUnavailable) as error:
-            if self._unusable.is_due(str(error)):
+            if self._logged_problems.is_due(str(error)):
                 log.warning("changed key files cannot be used", account=settings.name, error=str(error))
             return False
         except Exception as error:  # the poll still fails because the key was refused
-            if self._unusable.is_due("".join(traceback.format_exception_only(error))):
+            if self._logged_problems.is_due("".join(traceback.format_exception_only(error))):
                 log.exception("cannot read key files, internal error", account=settings.name)
             return False
-        self._unusable.reset()
+        self._logged_problems.reset()
         if credentials is None or credentials == settings.credentials:
             return False
         self._state.settings = replace(settings, credentials=credentials)

@@ -1,22 +1,22 @@
-"""Margin pools and their ratios: how much of what stands between a position and its liquidation is used up.
+"""Margin pools and their ratios: how close each pool is to liquidation.
 
-A pool is what liquidation happens to. Its ratio is the maintenance margin that its positions require, divided by the
-equity that is there to cover losses:
+A margin pool is liquidated as a whole. Its ratio is the maintenance margin that its positions require, divided by the
+equity that covers their losses:
 
     ratio = maintenance margin / equity
 
-0 is nothing at stake, 1 is liquidation, and high is bad, as on Binance's own pages (OKX, for one, shows the inverse).
+0 means no position, 1 means liquidation; high is bad, as on Binance's own pages (OKX, for example, shows the inverse).
 
 - Single-asset mode has one cross pool for each margin asset. Its maintenance margin is the sum over the cross positions
   margined in the asset; its equity is crossWalletBalance + crossUnPnl of the asset.
   100 USDT in the cross wallet, a cross position with -20 of profit and 8 of maintenance margin: 8 / (100 - 20) = 0.1.
-- Multi-assets mode has one cross pool of everything, in USD: totalMaintMargin / totalMarginBalance.
-- Every isolated position is a pool of its own: maintMargin / (isolatedWallet + unrealizedProfit).
+- Multi-assets mode has a single cross pool, in USD: totalMaintMargin / totalMarginBalance.
+- Every isolated position is a separate pool: maintMargin / (isolatedWallet + unrealizedProfit).
   50 USDT set aside, -40 of profit, 8 of maintenance margin: 8 / (50 - 40) = 0.8.
 
 If maintenance margin is required and no equity is left, the ratio is infinite. A ratio is unknown (None) if a figure
 that it needs was not sent or is contradicted: by a position of some value without maintenance margin, or by an asset
-whose own maintenance margin its positions do not account for. If a position's margin asset is unknown, so are all cross
+whose maintenance margin is more than its positions require. If a position's margin asset is unknown, so are all cross
 ratios of a single-asset account.
 """
 
@@ -35,22 +35,22 @@ if TYPE_CHECKING:
     from exporter.binance.rows import AssetBalance, Position
 
 
-LEAST_MARGIN: Final = 1e-7  # less is rounding, and so is a millionth of the margin balance
-_LEAST_MARGIN_PART: Final = 1e-6
-_ACCOUNTED_PART: Final = 0.95
-_LEAST_NOTIONAL: Final = 1.0
+MIN_MARGIN: Final = 1e-7  # less is rounding, and so is a millionth of the margin balance
+_MIN_MARGIN_FRACTION: Final = 1e-6
+_MIN_ACCOUNTED_FRACTION: Final = 0.95
+_MIN_NOTIONAL: Final = 1.0
 
 
 # Structs, as rows are: the pools of 20 assets are made in 13 µs, as frozen dataclasses in 18.
 class CrossPool(msgspec.Struct, frozen=True):
-    """What all cross positions of a margin asset (in multi-assets mode: all there are, in USD) are covered by."""
+    """The pool of all cross positions of a margin asset; in multi-assets mode of all cross positions, in USD."""
 
     margin_asset: str
     ratio: float | None
 
 
 class IsolatedPool(msgspec.Struct, frozen=True):
-    """What one isolated position is covered by."""
+    """The pool of one isolated position."""
 
     symbol: str
     position_side: str
@@ -61,19 +61,19 @@ def cross_pools(snapshot: AccountSnapshot) -> tuple[CrossPool, ...]:
     """Return the cross pools, in single-asset mode one for each row of the account's assets."""
     totals = snapshot.totals
     if snapshot.asset_mode is AssetMode.MULTI:
-        contradicted = any(_lacks_margin(one.row) for one in snapshot.held if not one.isolated)
-        margin = None if contradicted else totals.maintenance_margin
-        return (CrossPool("USD", margin_ratio(margin, totals.margin_balance)),)
-    margins = _Margins(snapshot)
+        is_contradicted = any(_lacks_margin(position.row) for position in snapshot.held if not position.isolated)
+        margin = None if is_contradicted else totals.maintenance_margin
+        return (CrossPool(snapshot.currency, margin_ratio(margin, totals.margin_balance)),)
+    margins = _MaintenanceMargins(snapshot)
     rows = {row.asset for row in snapshot.assets}
-    # What is margined in an asset that the account does not list is at stake, whatever covers it.
+    # Positions in an asset that the account does not list are at risk, but what covers them is unknown.
     unlisted = tuple(CrossPool(asset, None) for asset in sorted(margins.cross) if asset not in rows)
     return unlisted + tuple(
         CrossPool(
             row.asset,
-            # Summed from what is there: the asset's maintenance margin less that of the isolated positions would
-            # leave a float's residue over an empty cross wallet, and read as infinite.
-            margin_ratio(margins.of_cross(row), _sum(row.cross_wallet_balance, row.cross_unrealized_pnl)),
+            # Summed over the cross positions: the asset's maintenance margin minus that of the isolated positions would
+            # leave a float's rounding error, which over an empty cross wallet is an infinite ratio.
+            margin_ratio(margins.cross_margin(row), _sum_known(row.cross_wallet_balance, row.cross_unrealized_pnl)),
         )
         for row in snapshot.assets
     )
@@ -87,7 +87,7 @@ def isolated_pools(snapshot: AccountSnapshot) -> tuple[IsolatedPool, ...]:
             position.row.position_side,
             margin_ratio(
                 _margin(position.row),
-                _sum(position.row.isolated_wallet_balance, position.row.unrealized_pnl),
+                _sum_known(position.row.isolated_wallet_balance, position.row.unrealized_pnl),
             ),
         )
         for position in snapshot.held
@@ -100,12 +100,12 @@ def _pools(snapshot: AccountSnapshot) -> tuple[CrossPool | IsolatedPool, ...]:
 
 
 def is_above_rounding(figure: float, margin_balance: float | None) -> bool:
-    """Whether a figure is more than the rounding of the balance that it belongs to."""
-    return figure > max(LEAST_MARGIN, _LEAST_MARGIN_PART * abs(margin_balance or 0.0))
+    """Whether a figure is larger than the rounding error of its margin balance."""
+    return figure > max(MIN_MARGIN, _MIN_MARGIN_FRACTION * abs(margin_balance or 0.0))
 
 
 def margin_ratio(maintenance_margin: float | None, equity: float | None) -> float | None:
-    """Return the ratio of a pool: 0 with nothing at stake, infinite with nothing left, None if unknown."""
+    """Return the ratio of a pool: 0 without required margin, infinite without equity, None if unknown."""
     if maintenance_margin is None:
         return None
     if maintenance_margin <= 0:
@@ -116,37 +116,39 @@ def margin_ratio(maintenance_margin: float | None, equity: float | None) -> floa
 
 
 def worst_ratio(snapshot: AccountSnapshot) -> float | None:
-    """Return the highest ratio of all pools; None where it is unknown whether anything is at stake."""
+    """Return the highest ratio of all pools; None if it is unknown whether any is above 0."""
     pools = _pools(snapshot)
-    worst = max((pool.ratio for pool in pools if pool.ratio is not None), default=None)
-    return None if not worst and any(pool.ratio is None for pool in pools) else worst
+    highest = max((pool.ratio for pool in pools if pool.ratio is not None), default=None)
+    return None if not highest and any(pool.ratio is None for pool in pools) else highest
 
 
 def distance_to_liquidation(mark_price: float | None, liquidation_price: float | None) -> float | None:
-    """Return how far the mark price is from the liquidation price, as a part of the mark price; None without either."""
+    """Return the distance from mark to liquidation price as a fraction of the mark price; None without both."""
     return abs(mark_price - liquidation_price) / mark_price if mark_price and liquidation_price else None
 
 
-def unknown_ratios(snapshot: AccountSnapshot) -> list[str]:
-    """Say why ratios are unknown, in words without amounts; empty where all are known."""
+def explain_unknown_ratios(snapshot: AccountSnapshot) -> list[str]:
+    """Return why ratios are unknown, without amounts; empty if all are known."""
     if all(pool.ratio is not None for pool in _pools(snapshot)):
         return []
     single, assets = snapshot.asset_mode is AssetMode.SINGLE, {row.asset for row in snapshot.assets}
-    words = []
-    for one in snapshot.held:
-        if single and not one.isolated and one.margin_asset not in assets:
-            words.append(f"{one.row.symbol}: margin asset unknown")
-        elif _margin(one.row) is None:
-            words.append(f"{one.row.symbol}: maintenance margin missing")
-    if single and not words:
-        margins = _Margins(snapshot)
-        words = [
-            f"{row.asset}: more margin than its positions require" for row in snapshot.assets if margins.short(row)
+    reasons = []
+    for position in snapshot.held:
+        if single and not position.isolated and position.margin_asset not in assets:
+            reasons.append(f"{position.row.symbol}: margin asset unknown")
+        elif _margin(position.row) is None:
+            reasons.append(f"{position.row.symbol}: maintenance margin missing")
+    if single and not reasons:
+        margins = _MaintenanceMargins(snapshot)
+        reasons = [
+            f"{row.asset}: more margin than its positions require"
+            for row in snapshot.assets
+            if margins.is_unaccounted(row)
         ]
-    return sorted(set(words)) or ["balances missing"]
+    return sorted(set(reasons)) or ["balances missing"]
 
 
-class _Margins:
+class _MaintenanceMargins:
     """The maintenance margin of the positions of a single-asset account, by margin asset."""
 
     def __init__(self, snapshot: AccountSnapshot) -> None:
@@ -156,32 +158,36 @@ class _Margins:
         for position in snapshot.held:
             asset, margin = position.margin_asset, _margin(position.row)
             if asset is not None:
-                self._all[asset] = _sum(self._all[asset], margin)
+                self._all[asset] = _sum_known(self._all[asset], margin)
             if asset is not None and not position.isolated:
-                self.cross[asset] = _sum(self.cross[asset], margin)
+                self.cross[asset] = _sum_known(self.cross[asset], margin)
             elif not position.isolated:
                 self._complete = False
 
-    def of_cross(self, row: AssetBalance) -> float | None:
-        """Return what the asset's cross positions require, None where that is unknown."""
-        return None if not self._complete or self.short(row) else self.cross[row.asset]
+    def cross_margin(self, row: AssetBalance) -> float | None:
+        """Return the margin that the asset's cross positions require, None if it is unknown."""
+        return None if not self._complete or self.is_unaccounted(row) else self.cross[row.asset]
 
-    def short(self, row: AssetBalance) -> bool:
-        """Whether the asset's positions account for less than its own maintenance margin."""
-        own, margin = row.maintenance_margin or 0.0, self._all[row.asset]
-        return margin is not None and margin < _ACCOUNTED_PART * own and is_above_rounding(own, row.margin_balance)
+    def is_unaccounted(self, row: AssetBalance) -> bool:
+        """Whether the asset's maintenance margin is more than its positions require."""
+        required, margin = row.maintenance_margin or 0.0, self._all[row.asset]
+        return (
+            margin is not None
+            and margin < _MIN_ACCOUNTED_FRACTION * required
+            and is_above_rounding(required, row.margin_balance)
+        )
 
 
 def _margin(row: Position) -> float | None:
-    """Return the maintenance margin that a position requires, None where that is unknown."""
+    """Return the maintenance margin that a position requires, None if it is unknown."""
     return None if _lacks_margin(row) else row.maintenance_margin
 
 
 def _lacks_margin(row: Position) -> bool:
-    """Whether a position of some value requires nothing, which no bracket of Binance's allows."""
+    """Whether a position of some value requires no margin, which no bracket of Binance allows."""
     margin = row.maintenance_margin
-    return margin is not None and margin < LEAST_MARGIN and abs(row.notional or 0.0) >= _LEAST_NOTIONAL
+    return margin is not None and margin < MIN_MARGIN and abs(row.notional or 0.0) >= _MIN_NOTIONAL
 
 
-def _sum(first: float | None, second: float | None) -> float | None:
+def _sum_known(first: float | None, second: float | None) -> float | None:
     return None if first is None or second is None else first + second

@@ -1,4 +1,4 @@
-"""What the log says of an account's failed polls, and for all accounts at once where they share the cause."""
+"""Logs an account's failed polls; a cause that all accounts share is logged once for the endpoint."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ _FAILED: Final = "poll failed"
 _RECOVERED: Final = "poll succeeded again"
 
 
-class PollLog:
-    """Logs a failure when it is new and every five minutes while it lasts, and its end.
+class PollLogger:
+    """Logs a failure when it is new, every five minutes while it lasts, and when it has ended.
 
-    A cause of the whole IP or endpoint is logged for the endpoint, not for each of its accounts.
+    A cause that affects the whole IP or endpoint is logged for the endpoint, not for each of its accounts.
 
     Args:
-        state: the account's.
-        connection: the endpoint's.
+        state: the account's state.
+        connection: the endpoint's connection.
     """
 
     def __init__(self, state: AccountState, connection: Connection) -> None:
@@ -41,12 +41,12 @@ class PollLog:
         if failure.reason in _SHARED_REASONS:
             due = self._is_due_for_all(_FAILED, failure.reason)
         else:
-            due = self._failures.is_due((failure.reason, failure.words))
+            due = self._failures.is_due((failure.reason, failure.message))
         if not due:
             return
         fields: dict[str, object] = self._subject(failure.reason) | {
             "reason": failure.reason.value,
-            "error": failure.words,
+            "error": failure.message,
             "advice": failure.advice,
             "retry_in_seconds": round(retry_in_seconds, 1),
         }
@@ -66,5 +66,5 @@ class PollLog:
         return {"account": self._state.settings.name}
 
     def _is_due_for_all(self, event: str, reason: Reason) -> bool:
-        # A failure after another connection was made is a new one.
+        # A failure after a reconnect is a new one.
         return self._connection.failures_logged[event, reason].is_due(self._connection.connections)

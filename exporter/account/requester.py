@@ -1,4 +1,4 @@
-"""One account's questions: signed with its key, and asked once more when the exchange's clock had to be learnt anew."""
+"""Sends one account's requests, signed with its key, and once more after the exchange rejected their timestamp."""
 
 from __future__ import annotations
 
@@ -9,23 +9,23 @@ import structlog
 
 from exporter.binance.errors import Action, BinanceError, classify
 from exporter.binance.messages import WEIGHT
-from exporter.binance.request_sender import good_answer
+from exporter.binance.request_sender import response_or_raise
 
 if TYPE_CHECKING:
     from exporter.account.state import AccountState
     from exporter.binance.connection import Connection
     from exporter.binance.messages import Method
-    from exporter.binance.request_sender import Answer, Outcome
+    from exporter.binance.request_sender import Outcome, Response
 
 log = structlog.get_logger()
 
 
 class Requester:
-    """Asks for one account over its endpoint's connection.
+    """Sends the requests of one account over its endpoint's connection.
 
     Args:
-        state: the account's; read for its settings, whose credentials may change.
-        connection: the endpoint's.
+        state: the account's state, for its settings, whose credentials may change.
+        connection: the endpoint's connection.
     """
 
     def __init__(self, state: AccountState, connection: Connection) -> None:
@@ -33,17 +33,19 @@ class Requester:
         self._connection = connection
 
     async def request(self, *methods: Method, deadline: float) -> list[Outcome]:
-        """Send queries at once, to be over by `deadline` (monotonic seconds), and return what came of each.
+        """Send several requests at once and return the outcome of each by `deadline` (monotonic seconds).
 
-        Where one is refused for its timestamp, the exchange's time is learnt and all are sent once more.
+        If the exchange rejects a timestamp, its time is read again and all requests are sent once more.
 
         Raises:
-            BinanceError: they could not be sent, as `Connection.request` says, or the time could not be learnt.
+            BinanceError: they could not be sent, as described in `Connection.request`, or the time could not be read.
         """
         asked_at = self._connection.clock.monotonic()
         outcomes = await self._request_once(*methods, deadline=deadline)
-        wrong = any(isinstance(one, BinanceError) and classify(one).action is Action.RESYNC for one in outcomes)
-        if wrong and not self._connection.budget.paused:
+        is_clock_wrong = any(
+            isinstance(outcome, BinanceError) and classify(outcome).action is Action.RESYNC for outcome in outcomes
+        )
+        if is_clock_wrong and not self._connection.budget.paused:
             try:
                 async with asyncio.timeout(deadline - self._connection.clock.monotonic()):
                     await self._connection.resync_clock(asked_at)
@@ -52,14 +54,14 @@ class Requester:
             return await self._request_once(*methods, deadline=deadline)
         return outcomes
 
-    async def request_one(self, method: Method, deadline: float) -> Answer:
-        """Return the good answer to one query.
+    async def request_one(self, method: Method, deadline: float) -> Response:
+        """Send one request and return its response.
 
         Raises:
-            BinanceError: as `ask`, or the error that was answered.
+            BinanceError: as in `request`, or the error of the response.
         """
         (outcome,) = await self.request(method, deadline=deadline)
-        return good_answer(outcome)
+        return response_or_raise(outcome)
 
     async def _request_once(self, *methods: Method, deadline: float) -> list[Outcome]:
         settings = self._state.settings

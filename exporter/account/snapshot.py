@@ -1,4 +1,4 @@
-"""AccountSnapshot: one account as one answer told it; frozen, complete, built by a pure function."""
+"""The snapshot of an account: immutable, complete, and built from the responses of one poll by a pure function."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ Identity = tuple[str, str]  # symbol and side
 
 
 class AssetMode(StrEnum):
-    """How an account's totals are to be read; Binance's answers do not name it."""
+    """What an account's totals mean; v2 responses do not contain it."""
 
-    SINGLE = "single"  # each margin asset by itself; totals are those of USDT
+    SINGLE = "single"  # each margin asset is separate; totals are those of USDT
     MULTI = "multi"  # all assets together; totals are in USD
 
 
-# The names under which both AccountStatus (as totals) and AssetBalance hold an account's eleven figures.
+# The field names of an account's eleven figures, in AccountStatus (as totals) and in AssetBalance.
 FIGURES: Final = (
     "wallet_balance",
     "unrealized_pnl",
@@ -43,24 +43,29 @@ FIGURES: Final = (
 )
 
 
-# Without gc, as rows are: it cannot be part of a cycle, and 40,000 would be 1 ms more of a full collection's 8.
+# Without gc, like the rows: it cannot be part of a cycle, and 40,000 add 1 ms to a full collection of 8 ms.
 class OpenPosition(msgspec.Struct, frozen=True, gc=False):
-    """A position that is held, and what its margin is: what `position_info` tells, and margin pools are made of."""
+    """A held position with its margin asset and type, for `position_info` and for the margin pools."""
 
     row: Position
-    margin_asset: str | None  # None: neither sent nor to be told from the symbol
+    margin_asset: str | None  # None: neither sent nor evident from the symbol
     isolated: bool
+
+    @property
+    def margin_type(self) -> str:
+        """The margin type, ``isolated`` or ``cross``."""
+        return "isolated" if self.isolated else "cross"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AccountSnapshot:
     """Everything known of an account at one moment.
 
-    `totals` holds the account's own eleven figures, in `currency`; `assets` those of each margin asset; `positions`
-    every symbol and side with a position or open orders; `risks` what ``v2/account.position`` told of the same rows;
-    `held` the positions alone; `without_risk` the (symbol, side) of those whose distance to liquidation it does not
-    show, None if it was not asked. A figure that the exchange did not send is None. Times are monotonic
-    seconds.
+    `totals` contains the account's own eleven figures, in `currency`; `assets` those of each margin asset; `positions`
+    each symbol and side with a position or open orders; `risks` the rows of ``v2/account.position`` for the same
+    symbols and sides; `held` only the positions; `without_risk` the (symbol, side) of held positions whose distance to
+    liquidation is missing, None if it was not requested. A figure that the exchange did not send is None. Times are
+    those of `HostClock.data_time`.
     """
 
     totals: AccountStatus
@@ -75,12 +80,12 @@ class AccountSnapshot:
 
     @property
     def currency(self) -> str:
-        """What the totals are counted in: USDT in single-asset mode, USD in multi-assets mode."""
+        """The currency of the totals: USDT in single-asset mode, USD in multi-assets mode."""
         return "USDT" if self.asset_mode is AssetMode.SINGLE else "USD"
 
     @property
     def open_positions(self) -> int:
-        """How many rows hold a position; rows of open orders alone do not."""
+        """The number of rows with a position; rows with only open orders do not count."""
         return len(self.held)
 
 
@@ -92,42 +97,43 @@ def build_snapshot(
     asked_at: float,
     answered_at: float,
 ) -> AccountSnapshot:
-    """Build the snapshot of one ``v2/account.status`` answer, and the ``v2/account.position`` answer with it.
+    """Build the snapshot from the responses to ``v2/account.status`` and ``v2/account.position`` of one poll.
 
     Args:
-        status: the decoded ``result`` of the first; it decides which rows exist.
-        risks: that of the second, None where it was not asked.
-        asset_mode: as configured or told; None to tell it from the figures.
-        asked_at: when the first was sent.
-        answered_at: when the first arrived.
+        status: the decoded result of the first; it decides which rows exist.
+        risks: the decoded result of the second, None if it was not requested.
+        asset_mode: as configured or reported; None to infer it from the figures.
+        asked_at: when the first request was sent.
+        answered_at: when its response arrived.
 
     Raises:
-        DecodeError: two rows have the same identity, so that neither can be trusted.
+        DecodeError: two rows have the same identity, so neither can be trusted.
     """
-    _refuse_duplicates("assets", status.assets, lambda row: row.asset)
+    _reject_duplicates("assets", status.assets, lambda row: row.asset)
     rows = {(row.symbol, row.position_side): row for row in status.positions}
     if len(rows) < len(status.positions):
-        _refuse_duplicates("positions", status.positions, identity)
+        _reject_duplicates("positions", status.positions, identity)
     risks_by_row = {identity(risk): risk for risk in risks or ()}
     if risks and len(risks_by_row) < len(risks):
-        _refuse_duplicates("", risks, identity)
-    known = {name: risk for name, risk in risks_by_row.items() if name in rows}
-    with_risk = {name for name, risk in known.items() if shows_risk(risk, rows[name])}
+        _reject_duplicates("", risks, identity)
+    known_risks = {name: risk for name, risk in risks_by_row.items() if name in rows}
+    with_risk = {name for name, risk in known_risks.items() if shows_risk(risk, rows[name])}
     margin_assets = MarginAssets(status.assets)
-    sent = {name: risk.margin_asset for name, risk in known.items()}
+    reported_assets = {name: risk.margin_asset for name, risk in known_risks.items()}
     held = {name: row for name, row in rows.items() if row.amount}
     return AccountSnapshot(
         totals=status,
         assets=status.assets,
         positions=status.positions,
         risks=tuple(
-            # A position closed or reversed between the two answers: the second describes another one. Without a price a
-            # row is useless, too; the alert rules recognize missing figures by the missing entry price.
+            # If a position was closed or reversed between the two responses, the second describes another one. A row
+            # without a price is useless, too. The alerting rules detect missing risk by the missing entry price.
             risk if name in with_risk else _without_position(risk)
-            for name, risk in known.items()
+            for name, risk in known_risks.items()
         ),
         held=tuple(
-            OpenPosition(row, sent.get(name) or margin_assets.find(row), is_isolated(row)) for name, row in held.items()
+            OpenPosition(row, reported_assets.get(name) or margin_assets.find(row), is_isolated(row))
+            for name, row in held.items()
         ),
         without_risk=None if risks is None else frozenset(held.keys() - with_risk),
         asset_mode=asset_mode or infer_asset_mode(status),
@@ -137,41 +143,41 @@ def build_snapshot(
 
 
 def is_isolated(row: Position) -> bool:
-    """Whether a row is a margin pool of its own; a row of open orders alone is not."""
+    """Whether a row is a separate margin pool; a row with only open orders is not."""
     return bool(row.amount and (row.isolated_wallet_balance or row.isolated_margin))
 
 
 def infer_asset_mode(status: AccountStatus) -> AssetMode:
-    """Tell the mode from the figures: isolated positions exist in single-asset mode only, else the totals decide."""
-    return AssetMode.SINGLE if proves_single(status) else mode_by_totals(status)
+    """Infer the mode from the figures: isolated positions exist only in single-asset mode, else the totals decide."""
+    return AssetMode.SINGLE if proves_single_mode(status) else infer_mode_from_totals(status)
 
 
-def proves_single(status: AccountStatus) -> bool:
+def proves_single_mode(status: AccountStatus) -> bool:
     """Whether an isolated position proves single-asset mode."""
     return any(map(is_isolated, status.positions))
 
 
-def mode_by_totals(status: AccountStatus) -> AssetMode:
-    """Tell the mode from the totals, the least certain way.
+def infer_mode_from_totals(status: AccountStatus) -> AssetMode:
+    """Infer the mode from the totals, which is the least reliable way.
 
-    The account is in single-asset mode if and only if each total equals the USDT asset's own figure (without a USDT
-    row: is zero). A figure that is missing proves nothing.
+    The account is in single-asset mode if and only if each total equals the figure of the USDT asset (0 without a USDT
+    row). A missing figure proves nothing.
     """
     usdt = next((row for row in status.assets if row.asset == "USDT"), None)
     for name in FIGURES:
-        total, own = getattr(status, name), getattr(usdt, name) if usdt else 0.0
-        if total is not None and own is not None and total != own:
+        total, usdt_figure = getattr(status, name), getattr(usdt, name) if usdt else 0.0
+        if total is not None and usdt_figure is not None and total != usdt_figure:
             return AssetMode.MULTI
     return AssetMode.SINGLE
 
 
 def identity(row: Position | PositionRisk) -> Identity:
-    """Return what identifies a row within its account."""
+    """Return the symbol and side, which identify a row within its account."""
     return row.symbol, row.position_side
 
 
 def shows_risk(risk: PositionRisk | None, row: Position) -> bool:
-    """Whether a row shows how close the same position is to liquidation; a liquidation price of 0 means "none"."""
+    """Whether `risk` shows how close the position in `row` is to liquidation; a liquidation price of 0 means none."""
     return (
         risk is not None
         and bool(risk.mark_price)
@@ -180,8 +186,14 @@ def shows_risk(risk: PositionRisk | None, row: Position) -> bool:
     )
 
 
+def liquidation_price(risk: PositionRisk) -> float | None:
+    """Return the liquidation price, None if it was not sent or is 0, which in Binance's responses means none."""
+    # Exported as a price, 0 would be the nearest one of all.
+    return risk.liquidation_price if (risk.liquidation_price or 0) > 0 else None
+
+
 def _without_position(risk: PositionRisk) -> PositionRisk:
-    """Return a row without what belongs to a held position alone; the mark price is the symbol's, and never 0."""
+    """Return a row without the figures of a held position; the mark price is the symbol's, and 0 becomes None."""
     return msgspec.structs.replace(
         risk,
         mark_price=risk.mark_price or None,
@@ -193,33 +205,33 @@ def _without_position(risk: PositionRisk) -> PositionRisk:
 
 
 class MarginAssets:
-    """Which of an account's assets a position is margined in, where the exchange does not send it.
+    """Finds the margin asset of a position among an account's assets, if the exchange does not send it.
 
-    It is the longest one that the symbol ends with and that carries the margin which the position requires: WLDUSDT
-    ends with LDUSDT, which is an asset, too; and in credits mode BNFCR carries the margin of USDT symbols.
+    It is the longest asset that the symbol ends with and whose margin covers what the position requires: WLDUSDT ends
+    with LDUSDT, which is also an asset; and in credits mode BNFCR covers the margin of USDT symbols.
     """
 
     def __init__(self, assets: tuple[AssetBalance, ...]) -> None:
         self._margins = {row.asset: row.maintenance_margin for row in assets}
-        self._endings = _endings(tuple(self._margins))
+        self._asset_suffixes = _asset_suffixes(tuple(self._margins))
 
     def find(self, row: Position) -> str | None:
-        """Return the margin asset of a position, None where it is unknown."""
+        """Return the margin asset of a position, None if it is unknown."""
         required = row.maintenance_margin or 0.0
-        endings = self._endings[row.symbol]
-        carrying = (asset for asset in (*endings, _CREDITS) if self._carries(asset, required))
-        # Where no margin is required any asset will do, one that carries some for other positions first.
-        return next(carrying, None if required else next(iter(endings), None))
+        suffixes = self._asset_suffixes[row.symbol]
+        carrying = (asset for asset in (*suffixes, _CREDITS) if self._carries(asset, required))
+        # If no margin is required, any of these assets will do, first of all one that has a margin for other positions.
+        return next(carrying, None if required else next(iter(suffixes), None))
 
     def _carries(self, asset: str, required: float) -> bool:
         margin = self._margins.get(asset, 0.0)
-        if margin is None:  # not sent, which says nothing against it
+        if margin is None:  # not sent, so the asset is possible
             return required > 0
-        return margin >= max(_CARRIED_PART * required, _LEAST_MARGIN)
+        return margin >= max(_MIN_CARRIED_FRACTION * required, _MIN_MARGIN)
 
 
-class _Endings(dict[str, tuple[str, ...]]):
-    """By symbol: those of an account's assets that it ends with, the longest first."""
+class _AssetSuffixes(dict[str, tuple[str, ...]]):
+    """Maps a symbol to those of an account's assets that it ends with, the longest first."""
 
     def __init__(self, assets: frozenset[str]) -> None:
         super().__init__()
@@ -227,29 +239,29 @@ class _Endings(dict[str, tuple[str, ...]]):
         self._lengths = sorted({len(asset) for asset in assets}, reverse=True)
 
     def __missing__(self, symbol: str) -> tuple[str, ...]:
-        contract = symbol.partition("_")[0]  # a delivery contract has its date after it
-        endings = (contract[-length:] for length in self._lengths)
-        if len(self) >= _MOST_SYMBOLS:
+        contract = symbol.partition("_")[0]  # a delivery contract ends with its date
+        suffixes = (contract[-length:] for length in self._lengths)
+        if len(self) >= _MAX_SYMBOLS:
             self.clear()
-        self[symbol] = found = tuple(ending for ending in endings if ending in self._assets)
-        return found
+        self[symbol] = suffixes_of_symbol = tuple(suffix for suffix in suffixes if suffix in self._assets)
+        return suffixes_of_symbol
 
 
 _CREDITS: Final = "BNFCR"
-_CARRIED_PART: Final = 0.95
-_LEAST_MARGIN: Final = 1e-8  # the last decimal that is sent
-_MOST_SYMBOLS: Final = 10_000  # more than an exchange lists
+_MIN_CARRIED_FRACTION: Final = 0.95
+_MIN_MARGIN: Final = 1e-8  # the last decimal that is sent
+_MAX_SYMBOLS: Final = 10_000  # more than the exchange lists
 
 
-# Neither symbols nor assets change from poll to poll, and to compare 100 with 20 costs as much as to decode the answer.
-# Most accounts list the same assets.
+# Symbols and assets rarely change between polls, and comparing 100 with 20 costs as much as decoding the response. Most
+# accounts list the same assets.
 @lru_cache(maxsize=64)
-def _endings(assets: tuple[str, ...]) -> _Endings:
-    return _Endings(frozenset(assets))
+def _asset_suffixes(assets: tuple[str, ...]) -> _AssetSuffixes:
+    return _AssetSuffixes(frozenset(assets))
 
 
-def _refuse_duplicates(name: str, rows: Iterable[_Row], identify: Callable[[_Row], Hashable]) -> None:
-    # Prometheus drops the whole scrape for one duplicate series, and no tool on the way notices before.
+def _reject_duplicates(name: str, rows: Iterable[_Row], identify: Callable[[_Row], Hashable]) -> None:
+    # Prometheus drops the whole scrape for one duplicate series, and nothing before it would notice.
     seen: dict[Hashable, int] = {}
     path = f"result.{name}" if name else "result"
     for index, row in enumerate(rows):

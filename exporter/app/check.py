@@ -83,7 +83,7 @@ async def check(config: Config, timing: Timing | None = None) -> list[AccountRep
         connection.budget.plan(())  # nothing is polled again: all of the share is for these
     running = [asyncio.create_task(connection.run()) for connection in fleet.connections]
     try:
-        await asyncio.gather(*(connection.first_attempt_over.wait() for connection in fleet.connections))
+        await asyncio.gather(*(connection.first_attempt_finished.wait() for connection in fleet.connections))
         patience = _MINUTE_SECONDS * (1 + len(fleet.states) // _POLLS_A_MINUTE)
         await asyncio.gather(
             *(
@@ -121,7 +121,7 @@ def _report(state: AccountState, connection: Connection, snapshot: AccountSnapsh
         key_type=settings.credentials.key_type,
         accepted=snapshot is not None,
         reason=failure.reason.value if failure else None,
-        problem=failure.words if failure else None,
+        problem=failure.message if failure else None,
         advice=failure.advice if failure else None,
         resumes_at=None if resumes_at is None else format_utc(resumes_at),
         clock_offset_seconds=connection.clock.offset_seconds,

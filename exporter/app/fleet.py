@@ -45,7 +45,7 @@ class _Shared:
     """What the accounts of one endpoint share."""
 
     connection: Connection
-    optional: MethodAvailability
+    availability: MethodAvailability
     pacing: EndpointPacing
 
 
@@ -55,7 +55,7 @@ class Fleet:
     Args:
         config: what to poll.
         publish: called with every good snapshot.
-        poll_over: called with the account's state after every due poll, however it ended.
+        poll_finished: called with the account's state after every scheduled poll, successful or not.
         timing: the connections' delays, where not the usual ones.
         host: this host's clocks, where not the real ones.
     """
@@ -64,13 +64,13 @@ class Fleet:
         self,
         config: Config,
         publish: Callable[[AccountState, AccountSnapshot], None],
-        poll_over: Callable[[AccountState], None],
+        poll_finished: Callable[[AccountState], None],
         timing: Timing | None = None,
         host: HostClock | None = None,
     ) -> None:
         self.host = host or HostClock(time.time, monotonic)
         self._publish = publish
-        self._poll_over = poll_over
+        self._poll_finished = poll_finished
         self._timing = timing
         self._pollers: dict[str, Poller] = {}  # by account, in the configuration's order
         self._endpoints: dict[Endpoint, _Shared] = {}
@@ -174,7 +174,9 @@ class Fleet:
 
     def _poller(self, settings: AccountSettings, shared: _Shared, phase: float) -> Poller:
         state = AccountState(settings)
-        return Poller(state, shared.connection, shared.optional, shared.pacing, self._publish, self._poll_over, phase)
+        return Poller(
+            state, shared.connection, shared.availability, shared.pacing, self._publish, self._poll_finished, phase
+        )
 
     def _start(self) -> None:
         """Start what does not run yet."""

@@ -72,15 +72,15 @@ class Service:
     ) -> None:
         self._host = host = host or HostClock(time.time, monotonic)
         self._program = program = Program(last_reload_success_unix=time.time())
-        health = SelfMetrics(program, lambda: self._fleet.states, host.age, process_metrics=web.process_metrics)
-        self._exposition = exposition = Exposition(health.render, host.age)
+        health = SelfMetrics(program, lambda: self._fleet.states, host.data_time, process_metrics=web.process_metrics)
+        self._exposition = exposition = Exposition(health.render, host.data_time)
         slow_way = OpenMetricsExposition([SnapshotCollector(exposition.snapshots), *health.collectors])
 
-        def poll_over(state: AccountState) -> None:
-            health.poll_over(state)
+        def poll_finished(state: AccountState) -> None:
+            health.poll_finished(state)
             exposition.invalidate()
 
-        self._fleet = Fleet(config, exposition.publish, poll_over, timing, host)
+        self._fleet = Fleet(config, exposition.publish, poll_finished, timing, host)
         program.connections = self._fleet.connections
         self._load = load or (lambda: config)
         self._reloading = asyncio.Lock()
@@ -190,7 +190,7 @@ class Service:
         changes = self._fleet.apply(config)
         self._program.connections = self._fleet.connections
         for account in (*changes.changed, *changes.removed):
-            self._exposition.forget(account)
+            self._exposition.remove(account)
         return changes
 
     def _woken(self) -> None:
@@ -202,7 +202,7 @@ class Service:
         self._exposition.invalidate()
 
     def _not_ready(self) -> int:
-        waiting = sum(not state.first_poll_over for state in self._fleet.states)
+        waiting = sum(not state.first_poll_finished for state in self._fleet.states)
         self._was_ready = self._was_ready or not waiting
         return 0 if self._was_ready else waiting
 
@@ -210,7 +210,7 @@ class Service:
         return render_page(
             self._fleet.states,
             self._fleet.connections,
-            self._host.age(),
+            self._host.data_time(),
             self._telemetry_path,
             exporter.__version__,
             self._exposition.snapshots(),

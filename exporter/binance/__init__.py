@@ -1,1 +1,1 @@
-"""Speaks Binance; knows nothing of Prometheus."""
+"""The exchange's WebSocket API: connections, request weight, clocks, messages and errors; nothing of Prometheus."""

@@ -1,7 +1,7 @@
-"""The exchange's clock as seen from here: learnt from its answers, carried on by the monotonic clock.
+"""The exchange's clock: synchronized by its responses, and advanced by this host's monotonic clock.
 
-Counting on from what was learnt with the monotonic clock, and not adding an offset to the host's wall clock, keeps
-signatures valid when the host's clock is stepped while the program runs.
+The monotonic clock is used instead of an offset to the wall clock, so that signatures stay valid when the wall clock is
+stepped while the program runs.
 """
 
 from __future__ import annotations
@@ -16,39 +16,39 @@ if TYPE_CHECKING:
 
 
 def monotonic() -> float:
-    """Return seconds that never go back and, where the system can, go on while the machine sleeps.
+    """Return seconds that never go back and that, where the system supports it, include time spent in suspend.
 
-    With a clock that stands still meanwhile, figures from before a laptop was shut would count as fresh after.
+    With a clock that stops in suspend, data from before a laptop was closed would count as fresh afterwards.
     """
     return time.clock_gettime(_CLOCK)
 
 
 _CLOCK: Final = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
-DATE_ERROR_SECONDS: Final = 1.5  # a Date names a second, of which the middle is taken; and it was under way
-_DOUBTED_SECONDS: Final = 1e9
+DATE_ERROR_SECONDS: Final = 1.5  # half of the second that a Date names, and its time in transit
+_UNCERTAIN_SECONDS: Final = 1e9
 # Binance rejects timestamps more than a second ahead of its clock and, by default, more than five seconds behind.
-_AHEAD_REFUSED_SECONDS: Final = 1.0
-_BEHIND_REFUSED_SECONDS: Final = 5.0
+_MAX_AHEAD_SECONDS: Final = 1.0
+_MAX_BEHIND_SECONDS: Final = 5.0
 
 
 def is_host_clock_wrong(offset_seconds: float, uncertainty_seconds: float) -> bool:
-    """Return whether Binance surely refuses programs on this host that do not correct for its clock.
+    """Return whether Binance is certain to reject requests that are signed with this host's clock uncorrected.
 
     Args:
         offset_seconds: how far the exchange is ahead of this host.
-        uncertainty_seconds: how well that is known.
+        uncertainty_seconds: the largest error of that offset.
     """
-    surely = abs(offset_seconds) - uncertainty_seconds
-    return surely >= (_BEHIND_REFUSED_SECONDS if offset_seconds > 0 else _AHEAD_REFUSED_SECONDS)
+    certain_offset_seconds = abs(offset_seconds) - uncertainty_seconds
+    return certain_offset_seconds >= (_MAX_BEHIND_SECONDS if offset_seconds > 0 else _MAX_AHEAD_SECONDS)
 
 
 class ExchangeClock:
-    """One endpoint's idea of the exchange's time; until something is learnt it is the host's wall clock.
+    """The exchange's time as known on one endpoint; until it is synchronized, the host's wall clock.
 
     Args:
         wall: epoch seconds of this host.
-        monotonic: seconds to count on with.
-        host: both, where endpoints share them.
+        monotonic: seconds that advance the exchange's time.
+        host: both clocks, where endpoints share them.
     """
 
     def __init__(
@@ -60,48 +60,48 @@ class ExchangeClock:
         self.host = host or HostClock(wall, monotonic)
         self._wall = self.host.wall
         self.monotonic = self.host.monotonic
-        self._base_seconds: float | None = None  # exchange's time at monotonic zero
-        self.uncertainty_seconds = 0.0  # half of the round trip that taught it: the ways there and back may differ
-        self.learnt_at = float("-inf")  # monotonic seconds
+        self._base_seconds: float | None = None  # the exchange's time at monotonic zero
+        self.uncertainty_seconds = 0.0  # half of the round trip: the two directions may differ
+        self.synchronized_at = float("-inf")  # monotonic seconds
 
-    def learn(self, server_time_ms: int, sent: float, received: float) -> None:
-        """Take over the exchange's time as of the middle of a round trip (monotonic seconds).
+    def synchronize(self, server_time_ms: int, sent_at: float, received_at: float) -> None:
+        """Set the exchange's time to `server_time_ms` at the middle of a round trip (in monotonic seconds).
 
-        An answer to what was sent before the host was woken may have been on its way for hours: it is ignored.
+        A response to a request from before the host was woken is ignored: it may have been in transit for hours.
         """
-        if sent < self.host.woken_at:
+        if sent_at < self.host.woken_at:
             return
-        self._base_seconds = server_time_ms / 1000 - (sent + received) / 2
-        self.uncertainty_seconds = (received - sent) / 2
-        self.learnt_at = self.monotonic()
+        self._base_seconds = server_time_ms / 1000 - (sent_at + received_at) / 2
+        self.uncertainty_seconds = (received_at - sent_at) / 2
+        self.synchronized_at = self.monotonic()
 
-    def learn_date(self, date_ms: int, received: float) -> None:
-        """Take the time from a handshake's Date where that is surely better than what is known.
+    def synchronize_to_date(self, date_ms: int, received_at: float) -> None:
+        """Set the time from a handshake's Date if it is certain to be more accurate than the current time.
 
-        Precise to a second, it is used if the exchange does not report its time, and makes the first response and the
-        end of a ban count in the exchange's minutes on a host whose clock is wrong.
+        A Date is precise to a second. It serves where the exchange does not report its time, and on a host whose clock
+        is wrong it lets the first response and the end of a ban be counted in the exchange's minutes.
         """
-        off_seconds = abs(date_ms / 1000 - (self.seconds - self.monotonic() + received))
-        better = not self.learnt or max(self.uncertainty_seconds, off_seconds) >= DATE_ERROR_SECONDS
-        if better and received >= self.host.woken_at:
-            self.learn(date_ms, received, received)
+        difference_seconds = abs(date_ms / 1000 - (self.seconds - self.monotonic() + received_at))
+        is_better = not self.synchronized or max(self.uncertainty_seconds, difference_seconds) >= DATE_ERROR_SECONDS
+        if is_better and received_at >= self.host.woken_at:
+            self.synchronize(date_ms, received_at, received_at)
             self.uncertainty_seconds = DATE_ERROR_SECONDS
 
-    def doubt(self) -> None:
-        """Let whatever is learnt next replace what is known, however imprecise it is."""
-        self.uncertainty_seconds = _DOUBTED_SECONDS
+    def mark_uncertain(self) -> None:
+        """Let the next synchronization replace the current time, however imprecise it is."""
+        self.uncertainty_seconds = _UNCERTAIN_SECONDS
 
-    def would_gain(self, sent: float, received: float) -> bool:
-        """Whether a round trip (monotonic seconds) would tell the time better than what was learnt last."""
-        return not self.learnt or (received - sent) / 2 < self.uncertainty_seconds
+    def is_more_precise(self, sent_at: float, received_at: float) -> bool:
+        """Whether a round trip (in monotonic seconds) gives a more precise time than the last synchronization."""
+        return not self.synchronized or (received_at - sent_at) / 2 < self.uncertainty_seconds
 
     @property
-    def learnt(self) -> bool:
-        """Whether the exchange has reported its time, and again since the host was woken.
+    def synchronized(self) -> bool:
+        """Whether the exchange has reported its time since the start, or since the host was last woken.
 
-        The monotonic clock stands still while a virtual machine is paused.
+        The monotonic clock stops while a virtual machine is paused.
         """
-        return self._base_seconds is not None and self.learnt_at >= self.host.woken_at
+        return self._base_seconds is not None and self.synchronized_at >= self.host.woken_at
 
     @property
     def seconds(self) -> float:
@@ -110,15 +110,15 @@ class ExchangeClock:
 
     @property
     def milliseconds(self) -> int:
-        """The exchange's time now, as a request's `timestamp` states it."""
+        """The exchange's time now, as sent in a request's `timestamp`."""
         return int(self.seconds * 1000)
 
     @property
     def offset_seconds(self) -> float | None:
-        """How far the exchange is ahead of this host's wall clock; None until learnt."""
-        return self.seconds - self._wall() if self.learnt else None
+        """How far the exchange is ahead of this host's wall clock; None until synchronized."""
+        return self.seconds - self._wall() if self.synchronized else None
 
     @property
     def exact_offset_seconds(self) -> float | None:
-        """The same, and also None while it is known no better than from a Date."""
+        """The same, but also None while it is known only from a Date."""
         return self.offset_seconds if self.uncertainty_seconds < DATE_ERROR_SECONDS else None

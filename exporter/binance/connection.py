@@ -1,34 +1,34 @@
-"""One multiplexed connection to one endpoint: request(method, credentials) -> answer. The only I/O outward.
+"""The connection to one endpoint, shared by its accounts; every request to the exchange goes through it.
 
-A supervisor task owns the socket: it dials within the weight budget, learns the exchange's time, backs off with full
-jitter, and replaces the socket before the exchange ends it. Requests of all accounts share the socket; each is signed
-by itself, at the moment it is sent.
+A supervisor task dials within the weight budget, reads the exchange's time, backs off with full jitter, and replaces
+the socket before the exchange closes it. The requests of all accounts share the socket; each is signed with its
+account's key at the moment it is sent.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import random
 from collections import Counter, defaultdict
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import structlog
 
+from exporter.binance.advice import advise_on_dial_failure
+from exporter.binance.current_link import CurrentLink
 from exporter.binance.dialing import (
     Backoff,
     Endpoint,
     Timing,
-    advise_on,
-    explain_refusal,
     name_environment_proxy,
     open_socket,
 )
-from exporter.binance.errors import DisconnectReason, NotConnected, NotSent, OverBudget
+from exporter.binance.disconnects import explain_dial_failure
+from exporter.binance.errors import DisconnectReason, NotSent, OverBudget
 from exporter.binance.link import Link
 from exporter.binance.messages import HANDSHAKE_WEIGHT, WEIGHT
-from exporter.binance.request_sender import PAUSES, Outcome, RequestSender
-from exporter.binance.server_time import ServerTime
+from exporter.binance.request_sender import PAUSE_REASONS, Outcome, RequestSender
+from exporter.binance.server_time import ServerTimeSync
 from exporter.supervision import RepeatFilter, supervise
 
 if TYPE_CHECKING:
@@ -47,13 +47,13 @@ _Result = TypeVar("_Result")
 
 
 class Connection:
-    """The connection of all accounts on one endpoint.
+    """The connection to one endpoint, shared by all of its accounts.
 
     Args:
         endpoint: where to connect to.
         budget: the endpoint's request weight; every request and every dial is charged to it.
         clock: the endpoint's clock; requests are signed with its time.
-        timing: how long things may take.
+        timing: delays and timeouts.
     """
 
     def __init__(
@@ -62,29 +62,26 @@ class Connection:
         self.endpoint = endpoint
         self.budget = budget
         self.clock = clock
-        self.first_attempt_over = asyncio.Event()
-        self.first_attempt_over_at = float("-inf")  # monotonic seconds; where the grid of all accounts' polls begins
-        # Read by metrics.health.
+        self.first_attempt_finished = asyncio.Event()
+        self.first_attempt_finished_at = float("-inf")  # monotonic seconds; the grid of all accounts' polls starts here
+        # Read by the exporter's own metrics (metrics.self_catalog).
         self.connections = 0
         self.disconnections: Counter[DisconnectReason] = Counter()
-        # Of causes that all accounts share; the pollers log them.
+        # For failures that all accounts share; the pollers log them.
         self.failures_logged = defaultdict[object, RepeatFilter](lambda: RepeatFilter(clock.monotonic))
         self._timing = timing or Timing()
-        self._sender = RequestSender(endpoint.label, budget, clock, self._timing.silence)
-        self._server_time = ServerTime(endpoint.label, self._sender, clock, self._timing)
-        self.ignored = self._sender.ignored
+        self._sender = RequestSender(endpoint.label, budget, clock, self._timing.silence_timeout)
+        self._current = CurrentLink(endpoint.label)
+        self._server_time = ServerTimeSync(self._current, self._sender, clock, self._timing)
+        self.unmatched_frames = self._sender.unmatched_frames
         self.durations = self._sender.durations
         self._backoff = Backoff(self._timing.backoff_first, self._timing.backoff_cap)
-        self._link: Link | None = None  # what requests are sent over
-        self._tasks: set[asyncio.Task[Any]] = set()  # that read links, ask them, and retire those that were replaced
-        self._connected = asyncio.Event()
-        self._why_not, self._advice = "not dialled yet", ""
-        self._saving_for_dial = False  # whether the next dial waits for weight
+        self._tasks: set[asyncio.Task[Any]] = set()  # they read links, test new ones and retire replaced ones
 
     @property
     def connected(self) -> bool:
         """Whether requests can be sent now."""
-        return self._link is not None
+        return self._current.link is not None
 
     async def request(
         self,
@@ -94,34 +91,30 @@ class Connection:
         timeout_seconds: float,
         deadline: float,
     ) -> list[Outcome]:
-        """Sign, send and await queries, all at once, to be over by `deadline` in monotonic seconds.
+        """Sign and send several requests at once, and wait for the responses until `deadline` (monotonic seconds).
 
         Returns:
-            What came of each, as in `RequestSender.send`.
+            The outcome of each, as from `RequestSender.send`.
 
         Raises:
-            NotConnected: there is no connection, and none came within the grace.
-            Paused: the exchange has refused this IP for a while.
-            OverBudget: the budget had no room for them until the deadline.
+            NotConnected: there is no connection, and none was opened within the grace period.
+            Paused: the exchange has rate limited or banned this IP, and the pause is not over.
+            OverBudget: the weight budget had no room for the requests before the deadline.
         """
-        self.budget.refuse_while_paused()
+        self.budget.raise_if_paused()
         if not self.connected:
-            grace = min(self._timing.reconnect_grace, deadline - self.clock.monotonic())
-            # Not wait_for: on Python 3.11 it swallows a cancellation that comes right after the event.
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(grace):
-                    await self._connected.wait()
-        self._usable_link()
-        await self._server_time.resync_after_waking(self._usable_link, deadline)
+            await self._current.wait(min(self._timing.reconnect_grace, deadline - self.clock.monotonic()))
+        self._current.require()
+        await self._server_time.resync_after_waking(deadline)
         try:
             async with asyncio.timeout(deadline - self.clock.monotonic()):
                 reservation = await self.budget.acquire(sum(WEIGHT[method] for method in methods))
         except TimeoutError:
             raise OverBudget("this IP's request weight left no room for the poll within its interval") from None
-        # A poll is over before the next one is due, whatever the timeout says.
+        # A poll must end before the next one is due, even where the configured timeout is longer.
         timeout_seconds = min(timeout_seconds, max(deadline - self.clock.monotonic(), 0.0))
         try:
-            link = self._usable_link()
+            link = self._current.require()
         except NotSent:
             self.budget.settle(reservation)
             raise
@@ -135,17 +128,17 @@ class Connection:
         )
 
     async def resync_clock(self, since: float) -> None:
-        """Learn the exchange's time again, unless that was begun after `since` (monotonic seconds).
+        """Read the exchange's time again, unless a request for it was sent after `since` (monotonic seconds).
 
         Raises:
-            BinanceError: it could not be asked.
+            BinanceError: the request could not be sent.
         """
-        await self._server_time.resync(since, self._usable_link)
+        await self._server_time.resync(since)
 
     async def run(self) -> NoReturn:
-        """Keep the connection up until cancelled; no failure ends it."""
+        """Keep the endpoint connected until cancelled; no failure ends it."""
         name = f"clock of {self.endpoint.label}"
-        clock = asyncio.create_task(supervise(name, self._keep_clock), name=name)
+        clock = asyncio.create_task(supervise(name, self._server_time.run), name=name)
         try:
             while True:
                 delay = await self._replace_link()
@@ -157,49 +150,49 @@ class Connection:
             await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _replace_link(self) -> float:
-        """Dial once, use what answers until it must be replaced, and return how long to wait before the next dial.
+        """Dial once, use the new link until it must be replaced, and return the seconds to wait before the next dial.
 
-        A link that is due for replacement is used until the next one has answered: a rotation costs no poll.
+        A link that is to be replaced stays in use until the next one has responded, so that a rotation costs no poll.
         """
-        self._saving_for_dial = True
-        self.budget.settle(await self._sender.afford(HANDSHAKE_WEIGHT))  # counted at once: no answer tells of it
-        self._saving_for_dial = False
+        self._current.dial_waits_for_weight = True
+        reservation = await self._sender.acquire_weight(HANDSHAKE_WEIGHT)
+        self.budget.settle(reservation)  # at once: no response reports it
+        self._current.dial_waits_for_weight = False
         try:
             sent_at = self.clock.monotonic()
             try:
                 socket = await open_socket(self.endpoint)
-            except Exception as error:  # noqa: BLE001 - explain_refusal knows the many, and names the rest
-                return self._refused(error, sent_at)
-            return await self._use(socket)
-        except Exception:  # whatever an upstream fault may raise, the next dial goes on
+            except Exception as error:  # noqa: BLE001 - explain_dial_failure handles every type
+                return self._handle_dial_failure(error, sent_at)
+            return await self._use_until_replaced(socket)
+        except Exception:  # an internal error must not prevent the next dial
             log.exception("connection supervisor failed", endpoint=self.endpoint.label)
-            self._lost(DisconnectReason.CLOSED, "a fault of this program: see the log, and report it")
+            self._record_disconnect(DisconnectReason.CLOSED, "a fault of this program: see the log, and report it")
             return self._backoff.next_seconds()
         finally:
             self._end_first_attempt()
 
-    async def _use(self, socket: ClientConnection) -> float:
-        """Put a link in the place of the one before, once it has answered, and wait until it must be replaced."""
+    async def _use_until_replaced(self, socket: ClientConnection) -> float:
+        """Use a new link in place of the current one once it has responded, and wait until it must be replaced."""
         self.connections += 1
-        link = Link(socket, self._sender.ignore, self.clock.monotonic)
-        life = self._spawn(self._live(link))
+        link = Link(socket, self._sender.handle_unmatched, self.clock.monotonic)
+        reader = self._spawn(self._read_until_end(link))
         if link.handshake_date_ms is not None:
-            self.clock.learn_date(link.handshake_date_ms, link.opened_at)
+            self.clock.synchronize_to_date(link.handshake_date_ms, link.opened_at)
         try:
-            answers = await self._answers(link)
+            is_usable = await self._is_usable(link)
         except BaseException:
-            life.cancel()
+            reader.cancel()
             raise
-        if not answers:
-            link.abort("the connection did not answer its first question")  # it would not answer a poll either
-            await life
+        if not is_usable:
+            link.abort("the connection did not answer its first question")  # it would not respond to a poll either
+            await reader
             return self._backoff.next_seconds()
-        if life.done():  # it ended right after its first answer
+        if reader.done():  # it ended right after its first response
             return self._backoff.next_seconds()
-        if self._link is not None:
-            self._spawn(self._link.retire())
-        self._link = link
-        self._connected.set()
+        if self._current.link is not None:
+            self._spawn(self._current.link.retire())
+        self._current.use(link)
         self._end_first_attempt()
         offset = self.clock.exact_offset_seconds
         log.info(
@@ -207,67 +200,67 @@ class Connection:
             endpoint=self.endpoint.label,
             clock_offset_seconds=None if offset is None else round(offset, 3),
         )
-        await self._until_due(link, life)
-        if not link.answered or self.clock.monotonic() - link.opened_at < self._timing.stable_after:
+        await self._wait_for_replacement(link, reader)
+        if not link.has_responded or self.clock.monotonic() - link.opened_at < self._timing.stable_after:
             return self._backoff.next_seconds()
         self._backoff.reset()
-        return 0.0 if link.due else self._backoff.next_seconds()
+        return 0.0 if link.replacement_reason else self._backoff.next_seconds()
 
-    async def _answers(self, link: Link) -> bool:
-        """Ask a new link for the exchange's time, and return whether the link may be used.
+    async def _is_usable(self, link: Link) -> bool:
+        """Request the exchange's time over a new link, and return whether the link may be used.
 
-        Not every exchange may answer that question, so polls do not wait for it: a pong shows that the link is alive,
-        and the question goes on beside them. A link that serves is given up for a pong alone only where the question
-        is known to stay unanswered.
+        Not every exchange may respond to that request, so polls do not wait for it: a pong shows that the link is
+        alive, and the request goes on in parallel. A link in use is replaced on the strength of a pong alone only if
+        the last request for the time was left unanswered.
         """
-        question = self._spawn(self._server_time.ask(link))
-        if self._link is not None and not self._server_time.unanswered:
-            answered = await question
-            if answered or self._link is not None:
+        time_request = self._spawn(self._server_time.sync(link))
+        if self._current.link is not None and not self._server_time.unanswered:
+            answered = await time_request
+            if answered or self._current.link is not None:
                 return answered
-        pong = self._spawn(self._pongs(link))
-        await asyncio.wait({question, pong}, return_when=asyncio.FIRST_COMPLETED)
-        alive = (question.done() and question.result()) or await pong
-        (pong if alive else question).cancel()
+        pong = self._spawn(self._answers_ping(link))
+        await asyncio.wait({time_request, pong}, return_when=asyncio.FIRST_COMPLETED)
+        alive = (time_request.done() and time_request.result()) or await pong
+        (pong if alive else time_request).cancel()
         return alive
 
-    async def _pongs(self, link: Link) -> bool:
-        """Return whether a link answers a ping, a moment later if it may still report the time."""
-        alive = await link.responds(self._timing.clock_timeout)
+    async def _answers_ping(self, link: Link) -> bool:
+        """Return whether a link answers a ping; if so, first give the request for the time a moment to be answered."""
+        alive = await link.ping(self._timing.clock_timeout)
         if alive and not self._server_time.unanswered:
-            await asyncio.sleep(self._timing.answer_grace)
+            await asyncio.sleep(self._timing.clock_grace)
         return alive
 
     def _end_first_attempt(self) -> None:
-        if not self.first_attempt_over.is_set():
-            self.first_attempt_over_at = self.clock.monotonic()
-            self.first_attempt_over.set()
+        if not self.first_attempt_finished.is_set():
+            self.first_attempt_finished_at = self.clock.monotonic()
+            self.first_attempt_finished.set()
 
-    async def _until_due(self, link: Link, life: asyncio.Task[None]) -> None:
-        """Wait until a link has ended, or is due for replacement."""
+    async def _wait_for_replacement(self, link: Link, reader: asyncio.Task[None]) -> None:
+        """Wait until a link has ended or must be replaced."""
         requested = asyncio.create_task(link.replacement_requested.wait())
         try:
             rotate_after = random.uniform(*self._timing.rotate_between)  # noqa: S311 - spread, not secrecy
-            await asyncio.wait({life, requested}, timeout=rotate_after, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({reader, requested}, timeout=rotate_after, return_when=asyncio.FIRST_COMPLETED)
         finally:
             requested.cancel()
-        if not life.done():
-            link.due = link.due or DisconnectReason.ROTATION
-            log.info("connection due for replacement", endpoint=self.endpoint.label, reason=link.due.value)
+        if not reader.done():
+            link.replacement_reason = link.replacement_reason or DisconnectReason.ROTATION
+            log.info(
+                "connection due for replacement", endpoint=self.endpoint.label, reason=link.replacement_reason.value
+            )
 
-    async def _live(self, link: Link) -> None:
-        """Read what comes over a link until its end, and say why it ended."""
+    async def _read_until_end(self, link: Link) -> None:
+        """Read a link's frames until it ends, and record why it ended."""
         try:
-            loss, words = await link.read()
+            reason, message = await link.read()
         finally:
-            if self._link is link:
-                self._link = None
-                self._connected.clear()
+            self._current.drop(link)
             await link.close()
         if link.retired:
-            self.disconnections[loss] += 1
+            self.disconnections[reason] += 1
         else:
-            self._lost(loss, words)
+            self._record_disconnect(reason, message)
 
     def _spawn(self, work: Coroutine[Any, Any, _Result]) -> asyncio.Task[_Result]:
         task = asyncio.create_task(work, name=f"link of {self.endpoint.label}")
@@ -280,33 +273,19 @@ class Connection:
         if not task.cancelled() and (error := task.exception()):
             log.error("connection task failed, internal error", endpoint=self.endpoint.label, exc_info=error)
 
-    async def _keep_clock(self) -> NoReturn:
-        """Ask for the exchange's time again and again."""
-        while True:
-            await asyncio.sleep(self._timing.clock_interval)
-            if self._link is not None:
-                await self._server_time.ask(self._link)  # no answer: polls find out what it means
-
-    def _refused(self, error: Exception, sent_at: float) -> float:
-        refusal = explain_refusal(error)
-        if refusal.status in PAUSES:
-            after = refusal.retry_after_seconds
+    def _handle_dial_failure(self, error: Exception, sent_at: float) -> float:
+        failure = explain_dial_failure(error)
+        if failure.status in PAUSE_REASONS:
+            after = failure.retry_after_seconds
             retry_at_ms = None if after is None else self.clock.milliseconds + int(after * 1000)
-            self._sender.pause(PAUSES[refusal.status], retry_at_ms, sent_at, refusal.words)
-        words = refusal.words + name_environment_proxy(self.endpoint)
-        self._lost(refusal.reason, words, advise_on(refusal))
+            self._sender.pause(PAUSE_REASONS[failure.status], retry_at_ms, sent_at, failure.message)
+        message = failure.message + name_environment_proxy(self.endpoint)
+        self._record_disconnect(failure.reason, message, advise_on_dial_failure(failure))
         delay = self._backoff.next_seconds()
-        return max(delay, self._timing.forbidden) if refusal.status in {403, 451} else delay
+        return max(delay, self._timing.forbidden_delay) if failure.status in {403, 451} else delay
 
-    def _lost(self, loss: DisconnectReason, words: str, advice: str = "") -> None:
-        self.disconnections[loss] += 1
-        self._why_not, self._advice = words, advice
-        event = "no connection" if self._link is None else "no new connection: the one before still serves"
-        log.warning(event, endpoint=self.endpoint.label, reason=loss.value, error=words)
-
-    def _usable_link(self) -> Link:
-        if self._link is None and self._saving_for_dial:
-            raise OverBudget("this IP's request weight leaves no room to connect anew")
-        if self._link is None:
-            raise NotConnected(f"not connected to {self.endpoint.label}: {self._why_not}", self._advice)
-        return self._link
+    def _record_disconnect(self, reason: DisconnectReason, message: str, advice: str = "") -> None:
+        self.disconnections[reason] += 1
+        self._current.set_failure(message, advice)
+        event = "no connection" if self._current.link is None else "no new connection: the one before still serves"
+        log.warning(event, endpoint=self.endpoint.label, reason=reason.value, error=message)

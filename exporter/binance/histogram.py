@@ -1,4 +1,4 @@
-"""A histogram's plain numbers: how many durations took up to each bound, and their sum."""
+"""A histogram of durations: how many were within each bound, and their sum."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ BOUNDS_SECONDS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0
 
 @dataclass(slots=True)
 class Histogram:
-    """Counts for each of BOUNDS_SECONDS and beyond the last; not cumulative."""
+    """Counts for each of BOUNDS_SECONDS, and one for longer durations; not cumulative."""
 
     counts: list[int] = field(default_factory=lambda: [0] * (len(BOUNDS_SECONDS) + 1))
     sum_seconds: float = 0.0
@@ -22,6 +22,6 @@ class Histogram:
         self.sum_seconds += seconds
 
     def add(self, other: Histogram) -> None:
-        """Add another histogram's numbers."""
+        """Add another histogram's counts and sum."""
         self.counts = [mine + theirs for mine, theirs in zip(self.counts, other.counts, strict=True)]
         self.sum_seconds += other.sum_seconds

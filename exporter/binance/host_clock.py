@@ -1,7 +1,7 @@
-"""This host's clocks, and what happens to them: a suspend, a paused virtual machine, a clock that is set ahead.
+"""This host's clocks, and how a suspend, a paused virtual machine and a clock that is set ahead are detected.
 
-Deadlines, pauses and holds count monotonic seconds, the time in a suspend included. Data ages by these and by what the
-wall clock gains on them: while a virtual machine is paused only the rest of the world goes on.
+Deadlines, pauses and holds are in monotonic seconds, which include time spent in suspend. The age of data also includes
+what the wall clock gains on them: while a virtual machine is paused, its monotonic clock stops.
 """
 
 from __future__ import annotations
@@ -23,50 +23,50 @@ _JUMP_SECONDS: Final = 30.0  # less is a correction by NTP, or a busy machine
 
 
 class HostClock:
-    """The host's clocks, read together.
+    """The host's wall clock and monotonic clock, compared with each other.
 
     Args:
         wall: epoch seconds; may be stepped.
-        monotonic: seconds that never go back and that go on in a suspend.
+        monotonic: seconds that never go back and that include time spent in suspend.
     """
 
     def __init__(self, wall: Callable[[], float], monotonic: Callable[[], float]) -> None:
         self.wall = wall
         self.monotonic = monotonic
         self.woken_at = float("-inf")  # when the last suspend or jump was noticed, in monotonic seconds
-        self._gained_seconds = 0.0  # by the wall clock on the monotonic one, jumps ahead alone
+        self._gained_seconds = 0.0  # by the wall clock on the monotonic clock; only jumps ahead count
         self._last_wall, self._last_monotonic = wall(), monotonic()
         self._logged = RepeatFilter(monotonic)
 
-    def age(self, moment: float | None = None) -> float:
-        """Return the seconds that data ages by: monotonic ones, and all jumps ahead of the wall clock.
+    def data_time(self, moment: float | None = None) -> float:
+        """Return the time that dates data: monotonic seconds plus all jumps ahead of the wall clock.
 
-        A paused virtual machine and a clock that is set ahead look alike: data may be as old as the wall clock says.
+        A paused virtual machine looks like a clock that was set ahead: data may be as old as the wall clock says.
 
         Args:
-            moment: monotonic seconds, since the last jump; None: now.
+            moment: the time to convert, in monotonic seconds after the last jump; None: now.
         """
         wall, now = self.wall(), self.monotonic()
-        gained = wall - self._last_wall - (now - self._last_monotonic)
+        gained_seconds = wall - self._last_wall - (now - self._last_monotonic)
         self._last_wall, self._last_monotonic = wall, now
-        if gained > _JUMP_SECONDS:
-            self._gained_seconds += gained
-            self._wake("wall clock jumped ahead, polling all accounts again", gained)
+        if gained_seconds > _JUMP_SECONDS:
+            self._gained_seconds += gained_seconds
+            self._wake("wall clock jumped ahead, polling all accounts again", gained_seconds)
         return (now if moment is None else moment) + self._gained_seconds
 
     async def watch(self, woken: Callable[[], None]) -> NoReturn:
-        """Look at the clocks every second, and call `woken` after each suspend or jump of more than 30 seconds.
+        """Read the clocks every second, and call `woken` after each suspend or jump of more than 30 seconds.
 
-        In a `HostClockLoop` this also ends the sleep of the loop itself: the system's timers stand still in a suspend.
+        In a `HostClockLoop` this also wakes the loop after a suspend, in which the system's timers stop.
         """
         handled_at = float("-inf")
         while True:
             due = self.monotonic() + _TICK_SECONDS
             await asyncio.sleep(_TICK_SECONDS)
-            self.age()
-            late = self.monotonic() - due
-            if late > _JUMP_SECONDS:
-                self._wake("resumed after a suspend, polling all accounts again", late)
+            self.data_time()
+            late_seconds = self.monotonic() - due
+            if late_seconds > _JUMP_SECONDS:
+                self._wake("resumed after a suspend, polling all accounts again", late_seconds)
             if self.woken_at > handled_at:
                 handled_at = self.woken_at
                 woken()
@@ -78,7 +78,7 @@ class HostClock:
 
 
 class HostClockLoop(asyncio.SelectorEventLoop):
-    """An event loop whose timers count a clock that goes on in a suspend, which asyncio's own does not.
+    """An event loop whose timers include time spent in suspend, which asyncio's own loop does not.
 
     Args:
         monotonic: the clock, in seconds.

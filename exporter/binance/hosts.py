@@ -1,4 +1,4 @@
-"""Host names and addresses in one spelling."""
+"""Host names and IP addresses: normalized spelling, loopback, host and port."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ DEFAULT_PORTS: Final = {"ws": 80, "wss": 443}
 def normalize_host(host: str) -> str:
     """Return `host` in lower case, without brackets and trailing dot; an IP address in its shortest usual form."""
     name, percent, zone = host.strip("[]").partition("%")
-    host = f"{name.lower().rstrip('.')}{percent}{zone}"  # an interface's name may be in upper case
+    host = f"{name.lower().rstrip('.')}{percent}{zone}"  # an interface name may be upper case
     try:
         address = ip_address(host)
     except ValueError:

@@ -1,4 +1,4 @@
-"""Headers of HTTP answers that hold times: Date and Retry-After."""
+"""The HTTP response headers that contain times: Date and Retry-After."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from websockets.datastructures import Headers
 
-_LONGEST_RETRY_AFTER_SECONDS: Final = 1e9  # far beyond any ban; with the date of one it must stay a valid date
-_LONGEST_DATE: Final = 64
+_MAX_RETRY_AFTER_SECONDS: Final = 1e9  # far beyond any ban, and still a valid date when added to now
+_MAX_DATE_LENGTH: Final = 64
 
 
 def date_seconds(headers: Headers) -> float | None:
@@ -21,7 +21,7 @@ def date_seconds(headers: Headers) -> float | None:
 
 
 def retry_after_seconds(headers: Headers) -> float | None:
-    """Return the seconds of a Retry-After, sent as a number or as a date; None where it is neither."""
+    """Return the seconds of a Retry-After, sent as a number or a date; None if it is neither."""
     retry_after = _header(headers, "Retry-After")
     try:
         seconds = float(retry_after)
@@ -30,13 +30,13 @@ def retry_after_seconds(headers: Headers) -> float | None:
         if until is None:
             return None
         seconds = until - (time.time() if date is None else date)
-    return None if math.isnan(seconds) else max(0.0, min(seconds, _LONGEST_RETRY_AFTER_SECONDS))
+    return None if math.isnan(seconds) else max(0.0, min(seconds, _MAX_RETRY_AFTER_SECONDS))
 
 
 def _http_date(text: str) -> float | None:
     """Return a header's date in epoch seconds."""
     try:
-        date = parsedate_to_datetime(text[:_LONGEST_DATE])
+        date = parsedate_to_datetime(text[:_MAX_DATE_LENGTH])
         return (date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp()  # HTTP's dates are in GMT
     except (ValueError, TypeError, IndexError, OverflowError):
         return None

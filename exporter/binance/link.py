@@ -1,4 +1,4 @@
-"""One live socket: sends frames, and matches each answer to its request."""
+"""An open WebSocket: sends requests, and matches each response to its request."""
 
 from __future__ import annotations
 
@@ -7,106 +7,114 @@ from typing import TYPE_CHECKING, Final
 
 from websockets.exceptions import ConnectionClosed
 
-from exporter.binance.dialing import explain_loss, handshake_date_ms, is_oversized
+from exporter.binance.dialing import handshake_date_ms
+from exporter.binance.disconnects import explain_disconnect, is_oversized
 from exporter.binance.errors import (
     BinanceError,
     ConnectionLost,
     DecodeError,
     DisconnectReason,
-    NoAnswer,
+    NoResponse,
     UnmatchedReason,
 )
-from exporter.binance.messages import Envelope, FrameKind, decode_envelope, decode_event_name, find_id
+from exporter.binance.messages import Envelope, FrameKind, decode_envelope, decode_event_name, find_request_id
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from websockets.asyncio.client import ClientConnection
 
-Reply = tuple["Envelope", float]  # an answer, and when it came, in monotonic seconds
+Reply = tuple["Envelope", float]  # a response, and when it arrived, in monotonic seconds
 
-_FRAMES_PER_TURN: Final = 64
+_FRAMES_PER_YIELD: Final = 64
 _CLOSE_SECONDS: Final = 1.5  # longer than the close handshake may take
 
 
 class Link:
-    """A socket that was opened and not yet lost.
+    """An open WebSocket to the exchange.
 
     Args:
-        socket: the open WebSocket; the link closes it.
-        ignore: called with every frame that belongs to no request, and its envelope where there is one.
+        socket: the WebSocket; the link closes it.
+        on_unmatched: called for every frame that matches no request, with its envelope if it has one.
         monotonic: the clock of `last_frame_at`.
     """
 
     def __init__(
         self,
         socket: ClientConnection,
-        ignore: Callable[[UnmatchedReason, Envelope | None], None],
+        on_unmatched: Callable[[UnmatchedReason, Envelope | None], None],
         monotonic: Callable[[], float],
     ) -> None:
         self.opened_at = self.last_frame_at = monotonic()
-        self.answered = False
+        self.has_responded = False
         self.replacement_requested = asyncio.Event()
-        self.due: DisconnectReason | None = None  # why it is to be replaced: ROTATION or SHUTDOWN
-        self.retired = False  # nothing is sent over it any more
+        self.replacement_reason: DisconnectReason | None = None  # why it is to be replaced: ROTATION or SHUTDOWN
+        self.retired = False  # no more requests are sent over it
         self.handshake_date_ms = handshake_date_ms(socket)
         self._socket = socket
-        self._ignore = ignore
+        self._on_unmatched = on_unmatched
         self._monotonic = monotonic
         self._pending: dict[int | str, asyncio.Future[Reply]] = {}
-        self._ended = self._aborted = ""
+        self._end_message = self._abort_message = ""
 
-    async def exchange(self, frames: Mapping[int, str], timeout_seconds: float) -> list[Reply | BinanceError]:
-        """Send requests, by their ids, all at once; return the answer to each, or why there is none.
+    async def send_requests(self, frames: Mapping[int, str], timeout_seconds: float) -> list[Reply | BinanceError]:
+        """Send requests at once, and return the response to each or the reason why there is none.
 
-        NoAnswer: none came within `timeout_seconds`. ConnectionLost: the socket ended first. DecodeError: it is broken.
+        Args:
+            frames: the requests by their ids.
+            timeout_seconds: how long to wait for all responses.
+
+        Returns:
+            For each request its response or a NoResponse (not within the timeout), ConnectionLost or DecodeError.
         """
-        if self._ended:
-            return [ConnectionLost(self._ended) for _ in frames]
+        if self._end_message:
+            return [ConnectionLost(self._end_message) for _ in frames]
         loop = asyncio.get_running_loop()
-        answers: dict[int | str, asyncio.Future[Reply]] = {request_id: loop.create_future() for request_id in frames}
-        self._pending.update(answers)
-        missing: BinanceError = NoAnswer(f"no answer within {round(timeout_seconds, 2):g} s")
+        responses: dict[int | str, asyncio.Future[Reply]] = {request_id: loop.create_future() for request_id in frames}
+        self._pending.update(responses)
+        failure: BinanceError = NoResponse(f"no answer within {round(timeout_seconds, 2):g} s")
         try:
             async with asyncio.timeout(timeout_seconds):
                 for frame in frames.values():
                     await self._socket.send(frame)
-                await asyncio.wait(answers.values())
+                await asyncio.wait(responses.values())
         except TimeoutError:
             pass
         except ConnectionClosed as closed:
-            missing = ConnectionLost(explain_loss(closed)[1])
+            failure = ConnectionLost(explain_disconnect(closed)[1])
         finally:
-            for request_id, answer in answers.items():
+            for request_id, response in responses.items():
                 del self._pending[request_id]
-                # `retire` waits for it; and asyncio reports errors that were never looked at.
-                if not answer.cancel() and not answer.cancelled():
-                    answer.exception()
-        return [missing if answer.cancelled() else _outcome(answer) for answer in answers.values()]
+                # `retire` waits for it; and asyncio logs exceptions that were never retrieved.
+                if not response.cancel() and not response.cancelled():
+                    response.exception()
+        return [failure if response.cancelled() else _result(response) for response in responses.values()]
 
     async def read(self) -> tuple[DisconnectReason, str]:
-        """Read frames until the socket ends; return why it did, in a reason and in words."""
-        loss, words = DisconnectReason.CLOSED, "the connection ended"
+        """Read frames until the connection ends; return why it ended, as a reason and a message."""
+        reason, message = DisconnectReason.CLOSED, "the connection ended"
         try:
             while True:
-                for _ in range(_FRAMES_PER_TURN):
-                    self._take(await self._socket.recv())
-                await asyncio.sleep(0)  # recv() does not wait while there are frames
+                for _ in range(_FRAMES_PER_YIELD):
+                    self._handle_frame(await self._socket.recv())
+                await asyncio.sleep(0)  # recv() does not yield to the event loop while frames are queued
         except ConnectionClosed as closed:
             if is_oversized(closed):
-                self._ignore(UnmatchedReason.OVERSIZED, None)
-            loss, words = (DisconnectReason.SILENT, self._aborted) if self._aborted else explain_loss(closed)
-            if self.due is DisconnectReason.SHUTDOWN or (self.due and self.retired):
-                loss = self.due
-            return loss, words
+                self._on_unmatched(UnmatchedReason.OVERSIZED, None)
+            reason, message = (
+                (DisconnectReason.SILENT, self._abort_message) if self._abort_message else explain_disconnect(closed)
+            )
+            if self.replacement_reason is DisconnectReason.SHUTDOWN or (self.replacement_reason and self.retired):
+                reason = self.replacement_reason
+            return reason, message
         finally:
-            self._ended = words
-            for answer in self._pending.values():
-                if not answer.done():
-                    answer.set_exception(ConnectionLost(words))
+            self._end_message = message
+            for response in self._pending.values():
+                if not response.done():
+                    response.set_exception(ConnectionLost(message))
 
-    async def responds(self, timeout_seconds: float) -> bool:
-        """Return whether the exchange answers a ping within `timeout_seconds`."""
+    async def ping(self, timeout_seconds: float) -> bool:
+        """Send a ping, and return whether the exchange answers it within `timeout_seconds`."""
         try:
             async with asyncio.timeout(timeout_seconds):
                 await (await self._socket.ping())
@@ -115,24 +123,24 @@ class Link:
         return True
 
     def request_replacement(self, reason: DisconnectReason) -> None:
-        """Have the link replaced soon, by one that answers."""
-        self.due = reason
+        """Ask the connection to replace the link with a new one that responds."""
+        self.replacement_reason = reason
         self.replacement_requested.set()
 
-    def abort(self, why: str) -> None:
-        """End the socket at once, without a close handshake that a dead peer would not answer."""
-        self._aborted = why
+    def abort(self, message: str) -> None:
+        """Close the socket at once, without a close handshake that a dead peer would not answer."""
+        self._abort_message = message
         self._socket.transport.abort()
 
     async def retire(self) -> None:
-        """Close the socket as soon as nothing is awaited over it any more; send nothing over it from now on."""
+        """Close the socket once no response is outstanding; no more requests may be sent over it."""
         self.retired = True
-        while self._pending:  # each is over by a deadline of its own
+        while self._pending:  # each has its own deadline
             await asyncio.wait(self._pending.values())
         await self.close()
 
     async def close(self) -> None:
-        """Close the socket in good order, or cut it off if the exchange no longer reads."""
+        """Close the socket with a close handshake, or abort it if the exchange no longer reads."""
         try:
             async with asyncio.timeout(_CLOSE_SECONDS):
                 await self._socket.close()
@@ -141,35 +149,35 @@ class Link:
         except (ConnectionClosed, OSError):
             pass
 
-    def _take(self, frame: str | bytes) -> None:
+    def _handle_frame(self, frame: str | bytes) -> None:
         self.last_frame_at = self._monotonic()
         if isinstance(frame, bytes):
-            self._ignore(UnmatchedReason.BINARY, None)
+            self._on_unmatched(UnmatchedReason.BINARY, None)
             return
         try:
             envelope = decode_envelope(frame)
         except DecodeError as error:
-            answer = self._pending.get(find_id(frame) or 0)
-            if answer is None or answer.done():
-                self._ignore(UnmatchedReason.GARBAGE, None)
+            response = self._pending.get(find_request_id(frame) or 0)
+            if response is None or response.done():
+                self._on_unmatched(UnmatchedReason.GARBAGE, None)
             else:
-                answer.set_exception(error)
+                response.set_exception(error)
             return
         if envelope.kind is FrameKind.EVENT:
             if decode_event_name(envelope.event) == "serverShutdown":
                 self.request_replacement(DisconnectReason.SHUTDOWN)
-            self._ignore(UnmatchedReason.EVENT, envelope)
+            self._on_unmatched(UnmatchedReason.EVENT, envelope)
         elif envelope.id is None:
-            self._ignore(UnmatchedReason.NULL_ID, envelope)
-        elif (answer := self._pending.get(envelope.id)) is None or answer.done():
-            self._ignore(UnmatchedReason.UNKNOWN_ID, envelope)
+            self._on_unmatched(UnmatchedReason.NULL_ID, envelope)
+        elif (response := self._pending.get(envelope.id)) is None or response.done():
+            self._on_unmatched(UnmatchedReason.UNKNOWN_ID, envelope)
         else:
-            self.answered = True
-            answer.set_result((envelope, self.last_frame_at))
+            self.has_responded = True
+            response.set_result((envelope, self.last_frame_at))
 
 
-def _outcome(answer: asyncio.Future[Reply]) -> Reply | BinanceError:
-    error = answer.exception()
+def _result(response: asyncio.Future[Reply]) -> Reply | BinanceError:
+    error = response.exception()
     if isinstance(error, BinanceError):
         return error
-    return answer.result()
+    return response.result()

@@ -1,4 +1,4 @@
-"""The closed list of queries, encoding a request, decoding an answer. Nothing here does I/O or keeps state."""
+"""The methods that may be requested, how requests are encoded and how responses are decoded; without I/O and state."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class Method(StrEnum):
-    """Every method this program is able to send: queries of one's own account, nothing that changes anything."""
+    """Every method that this program can request: they only read the account, none changes anything."""
 
     ACCOUNT_STATUS = "v2/account.status"
     ACCOUNT_POSITION = "v2/account.position"
@@ -28,25 +28,27 @@ class Method(StrEnum):
 WEIGHT: Final[Mapping[Method, int]] = {
     Method.ACCOUNT_STATUS: 5,
     Method.ACCOUNT_POSITION: 5,
-    # By the WebSocket API reference of USDⓈ-M futures in Binance's developer documentation, as of August 2026. An
+    # According to the WebSocket API reference of USDⓈ-M futures in Binance's developer documentation of August 2026; an
     # announcement of 2024 said 10.
     Method.ACCOUNT_STATUS_V1: 5,
     Method.SESSION_STATUS: 2,
 }
 HANDSHAKE_WEIGHT: Final = 5
 
-_LAST_MS: Final = 10**14  # in the year 5138
-ServerTime = Annotated[int, Meta(ge=1_500_000_000_000, le=_LAST_MS)]  # an exchange that says 1970 does not know
+_MAX_MS: Final = 10**14  # in the year 5138
+ServerTimeMs = Annotated[
+    int, Meta(ge=1_500_000_000_000, le=_MAX_MS)
+]  # a time of 1970 comes from a clock that was never set
 
 
 class SessionStatus(Struct, frozen=True, kw_only=True):
-    """The ``result`` of ``session.status``, of which only the exchange's clock is of use."""
+    """The ``result`` of ``session.status``, of which only the exchange's time is used."""
 
-    server_time_ms: ServerTime = field(name="serverTime")
+    server_time_ms: ServerTimeMs = field(name="serverTime")
 
 
 class RateLimit(Struct, frozen=True, kw_only=True):
-    """One row of ``rateLimits``; `count` is the whole IP's in the current minute, this request included."""
+    """One row of ``rateLimits``; `count` is the whole IP's in the current minute, including this request."""
 
     kind: str = field(name="rateLimitType")
     interval: str
@@ -56,7 +58,7 @@ class RateLimit(Struct, frozen=True, kw_only=True):
 
 
 class _ErrorBody(Struct, frozen=True):
-    """An error; its parts stay undecoded, since any may be missing or of another type."""
+    """An error; its fields stay undecoded, since any may be missing or of another type."""
 
     code: Raw = Raw()
     msg: Raw = Raw()
@@ -64,7 +66,7 @@ class _ErrorBody(Struct, frozen=True):
 
 
 class _ErrorData(Struct, frozen=True):
-    """The times that an error may carry, epoch milliseconds; documented for Spot alone."""
+    """The times that an error may contain, in epoch milliseconds; documented only for Spot."""
 
     retry_after: Raw = field(name="retryAfter", default=Raw())
     server_time: Raw = field(name="serverTime", default=Raw())
@@ -77,7 +79,7 @@ class _Event(Struct, frozen=True):
 
 
 class FrameKind(Enum):
-    """What a text frame is, before anybody is found to whom it belongs."""
+    """What a text frame is, before it is matched to a request."""
 
     ANSWER = "answer"
     NULL_ID = "null_id"
@@ -85,7 +87,7 @@ class FrameKind(Enum):
 
 
 class Envelope(Struct, frozen=True, kw_only=True):
-    """The frame around every answer; its parts stay undecoded until someone asks for them."""
+    """The frame around every response; its fields stay undecoded until they are needed."""
 
     id: int | str | None = None
     status: int | None = None
@@ -96,42 +98,42 @@ class Envelope(Struct, frozen=True, kw_only=True):
 
     @property
     def kind(self) -> FrameKind:
-        """Tell answers from errors without an id and from events nobody asked for."""
+        """Distinguish responses from errors without an id and from unsolicited events."""
         if self.id is not None:
             return FrameKind.ANSWER
         return FrameKind.EVENT if self.status is None and not self.failed else FrameKind.NULL_ID
 
     @property
     def failed(self) -> bool:
-        """Whether the answer holds an error; null is none."""
+        """Whether the response contains an error; null counts as none."""
         return bool(self.error) and bytes(self.error) != b"null"
 
 
-_Wire = TypeVar("_Wire")
+_Decoded = TypeVar("_Decoded")
 _encoder = msgspec.json.Encoder()
-_envelopes = msgspec.json.Decoder(Envelope, strict=False)
-_account_statuses = msgspec.json.Decoder(AccountStatus, strict=False)
-_position_risks = msgspec.json.Decoder(tuple[PositionRisk, ...], strict=False)
-_account_flags = msgspec.json.Decoder(AccountFlags)
-_session_statuses = msgspec.json.Decoder(SessionStatus, strict=False)
-_rate_limits = msgspec.json.Decoder(list[Raw])
-_rate_limit = msgspec.json.Decoder(RateLimit, strict=False)
-_error_bodies = msgspec.json.Decoder(_ErrorBody)
-_error_data = msgspec.json.Decoder(_ErrorData)
-_events = msgspec.json.Decoder(_Event)
-_texts = msgspec.json.Decoder(str)
-_codes = msgspec.json.Decoder(Annotated[int, Meta(ge=-(10**9), le=10**9)], strict=False)
-_server_times = msgspec.json.Decoder(ServerTime, strict=False)
-_objects = msgspec.json.Decoder(dict[str, Any])
-# Larger than this, a part that is decoded without a type is not looked at: it would cost time and memory to no end.
-_LARGEST_UNTYPED_BYTES: Final = 16 * 1024
+_envelope_decoder = msgspec.json.Decoder(Envelope, strict=False)
+_account_status_decoder = msgspec.json.Decoder(AccountStatus, strict=False)
+_position_risk_decoder = msgspec.json.Decoder(tuple[PositionRisk, ...], strict=False)
+_account_flags_decoder = msgspec.json.Decoder(AccountFlags)
+_session_status_decoder = msgspec.json.Decoder(SessionStatus, strict=False)
+_rate_limits_decoder = msgspec.json.Decoder(list[Raw])
+_rate_limit_decoder = msgspec.json.Decoder(RateLimit, strict=False)
+_error_body_decoder = msgspec.json.Decoder(_ErrorBody)
+_error_data_decoder = msgspec.json.Decoder(_ErrorData)
+_event_decoder = msgspec.json.Decoder(_Event)
+_text_decoder = msgspec.json.Decoder(str)
+_code_decoder = msgspec.json.Decoder(Annotated[int, Meta(ge=-(10**9), le=10**9)], strict=False)
+_server_time_decoder = msgspec.json.Decoder(ServerTimeMs, strict=False)
+_object_decoder = msgspec.json.Decoder(dict[str, Any])
+# A larger field is not decoded without a type: it would only cost time and memory.
+_MAX_UNTYPED_BYTES: Final = 16 * 1024
 
 
 def encode_request(request_id: int, method: Method, params: Mapping[str, str | int]) -> str:
     """Return the text frame of a request.
 
     Raises:
-        ValueError: `method` is none of :class:`Method`.
+        ValueError: `method` is not a :class:`Method`.
     """
     request: dict[str, object] = {"id": request_id, "method": Method(method).value}
     if params:
@@ -143,75 +145,75 @@ def decode_envelope(frame: str) -> Envelope:
     """Return the frame's envelope.
 
     Raises:
-        DecodeError: it is no JSON object of that shape.
+        DecodeError: it is not a JSON object of that shape.
     """
-    return _decode(_envelopes, frame, "answer")
+    return _decode(_envelope_decoder, frame, "answer")
 
 
-def find_id(frame: str) -> int | None:
-    """Return the request's id in a frame that cannot be decoded: it stands at its beginning."""
-    found = re.match(r'\s*\{\s*"id"\s*:\s*(\d{1,18})\s*,', frame)
-    return int(found[1]) if found else None
+def find_request_id(frame: str) -> int | None:
+    """Return the request's id in a frame that cannot be decoded; the id is its first field."""
+    match = re.match(r'\s*\{\s*"id"\s*:\s*(\d{1,18})\s*,', frame)
+    return int(match[1]) if match else None
 
 
 def decode_account_status(result: Raw) -> AccountStatus:
     """Decode the ``result`` of ``v2/account.status``.
 
     Raises:
-        DecodeError: it lacks what an account cannot be without, or holds a value of the wrong kind.
+        DecodeError: a required field is missing, or a value has the wrong type.
     """
-    return _decode_result(_account_statuses, result)
+    return _decode_result(_account_status_decoder, result)
 
 
 def decode_position_risk(result: Raw) -> tuple[PositionRisk, ...]:
     """Decode the ``result`` of ``v2/account.position``.
 
     Raises:
-        DecodeError: it is no list, or a row lacks its identity or holds a value of the wrong kind.
+        DecodeError: it is not a list, or a row lacks its identity or has a value of the wrong type.
     """
-    return _decode_result(_position_risks, result)
+    return _decode_result(_position_risk_decoder, result)
 
 
 def decode_multi_assets(result: Raw) -> bool:
     """Decode ``multiAssetsMargin`` of v1 ``account.status``.
 
     Raises:
-        DecodeError: it is missing or no boolean.
+        DecodeError: it is missing or not a boolean.
     """
-    return _decode_result(_account_flags, result).multi_assets
+    return _decode_result(_account_flags_decoder, result).multi_assets
 
 
 def decode_session_status(result: Raw) -> SessionStatus:
     """Decode the ``result`` of ``session.status``.
 
     Raises:
-        DecodeError: it tells no time.
+        DecodeError: it does not contain a time.
     """
-    return _decode_result(_session_statuses, result)
+    return _decode_result(_session_status_decoder, result)
 
 
 def decode_error(envelope: Envelope) -> ExchangeError:
-    """Return the error that an answer tells, or all of it that can be made out."""
-    body = _lenient(_error_bodies, envelope.error) or _ErrorBody()
-    data = _lenient(_error_data, body.data) or _ErrorData()
-    text = _lenient(_texts, body.msg) or _lenient(_texts, envelope.error)
+    """Return the error of a response, with as much of it as can be decoded."""
+    body = _decode_or_none(_error_body_decoder, envelope.error) or _ErrorBody()
+    data = _decode_or_none(_error_data_decoder, body.data) or _ErrorData()
+    text = _decode_or_none(_text_decoder, body.msg) or _decode_or_none(_text_decoder, envelope.error)
     if not text:
-        # Maintenance has been seen to send {"239999": "The system is under maintenance"}, without code or msg.
-        values = (_lenient(_objects, envelope.error, _LARGEST_UNTYPED_BYTES) or {}).values()
+        # During maintenance Binance has sent {"239999": "The system is under maintenance"}, without code or msg.
+        values = (_decode_or_none(_object_decoder, envelope.error, _MAX_UNTYPED_BYTES) or {}).values()
         text = next((value for value in values if isinstance(value, str) and value), "")
     return ExchangeError(
         envelope.status,
-        _lenient(_codes, body.code),
+        _decode_or_none(_code_decoder, body.code),
         text,
         retry_at_ms=_retry_at_ms(data.retry_after),
-        server_time_ms=_lenient(_server_times, data.server_time),
+        server_time_ms=_decode_or_none(_server_time_decoder, data.server_time),
     )
 
 
 def decode_request_weight(rate_limits: Raw) -> RateLimit | None:
-    """Return the row of the request weight a minute, or None where it is hidden or makes no sense."""
-    for raw in _lenient(_rate_limits, rate_limits, _LARGEST_UNTYPED_BYTES) or ():
-        row = _lenient(_rate_limit, raw)
+    """Return the row of the request weight per minute, or None if it is missing or malformed."""
+    for raw in _decode_or_none(_rate_limits_decoder, rate_limits, _MAX_UNTYPED_BYTES) or ():
+        row = _decode_or_none(_rate_limit_decoder, raw)
         if row and (row.kind, row.interval, row.interval_num) == ("REQUEST_WEIGHT", "MINUTE", 1):
             return row
     return None
@@ -219,42 +221,42 @@ def decode_request_weight(rate_limits: Raw) -> RateLimit | None:
 
 def decode_event_name(event: Raw) -> str:
     """Return the ``e`` of an event, or an empty text."""
-    return (_lenient(_events, event) or _Event()).name
+    return (_decode_or_none(_event_decoder, event) or _Event()).name
 
 
 def _retry_at_ms(raw: Raw) -> int | None:
-    """Return a moment in epoch milliseconds, sent as an integer, a float or text; None where it is none of these."""
+    """Return a moment in epoch milliseconds, sent as an integer, a float or text; None if it is none of these."""
     try:
         at_ms = float(bytes(raw).strip(b'"'))
     except ValueError:
         return None
-    return int(min(at_ms, _LAST_MS)) if at_ms >= 0 else None  # not NaN either
+    return int(min(at_ms, _MAX_MS)) if at_ms >= 0 else None  # not NaN either
 
 
-def _decode(decoder: msgspec.json.Decoder[_Wire], encoded: Raw | str, name: str) -> _Wire:
+def _decode(decoder: msgspec.json.Decoder[_Decoded], encoded: Raw | str, name: str) -> _Decoded:
     try:
         return decoder.decode(encoded)
     except RecursionError:
         raise DecodeError(name, "is nested too deeply") from None
     except UnicodeError:
         raise DecodeError(name, "is no Unicode text") from None
-    except msgspec.DecodeError as fault:
+    except msgspec.DecodeError as error:
         # msgspec names types and the path, never a value: "Expected `str`, got `int` - at `$.assets[1].asset`"
-        what, _, where = str(fault).partition(" - at `$")
-        path = name + where.rstrip("`")
-        if missing := re.fullmatch(r"Object missing required field `(.+)`", what):
+        problem, _, location = str(error).partition(" - at `$")
+        path = name + location.rstrip("`")
+        if missing := re.fullmatch(r"Object missing required field `(.+)`", problem):
             raise DecodeError(f"{path}.{missing[1]}", "is missing") from None
-        raise DecodeError(path, what) from None
+        raise DecodeError(path, problem) from None
 
 
-def _decode_result(decoder: msgspec.json.Decoder[_Wire], result: Raw) -> _Wire:
+def _decode_result(decoder: msgspec.json.Decoder[_Decoded], result: Raw) -> _Decoded:
     if not result:
         raise DecodeError("result", "is missing")
     return _decode(decoder, result, "result")
 
 
-def _lenient(decoder: msgspec.json.Decoder[_Wire], raw: Raw, most_bytes: int | None = None) -> _Wire | None:
-    if not raw or (most_bytes is not None and len(memoryview(raw)) > most_bytes):
+def _decode_or_none(decoder: msgspec.json.Decoder[_Decoded], raw: Raw, max_bytes: int | None = None) -> _Decoded | None:
+    if not raw or (max_bytes is not None and len(memoryview(raw)) > max_bytes):
         return None
     try:
         return decoder.decode(raw)

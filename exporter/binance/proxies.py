@@ -1,4 +1,4 @@
-"""Proxies: which one a dial goes through, and what their errors mean. Only a proxy's host and port are ever shown."""
+"""Proxies: which one a dial uses, and what proxy errors mean. Only a proxy's host and port are ever shown."""
 
 from __future__ import annotations
 
@@ -17,53 +17,55 @@ from exporter import redaction
 from exporter.binance.hosts import DEFAULT_PORTS, join_host_and_port, normalize_host
 
 # The variables that curl reads, in its order, each in lower case before upper case; an empty one counts as unset.
-# HTTP_PROXY, which curl leaves to CGI scripts, and SOCKS_PROXY are additions.
+# HTTP_PROXY, which curl ignores because of CGI scripts, and SOCKS_PROXY are additions.
 _VARIABLES: Final = {
     "wss": ("wss_proxy", "https_proxy", "all_proxy", "socks_proxy"),
     "ws": ("ws_proxy", "http_proxy", "all_proxy", "socks_proxy"),
 }
-_SUGGESTED: Final = {"wss": "HTTPS_PROXY", "ws": "HTTP_PROXY"}
+_SUGGESTED_VARIABLE: Final = {"wss": "HTTPS_PROXY", "ws": "HTTP_PROXY"}
 _SCHEMES: Final = {name: name for name in ("http", "https", "socks4", "socks4a", "socks5", "socks5h")} | {
     "socks": "socks4"
 }
-# The password may hold any character, "@" included: it ends at the last "@", whatever urlsplit makes of it.
-_PROXY: Final = re.compile(
+# The password may contain any character, including "@": it ends at the last "@", unlike with urlsplit.
+_PROXY_PATTERN: Final = re.compile(
     r"(?:(?P<scheme>[a-z][a-z0-9+.-]*)://)?(?:(?P<login>.*)@)?"
     r"(?P<host>\[[0-9a-f]*:[0-9a-f:.]+(?:%[\w.-]+)?\]|[\w.-]+)?(?::(?P<port>[0-9]{1,9}))?(?P<rest>[/?#][^@]*)?",
     re.IGNORECASE | re.DOTALL,
 )
 
-_CREDENTIALS: Final = "check the user and password in the proxy's URL, special characters percent-encoded"
-_RULES: Final = (
+_CREDENTIALS_ADVICE: Final = "check the user and password in the proxy's URL, special characters percent-encoded"
+_RULES_ADVICE: Final = (
     "the proxy forbids this host or port: have its rules allow the endpoint; if they go by name, "
     "use socks5h://, with which the proxy resolves names, instead of socks5://"
 )
-_UNREACHABLE: Final = (
+_UNREACHABLE_ADVICE: Final = (
     "the proxy cannot reach the exchange: check its network and name servers; "
     "with socks5h:// instead of socks5:// the proxy resolves the name"
 )
-_PROTOCOL: Final = "check the scheme (http://, socks5://) and the port of the proxy's URL against what the proxy speaks"
+_SCHEME_ADVICE: Final = (
+    "check the scheme (http://, socks5://) and the port of the proxy's URL against what the proxy speaks"
+)
 _SOCKS_REPLIES: Final = {
     1: ("general failure", "see the proxy's log; with socks5h:// instead of socks5:// the proxy resolves the name"),
-    2: ("connection not allowed by its ruleset", _RULES),
-    3: ("network unreachable", _UNREACHABLE),
-    4: ("host unreachable", _UNREACHABLE),
+    2: ("connection not allowed by its ruleset", _RULES_ADVICE),
+    3: ("network unreachable", _UNREACHABLE_ADVICE),
+    4: ("host unreachable", _UNREACHABLE_ADVICE),
     5: ("connection refused by the destination", "check the endpoint's host and port, and the proxy's firewall"),
-    6: ("TTL expired", _UNREACHABLE),
+    6: ("TTL expired", _UNREACHABLE_ADVICE),
     7: ("command not supported", "the proxy does not support CONNECT, which is needed: use another one"),
     8: ("address type not supported", "use socks5h:// instead of socks5://, or the other way round"),
     # SOCKS4
-    91: ("request rejected or failed", _RULES),
-    92: ("request rejected: no identd on this host", _CREDENTIALS),
-    93: ("request rejected: identd reports another user", _CREDENTIALS),
+    91: ("request rejected or failed", _RULES_ADVICE),
+    92: ("request rejected: no identd on this host", _CREDENTIALS_ADVICE),
+    93: ("request rejected: identd reports another user", _CREDENTIALS_ADVICE),
 }
 _STATUS_ADVICE: Final = {
-    400: _PROTOCOL,
-    401: _CREDENTIALS,
+    400: _SCHEME_ADVICE,
+    401: _CREDENTIALS_ADVICE,
     403: "the proxy forbids this host or port: have its rules allow CONNECT to the endpoint",
-    404: _PROTOCOL,
+    404: _SCHEME_ADVICE,
     405: "the proxy does not allow CONNECT to this port: have its rules allow it",
-    407: _CREDENTIALS,
+    407: _CREDENTIALS_ADVICE,
     429: "the proxy limits its users: wait, or raise its limit",
     451: "the proxy forbids this host: have its rules allow CONNECT to the endpoint",
     501: "the proxy does not support CONNECT, which is needed: use another one",
@@ -82,12 +84,12 @@ class Proxy:
     host: str
     port: int
     url: str = field(repr=False)  # normalized, with user and password
-    has_port: bool = True  # whether its URL names one
-    variable: str = ""  # of the environment; empty: named by the configuration
+    has_port: bool = True  # whether its URL contains one
+    variable: str = ""  # of the environment; empty: from the configuration
 
     @property
-    def place(self) -> str:
-        """``host:port``, all of a proxy that may be shown."""
+    def host_and_port(self) -> str:
+        """``host:port``, the only part of a proxy that may be shown."""
         return join_host_and_port(self.host, self.port)
 
 
@@ -95,9 +97,9 @@ def parse_proxy(text: str, variable: str = "", default_scheme: str = "http") -> 
     """Return the proxy of a URL as curl reads it, and hide its password from now on.
 
     Raises:
-        UnusableProxy: it is none.
+        UnusableProxy: it is not a proxy's URL.
     """
-    match = _PROXY.fullmatch(text.strip())
+    match = _PROXY_PATTERN.fullmatch(text.strip())
     if not match:
         raise UnusableProxy("must be host:port or a URL that ends after the port, such as http://proxy:3128")
     host = normalize_host(match["host"] or "")
@@ -116,13 +118,13 @@ def parse_proxy(text: str, variable: str = "", default_scheme: str = "http") -> 
 
 
 def environment_proxy(url: str) -> Proxy | None:
-    """Return the proxy that the environment names for a ws:// or wss:// URL, None for a direct connection.
+    """Return the environment's proxy for a ws:// or wss:// URL, None for a direct connection.
 
     Raises:
         UnusableProxy: the variable's value cannot be used; the text names the variable.
     """
     scheme = urlsplit(url).scheme
-    variable = next((name for base in _VARIABLES[scheme] if (name := _first_set(base))), None)
+    variable = next((name for base in _VARIABLES[scheme] if (name := _set_variable(base))), None)
     if not variable or _is_excluded(url):
         return None
     try:
@@ -144,7 +146,7 @@ def find_proxy(url: str, configured: str | None) -> Proxy | None:
 
 
 def normalize_proxy(url: str, configured: str | None) -> str | None:
-    """Return None where `configured`, ``none`` included, is what the environment says for `url`."""
+    """Return None if `configured`, a URL or ``none``, is the same as the environment's proxy for `url`."""
     try:
         proxy = environment_proxy(url)
     except UnusableProxy:
@@ -152,8 +154,8 @@ def normalize_proxy(url: str, configured: str | None) -> str | None:
     return None if configured == (proxy.url if proxy else "none") else configured
 
 
-def warn_of_environment(url: str) -> list[str]:
-    """Return a warning for each variable that looks as if it named a proxy for `url` and does not."""
+def environment_warnings(url: str) -> list[str]:
+    """Return a warning for each variable that seems to set a proxy for `url` but is not used."""
     if _is_excluded(url):
         return []
     scheme = urlsplit(url).scheme
@@ -161,46 +163,48 @@ def warn_of_environment(url: str) -> list[str]:
         proxy = environment_proxy(url)
     except UnusableProxy as error:
         return [str(error)]
-    every = {base for bases in _VARIABLES.values() for base in bases}
-    present = [name for name, value in sorted(os.environ.items()) if value and name.lower() in every]
+    proxy_variables = {base for bases in _VARIABLES.values() for base in bases}
+    present = [name for name, value in sorted(os.environ.items()) if value and name.lower() in proxy_variables]
     if proxy is None:
-        how = f"is not used for {scheme}:// endpoints, which are connected to directly: set {_SUGGESTED[scheme]}"
-        return [f"{name} {how}" for name in present]
-    used = proxy.variable
+        problem = (
+            f"is not used for {scheme}:// endpoints, which are connected to directly: set {_SUGGESTED_VARIABLE[scheme]}"
+        )
+        return [f"{name} {problem}" for name in present]
+    variable_used = proxy.variable
     return [
-        f"{name} is ignored: {used} is set as well, and used"
+        f"{name} is ignored: {variable_used} is set as well, and used"
         for name in present
-        if name.lower() == used.lower() and os.environ[name] != os.environ[used]
+        if name.lower() == variable_used.lower() and os.environ[name] != os.environ[variable_used]
     ]
 
 
 def explain_proxy_error(error: ProxyError) -> tuple[str, str]:
-    """Return why a proxy did not connect, without quoting it, and what an operator can do."""
+    """Return why a proxy did not connect, without quoting its response, and what an operator can do."""
     cause = error.__cause__
     match error:
         case InvalidProxyStatus():
             status = error.response.status_code
             phrase = f" ({HTTPStatus(status).phrase})" if status in set(HTTPStatus) else ""
-            advice = _STATUS_ADVICE.get(status, _UNREACHABLE if status >= 500 else _PROTOCOL)
+            advice = _STATUS_ADVICE.get(status, _UNREACHABLE_ADVICE if status >= 500 else _SCHEME_ADVICE)
             return f"the proxy answered with HTTP {status}{phrase}", advice
         case _ if isinstance(cause, python_socks.ProxyError):
-            return _explain_socks(cause)
+            return _explain_socks_error(cause)
         case _:
-            return "the proxy's answer was not understood", _PROTOCOL
+            return "the proxy's answer was not understood", _SCHEME_ADVICE
 
 
-def _explain_socks(error: python_socks.ProxyError) -> tuple[str, str]:
+def _explain_socks_error(error: python_socks.ProxyError) -> tuple[str, str]:
     if error.error_code in _SOCKS_REPLIES:
         reply, advice = _SOCKS_REPLIES[error.error_code]
         return f"the SOCKS proxy replied: {reply}", advice
-    text = str(error)  # the library distinguishes these by text alone
+    text = str(error)  # the library distinguishes these only by their text
     if "No acceptable authentication" in text:
-        return "the SOCKS proxy accepts none of the offered ways to authenticate", _CREDENTIALS
+        return "the SOCKS proxy accepts none of the offered ways to authenticate", _CREDENTIALS_ADVICE
     if "authentication failure" in text:
-        return "the SOCKS proxy rejected the user or password", _CREDENTIALS
+        return "the SOCKS proxy rejected the user or password", _CREDENTIALS_ADVICE
     if "closed" in text:
-        return "the SOCKS proxy closed the connection", f"{_CREDENTIALS}; {_PROTOCOL}"
-    return "the proxy's answer was not understood as SOCKS", _PROTOCOL
+        return "the SOCKS proxy closed the connection", f"{_CREDENTIALS_ADVICE}; {_SCHEME_ADVICE}"
+    return "the proxy's answer was not understood as SOCKS", _SCHEME_ADVICE
 
 
 def _normalize_login(login: str | None) -> str:
@@ -219,7 +223,7 @@ def _normalize_login(login: str | None) -> str:
     return normalized
 
 
-def _first_set(variable: str) -> str | None:
+def _set_variable(variable: str) -> str | None:
     return next((name for name in (variable, variable.upper()) if os.environ.get(name)), None)
 
 
@@ -227,14 +231,14 @@ def _is_excluded(url: str) -> bool:
     """Whether NO_PROXY, or no_proxy before it, names the URL's host, as curl reads it; ``host:port`` is an addition."""
     parts = urlsplit(url)
     host, port = normalize_host(parts.hostname or ""), parts.port or DEFAULT_PORTS[parts.scheme]
-    excluded = os.environ.get(_first_set("no_proxy") or "", "")
+    excluded = os.environ.get(_set_variable("no_proxy") or "", "")
     entries = re.split(r"[,\s]+", excluded.strip())
     return entries == ["*"] or any(
-        _is_of(host, each) for entry in entries for each in (entry, entry.removesuffix(f":{port}"))
+        _matches_entry(host, candidate) for entry in entries for candidate in (entry, entry.removesuffix(f":{port}"))
     )
 
 
-def _is_of(host: str, entry: str) -> bool:
+def _matches_entry(host: str, entry: str) -> bool:
     try:
         address = ip_address(host)
     except ValueError:

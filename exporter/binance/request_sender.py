@@ -1,4 +1,4 @@
-"""RequestSender over a link: paid for, signed when they are sent, timed, and their refusals heard by the budget."""
+"""Sends requests over a link: charges their weight, signs and times them, and pauses the endpoint after 429 and 418."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from exporter.binance.errors import (
     Action,
     BinanceError,
     ExchangeError,
-    NoAnswer,
+    NoResponse,
     Paused,
     ProtocolError,
     Reason,
@@ -40,15 +40,15 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger()
 
-PAUSES: Final = {418: Reason.BANNED, 429: Reason.RATE_LIMITED}  # by HTTP-like status
+PAUSE_REASONS: Final = {418: Reason.BANNED, 429: Reason.RATE_LIMITED}  # by HTTP-like status
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
-    """A good answer's undecoded result, and when it was asked for and came.
+class Response:
+    """The undecoded result of a successful request, and when the request was sent and the response arrived.
 
-    `asked_at` and `answered_at` date the data, in seconds of `HostClock.age`; `sent_at` and `received_at` are the same
-    moments in monotonic seconds.
+    `asked_at` and `answered_at` date the data, in seconds of `HostClock.data_time`; `sent_at` and `received_at` are the
+    same moments in monotonic seconds.
     """
 
     result: Raw
@@ -58,35 +58,37 @@ class Answer:
     received_at: float
 
 
-Outcome = Answer | BinanceError
+Outcome = Response | BinanceError
 
 
-def good_answer(outcome: Outcome) -> Answer:
-    """Return the answer of an outcome, or raise its error."""
+def response_or_raise(outcome: Outcome) -> Response:
+    """Return an outcome's response, or raise its error."""
     if isinstance(outcome, BinanceError):
         raise outcome
     return outcome
 
 
 class RequestSender:
-    """What all queries of one endpoint have in common.
+    """Sends the requests of one endpoint.
 
     Args:
-        endpoint: the label that log lines name.
-        budget: what queries are charged to; it is told of every refusal.
-        clock: queries are signed with its time.
-        silence_seconds: a link on which nothing arrived for this long despite queries is dropped.
+        endpoint: the endpoint's label, for the log.
+        budget: the request weight; paused when the exchange rate limits or bans this IP.
+        clock: requests are signed with its time.
+        silence_timeout_seconds: a link that is silent for this long despite requests is dropped.
     """
 
-    def __init__(self, endpoint: str, budget: WeightBudget, clock: ExchangeClock, silence_seconds: float) -> None:
+    def __init__(
+        self, endpoint: str, budget: WeightBudget, clock: ExchangeClock, silence_timeout_seconds: float
+    ) -> None:
         self.durations: defaultdict[Method, Histogram] = defaultdict(Histogram)
-        self.ignored = UnmatchedFrames(endpoint, clock.monotonic)
+        self.unmatched_frames = UnmatchedFrames(endpoint, clock.monotonic)
         self._endpoint = endpoint
         self._budget = budget
         self._clock = clock
-        self._silence_seconds = silence_seconds
+        self._silence_timeout_seconds = silence_timeout_seconds
         self._ids = itertools.count(1)
-        self._told_stretch = 1.0
+        self._logged_stretch = 1.0
 
     async def send(
         self,
@@ -97,14 +99,14 @@ class RequestSender:
         recv_window_ms: int = 0,
         timeout_seconds: float,
     ) -> list[Outcome]:
-        """Send the queries that `reservation` pays for, all at once, and return what came of each.
+        """Send several requests at once, charged to `reservation`, and return the outcome of each.
 
-        An outcome is a good answer or one of these errors:
-            NoAnswer: no answer came within `timeout_seconds` of sending.
-            ConnectionLost: the link ended meanwhile.
-            ExchangeError: Binance answered with an error.
-            ProtocolError: the answer is neither a result nor an error.
-            DecodeError: the answer is broken.
+        An outcome is a response or one of these errors:
+            NoResponse: no response arrived within `timeout_seconds` of sending.
+            ConnectionLost: the link ended before.
+            ExchangeError: Binance responded with an error.
+            ProtocolError: the response contains neither a result nor an error.
+            DecodeError: the response cannot be decoded.
         """
         reservations = reservation.split(WEIGHT[method] for method in methods)
         try:
@@ -113,82 +115,86 @@ class RequestSender:
                 request_id = next(self._ids)
                 params = self._sign(credentials, recv_window_ms) if credentials else {}
                 frames[request_id] = encode_request(request_id, method, params)
-            asked_at, sent_at = self._clock.host.age(), self._clock.monotonic()
-            replies = await link.exchange(frames, timeout_seconds)
-            # Any other question may be one that this exchange never answers.
-            unanswered = Method.ACCOUNT_STATUS in methods and isinstance(replies[0], NoAnswer)
-            if unanswered and self._clock.monotonic() - link.last_frame_at > self._silence_seconds:
-                link.abort("nothing came for long, although it was asked")  # half-open: ours still sends
+            asked_at, sent_at = self._clock.host.data_time(), self._clock.monotonic()
+            replies = await link.send_requests(frames, timeout_seconds)
+            # The exchange may not support the other methods, and never answer them.
+            status_unanswered = Method.ACCOUNT_STATUS in methods and isinstance(replies[0], NoResponse)
+            if status_unanswered and self._clock.monotonic() - link.last_frame_at > self._silence_timeout_seconds:
+                link.abort("nothing came for long, although it was asked")  # half-open: this side can still send
             return [
-                self._outcome(method, reply, part, asked_at, sent_at)
-                for method, reply, part in zip(methods, replies, reservations, strict=True)
+                self._outcome(method, reply, reservation, asked_at, sent_at)
+                for method, reply, reservation in zip(methods, replies, reservations, strict=True)
             ]
         finally:
-            for part in reservations:
-                self._budget.settle(part)
-            self._tell_stretch()
+            for unsettled in reservations:
+                self._budget.settle(unsettled)
+            self._log_stretch()
 
-    async def send_one(self, link: Link, reservation: Reservation, method: Method, *, timeout_seconds: float) -> Answer:
-        """Send an unsigned query that `reservation` pays for, and return its good answer.
+    async def send_one(
+        self, link: Link, reservation: Reservation, method: Method, *, timeout_seconds: float
+    ) -> Response:
+        """Send one unsigned request, charged to `reservation`, and return its response.
 
         Raises:
             BinanceError: any of the errors of `send`.
         """
         (outcome,) = await self.send(link, reservation, method, timeout_seconds=timeout_seconds)
-        return good_answer(outcome)
+        return response_or_raise(outcome)
 
-    async def afford(self, weight: int) -> Reservation:
-        """Wait for weight like a poll does, and wait out pauses, which end a poll."""
+    async def acquire_weight(self, weight: int) -> Reservation:
+        """Wait until `weight` may be spent, also through a pause, unlike a poll."""
         while True:
             try:
                 return await self._budget.acquire(weight)
             except Paused as pause:
                 await asyncio.sleep(pause.seconds)
 
-    def pause(self, reason: Reason, retry_at_ms: int | None, sent_at: float | None, words: str) -> None:
-        """Have the budget let nothing through for a while; the arguments are those of its `refuse`, and why."""
-        if self._budget.refuse(reason, retry_at_ms, sent_at=sent_at):
+    def pause(self, reason: Reason, retry_at_ms: int | None, sent_at: float | None, message: str) -> None:
+        """Pause the budget and log the reason; the arguments are those of `WeightBudget.pause`, and the error."""
+        if self._budget.pause(reason, retry_at_ms, sent_at=sent_at):
             log.error(
                 "requests paused",
                 endpoint=self._endpoint,
                 reason=reason.value,
-                error=words,
+                error=message,
                 resumes_in_seconds=round(self._budget.pause_seconds, 1),
                 resumes_at=format_utc(self._budget.resumes_at or self._clock.seconds),
             )
 
-    def ignore(self, kind: UnmatchedReason, envelope: Envelope | None) -> None:
-        """Take note of a frame that answers no query."""
-        self.ignored.note(kind, envelope)
-        if envelope is None or kind not in {UnmatchedReason.NULL_ID, UnmatchedReason.UNKNOWN_ID}:
+    def handle_unmatched(self, reason: UnmatchedReason, envelope: Envelope | None) -> None:
+        """Count a frame that matches no request, and pause if it reports a rate limit or a ban."""
+        self.unmatched_frames.record(reason, envelope)
+        if envelope is None or reason not in {UnmatchedReason.NULL_ID, UnmatchedReason.UNKNOWN_ID}:
             return
-        if envelope.failed or envelope.status in PAUSES:
-            # It matches no request, and failing one with it might blame the wrong account. A ban affects all accounts,
-            # even if it answers a request that has timed out, unless the ban is over by then.
+        if envelope.failed or envelope.status in PAUSE_REASONS:
+            # No request fails with it, which might blame the wrong account. A ban affects all accounts, even if this is
+            # the response to a request that has timed out, unless the ban has ended since.
             error = decode_error(envelope)
-            over = kind is UnmatchedReason.UNKNOWN_ID and 0 < (error.retry_at_ms or 0) <= self._clock.milliseconds
-            if not over:
-                self._note_refusal(error)
+            is_over = reason is UnmatchedReason.UNKNOWN_ID and 0 < (error.retry_at_ms or 0) <= self._clock.milliseconds
+            if not is_over:
+                self._pause_if_refused(error)
 
     def _outcome(
-        self, method: Method, reply: Reply | BinanceError, part: Reservation, asked_at: float, sent_at: float
+        self, method: Method, reply: Reply | BinanceError, reservation: Reservation, asked_at: float, sent_at: float
     ) -> Outcome:
         if isinstance(reply, BinanceError):
             return reply
         envelope, received_at = reply
-        self._budget.settle(part, decode_request_weight(envelope.rate_limits))
+        self._budget.settle(reservation, decode_request_weight(envelope.rate_limits))
         self.durations[method].observe(received_at - sent_at)
         if envelope.failed or envelope.status not in {None, 200}:
             error = decode_error(envelope)
-            # A time that was learnt meanwhile is better than one that was on its way for longer.
-            wrong = classify(error).action is Action.RESYNC and self._clock.learnt_at < sent_at
-            if error.server_time_ms is not None and (wrong or self._clock.would_gain(sent_at, received_at)):
-                self._clock.learn(error.server_time_ms, sent_at, received_at)
-            self._note_refusal(error, sent_at)
+            # A time that was set after the request was sent is more accurate than this one.
+            is_clock_wrong = classify(error).action is Action.RESYNC and self._clock.synchronized_at < sent_at
+            if error.server_time_ms is not None and (
+                is_clock_wrong or self._clock.is_more_precise(sent_at, received_at)
+            ):
+                self._clock.synchronize(error.server_time_ms, sent_at, received_at)
+            self._pause_if_refused(error, sent_at)
             return error
         if envelope.status is None and not envelope.result:
             return ProtocolError("the answer holds neither a result nor an error")
-        return Answer(envelope.result, asked_at, self._clock.host.age(received_at), sent_at, received_at)
+        return Response(envelope.result, asked_at, self._clock.host.data_time(received_at), sent_at, received_at)
 
     def _sign(self, credentials: Credentials, recv_window_ms: int) -> Mapping[str, str | int]:
         params: dict[str, str | int] = {
@@ -200,17 +206,17 @@ class RequestSender:
         hide_for_now(signature)
         return params
 
-    def _note_refusal(self, error: ExchangeError, sent_at: float | None = None) -> None:
+    def _pause_if_refused(self, error: ExchangeError, sent_at: float | None = None) -> None:
         verdict = classify(error)
         if verdict.action is Action.WAIT:
             self.pause(verdict.reason, error.retry_at_ms, sent_at, str(error))
-        elif error.status in PAUSES:
-            # The code says what the poll died of; the status alone is reason enough to leave the exchange in peace.
-            self.pause(PAUSES[error.status], error.retry_at_ms, sent_at, str(error))
+        elif error.status in PAUSE_REASONS:
+            # The code decides how the poll failed; the status alone is reason enough to pause.
+            self.pause(PAUSE_REASONS[error.status], error.retry_at_ms, sent_at, str(error))
 
-    def _tell_stretch(self) -> None:
-        if (stretch := self._budget.stretch) != self._told_stretch:
-            self._told_stretch = stretch
+    def _log_stretch(self) -> None:
+        if (stretch := self._budget.stretch) != self._logged_stretch:
+            self._logged_stretch = stretch
             log.warning(
                 "polling intervals follow the weight budget",
                 endpoint=self._endpoint,

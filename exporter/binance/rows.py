@@ -1,7 +1,7 @@
-"""The rows of an account's answers, as they are on the wire and under the names used here.
+"""The rows of an account's responses: their fields, by the exchange's names and by the names used here.
 
-Facts come from Binance's "Account Information V2" (USDⓈ-M futures, WebSocket API). Figures are decimal strings on
-the wire and float64 here; a figure that is missing or null is None.
+The source is Binance's "Account Information V2" (USDⓈ-M futures, WebSocket API). Figures are sent as decimal strings
+and become float64; a figure that is missing or null is None.
 """
 
 from __future__ import annotations
@@ -11,10 +11,12 @@ from typing import Annotated, Final
 import msgspec
 from msgspec import Meta, Struct, field
 
-# A bound refuses the "nan" and "inf" that lax decoding of strings would let through.
+# The bounds reject "nan" and "inf", which lax decoding of strings accepts.
 Figure = Annotated[float, Meta(ge=-1e300, le=1e300)]
-_LONGEST_NAME: Final = 128  # several times the longest symbol; names become labels
-Identity = Annotated[str, Meta(min_length=1, max_length=_LONGEST_NAME)]  # to Prometheus an empty label is none
+_MAX_NAME_LENGTH: Final = 128  # several times the longest symbol; names become labels
+Identity = Annotated[
+    str, Meta(min_length=1, max_length=_MAX_NAME_LENGTH)
+]  # to Prometheus an empty label is a missing one
 Milliseconds = Annotated[int, Meta(ge=0, le=10**14)]  # up to the year 5138
 
 
@@ -38,7 +40,7 @@ class AssetBalance(Struct, frozen=True, kw_only=True, gc=False):
 
 
 class Position(Struct, frozen=True, kw_only=True, gc=False):
-    """One row of ``positions[]``: a symbol and side with a position, or with open orders alone (amount 0)."""
+    """One row of ``positions[]``: a symbol and side with a position, or with only open orders (amount 0)."""
 
     symbol: Identity
     position_side: Identity = field(name="positionSide")  # BOTH; LONG or SHORT in hedge mode
@@ -53,12 +55,12 @@ class Position(Struct, frozen=True, kw_only=True, gc=False):
 
 
 class PositionRisk(Struct, frozen=True, kw_only=True, gc=False):
-    """One row of ``v2/account.position``: what :class:`Position` does not tell of the same symbol and side."""
+    """One row of ``v2/account.position``: what :class:`Position` lacks for the same symbol and side."""
 
     symbol: Identity
     position_side: Identity = field(name="positionSide")
     amount: Figure = field(name="positionAmt")
-    margin_asset: Annotated[str, Meta(max_length=_LONGEST_NAME)] | None = field(name="marginAsset", default=None)
+    margin_asset: Annotated[str, Meta(max_length=_MAX_NAME_LENGTH)] | None = field(name="marginAsset", default=None)
     entry_price: Figure | None = field(name="entryPrice", default=None)
     break_even_price: Figure | None = field(name="breakEvenPrice", default=None)
     mark_price: Figure | None = field(name="markPrice", default=None)
@@ -70,7 +72,7 @@ class PositionRisk(Struct, frozen=True, kw_only=True, gc=False):
 
 
 class AccountFlags(Struct, frozen=True, kw_only=True):
-    """The ``result`` of v1 ``account.status``, of which only the asset mode is of use; its rows are passed over."""
+    """The ``result`` of v1 ``account.status``, of which only the asset mode is used; its rows are not decoded."""
 
     multi_assets: bool = field(name="multiAssetsMargin")
 
@@ -94,5 +96,5 @@ class AccountStatus(Struct, frozen=True, kw_only=True):
 
 
 def wire_name(row: type[Struct], name: str) -> str:
-    """Return the name that a figure has in Binance's answer."""
+    """Return the name of a field in Binance's response."""
     return next(field.encode_name for field in msgspec.structs.fields(row) if field.name == name)

@@ -1,21 +1,20 @@
-"""Learning the exchange's time over a link, from an exchange that may not answer `session.status`."""
+"""Reads the exchange's time with `session.status`, which an exchange may reject or leave unanswered."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 import structlog
 
 from exporter.binance.clock import is_host_clock_wrong
-from exporter.binance.errors import BinanceError, ConnectionLost, DisconnectReason, NoAnswer
+from exporter.binance.errors import BinanceError, ConnectionLost, DisconnectReason, NoResponse
 from exporter.binance.messages import WEIGHT, Method, decode_session_status
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from exporter.binance.clock import ExchangeClock
+    from exporter.binance.current_link import CurrentLink
     from exporter.binance.dialing import Timing
     from exporter.binance.link import Link
     from exporter.binance.request_sender import RequestSender
@@ -23,86 +22,93 @@ if TYPE_CHECKING:
 log = structlog.get_logger()
 
 
-class ServerTime:
-    """Asks one endpoint for its time, one question at a time.
+class ServerTimeSync:
+    """Synchronizes an endpoint's clock with the exchange, one request at a time.
 
     Args:
-        endpoint: the label that log lines name.
-        sender: sends the request and pays for it.
-        clock: taught by the answers.
-        timing: how long things may take.
+        current: the endpoint's link in use.
+        sender: sends the requests and charges their weight.
+        clock: the clock to synchronize.
+        timing: delays and timeouts.
     """
 
-    def __init__(self, endpoint: str, sender: RequestSender, clock: ExchangeClock, timing: Timing) -> None:
-        self.unanswered = False  # whether a link that was alive left the last question unanswered
-        self._endpoint = endpoint
+    def __init__(self, current: CurrentLink, sender: RequestSender, clock: ExchangeClock, timing: Timing) -> None:
+        self.unanswered = False  # whether the last request got no response over a link that was alive
+        self._current = current
         self._sender = sender
         self._clock = clock
         self._timing = timing
         self._lock = asyncio.Lock()
-        self._asked_at = self._replaced_at = float("-inf")
-        self._resynced_after = float("-inf")  # the last time the host was woken that this has been done for
-        self._problem = ""
+        self._requested_at = self._replaced_at = float("-inf")
+        self._resynced_for = float("-inf")  # the `woken_at` that the clock was last synchronized for
+        self._logged_error = ""
         self._host_clock_wrong = False
 
-    async def ask(self, link: Link) -> bool:
-        """Ask over a link; return whether it answered, whatever it said."""
+    async def run(self) -> NoReturn:
+        """Read the exchange's time at regular intervals."""
+        while True:
+            await asyncio.sleep(self._timing.clock_interval)
+            if self._current.link is not None:
+                await self.sync(self._current.link)  # if it fails, the polls find out why
+
+    async def sync(self, link: Link) -> bool:
+        """Request the time over `link`; return whether it responded, even if with an error."""
         with contextlib.suppress(ConnectionLost):
             async with self._lock:
                 try:
-                    return await self._learn(link) is not None
+                    return await self._request_time(link) is not None
                 finally:
                     self._check_host_clock()
         return False
 
-    async def resync(self, since: float, usable_link: Callable[[], Link]) -> None:
-        """Learn the time again, unless that was begun after `since` (monotonic seconds).
+    async def resync(self, since: float) -> None:
+        """Read the time again, unless a request for it was sent after `since` (monotonic seconds).
 
-        Where neither the answer nor an error reports the time, the Date of the next handshake does: a link that is not
-        young is replaced, at most once in `clock_interval`.
+        If neither the response nor an error reports the time, the Date of the next handshake does: the link is replaced
+        unless it is young, at most once in `clock_interval`.
 
         Raises:
-            BinanceError: there is no usable link, or it ended.
+            BinanceError: there is no link, or it ended.
         """
         async with self._lock:
-            if self._asked_at > since:
+            if self._requested_at > since:
                 return
-            link = usable_link()
-            learnt = not self.unanswered and await self._learn(link)
-            if not learnt and self._clock.learnt_at < since:
-                self._clock.doubt()
-                self._replace(link)
+            link = self._current.require()
+            synchronized = not self.unanswered and await self._request_time(link)
+            if not synchronized and self._clock.synchronized_at < since:
+                self._clock.mark_uncertain()
+                self._replace_link(link)
             self._check_host_clock()
 
-    async def resync_after_waking(self, usable_link: Callable[[], Link], deadline: float) -> None:
-        """After the host was woken, ask once for the time and wait for it, before anything is signed."""
-        if (woken_at := self._clock.host.woken_at) > self._resynced_after:
-            with contextlib.suppress(BinanceError, TimeoutError):  # the request finds out what it means
+    async def resync_after_waking(self, deadline: float) -> None:
+        """Read the time once after the host was suspended or its clock jumped, before anything is signed with it."""
+        if (woken_at := self._clock.host.woken_at) > self._resynced_for:
+            with contextlib.suppress(BinanceError, TimeoutError):  # the request that follows reports the cause
                 async with asyncio.timeout(deadline - self._clock.monotonic()):
-                    await self.resync(woken_at, usable_link)
-            self._resynced_after = woken_at
+                    await self.resync(woken_at)
+            self._resynced_for = woken_at
 
-    def _replace(self, link: Link) -> None:
+    def _replace_link(self, link: Link) -> None:
         now = self._clock.monotonic()
-        young = now - link.opened_at <= self._timing.stable_after
-        if not young and now - self._replaced_at >= self._timing.clock_interval:
+        is_young = now - link.opened_at <= self._timing.stable_after
+        if not is_young and now - self._replaced_at >= self._timing.clock_interval:
             self._replaced_at = now
             link.request_replacement(DisconnectReason.ROTATION)
 
-    async def _learn(self, link: Link) -> bool | None:
-        """Return whether the answer reported the time, None without an answer; raise ConnectionLost."""
-        self._asked_at = self._clock.monotonic()
-        reservation = await self._sender.afford(WEIGHT[Method.SESSION_STATUS])
+    async def _request_time(self, link: Link) -> bool | None:
+        """Return whether the response reported the time, None without a response; raise ConnectionLost."""
+        self._requested_at = self._clock.monotonic()
+        reservation = await self._sender.acquire_weight(WEIGHT[Method.SESSION_STATUS])
         timeout_seconds = self._timing.clock_timeout
         try:
-            answer = await self._sender.send_one(
+            response = await self._sender.send_one(
                 link, reservation, Method.SESSION_STATUS, timeout_seconds=timeout_seconds
             )
-            server_time_ms = decode_session_status(answer.result).server_time_ms
+            server_time_ms = decode_session_status(response.result).server_time_ms
         except ConnectionLost:
             raise
-        except NoAnswer as error:
-            if await link.responds(timeout_seconds):
+        except NoResponse as error:
+            if await link.ping(timeout_seconds):
                 self.unanswered = True
                 self._log(error)
             return None
@@ -110,30 +116,30 @@ class ServerTime:
             self.unanswered = False
             self._log(error)
             return False
-        self.unanswered, self._problem = False, ""
-        self._clock.learn(server_time_ms, answer.sent_at, answer.received_at)
+        self.unanswered, self._logged_error = False, ""
+        self._clock.synchronize(server_time_ms, response.sent_at, response.received_at)
         return True
 
     def _check_host_clock(self) -> None:
-        """Log once that this host's clock is wrong, until it is right again."""
+        """Log that this host's clock is wrong, once until it is right again."""
         offset = self._clock.offset_seconds or 0.0
-        wrong = is_host_clock_wrong(offset, self._clock.uncertainty_seconds)
-        if wrong and not self._host_clock_wrong:
+        is_wrong = is_host_clock_wrong(offset, self._clock.uncertainty_seconds)
+        if is_wrong and not self._host_clock_wrong:
             log.warning(
                 "clock of this host is wrong",
-                endpoint=self._endpoint,
+                endpoint=self._current.endpoint,
                 exchange_ahead_seconds=round(offset, 3),
                 advice="set this host's clock (NTP): this exporter corrects for it, other programs are refused",
             )
-        self._host_clock_wrong = wrong
+        self._host_clock_wrong = is_wrong
 
     def _log(self, error: BinanceError) -> None:
-        """Log why the exchange does not report its time, once while that stays so."""
-        if str(error) != self._problem:
-            self._problem = str(error)
+        """Log why the exchange does not report its time, once until the reason changes."""
+        if str(error) != self._logged_error:
+            self._logged_error = str(error)
             log.warning(
                 "could not read server time from session.status",
-                endpoint=self._endpoint,
-                error=self._problem,
-                using="Date of the handshake" if self._clock.learnt else "clock of this host",
+                endpoint=self._current.endpoint,
+                error=self._logged_error,
+                using="Date of the handshake" if self._clock.synchronized else "clock of this host",
             )

@@ -1,7 +1,7 @@
-"""Credentials: HMAC, RSA and Ed25519 keys, and the signature each puts on a request.
+"""Credentials: HMAC, RSA and Ed25519 keys, and how each signs a request.
 
-The rules are those of Binance's "request security": the payload is every parameter but the signature, sorted
-by name, joined as ``name=value`` with ``&``, UTF-8, without percent-encoding. Nothing here does I/O.
+The rules are those of Binance's "request security": the payload is every parameter except the signature, sorted by
+name, joined as ``name=value`` with ``&``, in UTF-8, without percent-encoding. Nothing here does I/O.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-_SMALLEST_RSA_BITS: Final = 2048  # what Binance accepts
+_MIN_RSA_BITS: Final = 2048  # what Binance accepts
 
 
 class KeyProblem(ValueError):
-    """A key that cannot sign; the text says why and never holds any part of the key."""
+    """A key that cannot sign; the text says why and never contains any part of the key."""
 
 
 class Secret:
-    """A text that only :meth:`reveal` gives out: no ``str``, ``repr``, format or pickle shows it."""
+    """A text that only :meth:`reveal` returns; ``str``, ``repr``, format and pickle never show it."""
 
     __slots__ = ("_text",)
 
@@ -37,7 +37,7 @@ class Secret:
         self._text = text
 
     def reveal(self) -> str:
-        """Return the text itself; call it only where the text leaves for the exchange."""
+        """Return the text itself; call it only to send the text to the exchange, or to sign."""
         return self._text
 
     def __repr__(self) -> str:
@@ -57,7 +57,7 @@ class Secret:
 
 
 class Credentials:
-    """An account's API key and the means to sign with it.
+    """An account's API key, and signing with its secret or private key.
 
     Make one with :meth:`hmac` or :meth:`private_key`. Loading an RSA key takes 30 to 200 ms of CPU: do it once,
     in a worker thread.
@@ -67,7 +67,7 @@ class Credentials:
 
     def __init__(self, api_key: Secret, key_type: str, identity: Secret, sign: Callable[[bytes], str]) -> None:
         self.api_key = api_key
-        self.key_type = key_type  # "hmac", "rsa" or "ed25519", as the metric's label says it
+        self.key_type = key_type  # "hmac", "rsa" or "ed25519", the value of the metric's label
         self.identity = identity  # what makes two credentials the same key
         self._sign = sign
 
@@ -105,14 +105,14 @@ class Credentials:
         if isinstance(key, Ed25519PrivateKey):
             return cls(api_key, "ed25519", pem, lambda payload: _base64(key.sign(payload)))
         if isinstance(key, RSAPrivateKey):
-            if key.key_size < _SMALLEST_RSA_BITS:
+            if key.key_size < _MIN_RSA_BITS:
                 raise KeyProblem(f"is an RSA key of {key.key_size} bits: Binance takes 2048 or 4096")
             # PKCS#1 v1.5, not PSS: that is what Binance verifies.
             return cls(api_key, "rsa", pem, lambda payload: _base64(key.sign(payload, PKCS1v15(), SHA256())))
         raise KeyProblem("holds neither an RSA nor an Ed25519 key: Binance takes only these")
 
     def sign(self, params: Mapping[str, str | int]) -> str:
-        """Return the signature of `params`: all of a request's parameters but the signature itself."""
+        """Return the signature of `params`: all of a request's parameters except the signature itself."""
         return self._sign(payload(params))
 
     def __eq__(self, other: object) -> bool:
@@ -136,7 +136,7 @@ def payload(params: Mapping[str, str | int]) -> bytes:
 
 
 def _encode(text: str) -> bytes:
-    # Never raises: the error of a lone surrogate would carry the text.
+    # Never raises: the error of a lone surrogate would contain the text.
     return text.encode(errors="surrogatepass")
 
 

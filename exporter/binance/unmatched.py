@@ -1,4 +1,4 @@
-"""Frames that belong to no request: counted by kind, and one of each kind a minute logged."""
+"""Frames that match no request: counted by reason, and logged at most once a minute for each reason."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ _LOG_AGAIN_SECONDS: Final = 60.0
 
 
 class UnmatchedFrames:
-    """The ignored frames of one endpoint.
+    """Counts and logs the unmatched frames of one endpoint.
 
     Args:
-        endpoint: the label that log lines name.
-        monotonic: the clock of the logged minutes.
+        endpoint: the endpoint's label, for the log.
+        monotonic: the clock, in seconds.
     """
 
     def __init__(self, endpoint: str, monotonic: Callable[[], float]) -> None:
@@ -34,18 +34,20 @@ class UnmatchedFrames:
         self._monotonic = monotonic
         self._logged_at: dict[UnmatchedReason, float] = {}
 
-    def note(self, kind: UnmatchedReason, envelope: Envelope | None) -> None:
-        """Count a frame, and log it unless one of its kind was logged within the minute."""
-        self.counts[kind] += 1
+    def record(self, reason: UnmatchedReason, envelope: Envelope | None) -> None:
+        """Count a frame, and log it unless one with the same reason was logged within the last minute."""
+        self.counts[reason] += 1
         now = self._monotonic()
-        if now - self._logged_at.get(kind, float("-inf")) >= _LOG_AGAIN_SECONDS:
-            self._logged_at[kind] = now
-            log.warning("frame ignored", endpoint=self._endpoint, reason=kind.value, detail=_describe(kind, envelope))
+        if now - self._logged_at.get(reason, float("-inf")) >= _LOG_AGAIN_SECONDS:
+            self._logged_at[reason] = now
+            log.warning(
+                "frame ignored", endpoint=self._endpoint, reason=reason.value, detail=_describe(reason, envelope)
+            )
 
 
-def _describe(kind: UnmatchedReason, envelope: Envelope | None) -> str:
-    if envelope is not None and kind is UnmatchedReason.NULL_ID:
+def _describe(reason: UnmatchedReason, envelope: Envelope | None) -> str:
+    if envelope is not None and reason is UnmatchedReason.NULL_ID:
         return str(decode_error(envelope))
-    if envelope is not None and kind is UnmatchedReason.EVENT:
+    if envelope is not None and reason is UnmatchedReason.EVENT:
         return scrub(decode_event_name(envelope.event))
     return ""

@@ -1,10 +1,10 @@
-"""The request-weight budget of one endpoint, which means of one IP: plan, yield and stop.
+"""The request-weight budget of one endpoint, that is of this IP: plan, yield and stop.
 
-- *plan*: the polls of all accounts must fit this program's share of the limit, else every interval is stretched.
-- *yield*: when the IP as a whole nears its limit, requests wait for the next minute: the user's bots go first.
-- *stop*: after 429 or 418 nothing is sent until the exchange's time is up.
+- *plan*: the polls of all accounts must fit this program's share of the limit, else all intervals are stretched.
+- *yield*: when the IP as a whole nears its limit, requests wait for the next minute, so that the user's bots go first.
+- *stop*: after 429 or 418 nothing is sent until the exchange's pause is over.
 
-Binance counts per IP and aligned minute; `rateLimits` of every answer tells the limit and the count.
+Binance counts per IP and aligned minute; `rateLimits` of every response reports the limit and the count.
 """
 
 from __future__ import annotations
@@ -24,31 +24,31 @@ if TYPE_CHECKING:
     from exporter.binance.clock import ExchangeClock
     from exporter.binance.messages import RateLimit
 
-# Planned with until the exchange tells its limit: the lowest one known (mainnet's).
+# Until the exchange reports its limit: the lowest one known (mainnet's).
 _ASSUMED_LIMIT: Final = 2400
-# A limit outside these bounds is a mistake of the exchange's; acting on it would mean never to ask again, or a ban.
-_CREDIBLE_LIMITS: Final = range(100, 1_000_001)
-_YIELD_ABOVE: Final = 0.9
-# Own spending is held below the share in every window of this length. A second more than a minute, so that no
-# aligned minute of the exchange's can hold more, whatever the delay on the way and the error of our clock.
-_OWN_WINDOW_SECONDS: Final = 61.0
-# The plan leaves room for what is no poll: a dial, the clock, and polls that drift over the window's edge.
-_PLANNED_PART: Final = 0.95
+# A limit outside these bounds is an error of the exchange; using it would stop all requests, or lead to a ban.
+_PLAUSIBLE_LIMITS: Final = range(100, 1_000_001)
+_YIELD_FRACTION: Final = 0.9
+# The weight spent in any window of this length stays below the share. A second longer than a minute, so that no aligned
+# minute of the exchange contains more, whatever the delay in transit and the error of this clock.
+_WINDOW_SECONDS: Final = 61.0
+# The plan leaves room for a dial, the clock, and polls that drift over the edge of the window.
+_PLANNED_FRACTION: Final = 0.95
 _UNPLANNED_WEIGHT: Final = HANDSHAKE_WEIGHT + WEIGHT[Method.SESSION_STATUS]
-# However small the share, two dials with the clock and one poll must fit into a minute, or nothing would ever be asked.
-_LEAST_ALLOWANCE: Final = 2 * _UNPLANNED_WEIGHT + WEIGHT[Method.ACCOUNT_STATUS] + WEIGHT[Method.ACCOUNT_POSITION]
+# However small the share, two dials with the clock and one poll must fit into a minute, or nothing would ever be sent.
+_MIN_ALLOWANCE: Final = 2 * _UNPLANNED_WEIGHT + WEIGHT[Method.ACCOUNT_STATUS] + WEIGHT[Method.ACCOUNT_POSITION]
 _SPREAD_SECONDS: Final = 5.0
 _DEFAULT_PAUSE_SECONDS: Final = {Reason.RATE_LIMITED: 60.0, Reason.BANNED: 120.0}
-# Ends are told in whole seconds, perhaps cut off; a request that comes just before one doubles the ban.
-_TOLD_MARGIN_SECONDS: Final = 1.0
-_LONGEST_GUESS_SECONDS: Final = 3600.0
-_LONGEST_PAUSE_SECONDS: Final = 4 * 86400.0  # bans are documented to last three days at most
-_REPEATED_WITHIN_SECONDS: Final = 600.0
+# Ends of bans are reported in whole seconds, perhaps truncated; a request just before the end doubles the ban.
+_END_MARGIN_SECONDS: Final = 1.0
+_MAX_DEFAULT_PAUSE_SECONDS: Final = 3600.0
+_MAX_PAUSE_SECONDS: Final = 4 * 86400.0  # bans are documented to last three days at most
+_REPEAT_WINDOW_SECONDS: Final = 600.0
 
 
 @dataclass(slots=True)
 class Reservation:
-    """Weight that was let through; the exchange counts it from about `sent_at` on (monotonic seconds)."""
+    """Weight that may be spent; the exchange counts it from about `sent_at` on (monotonic seconds)."""
 
     weight: int
     sent_at: float
@@ -61,13 +61,13 @@ class Reservation:
 
 
 class WeightBudget:
-    """Lets requests of one endpoint through, or makes them wait, or refuses them.
+    """Decides for each request of one endpoint whether it may be sent, must wait, or fails.
 
     Args:
-        share: the part of the IP's limit that this program may spend, 0 < share <= 0.9.
+        share: the fraction of the IP's limit that this program may spend, 0 < share <= 0.9.
         clock: the endpoint's clock; minutes are aligned to it.
-        sleep: how to wait.
-        spread: called for a number from 0 to 1; waiting requests are spread over the new minute's first seconds.
+        sleep: waits for a number of seconds.
+        spread: returns a number from 0 to 1, which spreads waiting requests over the first seconds of the next minute.
     """
 
     def __init__(
@@ -80,85 +80,85 @@ class WeightBudget:
     ) -> None:
         self.share = share
         self.spent_total = 0
-        self.limit: int | None = None  # None until the exchange tells
+        self.limit: int | None = None  # None until the exchange reports it
         self._clock = clock
         self._sleep = sleep
         self._spread = spread
-        self._own: deque[tuple[float, int]] = deque()  # what was sent in the own window: (when, weight)
-        self._own_weight = 0
-        # What the IP had spent in the minute of the first answer, besides what this program knows to be its own.
+        self._sent: deque[tuple[float, int]] = deque()  # this program's requests within the window: (when, weight)
+        self._sent_weight = 0
+        # The minute of the first response, and what the IP had spent in it in addition to this program.
         self._inherited: tuple[int, int] | None = None
         self._in_flight = 0
-        self._count = 0  # the IP's, as of the last answer
+        self._count = 0  # the IP's, according to the last response
         self._count_minute = -1
         self._pause_reason: Reason | None = None
         self._pause_began = self._pause_ends = float("-inf")
-        self._strikes = 0
+        self._repeated_pauses = 0
         self._planned = 0.0  # weight a minute
 
     # plan
 
     def plan(self, polls: Iterable[tuple[int, float]]) -> None:
-        """Set what is to be polled on this endpoint: (weight, seconds between two) for each account."""
+        """Set what is polled on this endpoint: (weight, interval in seconds) for each account."""
         self._planned = sum(weight * 60 / interval for weight, interval in polls)
 
     @property
     def stretch(self) -> float:
-        """The factor, 1 or more, by which every interval must grow for the plan to fit the share."""
+        """The factor, 1 or more, by which all intervals must grow for the plan to fit the share."""
         return max(1.0, self._planned / self._room)
 
     @property
     def spare(self) -> float:
-        """The weight a minute that the plan leaves for what is no poll, and a little where it leaves nothing."""
-        return max(self._room - self._planned, self._room * (1 - _PLANNED_PART))
+        """The weight per minute that the plan leaves for other requests; a little even where it leaves nothing."""
+        return max(self._room - self._planned, self._room * (1 - _PLANNED_FRACTION))
 
     @property
     def _room(self) -> float:
-        """The weight a minute that polls may be planned to spend."""
+        """The weight per minute that planned polls may spend."""
         allowance = self.share * (self.limit or _ASSUMED_LIMIT)
-        return max(allowance * _PLANNED_PART - _UNPLANNED_WEIGHT, allowance / 2)
+        return max(allowance * _PLANNED_FRACTION - _UNPLANNED_WEIGHT, allowance / 2)
 
     # yield
 
     async def acquire(self, weight: int) -> Reservation:
-        """Wait until `weight` may be spent, and book it as sent now.
+        """Wait until `weight` may be spent, and count it as sent now.
 
         Raises:
-            Paused: the exchange has refused this IP, and the pause is not over.
+            Paused: the exchange has rate limited or banned this IP, and the pause is not over.
         """
         while True:
-            self.refuse_while_paused()
+            self.raise_if_paused()
             wait = self._seconds_to_wait(weight)
             if wait <= 0:
                 return self._book(weight)
             await self._sleep(wait)
 
-    def settle(self, reservation: Reservation, told: RateLimit | None = None) -> None:
-        """End a reservation: it was answered, with what the answer told of the IP, or never will be."""
+    def settle(self, reservation: Reservation, reported: RateLimit | None = None) -> None:
+        """Close a reservation: its response arrived, with what it reports of the IP's weight, or never will."""
         if not reservation.open:
             return
         reservation.open = False
         self._in_flight -= reservation.weight
-        if told is None:
+        if reported is None:
             return
-        if told.limit in _CREDIBLE_LIMITS:
-            self.limit = told.limit
-        # More than ten times the limit no IP has ever spent: it would be banned long before.
-        if not 0 <= told.count <= 10 * (self.limit or _ASSUMED_LIMIT):
+        if reported.limit in _PLAUSIBLE_LIMITS:
+            self.limit = reported.limit
+        # No IP can have spent more than ten times the limit: it would have been banned long before.
+        if not 0 <= reported.count <= 10 * (self.limit or _ASSUMED_LIMIT):
             return
         if self._inherited is None:
-            # A run of this program that has just ended may have spent it: restarted in a loop, each run would
-            # otherwise spend the share anew.
-            self._inherited = (reservation.minute, max(told.count - self._own_weight, 0))
-        # An answer that arrives in another minute than it was asked in may count either of them.
+            # A previous run of this program may have spent it: restarted in a loop, each run would otherwise spend the
+            # whole share again.
+            self._inherited = (reservation.minute, max(reported.count - self._sent_weight, 0))
+        # A response in a later minute than its request may report the count of either minute.
         if reservation.minute == self._minute:
-            newer = self._count_minute != reservation.minute
-            self._count = told.count if newer else max(self._count, told.count)
+            is_first_of_minute = self._count_minute != reservation.minute
+            self._count = reported.count if is_first_of_minute else max(self._count, reported.count)
             self._count_minute = reservation.minute
 
     @property
     def used(self) -> int | None:
-        """The IP's weight in the exchange's current minute, None where no answer of this minute told it."""
+        """The IP's weight in the exchange's current minute, None if no response of this minute reported it."""
         return self._count if self._count_minute == self._minute else None
 
     @property
@@ -167,64 +167,70 @@ class WeightBudget:
 
     def _seconds_to_wait(self, weight: int) -> float:
         limit = self.limit or _ASSUMED_LIMIT
-        allowance = max(self.share * limit, _LEAST_ALLOWANCE)
+        allowance = max(self.share * limit, _MIN_ALLOWANCE)
         minute, inherited = self._inherited or (-1, 0)
-        heirs_wait = minute == self._minute and self._own_weight + inherited + weight > allowance
-        if heirs_wait or (self.used or 0) + self._in_flight + weight > limit * _YIELD_ABOVE:
+        inherited_minute_full = minute == self._minute and self._sent_weight + inherited + weight > allowance
+        if inherited_minute_full or (self.used or 0) + self._in_flight + weight > limit * _YIELD_FRACTION:
             return 60 - self._clock.seconds % 60 + self._spread() * _SPREAD_SECONDS
         now = free_at = self._clock.monotonic()
-        while self._own and self._own[0][0] <= now - _OWN_WINDOW_SECONDS:
-            self._own_weight -= self._own.popleft()[1]
-        excess = self._own_weight + weight - allowance
-        for sent_at, spent in self._own:
+        while self._sent and self._sent[0][0] <= now - _WINDOW_SECONDS:
+            self._sent_weight -= self._sent.popleft()[1]
+        excess = self._sent_weight + weight - allowance
+        for sent_at, spent in self._sent:
             if excess <= 0:
                 break
             excess -= spent
-            free_at = sent_at + _OWN_WINDOW_SECONDS
+            free_at = sent_at + _WINDOW_SECONDS
         return free_at - now
 
     def _book(self, weight: int) -> Reservation:
         now = self._clock.monotonic()
-        self._own.append((now, weight))
-        self._own_weight += weight
+        self._sent.append((now, weight))
+        self._sent_weight += weight
         self._in_flight += weight
         self.spent_total += weight
         return Reservation(weight, now, self._minute)
 
     # stop
 
-    def refuse(self, reason: Reason, retry_at_ms: int | None = None, *, sent_at: float | None = None) -> bool:
-        """Send nothing until the exchange's own time, or 1 minute (429), or 2 minutes (418), doubled when repeated.
+    def pause(self, reason: Reason, retry_at_ms: int | None = None, *, sent_at: float | None = None) -> bool:
+        """Send nothing until the end that the exchange reports, or for 1 (429) or 2 (418) minutes, doubled if repeated.
 
         Args:
             reason: RATE_LIMITED or BANNED.
-            retry_at_ms: the end of the ban in epoch milliseconds, None where not told.
-            sent_at: when the refused request was sent, in monotonic seconds; None where unknown.
+            retry_at_ms: the end of the pause in epoch milliseconds, None if not reported.
+            sent_at: when the rejected request was sent, in monotonic seconds; None if unknown.
 
         Returns:
-            Whether this is a new refusal, not one more answer to requests sent before the last one was known.
+            Whether this is a new pause, and not another response to a request sent before the last pause began.
         """
         now = self._clock.monotonic()
-        told = 0.0 if retry_at_ms is None else retry_at_ms / 1000 - self._clock.seconds
-        told = min(told + _TOLD_MARGIN_SECONDS, _LONGEST_PAUSE_SECONDS) if told > 0 else 0.0
+        reported_seconds = 0.0 if retry_at_ms is None else retry_at_ms / 1000 - self._clock.seconds
+        reported_seconds = (
+            min(reported_seconds + _END_MARGIN_SECONDS, _MAX_PAUSE_SECONDS) if reported_seconds > 0 else 0.0
+        )
         if now < self._pause_ends or (sent_at is not None and sent_at <= self._pause_began):
             if reason is Reason.BANNED and self._pause_reason is not reason:
                 self._pause_reason = reason
-                told = told or _DEFAULT_PAUSE_SECONDS[reason]
-            self._pause_ends = max(self._pause_ends, now + told)
+                reported_seconds = reported_seconds or _DEFAULT_PAUSE_SECONDS[reason]
+            self._pause_ends = max(self._pause_ends, now + reported_seconds)
             return False
-        repeated = now - self._pause_ends <= _REPEATED_WITHIN_SECONDS
-        self._strikes = self._strikes + 1 if repeated else 0
-        guess = min(_DEFAULT_PAUSE_SECONDS[reason] * 2 ** min(self._strikes, 10), _LONGEST_GUESS_SECONDS)
+        repeated = now - self._pause_ends <= _REPEAT_WINDOW_SECONDS
+        self._repeated_pauses = self._repeated_pauses + 1 if repeated else 0
+        default_seconds = min(
+            _DEFAULT_PAUSE_SECONDS[reason] * 2 ** min(self._repeated_pauses, 10), _MAX_DEFAULT_PAUSE_SECONDS
+        )
         self._pause_reason, self._pause_began = reason, now
-        self._pause_ends = now + (max(told, guess) if repeated else told or guess)
+        self._pause_ends = now + (
+            max(reported_seconds, default_seconds) if repeated else reported_seconds or default_seconds
+        )
         return True
 
-    def refuse_while_paused(self) -> None:
-        """Do nothing, unless nothing is to be sent.
+    def raise_if_paused(self) -> None:
+        """Raise an error while paused.
 
         Raises:
-            Paused: the exchange has refused this IP, and the pause is not over.
+            Paused: the exchange has rate limited or banned this IP, and the pause is not over.
         """
         if reason := self.paused:
             raise Paused(reason, self.pause_seconds)
@@ -236,7 +242,7 @@ class WeightBudget:
 
     @property
     def pause_seconds(self) -> float:
-        """How long nothing will be sent yet; 0 when not paused."""
+        """The remaining seconds of the pause; 0 when not paused."""
         return max(0.0, self._pause_ends - self._clock.monotonic())
 
     @property

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 from exporter import redaction
 from exporter.account.state import AccountSettings
 from exporter.binance.dialing import Endpoint
-from exporter.binance.proxies import normalize_proxy, warn_of_environment
+from exporter.binance.proxies import environment_warnings, normalize_proxy
 from exporter.config.document import ConfigError, Findings, Invalid, Reader
 from exporter.config.files import Files, read_document
 from exporter.config.keys import VARIABLES, Environment, KeyFiles, KeyLoader
@@ -184,7 +184,7 @@ class _Accounts:
         return poll.stale_after_seconds
 
     def _endpoint(self, reader: Reader, url: str, configured_proxy: str | None) -> Endpoint:
-        for warning in warn_of_environment(url) if configured_proxy is None else ():
+        for warning in environment_warnings(url) if configured_proxy is None else ():
             self.findings.warn("environment", warning)
         proxy = normalize_proxy(url, configured_proxy)
         if (url, proxy) not in self._endpoints:

@@ -159,7 +159,7 @@ def proxy_url(value: object) -> str | None:
 def endpoint_label(url: str, proxy: str | None) -> str:
     """Return the `endpoint` label of checked URLs: no user, no password, no path, no query."""
     label = _NETWORK_OF_URL.get(url) or _host_and_port(url)
-    return label if proxy is None or proxy == "none" else f"{label} via {parse_proxy(proxy).place}"
+    return label if proxy is None or proxy == "none" else f"{label} via {parse_proxy(proxy).host_and_port}"
 
 
 def weight_place(url: str, proxy: str | None) -> tuple[str, ...]:

@@ -1,1 +1,1 @@
-"""Speaks Prometheus; knows nothing of sockets."""
+"""Prometheus metrics: the catalogs of all families, and their text and OpenMetrics formats; nothing of sockets."""

@@ -1,8 +1,8 @@
-"""The one table of every metric: name, type, help, labels, source and how to read it.
+"""The catalog of the accounts' metrics: the name, help, labels, source and value of each family.
 
-Adding a metric is adding one entry. Families of a group share their rows and identity labels, so that no entry can
-forget one. The exposition, the exporter's own collector, the reference and the tests read this table, and that of the
-exporter's own families in `metrics.own`, and know no metric by name.
+To add a metric, add an entry. The families of a group share rows and labels, so that no entry can omit a label. The
+exposition, the reference and the tests read this catalog and that of the exporter's own families (`self_catalog`), and
+do not name metrics themselves.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from operator import attrgetter
 from typing import TYPE_CHECKING, Final
 
 from exporter.account.margin import cross_pools, isolated_pools
-from exporter.account.snapshot import FIGURES
+from exporter.account.snapshot import FIGURES, liquidation_price
 from exporter.binance.messages import Method
 from exporter.binance.rows import AccountStatus, AssetBalance, Position, PositionRisk, wire_name
 from exporter.metrics.family import Family, Group
@@ -25,25 +25,27 @@ if TYPE_CHECKING:
     from exporter.account.snapshot import AccountSnapshot
 
 
-def _figures(prefix: str, row: type[msgspec.Struct], where: str, names: dict[str, str]) -> tuple[Family, ...]:
+def _figure_families(prefix: str, row: type[msgspec.Struct], source: str, names: dict[str, str]) -> tuple[Family, ...]:
     return tuple(
-        Family(f"{prefix}_{name}", what, f"{wire_name(row, name)} of {where}", attrgetter(name))
-        for name, what in names.items()
+        Family(f"{prefix}_{name}", description, f"{wire_name(row, name)} of {source}", attrgetter(name))
+        for name, description in names.items()
     )
 
 
-def _of_snapshot(family: Family) -> Group:
-    """Return the group of a family that has one value for the whole account."""
+def _snapshot_group(family: Family) -> Group:
+    """Return the group of a family with a single value for the whole account."""
     return Group((), lambda snapshot: (snapshot,), lambda *_: [()], (family,))
 
 
-def _update_timestamp(prefix: str, row: type[msgspec.Struct], where: str) -> Family:
+def _update_timestamp(prefix: str, row: type[msgspec.Struct], source: str) -> Family:
     def read(row: AssetBalance | Position) -> float | None:
-        # 0 is how Binance says "never"; 1970 would be a false number.
+        # 0 means never; exported as 1970 it would be a false number.
         return row.update_time_ms / 1000 if row.update_time_ms else None
 
-    what = "When the exchange last changed these figures, in Unix seconds; absent where it says 0"
-    return Family(f"{prefix}_update_timestamp_seconds", what, f"{wire_name(row, 'update_time_ms')} of {where}", read)
+    description = "When the exchange last changed these figures, in Unix seconds; absent where it says 0"
+    return Family(
+        f"{prefix}_update_timestamp_seconds", description, f"{wire_name(row, 'update_time_ms')} of {source}", read
+    )
 
 
 def _symbol_and_side(
@@ -57,7 +59,7 @@ def _margin_available(row: AssetBalance) -> float | None:
 
 
 _STATUS: Final = str(Method.ACCOUNT_STATUS)
-_WORDS: Final = {
+_DESCRIPTIONS: Final = {
     "wallet_balance": "Wallet balance",
     "unrealized_pnl": "Unrealized profit and loss of all positions",
     "margin_balance": "Margin balance: wallet balance plus unrealized profit and loss",
@@ -82,9 +84,11 @@ GROUPS: Final = (
         ("currency",),
         lambda snapshot: (snapshot.totals,),
         lambda snapshot, _: [(snapshot.currency,)],
-        _figures(_ACCOUNT, AccountStatus, _STATUS, {name: f"{_WORDS[name]}, of the whole account" for name in FIGURES}),
+        _figure_families(
+            _ACCOUNT, AccountStatus, _STATUS, {name: f"{_DESCRIPTIONS[name]}, of the whole account" for name in FIGURES}
+        ),
     ),
-    _of_snapshot(
+    _snapshot_group(
         Family(
             f"{_ACCOUNT}_open_positions",
             "Symbols and sides with a position, 0 when flat",
@@ -97,7 +101,9 @@ GROUPS: Final = (
         lambda snapshot: snapshot.assets,
         lambda _, rows: [(row.asset,) for row in rows],
         (
-            *_figures(_ASSET, AssetBalance, _ASSET_ROWS, {name: f"{_WORDS[name]}, in the asset" for name in FIGURES}),
+            *_figure_families(
+                _ASSET, AssetBalance, _ASSET_ROWS, {name: f"{_DESCRIPTIONS[name]}, in the asset" for name in FIGURES}
+            ),
             Family(
                 f"{_ASSET}_margin_available",
                 "Whether the asset serves as margin in multi-assets mode (0 or 1); absent where not sent",
@@ -112,7 +118,7 @@ GROUPS: Final = (
         lambda snapshot: snapshot.positions,
         _symbol_and_side,
         (
-            *_figures(
+            *_figure_families(
                 _POSITION,
                 Position,
                 _POSITION_ROWS,
@@ -134,7 +140,7 @@ GROUPS: Final = (
         lambda snapshot: snapshot.risks,
         _symbol_and_side,
         (
-            *_figures(
+            *_figure_families(
                 _POSITION,
                 PositionRisk,
                 _RISK,
@@ -148,8 +154,7 @@ GROUPS: Final = (
                 f"{_POSITION}_liquidation_price",
                 "Binance's own liquidation price, absent where there is none",
                 f"{wire_name(PositionRisk, 'liquidation_price')} of {_RISK}",
-                # 0 is how Binance says "none"; as a price it would be the nearest there is.
-                lambda row: row.liquidation_price if (row.liquidation_price or 0) > 0 else None,
+                liquidation_price,
             ),
             Family(
                 f"{_POSITION}_adl_quantile",
@@ -157,7 +162,7 @@ GROUPS: Final = (
                 f"{wire_name(PositionRisk, 'adl_quantile')} of {_RISK}",
                 lambda row: None if row.adl_quantile is None else float(row.adl_quantile),
             ),
-            *_figures(
+            *_figure_families(
                 _POSITION,
                 PositionRisk,
                 _RISK,
@@ -169,7 +174,7 @@ GROUPS: Final = (
             ),
         ),
     ),
-    _of_snapshot(
+    _snapshot_group(
         Family(
             f"{_POSITION}_risk_missing",
             "Positions without a mark or liquidation price in two answers in a row; absent if not asked for",
@@ -179,10 +184,15 @@ GROUPS: Final = (
     ),
     Group(
         ("margin_asset", "margin_type", "position_side", "symbol"),
-        lambda snapshot: [one for one in snapshot.held if one.margin_asset is not None],
-        lambda _, held: [
-            (one.margin_asset, "isolated" if one.isolated else "cross", one.row.position_side, one.row.symbol)
-            for one in held
+        lambda snapshot: [position for position in snapshot.held if position.margin_asset is not None],
+        lambda _, positions: [
+            (
+                position.margin_asset,
+                position.margin_type,
+                position.row.position_side,
+                position.row.symbol,
+            )
+            for position in positions
         ],
         (
             Family(

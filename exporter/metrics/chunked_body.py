@@ -1,7 +1,7 @@
-"""The body of a scrape: finished fragments that are put together only while they are sent or compressed.
+"""The body of a scrape: rendered fragments that are joined only while they are sent or compressed.
 
-Joined whole, a large body would take as much memory again as its fragments do, and the system a while to find it: of
-475,000 series, 50 MB, all pieces of 256 KiB together are made in 4 ms, and the whole in 23.
+Joined at once, a large body would need its size in memory again, which takes time to allocate: for 475,000 series
+(50 MB), joining in pieces of 256 KiB takes 4 ms in total, and joining all at once 23 ms.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ if TYPE_CHECKING:
 
 
 class ChunkedBody:
-    """The bytes of one moment; they do not change any more.
+    """An immutable body of bytes.
 
     Args:
-        fragments: what they consist of, in its order.
+        fragments: the parts of the body, in order.
     """
 
     __slots__ = ("__weakref__", "_fragments", "size")
@@ -25,21 +25,21 @@ class ChunkedBody:
         self._fragments = fragments
         self.size = sum(map(len, fragments))  # in bytes
 
-    def pieces(self, most: int) -> Iterator[bytes]:
-        """Yield the bytes in pieces of `most` at the most, and not many fewer."""
-        held: list[bytes] = []
-        room = most
+    def pieces(self, max_bytes: int) -> Iterator[bytes]:
+        """Yield the body in pieces of at most `max_bytes`, and not much less."""
+        pending: list[bytes] = []
+        left_bytes = max_bytes
         for fragment in self._fragments:
-            if len(fragment) > room and held:
-                yield b"".join(held)
-                held, room = [], most
-            if len(fragment) > room:
-                yield from (fragment[start : start + most] for start in range(0, len(fragment), most))
+            if len(fragment) > left_bytes and pending:
+                yield b"".join(pending)
+                pending, left_bytes = [], max_bytes
+            if len(fragment) > left_bytes:
+                yield from (fragment[start : start + max_bytes] for start in range(0, len(fragment), max_bytes))
             else:
-                held.append(fragment)
-                room -= len(fragment)
-        if held:
-            yield b"".join(held)
+                pending.append(fragment)
+                left_bytes -= len(fragment)
+        if pending:
+            yield b"".join(pending)
 
     def __bytes__(self) -> bytes:
         return b"".join(self._fragments)

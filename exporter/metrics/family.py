@@ -1,4 +1,4 @@
-"""What an entry of the catalog is: families of figures in groups, and families of the exporter itself."""
+"""The types of the catalogs' entries: families of an account in groups, and the exporter's own families."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ Kind = Literal["gauge", "counter", "histogram"]
 
 @dataclass(frozen=True, slots=True)
 class Family:
-    """A metric whose value is read off one row of a snapshot; None is no sample."""
+    """A metric with a value for each row of its group; if `read` returns None there is no sample."""
 
     name: str
-    what: str
+    description: str
     source: str
     read: Callable[[Any], float | None]
     kind: Kind = "gauge"
 
     @property
     def help(self) -> str:
-        """The HELP text: what it is, and where it comes from."""
-        return f"{self.what} ({self.source})."
+        """The HELP text: the description and the source."""
+        return f"{self.description} ({self.source})."
 
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Families with the same rows and labels; `identify` gives the rows' values of `labels`, `account` left out."""
+    """Families with the same rows and labels; `identify` returns each row's values of `labels`, without `account`."""
 
     labels: tuple[str, ...]
     rows: Callable[[AccountSnapshot], Iterable[Any]]
@@ -44,8 +44,8 @@ class Group:
 class SelfFamily:
     """A metric of the exporter itself.
 
-    `read` is called with a subject (an account's state, a connection or the program) and the monotonic time, and gives
-    the values of `labels`, the subject's own left out, with the number (for a histogram: Histogram).
+    `read` takes a subject (an account's state, a connection or the program) and the monotonic time. It returns for each
+    series the values of `labels`, without the subject's own label, and the number (of a histogram: a Histogram).
     """
 
     name: str
@@ -57,7 +57,7 @@ class SelfFamily:
 
 @dataclass(slots=True)
 class Program:
-    """What is known of the process itself; the service writes it."""
+    """The state of the process itself; the service writes it."""
 
     connections: Sequence[Connection] = ()
     last_reload_succeeded: bool = True

@@ -1,6 +1,6 @@
-"""The slow way: the same table through prometheus_client, for OpenMetrics and for name[] filters.
+"""OpenMetrics and name[] filters: the same catalogs, rendered by prometheus_client, which is slow.
 
-A scrape that accepts plain text and asks for everything never comes here.
+A scrape of all metrics by a client that accepts plain text does not use this module.
 """
 
 from __future__ import annotations
@@ -24,26 +24,26 @@ if TYPE_CHECKING:
 
 
 class SnapshotCollector(Collector):
-    """Collects the accounts' figures.
+    """Collects the accounts' metrics.
 
     Args:
-        fresh: gives the snapshots that may be shown now, by account.
+        fresh: returns the snapshots that may be shown now, by account name.
     """
 
     def __init__(self, fresh: Callable[[], Mapping[str, AccountSnapshot]]) -> None:
         self._fresh = fresh
 
     def describe(self) -> Iterable[Metric]:
-        """Yield the families without samples; without it a name[] filter would find nothing."""
+        """Yield the families without samples; a name[] filter finds families only by this."""
         return self._families({})
 
-    def frozen(self) -> SnapshotCollector:
-        """Return a collector of the snapshots that may be shown now, for use in a thread."""
+    def frozen_copy(self) -> SnapshotCollector:
+        """Return a collector of the current snapshots, for use in a thread."""
         snapshots = dict(self._fresh())
         return SnapshotCollector(lambda: snapshots)
 
     def collect(self) -> Iterable[Metric]:
-        """Yield the families of the catalog with the samples of all accounts, by name."""
+        """Yield the families of the catalog with the samples of all accounts, sorted by account name."""
         return self._families(self._fresh())
 
     def _families(self, snapshots: Mapping[str, AccountSnapshot]) -> Iterable[Metric]:
@@ -61,8 +61,8 @@ class SnapshotCollector(Collector):
                 yield metric
 
 
-class _Collected(Collector):
-    """What another collector has collected, which does not change any more."""
+class _CollectedMetrics(Collector):
+    """The metrics that another collector returned at one moment."""
 
     def __init__(self, collector: Collector) -> None:
         self._metrics = tuple(collector.collect())
@@ -72,59 +72,61 @@ class _Collected(Collector):
 
 
 class OpenMetricsExposition:
-    """Text or OpenMetrics of all collectors, or of the families that are named.
+    """Renders all collectors, or the named families, as text or OpenMetrics.
 
     Args:
-        collectors: what is shown, in this order.
+        collectors: what to render, in this order.
     """
 
     def __init__(self, collectors: Iterable[Collector]) -> None:
         self._collectors = tuple(collectors)
-        self._turn = asyncio.Semaphore(1)
+        self._lock = asyncio.Semaphore(1)
 
     async def render(self, accept: str, names: Sequence[str]) -> tuple[bytes, str]:
-        """Return the body and its content type, encoded in a thread; one after the other, since it takes much memory.
+        """Return the body and its content type, rendered in a thread, one request at a time to limit memory use.
 
         Args:
             accept: the client's Accept header.
-            names: sample names to be shown; empty for all.
+            names: the sample names to render; empty for all.
         """
-        await self._turn.acquire()
-        # The turn lasts as long as the thread, which goes on when the client has gone.
+        await self._lock.acquire()
+        # The lock is held until the thread ends, which may be after the client has disconnected.
         rendering = asyncio.create_task(self._render(accept, names), name="rendering")
-        rendering.add_done_callback(lambda _: self._turn.release())
+        rendering.add_done_callback(lambda _: self._lock.release())
         return await asyncio.shield(rendering)
 
     async def _render(self, accept: str, names: Sequence[str]) -> tuple[bytes, str]:
-        return await run_in_thread_or_loop(self.picture(accept, names))
+        return await run_in_thread_or_loop(self.prepare(accept, names))
 
-    def picture(self, accept: str, names: Sequence[str]) -> Callable[[], tuple[bytes, str]]:
-        """Return what encodes the state of this moment, in any thread; the arguments are those of `render`.
+    def prepare(self, accept: str, names: Sequence[str]) -> Callable[[], tuple[bytes, str]]:
+        """Return a function that renders the current state in any thread; the arguments are those of `render`.
 
-        Only the event loop changes the state, so that it must be taken there.
+        Call it in the event loop, which is what changes the state.
         """
         registry = CollectorRegistry(auto_describe=True)
-        for one in self._collectors:
-            registry.register(one.frozen() if isinstance(one, SnapshotCollector) else _Collected(one))
-        chosen: Collector = registry.restricted_registry(names) if names else registry
+        for collector in self._collectors:
+            registry.register(
+                collector.frozen_copy() if isinstance(collector, SnapshotCollector) else _CollectedMetrics(collector)
+            )
+        selected: Collector = registry.restricted_registry(names) if names else registry
 
         def encode() -> tuple[bytes, str]:
             if only_openmetrics(accept):
                 encoder, content_type = choose_encoder(accept)
-                return encoder(chosen), content_type
-            return generate_latest(chosen), CONTENT_TYPE_PLAIN_0_0_4
+                return encoder(selected), content_type
+            return generate_latest(selected), CONTENT_TYPE_PLAIN_0_0_4
 
         return encode
 
 
 def only_openmetrics(accept: str) -> bool:
-    """Whether a client accepts OpenMetrics and no plain text."""
+    """Whether a client accepts OpenMetrics but not plain text."""
     offers = {_media_type(offer) for offer in accept.split(",")}
     return "application/openmetrics-text" in offers and offers.isdisjoint({"text/plain", "text/*", "*/*"})
 
 
 def _media_type(offer: str) -> str:
     kind, *parameters = (part.strip().lower() for part in offer.split(";"))
-    # "q=0" in any of its spellings refuses what it stands beside.
+    # "q=0", in any spelling, rejects the media type.
     refused = any(re.fullmatch(r"q\s*=\s*0(\.0*)?", parameter) for parameter in parameters)
     return "" if refused else kind

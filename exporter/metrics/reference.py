@@ -1,4 +1,4 @@
-"""The reference of all metrics as Markdown and JSON, made from the catalog."""
+"""The reference of all metrics, generated from the catalogs as Markdown and JSON."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING, TypedDict
 
 from exporter.metrics.catalog import GROUPS
-from exporter.metrics.self_catalog import OF_ACCOUNT, OF_ENDPOINT, OF_PROGRAM
+from exporter.metrics.self_catalog import ACCOUNT_FAMILIES, ENDPOINT_FAMILIES, PROGRAM_FAMILIES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,11 +22,15 @@ class Entry(TypedDict):
 
 
 def entries() -> Iterator[Entry]:
-    """Yield every metric in the order of the exposition, except those of the process, platform and collector."""
+    """Yield all metrics in the order of the exposition, except those of the process, platform and garbage collector."""
     for group in GROUPS:
         for family in group.families:
             yield Entry(name=family.name, type=family.kind, labels=sorted(("account", *group.labels)), help=family.help)
-    for identity, families in ((("account",), OF_ACCOUNT), (("endpoint",), OF_ENDPOINT), ((), OF_PROGRAM)):
+    for identity, families in (
+        (("account",), ACCOUNT_FAMILIES),
+        (("endpoint",), ENDPOINT_FAMILIES),
+        ((), PROGRAM_FAMILIES),
+    ):
         for self_family in families:
             labels = sorted((*identity, *self_family.labels))
             yield Entry(name=self_family.name, type=self_family.kind, labels=labels, help=self_family.help)

@@ -1,4 +1,4 @@
-"""The catalog's second table: the families of the exporter itself. No other place names them."""
+"""The catalog of the exporter's own metrics: of accounts' polling, of endpoints and of the program."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from exporter.binance.connection import Connection
 
 
-def _one(name: str) -> Callable[[Any, float], Iterable[tuple[tuple[str, ...], Any]]]:
-    """Read one attribute of the subject; None is no sample."""
+def _attribute(name: str) -> Callable[[Any, float], Iterable[tuple[tuple[str, ...], Any]]]:
+    """Return a reader of one attribute of the subject; if it is None there is no sample."""
     read = attrgetter(name)
 
     def samples(subject: Any, _now: float) -> Iterable[tuple[tuple[str, ...], Any]]:
@@ -40,11 +40,11 @@ def _account_info(state: AccountState, _now: float) -> Iterable[tuple[tuple[str,
     yield (mode, settings.endpoint.label, settings.credentials.key_type), 1
 
 
-OF_ACCOUNT: Final = (
+ACCOUNT_FAMILIES: Final = (
     SelfFamily(
         "binance_futures_up",
         "Whether the account's last due poll succeeded (1) or not (0); absent until its first poll has ended.",
-        lambda state, now: (((), state.up(now)),) if state.first_poll_over else (),
+        lambda state, now: (((), state.is_up(now)),) if state.first_poll_finished else (),
     ),
     SelfFamily(
         "binance_futures_account_info",
@@ -55,10 +55,13 @@ OF_ACCOUNT: Final = (
     SelfFamily(
         "binance_futures_last_success_timestamp_seconds",
         "When the last successful poll ended, in Unix seconds of this host; absent before the first.",
-        _one("last_success_unix"),
+        _attribute("last_success_unix"),
     ),
     SelfFamily(
-        "binance_futures_polls_total", "Due polls, whether they could be sent or not.", _one("polls"), kind="counter"
+        "binance_futures_polls_total",
+        "Due polls, whether they could be sent or not.",
+        _attribute("polls"),
+        kind="counter",
     ),
     SelfFamily(
         "binance_futures_poll_failures_total", "Due polls that failed, by reason.", _failures, ("reason",), "counter"
@@ -66,18 +69,18 @@ OF_ACCOUNT: Final = (
     SelfFamily(
         "binance_futures_poll_interval_seconds",
         "Seconds between two polls of the account: as configured, or longer where the weight budget demands it.",
-        _one("interval_seconds"),
+        _attribute("interval_seconds"),
     ),
     SelfFamily(
         "binance_futures_stale_after_seconds",
         "Age in seconds at which the account's last figures vanish, stretched like the interval.",
-        _one("stale_after_seconds"),
+        _attribute("stale_after_seconds"),
     ),
 )
 
 
-def _losses(connection: Connection, _now: float) -> Iterable[tuple[tuple[str, ...], int]]:
-    return (((loss.value,), connection.disconnections[loss]) for loss in DisconnectReason)
+def _disconnections(connection: Connection, _now: float) -> Iterable[tuple[tuple[str, ...], int]]:
+    return (((reason.value,), connection.disconnections[reason]) for reason in DisconnectReason)
 
 
 def _pauses(connection: Connection, _now: float) -> Iterable[tuple[tuple[str, ...], bool]]:
@@ -85,27 +88,27 @@ def _pauses(connection: Connection, _now: float) -> Iterable[tuple[tuple[str, ..
     return (((reason.value,), paused is reason) for reason in (Reason.BANNED, Reason.RATE_LIMITED))
 
 
-def _ignored(connection: Connection, _now: float) -> Iterable[tuple[tuple[str, ...], int]]:
-    return (((kind.value,), connection.ignored.counts[kind]) for kind in UnmatchedReason)
+def _unmatched_frames(connection: Connection, _now: float) -> Iterable[tuple[tuple[str, ...], int]]:
+    return (((reason.value,), connection.unmatched_frames.counts[reason]) for reason in UnmatchedReason)
 
 
-OF_ENDPOINT: Final = (
+ENDPOINT_FAMILIES: Final = (
     SelfFamily(
         "binance_futures_connected",
         "Whether requests can be sent to the endpoint now (1) or not (0).",
-        _one("connected"),
+        _attribute("connected"),
     ),
     SelfFamily(
         "binance_futures_connections_total",
         "Connections opened to the endpoint.",
-        _one("connections"),
+        _attribute("connections"),
         kind="counter",
     ),
     SelfFamily(
         "binance_futures_disconnections_total",
         "Connections to the endpoint that ended or could not be opened, by reason; unreachable is a TCP connection "
         "that could not be made, rejected an HTTP status at the handshake.",
-        _losses,
+        _disconnections,
         ("reason",),
         "counter",
     ),
@@ -118,31 +121,31 @@ OF_ENDPOINT: Final = (
     SelfFamily(
         "binance_futures_clock_offset_seconds",
         "How far the exchange's clock is ahead of this host's, in seconds; absent while only known to a second.",
-        _one("clock.exact_offset_seconds"),
+        _attribute("clock.exact_offset_seconds"),
     ),
     SelfFamily(
         "binance_futures_request_weight_used",
         "Request weight used in the exchange's current minute by all programs behind this IP (rateLimits[].count): "
         "of the WebSocket API, including orders sent by REST, but no other REST requests; absent until a response of "
         "this minute reports it.",
-        _one("budget.used"),
+        _attribute("budget.used"),
     ),
     SelfFamily(
         "binance_futures_request_weight_limit",
         "Request weight that all programs behind this IP may use per minute, of the WebSocket API "
         "(rateLimits[].limit); absent until first reported.",
-        _one("budget.limit"),
+        _attribute("budget.limit"),
     ),
     SelfFamily(
         "binance_futures_request_weight_spent_total",
         "Request weight this exporter has spent on the endpoint, dials included.",
-        _one("budget.spent_total"),
+        _attribute("budget.spent_total"),
         kind="counter",
     ),
     SelfFamily(
         "binance_futures_frames_ignored_total",
         "Frames from the endpoint that belong to no request, by reason.",
-        _ignored,
+        _unmatched_frames,
         ("reason",),
         "counter",
     ),
@@ -161,7 +164,7 @@ def _build_info(_program: Program, _now: float) -> Iterable[tuple[tuple[str, ...
     yield (platform.python_version(), exporter.__revision__, exporter.__version__), 1
 
 
-OF_PROGRAM: Final = (
+PROGRAM_FAMILIES: Final = (
     SelfFamily(
         "binance_futures_request_duration_seconds",
         "Seconds from sending a request to its answer, by method, of all endpoints.",
@@ -178,11 +181,11 @@ OF_PROGRAM: Final = (
     SelfFamily(
         "binance_futures_exporter_config_last_reload_successful",
         "Whether the configuration was good when it was last read (1) or not (0).",
-        _one("last_reload_succeeded"),
+        _attribute("last_reload_succeeded"),
     ),
     SelfFamily(
         "binance_futures_exporter_config_last_reload_success_timestamp_seconds",
         "When a good configuration was last read, in Unix seconds.",
-        _one("last_reload_success_unix"),
+        _attribute("last_reload_success_unix"),
     ),
 )

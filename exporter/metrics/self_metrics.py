@@ -1,6 +1,7 @@
-"""The exporter's own metrics: a prometheus_client collector over the catalog's own families.
+"""Renders and collects the exporter's own metrics (`self_catalog`).
 
-The accounts' families grow with the accounts: their lines are rendered when a poll is over, like the figures'.
+The accounts' families have one series or more per account: their lines are rendered when a poll has finished, like
+those of the snapshots.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from prometheus_client.core import HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from exporter.binance.histogram import BOUNDS_SECONDS
-from exporter.metrics.self_catalog import OF_ACCOUNT, OF_ENDPOINT, OF_PROGRAM
+from exporter.metrics.self_catalog import ACCOUNT_FAMILIES, ENDPOINT_FAMILIES, PROGRAM_FAMILIES
 from exporter.metrics.text import format_value, render_header, render_labels
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class _Rendered:
-    """An account's own lines, and what they were rendered of."""
+    """An account's lines, and what they were rendered from."""
 
     state: AccountState
     revision: int
@@ -38,12 +39,12 @@ class _Rendered:
 
 
 class SelfMetrics(Collector):
-    """Collects what is known of the accounts' polling, of the connections and of the program.
+    """Collects the metrics of the accounts' polling, of the connections and of the program.
 
     Args:
-        program: the process, and its connections.
-        states: gives the accounts' states, in the order in which they are shown.
-        monotonic: the clock that decides what is stale.
+        program: the state of the process, and its connections.
+        states: returns the accounts' states, in the order of the output.
+        monotonic: the clock that decides what is stale, in seconds (`HostClock.data_time`).
         process_metrics: whether to add prometheus_client's process, platform and garbage collector metrics.
     """
 
@@ -60,19 +61,19 @@ class SelfMetrics(Collector):
         self._monotonic = monotonic
         self.collectors: list[Collector] = [self]
         if process_metrics:
-            # Each wants a registry to join; the one they are wanted in also has other collectors.
+            # Each registers itself with a registry; here they are registered later, together with others.
             for collector in (ProcessCollector, PlatformCollector, GCCollector):
                 self.collectors.append(collector(registry=CollectorRegistry()))
         self._rendered: dict[str, _Rendered] = {}
         self._registry = CollectorRegistry()
-        for one in (_SharedMetrics(self), *self.collectors[1:]):
-            self._registry.register(one)
+        for member in (_SharedMetrics(self), *self.collectors[1:]):
+            self._registry.register(member)
 
     def render(self) -> bytes:
-        """Return the text of all own families."""
+        """Return the text of all families."""
         now = self._monotonic()
         states = list(self._states())
-        accounts = [self._lines_of(state, now) for state in states]
+        accounts = [self._account_lines(state, now) for state in states]
         if len(self._rendered) > len(states):
             names = {state.settings.name for state in states}
             self._rendered = {name: self._rendered[name] for name in names}
@@ -82,37 +83,37 @@ class SelfMetrics(Collector):
             pieces.extend(lines[index] for lines in accounts)
         return b"".join((*pieces, generate_latest(self._registry)))
 
-    def poll_over(self, state: AccountState) -> None:
-        """Render an account's own lines now: 400 accounts' are 9 ms that no scrape has to take."""
-        self._lines_of(state, self._monotonic())
+    def poll_finished(self, state: AccountState) -> None:
+        """Render an account's lines now, so that a scrape does not have to: for 400 accounts that takes 9 ms."""
+        self._account_lines(state, self._monotonic())
 
-    def _lines_of(self, state: AccountState, now: float) -> tuple[bytes, ...]:
-        """Return an account's lines, one text a family; they change with its polls, and when its figures go stale."""
+    def _account_lines(self, state: AccountState, now: float) -> tuple[bytes, ...]:
+        """Return an account's lines, one text per family; they change with each poll and when its data is stale."""
         name = state.settings.name
-        told = self._rendered.get(name)
-        up = state.up(now)
-        if told is None or told.state is not state or (told.revision, told.up) != (state.revision, up):
-            told = self._rendered[name] = _Rendered(state, state.revision, up, _render(state, now))
-        return told.lines
+        cached = self._rendered.get(name)
+        up = state.is_up(now)
+        if cached is None or cached.state is not state or (cached.revision, cached.up) != (state.revision, up):
+            cached = self._rendered[name] = _Rendered(state, state.revision, up, _render(state, now))
+        return cached.lines
 
     def describe(self) -> Iterable[Metric]:
-        """Yield the families without samples; without it a name[] filter would find nothing."""
-        for family in (*OF_ACCOUNT, *OF_ENDPOINT, *OF_PROGRAM):
+        """Yield the families without samples; a name[] filter finds families only by this."""
+        for family in (*ACCOUNT_FAMILIES, *ENDPOINT_FAMILIES, *PROGRAM_FAMILIES):
             yield self._family(family, ())
 
     def collect(self) -> Iterable[Metric]:
-        """Yield the own families of the catalog, in its order."""
+        """Yield all families, in the order of the catalog."""
         accounts = [({"account": state.settings.name}, state) for state in self._states()]
-        for family in OF_ACCOUNT:
+        for family in ACCOUNT_FAMILIES:
             yield self._family(family, accounts)
         yield from self.collect_shared()
 
     def collect_shared(self) -> Iterable[Metric]:
-        """Yield the own families that are not the accounts'."""
+        """Yield the families of endpoints and of the program."""
         endpoints = [({"endpoint": connection.endpoint.label}, connection) for connection in self._program.connections]
-        for family in OF_ENDPOINT:
+        for family in ENDPOINT_FAMILIES:
             yield self._family(family, endpoints)
-        for family in OF_PROGRAM:
+        for family in PROGRAM_FAMILIES:
             yield self._family(family, [({}, self._program)])
 
     def _family(
@@ -148,7 +149,7 @@ class _SharedMetrics(Collector):
 
 def _render(state: AccountState, now: float) -> tuple[bytes, ...]:
     texts = []
-    for family, (names, order) in zip(OF_ACCOUNT, _ACCOUNT_LABELS, strict=True):
+    for family, (names, order) in zip(ACCOUNT_FAMILIES, _ACCOUNT_LABELS, strict=True):
         lines = []
         for values, value in family.read(state, now):
             all_values = (state.settings.name, *values)
@@ -159,21 +160,21 @@ def _render(state: AccountState, now: float) -> tuple[bytes, ...]:
 
 
 def _sorted_labels(family: SelfFamily) -> tuple[tuple[str, ...], tuple[int, ...]]:
-    """Return an account's label names as the text has them, and where among the values each one's is."""
+    """Return an account family's label names in sorted order, and the index of each one's value."""
     names = ("account", *family.labels)
     order = sorted(range(len(names)), key=names.__getitem__)
     return tuple(names[place] for place in order), tuple(order)
 
 
-# They stay as they are from poll to poll: an account's lines take 21 instead of 30 µs. Large enough for as many
-# accounts as one IP can poll.
+# Label sets do not change between polls: with the cache an account's lines take 21 instead of 30 µs. It is large enough
+# for as many accounts as one IP can poll.
 _label_set: Final = lru_cache(maxsize=2**13)(render_labels)
-_ACCOUNT_LABELS: Final = tuple(map(_sorted_labels, OF_ACCOUNT))
-_ACCOUNT_HEADERS: Final = tuple(render_header(family.name, family.help, family.kind) for family in OF_ACCOUNT)
+_ACCOUNT_LABELS: Final = tuple(map(_sorted_labels, ACCOUNT_FAMILIES))
+_ACCOUNT_HEADERS: Final = tuple(render_header(family.name, family.help, family.kind) for family in ACCOUNT_FAMILIES)
 
 
 def _buckets(durations: Histogram) -> list[tuple[str, float]]:
-    """Return the cumulative buckets of a histogram, the last one +Inf."""
+    """Return the cumulative buckets of a histogram, the last one being +Inf."""
     total = 0
     buckets = []
     for bound, count in zip((*BOUNDS_SECONDS, math.inf), durations.counts, strict=True):

@@ -1,4 +1,4 @@
-"""How Prometheus' text format 0.0.4 writes headers, label sets and numbers, byte for byte as prometheus_client does."""
+"""Headers, label sets and numbers in Prometheus' text format 0.0.4, byte for byte as written by prometheus_client."""
 
 from __future__ import annotations
 
@@ -12,42 +12,42 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 _encoder: Final = msgspec.json.Encoder()
-GO_EXPONENT: Final = 1e6  # Go writes numbers from here on with an exponent, Python does not
-_LEAST: Final = 1e-4  # Python writes numbers below with an exponent
+GO_EXPONENT: Final = 1e6  # Go writes numbers from here on with an exponent, Python only much larger ones
+_MIN_WITHOUT_EXPONENT: Final = 1e-4  # Python writes smaller numbers with an exponent
 
 
-def render_header(name: str, what: str, kind: str) -> bytes:
-    """Return the HELP and TYPE lines of a family; `what` holds neither backslash nor line break."""
-    return f"# HELP {name} {what}\n# TYPE {name} {kind}\n".encode()
+def render_header(name: str, description: str, kind: str) -> bytes:
+    """Return the HELP and TYPE lines of a family; `description` must not contain a backslash or a line break."""
+    return f"# HELP {name} {description}\n# TYPE {name} {kind}\n".encode()
 
 
 def render_labels(names: tuple[str, ...], values: tuple[str, ...]) -> str:
-    """Return a label set as it stands in the text; `names` must come sorted, as prometheus_client writes them."""
+    """Return a label set; `names` must be sorted, as prometheus_client writes them."""
     pairs = ",".join(f'{name}="{_escape(value)}"' for name, value in zip(names, values, strict=True))
     return f"{{{pairs}}}"
 
 
 def render_lines(name: str, labels: Sequence[bytes], values: Sequence[float | None]) -> bytes:
-    """Return the lines of a family; None is no line.
+    """Return the lines of a family; a value of None has no line.
 
     Args:
-        name: the family's.
-        labels: a label set for each line, with the space that follows it.
-        values: the numbers.
+        name: the family's name.
+        labels: the label set of each line, with the space that follows it.
+        values: the number of each line.
     """
     if None in values:
-        kept = [place for place, value in enumerate(values) if value is not None]
-        labels, values = [labels[place] for place in kept], [values[place] for place in kept]
+        present = [index for index, value in enumerate(values) if value is not None]
+        labels, values = [labels[index] for index in present], [values[index] for index in present]
     if not values:
         return b""
     numbers = cast("Sequence[float]", values)
-    # msgspec writes the shortest digits, as repr does, in a fifth of the time (100 numbers: 5 instead of 27 µs). But
-    # for exponents, numbers below 0.0001 and what is not finite (null) it has spellings of its own.
+    # msgspec writes the shortest digits, as repr does, in a fifth of the time (100 numbers: 5 instead of 27 µs). But it
+    # writes exponents, numbers below 0.0001 and non-finite numbers (null) in a different way.
     encoded = _encoder.encode(numbers)
     texts = encoded[1:-1].split(b",")
     if max(numbers) >= GO_EXPONENT or b"e" in encoded or b"n" in encoded or b"0.0000" in encoded:
         texts = [
-            text if _LEAST <= abs(number) < GO_EXPONENT or not number else format_value(number).encode()
+            text if _MIN_WITHOUT_EXPONENT <= abs(number) < GO_EXPONENT or not number else format_value(number).encode()
             for text, number in zip(texts, numbers, strict=True)
         ]
     lines = [label + text for label, text in zip(labels, texts, strict=True)]
@@ -55,10 +55,10 @@ def render_lines(name: str, labels: Sequence[bytes], values: Sequence[float | No
 
 
 def format_value(value: float) -> str:
-    """Return a number as Go writes it and prometheus_client does."""
+    """Return a number as Go and prometheus_client write it."""
     value = float(value)
     if -math.inf < value < GO_EXPONENT:
-        return repr(value)  # what the other does, too, but slowly
+        return repr(value)  # the same as floatToGoString, but faster
     return str(floatToGoString(value))  # type: ignore[no-untyped-call]
 
 

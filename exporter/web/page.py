@@ -152,7 +152,7 @@ def render_page(
     """
     rows = sorted((*_ROWS_OF_ONE, _ROWS_OF_ALL // max(1, len(snapshots))))[1]
     accounts = [
-        _account(state, now, _risk(number, snapshots.get(state.settings.name) if state.fresh(now) else None, rows))
+        _account(state, now, _risk(number, snapshots.get(state.settings.name) if state.is_fresh(now) else None, rows))
         for number, state in enumerate(states, 1)
     ]
     accounts.sort(key=lambda account: _STATES.index(account.state))
@@ -185,7 +185,7 @@ def _account(state: AccountState, now: float, risk: _Risk | None) -> _Account:
         remark=_remark(word, state.stale_at - now),
         age="no data yet" if state.answered_at is None else format_duration(now - state.answered_at),
         # As in the metrics: a figure that is stale is no longer told.
-        open_positions=state.open_positions if state.fresh(now) else None,
+        open_positions=state.open_positions if state.is_fresh(now) else None,
         endpoint=settings.endpoint.label,
         key_type=_KEY_TYPES.get(settings.credentials.key_type, settings.credentials.key_type),
         asset_mode=_MODES[mode] if mode else "unknown",
@@ -243,13 +243,13 @@ def _positions(snapshot: AccountSnapshot) -> list[_Position]:
 
 
 def _state_word(state: AccountState, now: float) -> str:
-    if state.up(now):
+    if state.is_up(now):
         return "up"
-    if not state.first_poll_over:
+    if not state.first_poll_finished:
         return "waiting"
     if state.answered_at is None:
         return "down"
-    return "failing" if state.fresh(now) else "stale"
+    return "failing" if state.is_fresh(now) else "stale"
 
 
 def _remark(word: str, shown_for: float) -> str:

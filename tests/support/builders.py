@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import httpx
 import msgspec
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 
     from exporter.web.connections import Limits
+
+_Row = TypeVar("_Row", bound=msgspec.Struct)
 
 OPENMETRICS: Final = "application/openmetrics-text"
 DEADLINE_SECONDS: Final = 120.0  # for what takes no time on an idle machine
@@ -54,6 +56,12 @@ def make_position(symbol: str = "BTCUSDT", side: str = "BOTH", amount: float = 1
 def make_risk(symbol: str = "BTCUSDT", side: str = "BOTH", amount: float = 1.0, **fields: Any) -> PositionRisk:
     """Return a row of position risk; figures that are not given are absent."""
     return PositionRisk(symbol=symbol, position_side=side, amount=amount, **fields)
+
+
+def fill(row: _Row) -> _Row:
+    """Return a row with a different number in each field that was not sent."""
+    missing = [field.name for field in msgspec.structs.fields(row) if getattr(row, field.name) is None]
+    return msgspec.structs.replace(row, **{name: float(number) for number, name in enumerate(missing, 2)})
 
 
 def make_status(
@@ -87,7 +95,7 @@ def make_state(name: str = "main", *, answered_at: float | None = None, **settin
     state = AccountState(make_settings(name, **settings))
     if answered_at is not None:
         state.polls = 1
-        state.last_poll_succeeded = state.first_poll_over = True
+        state.last_poll_succeeded = state.first_poll_finished = True
         state.answered_at, state.last_success_unix = answered_at, 1_700_000_000.5
         state.stale_at = answered_at + state.stale_after_seconds
     return state

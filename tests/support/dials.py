@@ -11,7 +11,8 @@ import pytest
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import InvalidHandshake
 
-from exporter.binance.dialing import Endpoint, ProxyFailure, Refusal, explain_refusal, open_socket
+from exporter.binance.dialing import Endpoint, ProxyFailure, open_socket
+from exporter.binance.disconnects import DialFailure, explain_dial_failure
 from exporter.binance.proxies import UnusableProxy
 from support.proxies import listen
 
@@ -65,11 +66,11 @@ def at(port: int, scheme: str = "ws", host: str = "127.0.0.1", proxy: str | None
     return Endpoint("test", f"{scheme}://{host}:{port}{PATH}", proxy)
 
 
-async def refusal_of(endpoint: Endpoint) -> Refusal:
+async def refusal_of(endpoint: Endpoint) -> DialFailure:
     """Return why a connection could not be opened."""
     with pytest.raises((OSError, InvalidHandshake, UnicodeError, ProxyFailure, UnusableProxy)) as caught:
         await open_socket(endpoint)
-    return explain_refusal(caught.value)
+    return explain_dial_failure(caught.value)
 
 
 async def first_answer(endpoint: Endpoint) -> str | bytes:

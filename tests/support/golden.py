@@ -51,7 +51,7 @@ def first_scrape() -> str:
     """Return the text of a service with one account in single mode, one in multi mode and one never answered."""
     clock = Clock(1000.0)
     connection = make_connection(monotonic=clock)
-    connection.clock.learn(1_000_250, 1000.0, 1000.0)
+    connection.clock.synchronize(1_000_250, 1000.0, 1000.0)
     connection.connections = 1
     for seconds in (0.004, 0.02, 30.0):
         connection.durations[Method.ACCOUNT_STATUS].observe(seconds)

@@ -84,7 +84,7 @@ class ModelSystem:
         exchange = SimulatedExchange(traders, clock=lambda: _EPOCH + self.clock.now, weight_limit=1_000_000)
         self.exchange = await self._stack.enter_async_context(exchange)
         # Time moves in leaps here, which must not look like a silent connection.
-        timing = dataclasses.replace(FAST, silence=math.inf, clock_timeout=_AMPLE_SECONDS)
+        timing = dataclasses.replace(FAST, silence_timeout=math.inf, clock_timeout=_AMPLE_SECONDS)
         connecting = connected(exchange.url, timing=timing, monotonic=self.clock)
         self.connection = await self._stack.enter_async_context(connecting)
         states: list[AccountState] = []

@@ -32,7 +32,7 @@ FAST = Timing(
     clock_timeout=5.0,
     backoff_first=0.01,
     backoff_cap=0.02,
-    forbidden=0.05,
+    forbidden_delay=0.05,
 )
 
 
@@ -88,7 +88,7 @@ class Polled:
         connection: Connection,
         name: str = "alice",
         *,
-        optional: MethodAvailability | None = None,
+        availability: MethodAvailability | None = None,
         pacing: EndpointPacing | None = None,
         **settings: Any,
     ) -> None:
@@ -96,9 +96,9 @@ class Polled:
         settings = {"credentials": credentials_of(exchange.accounts[name])} | settings
         self.state = AccountState(AccountSettings(name=name, endpoint=connection.endpoint, **settings))
         self.polls_over = 0
-        optional = optional or MethodAvailability(connection)
+        availability = availability or MethodAvailability(connection)
         pacing = pacing or EndpointPacing(connection.clock.monotonic)
-        self.poller = Poller(self.state, connection, optional, pacing, self._publish, self._poll_over)
+        self.poller = Poller(self.state, connection, availability, pacing, self._publish, self._poll_finished)
         self._monotonic = connection.clock.monotonic
 
     async def poll(self, within: float = 15.0) -> AccountState:
@@ -110,7 +110,7 @@ class Polled:
         assert state is self.state
         self.snapshots.append(snapshot)
 
-    def _poll_over(self, state: AccountState) -> None:
+    def _poll_finished(self, state: AccountState) -> None:
         assert state is self.state
         self.polls_over += 1
 
@@ -139,4 +139,4 @@ def altered(alter: Callable[[Any], object]) -> Callable[[Answer], Answer]:
 def pass_time(exchange: SimulatedExchange, connection: Connection, monotonic: Monotonic, seconds: float) -> None:
     """Move the program's clock ahead, and correct its offset to the exchange's time."""
     monotonic.ahead += seconds
-    connection.clock.learn(int(exchange.server_time() * 1000), monotonic(), monotonic())
+    connection.clock.synchronize(int(exchange.server_time() * 1000), monotonic(), monotonic())

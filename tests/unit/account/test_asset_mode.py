@@ -1,4 +1,4 @@
-"""An account's asset mode: whom to trust, how often to ask, and that asking costs no poll."""
+"""An account's asset mode: which source counts, how often v1 is requested, and that no poll fails with it."""
 
 from __future__ import annotations
 
@@ -27,14 +27,16 @@ POSITION = "v2/account.position"
 HOUR = 3600.0
 
 
-def asked(exchange: SimulatedExchange, name: str | None = None) -> int:
-    """Count the questions for v1 account.status, by one account or by all."""
+def count_v1_requests(exchange: SimulatedExchange, name: str | None = None) -> int:
+    """Count the requests for v1 account.status, by one account or by all."""
     api_key = name and exchange.accounts[name].api_key
-    return sum(one.method == V1 and api_key in {None, one.params.get("apiKey")} for one in exchange.received)
+    return sum(
+        request.method == V1 and api_key in {None, request.params.get("apiKey")} for request in exchange.received
+    )
 
 
-def tells(*, multi: bool) -> Callable[[Answer], Answer]:
-    """Make v1 tell a mode."""
+def reporting(*, multi: bool) -> Callable[[Answer], Answer]:
+    """Make v1 report a mode."""
     return altered(lambda result: result.update(multiAssetsMargin=multi))
 
 
@@ -51,15 +53,15 @@ def modes(snapshots: list[AccountSnapshot]) -> list[AssetMode]:
 @pytest.mark.parametrize("configured", AssetMode)
 @pytest.mark.parametrize("multi", [True, False])
 async def test_configuration_beats_all(exchange: SimulatedExchange, configured: AssetMode, *, multi: bool) -> None:
-    """The configured mode is believed over an isolated position, v1 and the totals, and v1 is never asked."""
+    """The configured mode takes precedence over an isolated position, v1 and the totals, and v1 is never requested."""
     exchange.account("alice").open("SOLUSDT", "1", isolated_wallet="100")
     async with connected(exchange.url) as connection:
         polled = Polled(exchange, connection, asset_mode=configured)
-        with exchange.replace_answer(V1, "alice", tells(multi=multi)):
+        with exchange.replace_answer(V1, "alice", reporting(multi=multi)):
             await polled.poll()
 
     assert [configured] == modes(polled.snapshots)
-    assert 0 == asked(exchange)
+    assert 0 == count_v1_requests(exchange)
 
 
 async def test_isolated_position_beats_v1(exchange: SimulatedExchange) -> None:
@@ -68,7 +70,7 @@ async def test_isolated_position_beats_v1(exchange: SimulatedExchange) -> None:
     async with connected(exchange.url) as connection:
         polled = Polled(exchange, connection)
         with (
-            exchange.replace_answer(V1, "alice", tells(multi=True)),
+            exchange.replace_answer(V1, "alice", reporting(multi=True)),
             exchange.replace_answer(STATUS, "alice", altered(with_other_totals)),
         ):
             await polled.poll()
@@ -77,16 +79,16 @@ async def test_isolated_position_beats_v1(exchange: SimulatedExchange) -> None:
 
 
 async def test_v1_beats_totals_that_look_single(exchange: SimulatedExchange) -> None:
-    """An account in multi-assets mode that holds nothing but USDT is told as such, and v1 not asked at every poll."""
+    """A multi-assets account that holds only USDT is detected as such, and v1 is not requested at every poll."""
     async with connected(exchange.url) as connection:
         polled = Polled(exchange, connection)
-        with exchange.replace_answer(V1, "alice", tells(multi=True)):
+        with exchange.replace_answer(V1, "alice", reporting(multi=True)):
             for _ in range(3):
                 await polled.poll()
 
     assert [AssetMode.MULTI] * 3 == modes(polled.snapshots)
     assert ["USD"] * 3 == [snapshot.currency for snapshot in polled.snapshots]
-    assert 1 == asked(exchange)
+    assert 1 == count_v1_requests(exchange)
 
 
 async def test_v1_beats_totals_that_look_multi(exchange: SimulatedExchange) -> None:
@@ -98,31 +100,31 @@ async def test_v1_beats_totals_that_look_multi(exchange: SimulatedExchange) -> N
                 await polled.poll()
 
     assert [AssetMode.SINGLE] * 3 == modes(polled.snapshots)
-    assert 1 == asked(exchange)
+    assert 1 == count_v1_requests(exchange)
 
 
-async def test_v1_is_asked_at_the_first_poll_and_hourly(exchange: SimulatedExchange) -> None:
-    """V1 is asked beside the first poll, then once an hour, and not at the polls between."""
+async def test_v1_is_requested_at_the_first_poll_and_hourly(exchange: SimulatedExchange) -> None:
+    """V1 is requested in parallel with the first poll and then once an hour, not at the polls between."""
     monotonic = Monotonic()
     async with connected(exchange.url, monotonic=monotonic) as connection:
         polled = Polled(exchange, connection)
         for _ in range(3):
             await polled.poll()
-        methods = [one.method for one in exchange.received if one.method != "session.status"]
+        methods = [request.method for request in exchange.received if request.method != "session.status"]
         pass_time(exchange, connection, monotonic, HOUR - 60)
         await polled.poll()
-        early = asked(exchange)
+        early = count_v1_requests(exchange)
         for _ in range(2):
             pass_time(exchange, connection, monotonic, 60)
             await polled.poll()
 
     assert [STATUS, POSITION, V1, *[STATUS, POSITION] * 2] == methods
-    assert (1, 2) == (early, asked(exchange))
+    assert (1, 2) == (early, count_v1_requests(exchange))
     assert 6 == len(polled.snapshots)
 
 
-async def test_switched_account_is_told_by_the_same_poll(exchange: SimulatedExchange) -> None:
-    """When the totals stop agreeing with v1 it is asked again before that answer is published."""
+async def test_switched_account_is_detected_by_the_same_poll(exchange: SimulatedExchange) -> None:
+    """When the totals stop agreeing with v1, it is requested again before the snapshot is published."""
     async with connected(exchange.url) as connection:
         polled = Polled(exchange, connection)
         await polled.poll()
@@ -132,12 +134,12 @@ async def test_switched_account_is_told_by_the_same_poll(exchange: SimulatedExch
             await polled.poll()
 
     assert [AssetMode.SINGLE, AssetMode.MULTI, AssetMode.MULTI] == modes(polled.snapshots)
-    assert 2 == asked(exchange)
+    assert 2 == count_v1_requests(exchange)
     assert {} == polled.state.failures
 
 
 async def test_totals_that_stop_agreeing_do_not_overrule_v1(exchange: SimulatedExchange) -> None:
-    """Where v1 stays with what it said, so does the mode, and v1 is not asked at every poll from then on."""
+    """If v1 reports the same mode again, the mode is kept, and v1 is not requested at every poll from then on."""
     async with connected(exchange.url) as connection:
         polled = Polled(exchange, connection)
         await polled.poll()
@@ -146,16 +148,16 @@ async def test_totals_that_stop_agreeing_do_not_overrule_v1(exchange: SimulatedE
                 await polled.poll()
 
     assert [AssetMode.SINGLE] * 4 == modes(polled.snapshots)
-    assert 2 == asked(exchange)
+    assert 2 == count_v1_requests(exchange)
 
 
-async def test_v1_gone_is_a_fact_of_the_endpoint(exchange: SimulatedExchange, logged: list[Any]) -> None:
-    """Without v1 polls go on by the totals; it is tried once an hour by one account, told once, and taken up again."""
+async def test_unknown_v1_applies_to_the_whole_endpoint(exchange: SimulatedExchange, logged: list[Any]) -> None:
+    """Without v1 polls use the totals; this is logged once, one account tries v1 hourly, and it is used again."""
     monotonic = Monotonic()
     counts = []
     async with connected(exchange.url, monotonic=monotonic) as connection:
-        optional = MethodAvailability(connection)
-        pair = [Polled(exchange, connection, name, optional=optional) for name in ("alice", "bob")]
+        availability = MethodAvailability(connection)
+        pair = [Polled(exchange, connection, name, availability=availability) for name in ("alice", "bob")]
         with (
             exchange.replace_answer(V1, None, error(404, -5000)),
             exchange.replace_answer(STATUS, "bob", altered(with_other_totals)),
@@ -163,13 +165,13 @@ async def test_v1_gone_is_a_fact_of_the_endpoint(exchange: SimulatedExchange, lo
             for _ in range(3):
                 for polled in (*pair, *pair):
                     await polled.poll()
-                counts.append(asked(exchange))
+                counts.append(count_v1_requests(exchange))
                 pass_time(exchange, connection, monotonic, HOUR)
         for polled in pair:
             await polled.poll()
 
     assert [1, 2, 3] == counts
-    assert 3 + 2 == asked(exchange)
+    assert 3 + 2 == count_v1_requests(exchange)
     assert [AssetMode.SINGLE] * 7 == modes(pair[0].snapshots)
     assert [*[AssetMode.MULTI] * 6, AssetMode.SINGLE] == modes(pair[1].snapshots)
     assert [{}, {}] == [polled.state.failures for polled in pair]
@@ -196,35 +198,35 @@ async def test_v1_gone_is_a_fact_of_the_endpoint(exchange: SimulatedExchange, lo
 async def test_v1_that_fails_costs_no_poll(
     exchange: SimulatedExchange, logged: list[Any], answer: Callable[[Answer], Answer]
 ) -> None:
-    """Whatever v1 answers, polls succeed by the totals, nothing is warned of, and v1 is not asked at each of them."""
+    """Whatever v1 responds, polls succeed with the totals, without a warning and without a v1 request at each."""
     monotonic = Monotonic()
     async with connected(exchange.url, monotonic=monotonic) as connection:
         polled = Polled(exchange, connection)
         with exchange.replace_answer(V1, "alice", answer):
             for _ in range(3):
                 await polled.poll()
-        before = asked(exchange)
+        before = count_v1_requests(exchange)
         pass_time(exchange, connection, monotonic, HOUR)
         await polled.poll()
 
     assert [AssetMode.SINGLE] * 4 == modes(polled.snapshots)
-    assert (1, 2) == (before, asked(exchange))
+    assert (1, 2) == (before, count_v1_requests(exchange))
     assert {} == polled.state.failures
     assert [] == [event for event in logged if event["log_level"] in {"warning", "error"}]
 
 
-async def test_v1_is_asked_once_it_can_be(exchange: SimulatedExchange) -> None:
-    """V1 that could not be asked at the first poll is asked at the next one, not an hour later."""
+async def test_v1_is_requested_as_soon_as_it_can_be(exchange: SimulatedExchange) -> None:
+    """If v1 could not be requested at the first poll, it is requested at the next one, not an hour later."""
     rejection = exchange.reject_handshake(503)
     async with connected(exchange.url, wait=False) as connection:
-        await connection.first_attempt_over.wait()
+        await connection.first_attempt_finished.wait()
         polled = Polled(exchange, connection)
         await polled.poll()
         rejection.close()
         await until(lambda: connection.connected)
         await polled.poll()
 
-    assert 1 == asked(exchange)
+    assert 1 == count_v1_requests(exchange)
     assert {Reason.CONNECTION: 1} == polled.state.failures
 
 
@@ -232,10 +234,10 @@ async def test_v1_is_asked_once_it_can_be(exchange: SimulatedExchange) -> None:
 @pytest.mark.parametrize(
     ("patience", "answer"), [(4.0, lambda _: "unanswered"), (60.0, lambda _: "unanswered"), (10.0, error(500, -1000))]
 )
-async def test_v1_that_does_not_answer_is_asked_less_and_less(
+async def test_v1_that_does_not_respond_is_requested_less_and_less(
     exchange: SimulatedExchange, patience: float, answer: Callable[[Answer], Answer]
 ) -> None:
-    """V1 without a good answer is asked again after 1, 2, 4 ... intervals, then hourly; no poll fails for it."""
+    """Without a successful response v1 is requested again after 1, 2, 4 ... intervals, then hourly; no poll fails."""
     async with connected(exchange.url) as connection:
         polled = Polled(exchange, connection, interval_seconds=60.0, request_timeout_seconds=patience)
         with exchange.replace_answer(V1, "alice", answer):
@@ -243,7 +245,7 @@ async def test_v1_that_does_not_answer_is_asked_less_and_less(
             await asyncio.sleep(2.2 * HOUR)
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)
-    times = [one.params["timestamp"] / 1000 for one in exchange.received if one.method == V1]
+    times = [request.params["timestamp"] / 1000 for request in exchange.received if request.method == V1]
 
     delays = [*(60.0 * 2**n for n in range(6)), HOUR]
     assert delays == pytest.approx([later - earlier for earlier, later in pairwise(times)], abs=8.0)
@@ -251,8 +253,8 @@ async def test_v1_that_does_not_answer_is_asked_less_and_less(
 
 
 @pytest.mark.usefixtures("virtual_time")
-async def test_v1_that_stops_to_answer_is_asked_less_and_less(exchange: SimulatedExchange) -> None:
-    """V1 that answered once and then never again is not asked at every poll, and what it said stays."""
+async def test_v1_that_stops_responding_is_requested_less_and_less(exchange: SimulatedExchange) -> None:
+    """If v1 responded once and then never again, it is not requested at every poll, and the reported mode is kept."""
     async with connected(exchange.url) as connection:
         polled = Polled(exchange, connection, interval_seconds=60.0)
         running = asyncio.create_task(polled.poller.run())
@@ -262,28 +264,28 @@ async def test_v1_that_stops_to_answer_is_asked_less_and_less(exchange: Simulate
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)
 
-    assert 1 + 6 == asked(exchange)  # after an hour, and 1, 3, 7, 15 and 31 minutes later
+    assert 1 + 6 == count_v1_requests(exchange)  # after an hour, and 1, 3, 7, 15 and 31 minutes later
     assert {AssetMode.SINGLE} == set(modes(polled.snapshots))
 
 
 @pytest.mark.usefixtures("virtual_time")
-async def test_v1_that_contradicts_an_isolated_position_is_asked_less_and_less(exchange: SimulatedExchange) -> None:
-    """V1 that goes on saying what an isolated position disproves is not asked at every poll."""
+async def test_v1_that_contradicts_an_isolated_position_is_requested_less_and_less(exchange: SimulatedExchange) -> None:
+    """If v1 keeps reporting what an isolated position disproves, it is not requested at every poll."""
     exchange.account("alice").open("SOLUSDT", "1", isolated_wallet="100")
     async with connected(exchange.url) as connection:
         polled = Polled(exchange, connection, interval_seconds=60.0)
         running = asyncio.create_task(polled.poller.run())
-        with exchange.replace_answer(V1, "alice", tells(multi=True)):
+        with exchange.replace_answer(V1, "alice", reporting(multi=True)):
             await asyncio.sleep(HOUR)
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)
 
-    assert 6 == asked(exchange)  # after 0, 1, 3, 7, 15 and 31 minutes
+    assert 6 == count_v1_requests(exchange)  # after 0, 1, 3, 7, 15 and 31 minutes
     assert {AssetMode.SINGLE} == set(modes(polled.snapshots))
 
 
-async def test_v1_with_a_clock_of_its_own_costs_no_poll(exchange: SimulatedExchange) -> None:
-    """V1 that finds every timestamp wrong has the time learnt anew once, and the polls go on."""
+async def test_v1_with_a_different_clock_costs_no_poll(exchange: SimulatedExchange) -> None:
+    """If v1 rejects every timestamp, the time is read again once, and polls still succeed."""
     async with connected(exchange.url) as connection:
         polled = Polled(exchange, connection)
         with exchange.replace_answer(V1, "alice", error(400, -1021)):
@@ -295,11 +297,11 @@ async def test_v1_with_a_clock_of_its_own_costs_no_poll(exchange: SimulatedExcha
 
 
 async def test_failure_does_not_forget_what_v1_said(exchange: SimulatedExchange) -> None:
-    """V1 that fails an hour later leaves the mode as it was told."""
+    """If v1 fails an hour later, the reported mode is kept."""
     monotonic = Monotonic()
     async with connected(exchange.url, monotonic=monotonic) as connection:
         polled = Polled(exchange, connection)
-        with exchange.replace_answer(V1, "alice", tells(multi=True)):
+        with exchange.replace_answer(V1, "alice", reporting(multi=True)):
             await polled.poll()
         pass_time(exchange, connection, monotonic, HOUR)
         with exchange.replace_answer(V1, "alice", error(500, -1000)):
@@ -323,34 +325,34 @@ async def test_unanswered_v1_costs_no_poll(exchange: SimulatedExchange, patience
 
 @pytest.mark.usefixtures("virtual_time")
 async def test_turn_that_does_not_come_costs_no_poll(exchange: SimulatedExchange) -> None:
-    """Where the plan leaves little for v1, one account asks at a time, and the other at a later poll."""
+    """If the plan leaves little weight for v1, one account requests it at a time, the other at a later poll."""
     async with connected(exchange.url) as connection:
         connection.budget.plan([(10, 1e-5)])
-        optional = MethodAvailability(connection)
-        pair = [Polled(exchange, connection, name, optional=optional) for name in ("alice", "bob")]
+        availability = MethodAvailability(connection)
+        pair = [Polled(exchange, connection, name, availability=availability) for name in ("alice", "bob")]
         for polled in pair:
             await polled.poll(within=2.0)
-        first = [asked(exchange, name) for name in ("alice", "bob")]
+        first = [count_v1_requests(exchange, name) for name in ("alice", "bob")]
         await asyncio.sleep(20)
         for polled in pair:
             await polled.poll(within=2.0)
 
     assert [1, 0] == first
-    assert [1, 1] == [asked(exchange, name) for name in ("alice", "bob")]
+    assert [1, 1] == [count_v1_requests(exchange, name) for name in ("alice", "bob")]
     assert [{}, {}] == [polled.state.failures for polled in pair]
 
 
-async def test_timestamp_that_v1_refuses_is_mended(exchange: SimulatedExchange) -> None:
-    """When v1 finds the timestamp wrong the time is learnt anew, everything asked once more, and the poll succeeds."""
+async def test_timestamp_that_v1_rejects_is_corrected(exchange: SimulatedExchange) -> None:
+    """If v1 rejects the timestamp, the time is read again, all requests are sent once more, and the poll succeeds."""
     async with connected(exchange.url) as connection:
         polled = Polled(exchange, connection)
         with exchange.skew_clock(20.0):
             state = await polled.poll()
-        learnt = sum(one.method == "session.status" for one in exchange.received)
+        time_requests = sum(request.method == "session.status" for request in exchange.received)
 
     assert {} == state.failures
-    assert 2 == learnt == asked(exchange)
-    assert 2 == sum(one.method == STATUS for one in exchange.received)
+    assert 2 == time_requests == count_v1_requests(exchange)
+    assert 2 == sum(request.method == STATUS for request in exchange.received)
 
 
 async def test_v1_of_all_symbols(logged: list[Any]) -> None:
@@ -375,7 +377,7 @@ def with_usdt_totals(result: Answer) -> None:
 
 
 async def test_proof_outlives_its_position(exchange: SimulatedExchange) -> None:
-    """What v1 said before an isolated position disproved it is not believed again: v1 is asked anew."""
+    """A mode that an isolated position has disproved is not used again: v1 is requested again."""
     monotonic = Monotonic()
     async with connected(exchange.url, monotonic=monotonic) as connection:
         polled = Polled(exchange, connection)
@@ -390,11 +392,11 @@ async def test_proof_outlives_its_position(exchange: SimulatedExchange) -> None:
         await polled.poll()
 
     assert [AssetMode.MULTI, AssetMode.SINGLE, AssetMode.SINGLE] == modes(polled.snapshots)
-    assert 2 == asked(exchange)
+    assert 2 == count_v1_requests(exchange)
 
 
 async def test_switch_is_noticed_though_v1_fails_once(exchange: SimulatedExchange) -> None:
-    """When the figures stop agreeing and v1 fails at that moment, it is asked again with the next poll."""
+    """If v1 fails at the moment when the figures stop agreeing, it is requested again with the next poll."""
     async with connected(exchange.url) as connection:
         polled = Polled(exchange, connection)
         await polled.poll()

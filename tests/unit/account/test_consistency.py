@@ -1,4 +1,4 @@
-"""Empty and contradictory answers are refused on one side of each tolerance and accepted on the other."""
+"""Empty and contradictory responses are rejected on one side of each tolerance and accepted on the other."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 from support.builders import make_asset, make_figures, make_position, make_risk, make_snapshot
 from support.polling import Polled, altered, connected
 
-from exporter.account.consistency import AnswerCheck
+from exporter.account.consistency import ConsistencyCheck
 from exporter.account.snapshot import FIGURES, AssetMode
 from exporter.binance.errors import DecodeError, Reason
 
@@ -27,13 +27,13 @@ def make_held(margin: float | None = 10.0, **fields: Any) -> Any:
     return make_position(maintenance_margin=margin, **fields)
 
 
-def refusal(snapshot: AccountSnapshot, before: AccountSnapshot | None = None) -> str:
+def rejection(snapshot: AccountSnapshot, before: AccountSnapshot | None = None) -> str:
     """Return why an answer is refused, empty if it is accepted."""
     try:
-        check = AnswerCheck()
+        check = ConsistencyCheck()
         if before:
-            check.accept(before, (), risk_gone=False)
-        check.accept(snapshot, (), risk_gone=False)
+            check.accept(before, (), risk_unavailable=False)
+        check.accept(snapshot, (), risk_unavailable=False)
     except DecodeError as error:
         return str(error)
     return ""
@@ -69,8 +69,8 @@ TOTAL = "result.totalMaintMargin"
     ],
 )
 def test_plausible_answer_is_accepted(snapshot: AccountSnapshot, before: AccountSnapshot | None) -> None:
-    """A new account, orders alone, other assets, isolated positions and rounding are no contradictions."""
-    assert "" == refusal(snapshot, before)
+    """A new account, only open orders, other assets, isolated positions and rounding are not contradictions."""
+    assert "" == rejection(snapshot, before)
 
 
 @pytest.mark.parametrize(
@@ -140,7 +140,7 @@ def test_plausible_answer_is_accepted(snapshot: AccountSnapshot, before: Account
 )
 def test_contradiction_is_refused(expected: str, snapshot: AccountSnapshot, before: AccountSnapshot | None) -> None:
     """An empty or contradictory answer is refused with the paths of what contradicts each other."""
-    assert expected == refusal(snapshot, before)
+    assert expected == rejection(snapshot, before)
 
 
 @pytest.mark.parametrize(
@@ -151,17 +151,17 @@ def test_contradiction_is_refused(expected: str, snapshot: AccountSnapshot, befo
         {"totalWalletBalance": "0", "assets": [], "positions": []},
     ],
 )
-async def test_hollow_answer_fails_the_poll(exchange: SimulatedExchange, answer: dict[str, Any]) -> None:
-    """An answer without content is no flat account: the poll fails, and the figures before stay as they were."""
+async def test_response_without_content_fails_the_poll(exchange: SimulatedExchange, answer: dict[str, Any]) -> None:
+    """A response without content does not mean a flat account: the poll fails, and the last snapshot is kept."""
 
-    def hollow(result: dict[str, Any]) -> None:
+    def remove_content(result: dict[str, Any]) -> None:
         result.clear()
         result.update(answer)
 
     async with connected(exchange.url) as connection:
         polled = Polled(exchange, connection)
         await polled.poll()
-        with exchange.replace_answer(STATUS, "alice", altered(hollow)):
+        with exchange.replace_answer(STATUS, "alice", altered(remove_content)):
             state = await polled.poll()
 
     assert {Reason.DECODE: 1} == dict(state.failures)
@@ -172,23 +172,23 @@ AMOUNTS = (make_risk(mark_price=1.0, liquidation_price=0.5),)
 FLAT = make_snapshot([make_asset("USDT", wallet_balance=0.0)], [], AMOUNTS, **ZEROS)
 
 
-def test_flat_status_beside_amounts_is_refused_at_the_second_poll() -> None:
-    """A status without positions beside amounts is a race once, and a contradiction in two answers in a row."""
-    check = AnswerCheck()
+def test_flat_status_contradicting_amounts_is_rejected_at_the_second_poll() -> None:
+    """A status without positions that contradicts amounts is a race once, and an error in two polls in a row."""
+    check = ConsistencyCheck()
     for _ in range(2):
-        check.accept(FLAT, [make_risk(amount=0.0)], risk_gone=False)
-        check.accept(FLAT, AMOUNTS, risk_gone=False)
-    check.accept(FLAT, (), risk_gone=False)
-    check.accept(FLAT, AMOUNTS, risk_gone=False)
+        check.accept(FLAT, [make_risk(amount=0.0)], risk_unavailable=False)
+        check.accept(FLAT, AMOUNTS, risk_unavailable=False)
+    check.accept(FLAT, (), risk_unavailable=False)
+    check.accept(FLAT, AMOUNTS, risk_unavailable=False)
     for _ in range(2):
         with pytest.raises(DecodeError, match=r"^result\.positions: .*v2/account\.position"):
-            check.accept(FLAT, AMOUNTS, risk_gone=False)
+            check.accept(FLAT, AMOUNTS, risk_unavailable=False)
 
 
-def test_flat_status_beside_amounts_is_refused_at_a_start() -> None:
-    """With nothing published before, a status without positions beside amounts is refused at once."""
+def test_flat_status_contradicting_amounts_is_rejected_at_the_start() -> None:
+    """Without a previous snapshot, a status without positions that contradicts amounts is rejected at once."""
     with pytest.raises(DecodeError):
-        AnswerCheck().accept(FLAT, AMOUNTS, risk_gone=False)
+        ConsistencyCheck().accept(FLAT, AMOUNTS, risk_unavailable=False)
 
 
 OTHER = make_held(symbol="ETHUSDT")
@@ -196,40 +196,40 @@ RISKS = [make_risk(symbol, mark_price=1.0, liquidation_price=0.5) for symbol in 
 
 
 @pytest.mark.parametrize("rows", [[make_held()], [make_held(), make_position("ETHUSDT", amount=0.0)]])
-def test_position_that_the_status_lost_is_refused_at_the_second_poll(rows: list[Position]) -> None:
-    """A position that is held in the answer about positions alone keeps what was published, then fails the poll."""
-    check = AnswerCheck()
+def test_position_missing_from_the_status_is_rejected_at_the_second_poll(rows: list[Position]) -> None:
+    """A position that is missing from the status keeps the last snapshot once, then fails the poll."""
+    check = ConsistencyCheck()
     whole = make_snapshot([make_asset()], [make_held(), OTHER], RISKS, **make_figures())
     lost = make_snapshot([make_asset()], rows, RISKS, **make_figures())
 
-    published = check.accept(whole, RISKS, risk_gone=False)
-    assert published is check.accept(lost, RISKS, risk_gone=False)
+    published = check.accept(whole, RISKS, risk_unavailable=False)
+    assert published is check.accept(lost, RISKS, risk_unavailable=False)
     with pytest.raises(DecodeError, match="ETHUSDT"):
-        check.accept(lost, RISKS, risk_gone=False)
-    assert 1 == check.accept(lost, RISKS[:1], risk_gone=False).open_positions
+        check.accept(lost, RISKS, risk_unavailable=False)
+    assert 1 == check.accept(lost, RISKS[:1], risk_unavailable=False).open_positions
 
 
 def test_isolated_position_without_its_wallet_is_refused() -> None:
     """A position that was isolated and comes without the figures that say so is refused, not taken for cross."""
-    check = AnswerCheck()
+    check = ConsistencyCheck()
     isolated = make_snapshot(
         [make_asset()], [make_held(isolated_wallet_balance=5.0)], asset_mode=SINGLE, **make_figures()
     )
-    check.accept(isolated, (), risk_gone=False)
+    check.accept(isolated, (), risk_unavailable=False)
 
     with pytest.raises(DecodeError, match="BTCUSDT"):
-        check.accept(make_snapshot([make_asset()], [make_held()], **make_figures()), (), risk_gone=False)
+        check.accept(make_snapshot([make_asset()], [make_held()], **make_figures()), (), risk_unavailable=False)
     closed_and_cross = make_held(isolated_wallet_balance=0.0, isolated_margin=0.0)
-    check.accept(make_snapshot([make_asset()], [closed_and_cross], **make_figures()), (), risk_gone=False)
+    check.accept(make_snapshot([make_asset()], [closed_and_cross], **make_figures()), (), risk_unavailable=False)
 
 
-def test_flat_status_beside_amounts_leaves_the_positions_of_before() -> None:
+def test_flat_status_contradicting_amounts_keeps_the_last_positions() -> None:
     """What was published before stays for the one poll that it takes to know better."""
-    check = AnswerCheck()
-    held = check.accept(HELD, AMOUNTS, risk_gone=False)
+    check = ConsistencyCheck()
+    held = check.accept(HELD, AMOUNTS, risk_unavailable=False)
 
-    assert held is check.accept(FLAT, AMOUNTS, risk_gone=False)
-    assert () == check.accept(FLAT, [make_risk(amount=0.0)], risk_gone=False).held
+    assert held is check.accept(FLAT, AMOUNTS, risk_unavailable=False)
+    assert () == check.accept(FLAT, [make_risk(amount=0.0)], risk_unavailable=False).held
 
 
 COMPLETE = make_risk(mark_price=1.0, liquidation_price=0.5)
@@ -253,33 +253,38 @@ COMPLETE = make_risk(mark_price=1.0, liquidation_price=0.5)
 )
 def test_missing_risk_is_counted_at_the_second_poll(missing: int, risks: list[PositionRisk]) -> None:
     """A position of which a row, a price or the same sign is missing counts once two answers in a row lack it."""
-    check = AnswerCheck()
+    check = ConsistencyCheck()
     whole, lacking = (
         make_snapshot([make_asset()], [make_held()], rows, **make_figures()) for rows in ([COMPLETE], risks)
     )
 
-    counted = [check.accept(one, (), risk_gone=False).without_risk for one in (whole, lacking, lacking, whole, lacking)]
+    counted = [
+        check.accept(snapshot, (), risk_unavailable=False).without_risk
+        for snapshot in (whole, lacking, lacking, whole, lacking)
+    ]
 
     assert [0, 0, missing, 0, 0] == [len(names or ()) for names in counted]
 
 
-def test_missing_risk_of_another_position_is_no_second_time() -> None:
+def test_missing_risk_of_another_position_does_not_count_as_twice() -> None:
     """Two positions of which one and then the other lacks its risk are two races."""
-    check = AnswerCheck()
+    check = ConsistencyCheck()
     positions = [make_held(), make_held(symbol="ETHUSDT")]
     rows = [[COMPLETE], [make_risk("ETHUSDT", mark_price=1.0, liquidation_price=0.5)]]
     snapshots = [make_snapshot([make_asset()], positions, risks, **make_figures()) for risks in rows]
 
-    assert [frozenset(), frozenset()] == [check.accept(one, (), risk_gone=False).without_risk for one in snapshots]
+    assert [frozenset(), frozenset()] == [
+        check.accept(snapshot, (), risk_unavailable=False).without_risk for snapshot in snapshots
+    ]
 
 
 def test_every_position_lacks_risk_that_is_no_longer_offered() -> None:
     """Where the exchange no longer offers position risk each held position counts at once."""
     snapshot = make_snapshot([make_asset()], [make_held(), make_held(side="LONG")], [], **make_figures())
 
-    assert 2 == len(AnswerCheck().accept(snapshot, (), risk_gone=True).without_risk or ())
+    assert 2 == len(ConsistencyCheck().accept(snapshot, (), risk_unavailable=True).without_risk or ())
 
 
-def test_risk_that_is_not_asked_is_not_missing() -> None:
+def test_risk_that_is_not_requested_is_not_missing() -> None:
     """With position risk switched off it is not known what is missing."""
-    assert AnswerCheck().accept(HELD, (), risk_gone=False).without_risk is None
+    assert ConsistencyCheck().accept(HELD, (), risk_unavailable=False).without_risk is None

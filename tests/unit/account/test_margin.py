@@ -1,4 +1,4 @@
-"""Margin pools and their ratios, for any account and by hand."""
+"""Margin pools and their ratios, for generated and for hand-made accounts."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from support.builders import make_asset, make_position, make_risk, make_snapshot
 from exporter.account.margin import (
     cross_pools,
     distance_to_liquidation,
+    explain_unknown_ratios,
     isolated_pools,
     margin_ratio,
-    unknown_ratios,
     worst_ratio,
 )
 from exporter.account.snapshot import AccountSnapshot, AssetMode
@@ -61,11 +61,11 @@ def wallets(draw: st.DrawFn) -> list[AssetBalance]:
 
 @st.composite
 def rows(draw: st.DrawFn) -> list[Position]:
-    """Draw positions in any of the assets, cross and isolated, long and short, and orders alone."""
-    found = []
+    """Draw positions in any of the assets, cross and isolated, long and short, and rows with only open orders."""
+    positions = []
     for number in range(draw(st.integers(0, 6))):
         wallet = draw(st.just(0.0) | gains)
-        found.append(
+        positions.append(
             make_isolated(
                 f"S{number}{draw(st.sampled_from(ASSETS))}",
                 wallet,
@@ -75,7 +75,7 @@ def rows(draw: st.DrawFn) -> list[Position]:
                 isolated_margin=wallet,
             )
         )
-    return found
+    return positions
 
 
 def snapshot_of(
@@ -105,12 +105,12 @@ class TestRatio:
         ],
     )
     def test_ratio(self, expected: float | None, maintenance_margin: float | None, equity: float | None) -> None:
-        """The ratio is maintenance margin over equity, 0 with nothing at stake, infinite with nothing left."""
+        """The ratio is maintenance margin over equity, 0 without required margin, infinite without equity."""
         assert expected == margin_ratio(maintenance_margin, equity)
 
     @given(stakes, cents)
     def test_infinite_exactly_without_equity(self, stake: float, equity: float) -> None:
-        """A ratio is infinite if and only if something is at stake and no equity is left, and never below 0."""
+        """A ratio is infinite if and only if margin is required and no equity is left, and never below 0."""
         ratio = margin_ratio(stake, equity)
 
         assert ratio is not None
@@ -171,9 +171,9 @@ class TestCross:
     @given(wallets(), rows())
     def test_pools_stand_side_by_side(self, assets: list[AssetBalance], positions: list[Position]) -> None:
         """Each asset's pool holds its own cross positions and nothing else, and is infinite only when it is lost."""
-        found = crosses(snapshot_of(assets, positions))
+        ratios = crosses(snapshot_of(assets, positions))
 
-        assert list(ASSETS) == list(found)
+        assert list(ASSETS) == list(ratios)
         for row in assets:
             assert row.cross_wallet_balance is not None
             assert row.cross_unrealized_pnl is not None
@@ -183,7 +183,7 @@ class TestCross:
                     assert position.maintenance_margin is not None
                     stake += position.maintenance_margin
             equity = row.cross_wallet_balance + row.cross_unrealized_pnl
-            ratio = found[row.asset]
+            ratio = ratios[row.asset]
             assert ratio is not None
             assert (stake > 0 and equity <= 0) is math.isinf(ratio)
             if not math.isinf(ratio):
@@ -193,7 +193,7 @@ class TestCross:
     def test_other_pools_do_not_move(
         self, assets: list[AssetBalance], positions: list[Position], asset: str, loss: float
     ) -> None:
-        """A loss in one asset raises that asset's ratio alone, where anything is at stake in it."""
+        """A loss in one asset raises only that asset's ratio, if it has any required margin."""
         before = crosses(snapshot_of(assets, positions))
         poorer = [
             msgspec.structs.replace(row, cross_wallet_balance=(row.cross_wallet_balance or 0.0) - loss)
@@ -210,7 +210,7 @@ class TestCross:
         assert old < new or (old == new and (old == 0 or math.isinf(old)))
 
     @given(wallets(), rows())
-    def test_rows_of_orders_alone_count_for_nothing(
+    def test_rows_with_only_open_orders_do_not_count(
         self, assets: list[AssetBalance], positions: list[Position]
     ) -> None:
         """Leaving out rows without an amount changes no pool."""
@@ -228,8 +228,8 @@ class TestCross:
 
         assert {"USDT": 0.0} == crosses(snapshot_of([usdt], positions))
 
-    def test_no_residue_of_floats(self) -> None:
-        """Isolated positions of 0.1 and 0.2 in an asset that says 0.3 leave nothing at stake in its cross pool."""
+    def test_no_rounding_error_of_floats(self) -> None:
+        """Isolated positions of 0.1 and 0.2 in an asset with 0.3 leave no required margin in its cross pool."""
         usdt = make_asset(maintenance_margin=0.3, cross_wallet_balance=0.0, cross_unrealized_pnl=0.0)
         positions = [make_isolated("BTCUSDT", 1.0, 0.0, 0.1), make_isolated("ETHUSDT", 1.0, 0.0, 0.2)]
 
@@ -243,7 +243,7 @@ class TestCross:
 
     @pytest.mark.parametrize("missing", ["cross_wallet_balance", "cross_unrealized_pnl"])
     def test_missing_equity_is_unknown(self, missing: str) -> None:
-        """A pool without one of its figures has no ratio where something is at stake; the others have theirs."""
+        """A pool with required margin that lacks a figure has no ratio; the others have theirs."""
         usdt = msgspec.structs.replace(make_wallet("USDT", 100.0, -20.0), **{missing: None})
         usdc = make_wallet("USDC", 80.0)
         positions = [make_position(f"BTC{asset}", maintenance_margin=8.0) for asset in ("USDT", "USDC")]
@@ -272,7 +272,7 @@ class TestCross:
         assert {"USDT": None, "USDC": None} == crosses(snapshot)
         assert {("ETHUSDT", "BOTH"): 0.8} == isolated(snapshot)
         assert 0.8 == worst_ratio(snapshot)
-        assert ["BTCEUR: margin asset unknown"] == unknown_ratios(snapshot)
+        assert ["BTCEUR: margin asset unknown"] == explain_unknown_ratios(snapshot)
 
     def test_margin_asset_as_sent_decides(self) -> None:
         """A position counts in the pool of the margin asset that was sent, whatever its symbol ends with."""
@@ -308,7 +308,7 @@ class TestCross:
             make_position("BTCUSDC", maintenance_margin=8.0),
         ]
 
-        found = crosses(
+        ratios = crosses(
             make_snapshot(
                 [usdt, usdc],
                 positions,
@@ -317,15 +317,15 @@ class TestCross:
             )
         )
 
-        assert 0.1 == found["USDC"]
-        assert expected == (None if found["USDT"] is None else pytest.approx(found["USDT"]))
+        assert 0.1 == ratios["USDC"]
+        assert expected == (None if ratios["USDT"] is None else pytest.approx(ratios["USDT"]))
 
     @pytest.mark.parametrize(
-        ("known", "notional"), [(False, 1.0), (False, -1.0), (True, 0.99), (True, -0.99), (True, None)]
+        ("is_known", "notional"), [(False, 1.0), (False, -1.0), (True, 0.99), (True, -0.99), (True, None)]
     )
     @pytest.mark.parametrize("mode", AssetMode)
     def test_position_without_margin_leaves_its_pool_unknown(
-        self, mode: AssetMode, notional: float | None, *, known: bool
+        self, mode: AssetMode, notional: float | None, *, is_known: bool
     ) -> None:
         """A position of at least 1 without maintenance margin leaves its own pool without a ratio."""
         usdt = make_wallet("USDT", 100.0)
@@ -334,14 +334,14 @@ class TestCross:
         other = make_isolated("SOLUSDT", 50.0, -40.0, 8.0, notional=100.0)
         snapshot = snapshot_of([usdt], [bare, lone, other], mode, maintenance_margin=0.0, margin_balance=100.0)
 
-        ratio = 0.0 if known else None
+        ratio = 0.0 if is_known else None
         assert {ratio} == set(crosses(snapshot).values())
         assert {"ETHUSDT": ratio, "SOLUSDT": 0.8} == {
-            symbol: found for (symbol, _), found in isolated(snapshot).items()
+            symbol: ratio_of_position for (symbol, _), ratio_of_position in isolated(snapshot).items()
         }
 
     def test_nothing_known_has_no_worst_ratio(self) -> None:
-        """Where no pool has a ratio there is no worst one, and without pools neither."""
+        """If no pool has a ratio, or there is no pool, there is no worst one."""
         unknown = snapshot_of([make_asset()], [make_position(maintenance_margin=1.0)])
 
         assert worst_ratio(unknown) is None
@@ -375,11 +375,11 @@ class TestIsolated:
     @given(rows())
     def test_every_held_isolated_position_has_a_pool(self, positions: list[Position]) -> None:
         """Pools are those of the rows with an amount and an isolated wallet, infinite only where that is lost."""
-        found = isolated(snapshot_of([make_wallet(asset) for asset in ASSETS], positions))
+        ratios = isolated(snapshot_of([make_wallet(asset) for asset in ASSETS], positions))
         own = [row for row in positions if row.amount and row.isolated_wallet_balance]
 
-        assert [(row.symbol, row.position_side) for row in own] == list(found)
-        for row, ratio in zip(own, found.values(), strict=True):
+        assert [(row.symbol, row.position_side) for row in own] == list(ratios)
+        for row, ratio in zip(own, ratios.values(), strict=True):
             assert row.isolated_wallet_balance is not None
             assert row.unrealized_pnl is not None
             equity = row.isolated_wallet_balance + row.unrealized_pnl
@@ -429,5 +429,5 @@ def test_asset_that_is_not_listed_is_at_stake_all_the_same() -> None:
     )
 
     assert {"BNFCR": None, "USDT": 0.0} == {pool.margin_asset: pool.ratio for pool in cross_pools(snapshot)}
-    assert ["BTCUSDT: margin asset unknown"] == unknown_ratios(snapshot)
+    assert ["BTCUSDT: margin asset unknown"] == explain_unknown_ratios(snapshot)
     assert None is worst_ratio(snapshot)

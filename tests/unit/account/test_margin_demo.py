@@ -1,4 +1,4 @@
-"""Margin ratios of every account of the demo, compared with those that the simulated exchange liquidates by."""
+"""Margin ratios of every account of the demo, compared with those at which the simulated exchange liquidates."""
 
 from __future__ import annotations
 

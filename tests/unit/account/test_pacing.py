@@ -24,9 +24,9 @@ if TYPE_CHECKING:
 V1 = "account.status"
 
 
-def most_in_a_minute(queries: list[Query]) -> int:
-    """Return how many queries came in the fullest 60 seconds."""
-    times = [question.at for question in queries]
+def max_in_a_minute(requests: list[Query]) -> int:
+    """Return the number of requests in the busiest 60 seconds."""
+    times = [request.at for request in requests]
     return max(sum(begin <= at < begin + 59.9 for at in times) for begin in times)
 
 
@@ -52,24 +52,24 @@ class TestRefused:
             exchange.revoke("trader0")
             async with running(exchange, interval_seconds=5.0) as fleet:
                 await asyncio.sleep(120)
-            queries = exchange.queries()
+            requests = exchange.queries()
             (state,) = fleet.states
 
-        assert len(queries) <= 8
-        assert {STATUS} == {question.method for question in queries if question.at > queries[0].at + 1}
+        assert len(requests) <= 8
+        assert {STATUS} == {request.method for request in requests if request.at > requests[0].at + 1}
         assert {Reason.REFUSED: state.polls} == state.failures
         assert 23 <= state.polls <= 25
 
     @in_virtual_time
-    async def test_delays_of_a_bad_key_beside_good_ones(self) -> None:
+    async def test_delays_of_a_bad_key_among_good_ones(self) -> None:
         """Accounts that were never refused do not shorten the delays of one that is."""
         async with Exchange(5) as exchange:
             exchange.revoke("trader0")
             async with running(exchange, interval_seconds=5.0, asset_mode=AssetMode.SINGLE):
                 await asyncio.sleep(1200)
-            asked = [one.at for one in exchange.queries() if one.account == "trader0"][1:]
+            request_times = [request.at for request in exchange.queries() if request.account == "trader0"][1:]
 
-        delays = [later - earlier for earlier, later in pairwise(asked)]
+        delays = [later - earlier for earlier, later in pairwise(request_times)]
         assert [10, 20, 40, 80, 160, 300, 300] == pytest.approx(delays[-7:], abs=1)
 
     @pytest.mark.parametrize("refusal", [error(401, code=-2015, msg="x"), error(404, code=-5000, msg="x")])
@@ -88,8 +88,8 @@ class TestRefused:
         assert {Reason.REFUSED: 1} == state.failures
 
     @in_virtual_time
-    async def test_slow_answers_do_not_keep_a_good_key_out(self) -> None:
-        """The first good poll asks one question after the other: it may take longer than an interval."""
+    async def test_slow_responses_do_not_keep_a_good_key_out(self) -> None:
+        """The first accepted poll sends its requests one after the other, and may take longer than an interval."""
         async with (
             Exchange() as exchange,
             running(exchange, interval_seconds=1.0, asset_mode=AssetMode.SINGLE) as fleet,
@@ -104,8 +104,8 @@ class TestRefused:
         assert {Reason.REFUSED: state.polls - 1} == state.failures
 
     @in_virtual_time
-    async def test_mode_is_asked_for_once_the_key_is_accepted(self) -> None:
-        """V1 is not asked while the key is refused, and in the same poll that finds it accepted."""
+    async def test_mode_is_requested_once_the_key_is_accepted(self) -> None:
+        """V1 is not requested while the key is refused, but in the same poll in which it is accepted."""
         async with Exchange() as exchange:
             exchange.account("trader0").multi_assets = True
             exchange.revoke("trader0")
@@ -121,8 +121,8 @@ class TestRefused:
         assert AssetMode.MULTI is state.asset_mode
 
     @in_virtual_time
-    async def test_hundred_keys_ask_in_turn(self) -> None:
-        """A hundred keys refused at once ask 12 times a minute together, each as often as any other."""
+    async def test_hundred_keys_take_turns(self) -> None:
+        """A hundred keys refused at once are retried 12 times a minute together, each as often as any other."""
         async with Exchange(100, weight_limit=100_000) as exchange:
             async with running(exchange, asset_mode=AssetMode.SINGLE) as fleet:
                 await asyncio.sleep(60)
@@ -132,14 +132,14 @@ class TestRefused:
                 before = [state.polls for state in fleet.states]
                 await asyncio.sleep(1200)
                 polls = [state.polls - polls for state, polls in zip(fleet.states, before, strict=True)]
-            queries = [question for question in exchange.queries() if question.at > 60 + 16]
-            each = Counter(question.account for question in queries)
+            requests = [request for request in exchange.queries() if request.at > 60 + 16]
+            counts = Counter(request.account for request in requests)
 
-        assert {STATUS} == {question.method for question in queries}
-        assert 12 >= most_in_a_minute(queries)
-        assert 11 * 20 <= len(queries)
-        assert 100 == len(each)
-        assert [2, 3] == sorted(set(each.values()))
+        assert {STATUS} == {request.method for request in requests}
+        assert 12 >= max_in_a_minute(requests)
+        assert 11 * 20 <= len(requests)
+        assert 100 == len(counts)
+        assert [2, 3] == sorted(set(counts.values()))
         assert all(79 <= number <= 81 for number in polls)  # every due poll counts, whether it was sent or not
 
     @in_virtual_time
@@ -163,7 +163,7 @@ class TestRefused:
 
     @in_virtual_time
     async def test_accepted_key_ends_the_hold_of_another(self) -> None:
-        """A key that was refused for long is asked at its next interval once another one was accepted again."""
+        """A key that was refused for long is retried at its next interval once another one was accepted again."""
         async with Exchange(2) as exchange, running(exchange, interval_seconds=5.0) as fleet:
             states = {state.settings.name: state for state in fleet.states}
             exchange.revoke("trader0")
@@ -185,15 +185,15 @@ class TestRefused:
         loop = asyncio.get_running_loop()
         pacing, turns = EndpointPacing(loop.time), Counter[int]()
 
-        async def ask(number: int, interval: float) -> None:
+        async def poll(number: int, interval: float) -> None:
             asked_at = 0.0
             for due in count(interval, interval):
                 await asyncio.sleep(due - loop.time())
-                if await pacing.take_turn(asked_at, due + interval, worked=True):
+                if await pacing.take_turn(asked_at, due + interval, accepted_before=True):
                     asked_at = loop.time()
                     turns[number] += 1
 
-        tasks = [asyncio.create_task(ask(number, 1800.0 if number < 50 else 5.0)) for number in range(100)]
+        tasks = [asyncio.create_task(poll(number, 1800.0 if number < 50 else 5.0)) for number in range(100)]
         await asyncio.sleep(7200)
         for task in tasks:
             task.cancel()
@@ -205,15 +205,15 @@ class TestRefused:
         assert max(often) - min(often) <= 2
 
     @in_virtual_time
-    async def test_turn_of_an_account_that_left_is_another_ones(self) -> None:
+    async def test_turn_of_a_removed_account_goes_to_another_one(self) -> None:
         """An account that waits no longer takes no turn, and the next one gets it in time."""
         loop = asyncio.get_running_loop()
         pacing = EndpointPacing(loop.time)
         for _ in range(12):
-            assert await pacing.take_turn(0.0, loop.time() + 1, worked=True)
-        left = asyncio.create_task(pacing.take_turn(1.0, loop.time() + 600, worked=True))
-        waiting = asyncio.create_task(pacing.take_turn(2.0, loop.time() + 600, worked=True))
-        in_vain = await pacing.take_turn(0.0, loop.time() + 10, worked=True)
+            assert await pacing.take_turn(0.0, loop.time() + 1, accepted_before=True)
+        left = asyncio.create_task(pacing.take_turn(1.0, loop.time() + 600, accepted_before=True))
+        waiting = asyncio.create_task(pacing.take_turn(2.0, loop.time() + 600, accepted_before=True))
+        in_vain = await pacing.take_turn(0.0, loop.time() + 10, accepted_before=True)
         left.cancel()
         taken = await waiting
 
@@ -226,7 +226,7 @@ class TestFirstRound:
 
     @pytest.mark.parametrize("answering", [True, False])
     @in_virtual_time
-    async def test_first_account_is_alone(self, *, answering: bool) -> None:
+    async def test_first_account_polls_alone(self, *, answering: bool) -> None:
         """The first account's poll is over, however it ends, before the others' begin."""
         async with Exchange(4) as exchange:
             exchange.delay_answers(2.0, STATUS)
@@ -246,13 +246,15 @@ class TestFirstRound:
         async with Exchange(100, weight_limit=100_000) as exchange:
             async with running(exchange, interval_seconds=interval, asset_mode=AssetMode.SINGLE):
                 await asyncio.sleep(3 * interval)
-            queries = exchange.queries(STATUS)
+            requests = exchange.queries(STATUS)
 
-        first = queries[:100]
-        assert 100 == len({question.account for question in first})
+        first = requests[:100]
+        assert 100 == len({request.account for request in first})
         assert 4.5 <= first[-1].at - first[0].at <= 5.5
-        assert 25 >= max(Counter(int(question.at) for question in first).values())
-        fifths = Counter(int(one.at / interval * 5) for one in queries if 2 * interval <= one.at < 3 * interval)
+        assert 25 >= max(Counter(int(request.at) for request in first).values())
+        fifths = Counter(
+            int(request.at / interval * 5) for request in requests if 2 * interval <= request.at < 3 * interval
+        )
         assert [20] * 5 == pytest.approx(list(fifths.values()), abs=3)
 
     @in_virtual_time
@@ -281,8 +283,8 @@ class TestFirstRound:
         assert {"trader1", "trader2", "trader3"} == set(polled)
 
     @in_virtual_time
-    async def test_first_account_that_is_removed_holds_no_other_up(self) -> None:
-        """When the account that is alone is removed the next one takes its place, and is alone."""
+    async def test_removed_first_account_does_not_delay_the_others(self) -> None:
+        """When the account that polls alone is removed, the next one takes its place and polls alone."""
         loop = asyncio.get_running_loop()
         pacing = EndpointPacing(loop.time)
         pacing.begin_round(3)

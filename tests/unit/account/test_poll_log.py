@@ -1,4 +1,4 @@
-"""What the log says of polls: causes that all accounts share, the end of a ban, and every query at debug."""
+"""The log of polls: causes that all accounts share, the end of a ban, and every request at debug level."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ async def test_every_poll_is_logged_at_debug(exchange: SimulatedExchange, logged
         ("query answered", "alice", POSITION, 5),
         ("query failed", "bob", STATUS, 5),
         ("query answered", "bob", POSITION, 5),
-    ] == [(one["event"], one["account"], one["method"], one["weight"]) for one in queries]
-    assert all(one["duration_seconds"] > 0 for one in queries)
-    secrets = [text for one in exchange.accounts.values() for text in (one.api_key, one.secret_key) if text]
-    assert not leaks(str(logged), [*secrets, *(one.params.get("signature", "") for one in exchange.received)])
+    ] == [(entry["event"], entry["account"], entry["method"], entry["weight"]) for entry in queries]
+    assert all(entry["duration_seconds"] > 0 for entry in queries)
+    secrets = [text for account in exchange.accounts.values() for text in (account.api_key, account.secret_key) if text]
+    assert not leaks(str(logged), [*secrets, *(request.params.get("signature", "") for request in exchange.received)])

@@ -1,4 +1,4 @@
-"""When polls begin, also after the host was woken."""
+"""When polls are due, also after the host was woken."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ pytestmark = pytest.mark.usefixtures("virtual_time")
 
 
 def timer_and_loop() -> tuple[PollTimer, VirtualTimeLoop]:
-    """Make a timer that goes by the running loop's clock."""
+    """Make a timer that uses the running loop's clock."""
     loop = asyncio.get_running_loop()
     assert isinstance(loop, VirtualTimeLoop)
     return PollTimer(loop.time), loop
@@ -74,8 +74,8 @@ async def test_poll_that_was_due_in_a_suspend() -> None:
     assert await timer.wait_until(3600.0, 3.0) == loop.time() == pytest.approx(7213.0, abs=1.5)
 
 
-async def test_suspend_that_is_also_told() -> None:
-    """A suspend that the timer has noticed by itself and is told of brings forward one poll, not two."""
+async def test_suspend_that_is_also_reported() -> None:
+    """A suspend that the timer has both noticed and been woken for brings forward one poll, not two."""
     timer, loop = timer_and_loop()
     loop.call_later(10.0, loop.suspend, 7200.0)
     loop.call_later(3601.0, timer.wake)

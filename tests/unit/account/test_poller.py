@@ -1,3 +1,5 @@
+"""Polling one account: the grid, failures and their retries, position risk, and the age of data."""
+
 from __future__ import annotations
 
 import asyncio
@@ -50,8 +52,8 @@ async def test_good_poll_publishes(exchange: SimulatedExchange) -> None:
     assert AssetMode.SINGLE is snapshot.asset_mode is state.asset_mode
     assert (1, 0, 1) == (state.polls, sum(state.failures.values()), polled.polls_over)
     assert snapshot.answered_at == state.answered_at
-    assert state.up(now)
-    assert state.first_poll_over
+    assert state.is_up(now)
+    assert state.first_poll_finished
     assert state.last_success_unix
 
 
@@ -65,7 +67,7 @@ async def test_null_error_is_none(exchange: SimulatedExchange) -> None:
     assert state.last_poll_succeeded
 
 
-async def test_closed_position_is_gone_at_the_next_poll(exchange: SimulatedExchange) -> None:
+async def test_closed_position_is_dropped_at_the_next_poll(exchange: SimulatedExchange) -> None:
     """A position that was closed is not in the next snapshot."""
     async with connected(exchange.url) as connection:
         polled = Polled(exchange, connection)
@@ -86,22 +88,22 @@ async def test_configured_mode_wins(exchange: SimulatedExchange) -> None:
 
 
 async def test_wrong_secret_is_refused_and_left_alone(exchange: SimulatedExchange, logged: list[Any]) -> None:
-    """A wrong secret is logged once with what to check, is asked again ever later, and leaves others alone."""
+    """A wrong secret is logged once with advice, is retried less and less often, and does not affect other accounts."""
     monotonic = Monotonic()
     api_key = Secret(exchange.accounts["alice"].api_key)
     wrong = Credentials.hmac(api_key, Secret("not-the-secret"))
     async with connected(exchange.url, monotonic=monotonic) as connection:
         alice = Polled(exchange, connection, credentials=wrong)
-        asked = []
+        requests = []
         for _ in range(8):
             before = status_queries(exchange)
             await alice.poll()
-            asked.append(status_queries(exchange) - before)
+            requests.append(status_queries(exchange) - before)
             pass_time(exchange, connection, monotonic, 15)
         bob = await Polled(exchange, connection, "bob").poll()
 
     assert bob.last_poll_succeeded
-    assert [1, 1, 0, 1, 0, 0, 0, 1] == asked
+    assert [1, 1, 0, 1, 0, 0, 0, 1] == requests
     assert {Reason.REFUSED: 8} == alice.state.failures
     assert not alice.state.last_poll_succeeded
     (event,) = [event for event in logged if event["event"] == "poll failed"]
@@ -126,7 +128,7 @@ async def test_restored_key_is_taken_up(exchange: SimulatedExchange, logged: lis
 
 
 async def test_stepped_clock_costs_no_poll(exchange: SimulatedExchange) -> None:
-    """When the exchange finds the timestamp wrong the time is learnt anew and the poll still succeeds."""
+    """If the exchange rejects the timestamp, the time is read again and the poll still succeeds."""
     async with connected(exchange.url) as connection:
         polled = Polled(exchange, connection, asset_mode=AssetMode.SINGLE)
         with exchange.skew_clock(20.0):
@@ -136,7 +138,7 @@ async def test_stepped_clock_costs_no_poll(exchange: SimulatedExchange) -> None:
     assert 2 == status_queries(exchange)
 
 
-async def test_clock_that_cannot_be_mended(exchange: SimulatedExchange) -> None:
+async def test_clock_that_cannot_be_corrected(exchange: SimulatedExchange) -> None:
     """A timestamp that is refused even after learning the time fails the poll with reason clock."""
     async with connected(exchange.url) as connection:
         polled = Polled(exchange, connection)
@@ -148,8 +150,8 @@ async def test_clock_that_cannot_be_mended(exchange: SimulatedExchange) -> None:
 
 
 @pytest.mark.usefixtures("virtual_time")
-async def test_time_that_is_not_told_in_time(exchange: SimulatedExchange) -> None:
-    """A poll ends by its deadline also when the question for the time is not answered."""
+async def test_time_that_is_not_reported_before_the_deadline(exchange: SimulatedExchange) -> None:
+    """A poll ends by its deadline even if the request for the time is not answered."""
     async with connected(exchange.url) as connection:
         polled = Polled(exchange, connection)
         with (
@@ -192,12 +194,12 @@ async def test_failures_are_counted_by_reason(
     assert {reason: 1} == state.failures
     assert state.last_failure
     assert reason is state.last_failure.reason
-    assert state.first_poll_over
+    assert state.first_poll_finished
     assert {} == bob.state.failures
 
 
 async def test_decode_failure_names_the_field(exchange: SimulatedExchange, logged: list[Any]) -> None:
-    """A broken answer is told with the path of the field, and the next poll goes on."""
+    """A broken response is reported with the path of the field, and the next poll succeeds."""
     async with connected(exchange.url) as connection:
         polled = Polled(exchange, connection)
         broken = altered(lambda result: result["positions"][0].update(positionAmt=None))
@@ -225,7 +227,7 @@ async def test_decode_failure_names_the_field(exchange: SimulatedExchange, logge
     ],
     ids=["truncated", "status", "NaN", "surrogate", "huge"],
 )
-async def test_broken_answer_fails_its_own_poll_at_once(
+async def test_broken_response_fails_only_its_poll_at_once(
     exchange: SimulatedExchange, breaking: Callable[[str], str], words: str
 ) -> None:
     """An answer that cannot be decoded is not waited for until the timeout: its poll fails with what is broken."""
@@ -240,10 +242,10 @@ async def test_broken_answer_fails_its_own_poll_at_once(
 
     assert {Reason.DECODE: 1} == state.failures
     assert state.last_failure
-    assert state.last_failure.words.startswith(words)
+    assert state.last_failure.message.startswith(words)
 
 
-async def test_refused_handshake_is_told_as_such(exchange: SimulatedExchange) -> None:
+async def test_rejected_handshake_is_reported_as_such(exchange: SimulatedExchange) -> None:
     """While a refused handshake pauses the endpoint, due polls fail with the pause's reason, not the connection's."""
     with exchange.reject_handshake(429):
         async with connected(exchange.url, wait=False) as connection:
@@ -253,14 +255,14 @@ async def test_refused_handshake_is_told_as_such(exchange: SimulatedExchange) ->
     assert {Reason.RATE_LIMITED: 1} == state.failures
 
 
-async def test_dial_that_waits_for_weight_is_told_as_such(exchange: SimulatedExchange) -> None:
+async def test_dial_that_waits_for_weight_is_reported_as_such(exchange: SimulatedExchange) -> None:
     """While the next dial waits for the IP's weight, due polls fail for want of weight, not of a connection."""
     async with connected(exchange.url) as connection:
         exchange.add_other_traffic(2145)
         polled = Polled(exchange, connection, asset_mode=AssetMode.SINGLE, position_risk=False)
         await polled.poll()  # tells the budget how full the minute is
         exchange.drop_connections()
-        await until(lambda: not connection.connected and connection._saving_for_dial)
+        await until(lambda: not connection.connected and connection._current.dial_waits_for_weight)
         state = await polled.poll()
 
     assert {Reason.RATE_LIMITED: 1} == state.failures
@@ -284,7 +286,7 @@ async def test_no_answer_counts_as_timeout(exchange: SimulatedExchange) -> None:
 
 
 async def test_no_connection_counts_as_connection(exchange: SimulatedExchange) -> None:
-    """A due poll without a connection fails with that reason, and nothing is held back afterwards."""
+    """A scheduled poll without a connection fails with that reason, and later polls are not held back."""
     async with connected(exchange.url) as connection:
         polled = Polled(exchange, connection)
         rejection = exchange.reject_handshake(503)
@@ -300,7 +302,7 @@ async def test_no_connection_counts_as_connection(exchange: SimulatedExchange) -
 
 
 async def test_ban_counts_every_due_poll(exchange: SimulatedExchange, logged: list[Any]) -> None:
-    """While the IP is banned due polls fail unsent, are told once, and polling resumes by itself."""
+    """While the IP is banned scheduled polls fail unsent, which is logged once, and polling resumes by itself."""
     monotonic = Monotonic()
     async with connected(exchange.url, monotonic=monotonic) as connection:
         polled = Polled(exchange, connection, asset_mode=AssetMode.SINGLE)
@@ -317,7 +319,7 @@ async def test_ban_counts_every_due_poll(exchange: SimulatedExchange, logged: li
 
 
 async def test_retries_back_off(exchange: SimulatedExchange) -> None:
-    """Failures of the exchange are asked again after 1, 2 and then 4 intervals; unsent due polls count, too."""
+    """After failures of the exchange polls are sent after 1, 2 and 4 intervals; unsent ones count as failed."""
     monotonic = Monotonic()
     sent = []
     async with connected(exchange.url, monotonic=monotonic) as connection:
@@ -336,7 +338,7 @@ async def test_retries_back_off(exchange: SimulatedExchange) -> None:
 
 
 async def test_removed_method_is_logged_as_an_error(exchange: SimulatedExchange, logged: list[Any]) -> None:
-    """What an operator cannot mend is logged at error level, every five minutes and not at every poll."""
+    """What an operator cannot fix is logged at error level, every five minutes and not at every poll."""
     monotonic = Monotonic()
     async with connected(exchange.url, monotonic=monotonic) as connection:
         polled = Polled(exchange, connection)
@@ -351,7 +353,7 @@ async def test_removed_method_is_logged_as_an_error(exchange: SimulatedExchange,
 async def test_own_fault_does_not_end_polling(
     exchange: SimulatedExchange, logged: list[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A fault of this program fails the poll, is logged with its traceback, and the next poll goes on."""
+    """An internal error fails the poll and is logged with its traceback, and the next poll succeeds."""
     monotonic = Monotonic()
     async with connected(exchange.url, monotonic=monotonic) as connection:
         polled = Polled(exchange, connection)
@@ -376,8 +378,8 @@ async def test_polls_on_its_grid(exchange: SimulatedExchange) -> None:
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)
 
-    asked = [snapshot.asked_at for snapshot in polled.snapshots]
-    assert [5.0] * 4 == pytest.approx([later - earlier for earlier, later in pairwise(asked)], abs=0.1)
+    requests = [snapshot.asked_at for snapshot in polled.snapshots]
+    assert [5.0] * 4 == pytest.approx([later - earlier for earlier, later in pairwise(requests)], abs=0.1)
 
 
 @pytest.mark.usefixtures("virtual_time")
@@ -390,7 +392,7 @@ async def test_first_poll_is_soon_however_long_the_interval(exchange: SimulatedE
         await asyncio.sleep(160)
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)
-        began = connection.first_attempt_over_at
+        began = connection.first_attempt_finished_at
 
     assert [0.0, 90.0, 150.0] == pytest.approx([one.asked_at - began for one in polled.snapshots], abs=0.2)
 
@@ -422,7 +424,7 @@ async def test_polls_that_take_their_whole_interval_are_due_at_each(exchange: Si
 async def test_next_point_of_the_grid(
     exchange: SimulatedExchange, phase: float, interval: float, now: float, expected: float
 ) -> None:
-    """The next due poll is the grid's first point after now."""
+    """The next scheduled poll is the grid's first point after now."""
     async with connected(exchange.url) as connection:
         poller = Polled(exchange, connection, interval_seconds=interval).poller
     poller.phase = phase
@@ -432,7 +434,7 @@ async def test_next_point_of_the_grid(
 
 
 async def test_both_answers_make_one_snapshot(exchange: SimulatedExchange) -> None:
-    """A poll asks for position risk right after the status on the same socket, and publishes both together."""
+    """A poll requests position risk right after the status on the same socket, and publishes both together."""
     async with connected(exchange.url) as connection:
         polled = Polled(exchange, connection, asset_mode=AssetMode.SINGLE)
         for _ in range(2):
@@ -448,7 +450,7 @@ async def test_both_answers_make_one_snapshot(exchange: SimulatedExchange) -> No
 
 
 async def test_position_risk_can_be_switched_off(exchange: SimulatedExchange) -> None:
-    """Without position_risk it is never asked for; the snapshots have no risk figures, and all others."""
+    """Without position_risk it is never requested; the snapshots have all figures except those of risk."""
     async with connected(exchange.url) as connection:
         polled = Polled(exchange, connection, position_risk=False)
         for _ in range(2):
@@ -503,14 +505,14 @@ async def test_second_answer_that_fails_fails_the_poll(
 async def test_decode_failure_of_the_second_answer_names_the_field(
     exchange: SimulatedExchange, expected: str, broken: Callable[[Answer], object]
 ) -> None:
-    """A broken risk answer is told with the path of the field."""
+    """A broken position risk response is reported with the path of the field."""
     async with connected(exchange.url) as connection:
         polled = Polled(exchange, connection)
         with exchange.replace_answer(POSITION, "alice", altered(broken)):
             state = await polled.poll()
 
     assert state.last_failure
-    assert expected == state.last_failure.words
+    assert expected == state.last_failure.message
 
 
 async def test_failed_second_answer_keeps_the_last_snapshot(exchange: SimulatedExchange) -> None:
@@ -557,8 +559,8 @@ async def test_slow_answers_fit_into_a_short_interval(exchange: SimulatedExchang
     assert 3 == len(polled.snapshots)
 
 
-async def test_timestamp_that_the_second_answer_refuses_is_mended(exchange: SimulatedExchange) -> None:
-    """When the timestamp of the second question is wrong the time is learnt anew, and both are asked again."""
+async def test_timestamp_that_the_second_response_rejects_is_corrected(exchange: SimulatedExchange) -> None:
+    """If the timestamp of the second request is rejected, the time is read again, and both are sent again."""
     refusals = [error(400, -1021)]
     async with connected(exchange.url) as connection:
         polled = Polled(exchange, connection, asset_mode=AssetMode.SINGLE)
@@ -570,20 +572,20 @@ async def test_timestamp_that_the_second_answer_refuses_is_mended(exchange: Simu
     assert 1 == len(polled.snapshots)
 
 
-@pytest.mark.parametrize("gone", [error(404, -5000, "Method v2/account.position is invalid"), error(404, -1)])
-async def test_position_risk_gone_is_a_fact_of_the_endpoint(
-    exchange: SimulatedExchange, logged: list[Any], gone: Callable[[Answer], Answer]
+@pytest.mark.parametrize("unknown_method", [error(404, -5000, "Method v2/account.position is invalid"), error(404, -1)])
+async def test_unknown_position_risk_applies_to_the_whole_endpoint(
+    exchange: SimulatedExchange, logged: list[Any], unknown_method: Callable[[Answer], Answer]
 ) -> None:
-    """Without position risk polls go on by the status; one account tries it hourly, it is told once, and comes back."""
+    """Without position risk polls use the status; one account tries it hourly, it is logged once, and used again."""
     monotonic = Monotonic()
     counts = []
     async with connected(exchange.url, monotonic=monotonic) as connection:
-        optional = MethodAvailability(connection)
+        availability = MethodAvailability(connection)
         pair = [
-            Polled(exchange, connection, name, optional=optional, asset_mode=AssetMode.SINGLE)
+            Polled(exchange, connection, name, availability=availability, asset_mode=AssetMode.SINGLE)
             for name in ("alice", "bob")
         ]
-        with exchange.replace_answer(POSITION, None, gone):
+        with exchange.replace_answer(POSITION, None, unknown_method):
             for _ in range(3):
                 for polled in (*pair, *pair):
                     await polled.poll()
@@ -602,26 +604,26 @@ async def test_position_risk_gone_is_a_fact_of_the_endpoint(
 
 
 @pytest.mark.usefixtures("virtual_time")
-async def test_positions_that_are_never_answered_are_given_up(exchange: SimulatedExchange, logged: list[Any]) -> None:
-    """The third question in a row about positions without an answer fails no poll: the status goes on alone."""
+async def test_position_risk_that_is_never_answered_is_given_up(exchange: SimulatedExchange, logged: list[Any]) -> None:
+    """The third unanswered position risk request in a row does not fail the poll: only the status is used."""
     async with connected(exchange.url) as connection:
         polled = Polled(exchange, connection)
         with exchange.lose_answers(POSITION):
             for _ in range(4):
                 await polled.poll()
                 await asyncio.sleep(60)
-            asked = position_queries(exchange)
+            requests = position_queries(exchange)
         await asyncio.sleep(300)
         state = await polled.poll()
 
-    assert ({Reason.TIMEOUT: 2}, 3) == (state.failures, asked)
+    assert ({Reason.TIMEOUT: 2}, 3) == (state.failures, requests)
     assert [0, 0, 1] == [len(snapshot.risks) for snapshot in polled.snapshots]
     assert [1, 1, 0] == [len(snapshot.without_risk or ()) for snapshot in polled.snapshots]
     assert 1 == len([event for event in logged if event["log_level"] == "error"])
 
 
 async def test_unknown_margin_asset_is_warned_of_once(exchange: SimulatedExchange, logged: list[Any]) -> None:
-    """A position whose margin asset nobody tells leaves no cross ratios, which is warned of once."""
+    """A position with an unknown margin asset leaves all cross ratios unknown, with a single warning."""
     strange = altered(lambda result: result["positions"][0].update(symbol="BTCEUR"))
     async with connected(exchange.url) as connection:
         polled = Polled(exchange, connection, position_risk=False)
@@ -639,26 +641,26 @@ async def test_unknown_margin_asset_is_warned_of_once(exchange: SimulatedExchang
 
 @pytest.mark.parametrize(("weight", "position_risk"), [(10, True), (5, False)])
 def test_poll_weight_is_what_a_poll_costs(weight: int, *, position_risk: bool) -> None:
-    """A poll weighs what its questions do."""
+    """The weight of a poll is that of its requests."""
     assert weight == poll_weight(make_settings(position_risk=position_risk))
 
 
-async def test_stretched_interval_brings_nothing_back(exchange: SimulatedExchange) -> None:
+async def test_stretched_interval_does_not_bring_back_stale_data(exchange: SimulatedExchange) -> None:
     """Figures that have vanished stay away when the intervals are stretched later, and their staleness with them."""
     monotonic = Monotonic()
     async with connected(exchange.url, monotonic=monotonic) as connection:
         polled = Polled(exchange, connection)
         state = await polled.poll()
         monotonic.ahead += 61
-        gone = state.fresh(monotonic())
+        was_fresh = state.is_fresh(monotonic())
         state.stretch(10.0)
 
-        assert not gone
-        assert not state.fresh(monotonic())
+        assert not was_fresh
+        assert not state.is_fresh(monotonic())
 
 
-async def test_age_counts_from_the_question(exchange: SimulatedExchange) -> None:
-    """An answer that was long under way is as old as its question, for the exchange may have sent it at once."""
+async def test_age_counts_from_the_request(exchange: SimulatedExchange) -> None:
+    """A response that was long in transit is as old as its request, since the exchange may have sent it at once."""
     monotonic = Monotonic()
 
     def late(answer: dict[str, Any]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Answers as users have reported them: none reads as an account without risk."""
+"""Responses that users have reported: none makes an account look as if it had no risk."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ async def poll_twice(exchange: SimulatedExchange, name: str, **settings: Any) ->
 
 
 @pytest.mark.parametrize("name", ["empty_answer.json", "all_totals_null.json", "margin_without_positions.json"])
-async def test_hollow_answer_fails_the_poll(exchange: SimulatedExchange, name: str) -> None:
+async def test_response_without_content_fails_the_poll(exchange: SimulatedExchange, name: str) -> None:
     """An answer without content, or with margin but no position, fails the poll; the figures before stay."""
     polled = await poll_twice(exchange, name)
 

@@ -1,4 +1,4 @@
-"""The judgement of an account's risk: each threshold from both sides, the worst of several, and what is unknown."""
+"""Risk levels: each threshold from both sides, the worst of several positions, and unknown levels."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ FAR = 0.5
 
 
 def cross(ratio: float, symbol: str = "BTCUSDT", **fields: Any) -> Position:
-    """Return a cross position that alone makes a margin ratio over an equity of 100."""
+    """Return a cross position with a margin ratio at an equity of 100, if it is the only one."""
     return make_position(symbol, maintenance_margin=100 * ratio, **fields)
 
 
@@ -158,7 +158,7 @@ def test_multi_assets_without_totals_is_unknown() -> None:
 )
 @pytest.mark.parametrize("ratio", [0.1, 0.9])
 def test_position_without_risk_is_unknown(risk: PositionRisk | None, ratio: float) -> None:
-    """Missing risk figures make the account unknown; where they are not asked for the ratio decides."""
+    """Missing risk figures make the level unknown; if they are not requested, the ratio decides."""
     snapshot = account(cross(ratio), *filter(None, [risk]))
 
     assert RiskLevel.UNKNOWN is risk_level(snapshot)
@@ -167,7 +167,7 @@ def test_position_without_risk_is_unknown(risk: PositionRisk | None, ratio: floa
 
 @pytest.mark.parametrize("price", [0.0, -1.0])
 def test_no_liquidation_price_is_far(price: float) -> None:
-    """A liquidation price of 0, which is Binance's way to say that there is none, is no distance."""
+    """A liquidation price of 0, which in Binance's responses means none, has no distance."""
     snapshot = account(cross(0.1), risk_of(liquidation_price=price))
 
     assert RiskLevel.NORMAL is risk_level(snapshot)
@@ -196,6 +196,6 @@ def test_thresholds_are_those_of_the_rules() -> None:
         ("liquidation", math.inf),
     ],
 )
-def test_words(expected: str, ratio: float | None) -> None:
-    """A margin ratio is said in words from the same thresholds."""
+def test_ratio_words(expected: str, ratio: float | None) -> None:
+    """A margin ratio is described in words by the same thresholds."""
     assert expected == ratio_word(ratio)

@@ -1,4 +1,4 @@
-"""Snapshots from answers: what is refused, which mode an account is in, what counts as open; and states of polling."""
+"""Snapshots: rejected rows, the inferred asset mode, open positions and risk; and the states of polling."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ BTC, ETH = make_position("BTCUSDT"), make_position("ETHUSDT")
 USDT, BNB = make_asset("USDT"), make_asset("BNB")
 
 
-def test_snapshot_keeps_the_answer_whole() -> None:
+def test_snapshot_keeps_the_whole_response() -> None:
     """Totals, rows and times of an answer are in its snapshot, in the exchange's order."""
     status = make_status([USDT, BNB], [ETH, BTC], **make_figures())
 
@@ -83,7 +83,7 @@ def test_long_and_short_of_a_symbol_are_two_positions() -> None:
 @pytest.mark.parametrize(
     ("amounts", "open_positions"), [([], 0), ([0.0], 0), ([-0.0], 0), ([0.0, -1.5, 5e-324], 2), ([1.0, 0.0], 1)]
 )
-def test_rows_of_orders_alone_are_not_open(amounts: list[float], open_positions: int) -> None:
+def test_rows_with_only_open_orders_are_not_open(amounts: list[float], open_positions: int) -> None:
     """Only rows with an amount, long or short, count as open positions; the others are kept."""
     snapshot = make_snapshot(positions=[make_position(f"S{i}USDT", amount=amount) for i, amount in enumerate(amounts)])
 
@@ -153,7 +153,7 @@ def test_missing_figures_prove_nothing(name: str) -> None:
 
 @pytest.mark.parametrize("name", FIGURES)
 def test_without_usdt_row_totals_must_be_zero(name: str) -> None:
-    """Where there is no USDT row, single-asset mode's totals are all zero."""
+    """Without a USDT row, single-asset mode's totals are all zero."""
     zeros: dict[str, Any] = dict.fromkeys(FIGURES, 0.0)
     bnb = make_asset("BNB", **make_figures())
 
@@ -162,12 +162,12 @@ def test_without_usdt_row_totals_must_be_zero(name: str) -> None:
 
 
 def test_nothing_is_fresh_before_the_first_answer() -> None:
-    """An account that has never been answered is neither fresh nor up."""
+    """An account without any response is neither fresh nor up."""
     state = make_state()
 
     assert float("-inf") == state.stale_at
-    assert not state.fresh(0.0)
-    assert not state.up(0.0)
+    assert not state.is_fresh(0.0)
+    assert not state.is_up(0.0)
 
 
 @pytest.mark.parametrize(("now", "fresh"), [(1000.0, True), (1059.999, True), (1060.0, False), (2000.0, False)])
@@ -177,8 +177,8 @@ def test_figures_are_fresh_until_they_are_stale(*, now: float, fresh: bool, succ
     state = make_state(answered_at=1000.0, stale_after_seconds=60.0)
     state.last_poll_succeeded = succeeded
 
-    assert fresh is state.fresh(now)
-    assert (fresh and succeeded) is state.up(now)
+    assert fresh is state.is_fresh(now)
+    assert (fresh and succeeded) is state.is_up(now)
 
 
 def test_stretch_moves_interval_and_staleness_alike() -> None:
@@ -218,7 +218,7 @@ def margin_asset_of(symbol: str, assets: list[str], **risk: Any) -> str | None:
         (None, "BTCUSDT", []),
     ],
 )
-def test_margin_asset_is_told_from_the_symbol(expected: str | None, symbol: str, assets: list[str]) -> None:
+def test_margin_asset_is_inferred_from_the_symbol(expected: str | None, symbol: str, assets: list[str]) -> None:
     """Without marginAsset it is the longest of the account's assets that the symbol, up to any _, ends with."""
     assert expected == margin_asset_of(symbol, assets)
     assert expected == margin_asset_of(symbol, assets, margin_asset=None)
@@ -254,7 +254,7 @@ def test_margin_asset_as_sent_is_believed(sent: str) -> None:
 
 
 def test_status_decides_which_rows_exist() -> None:
-    """A row in the risk answer alone is dropped; one in the status alone is there without risk figures."""
+    """A row that is only in the risk response is dropped; one that is only in the status has no risk figures."""
     risks = [make_risk("SOLUSDT", mark_price=1.0), make_risk("ETHUSDT", mark_price=2.0)]
 
     snapshot = make_snapshot([USDT], [BTC, ETH], risks)
@@ -304,7 +304,7 @@ ISOLATED: dict[str, Any] = {"isolated_wallet_balance": 50.0, "unrealized_pnl": -
 
 @pytest.mark.parametrize("amount_of_risk", [0.0, 1.0])
 @pytest.mark.parametrize("amount", [0.0, -0.0])
-def test_orders_alone_have_no_price_of_a_position(amount: float, amount_of_risk: float) -> None:
+def test_rows_with_only_open_orders_have_no_position_prices(amount: float, amount_of_risk: float) -> None:
     """A row without an amount has no entry, break-even or liquidation price, ADL, info or ratio, whatever was sent."""
     position = make_position(amount=amount, **ISOLATED)
 
@@ -320,13 +320,13 @@ def test_position_has_its_risk_figures(amount_of_risk: float) -> None:
 
 
 @pytest.mark.parametrize("amount_of_risk", [0.0, -1.0])
-def test_prices_of_another_position_are_not_told(amount_of_risk: float) -> None:
+def test_prices_of_another_position_are_dropped(amount_of_risk: float) -> None:
     """A position that was closed or turned round between the two answers has no prices of what came after it."""
-    found = series_of(make_position(**ISOLATED), make_risk(amount=amount_of_risk, **RISK))
+    series = series_of(make_position(**ISOLATED), make_risk(amount=amount_of_risk, **RISK))
 
-    assert not {"entry_price", "break_even_price", "liquidation_price", "adl_quantile"} & found.keys()
-    assert 0.8 == found["binance_futures_isolated_margin_ratio"]
-    assert "mark_price" in found
+    assert not {"entry_price", "break_even_price", "liquidation_price", "adl_quantile"} & series.keys()
+    assert 0.8 == series["binance_futures_isolated_margin_ratio"]
+    assert "mark_price" in series
 
 
 def test_several_assets_may_end_a_symbol() -> None:
@@ -338,17 +338,17 @@ def test_several_assets_may_end_a_symbol() -> None:
 
 
 @pytest.mark.parametrize(
-    ("gone", "fields"),
+    ("missing", "fields"),
     [
         ("liquidation_price", {"liquidation_price": 0.0}),
         ("adl_quantile", {"adl_quantile": None}),
         ("entry_price", {"entry_price": None}),
     ],
 )
-def test_figure_that_was_not_sent_is_no_sample(gone: str, fields: dict[str, Any]) -> None:
-    """A liquidation price of 0 and any figure that is missing are no samples; the others stay."""
+def test_figure_that_was_not_sent_has_no_sample(missing: str, fields: dict[str, Any]) -> None:
+    """A liquidation price of 0 and any missing figure have no sample; the others are kept."""
     expected = {**OF_ORDERS, **OF_POSITION}
-    del expected[gone]
+    del expected[missing]
 
     assert expected == series_of(make_position(), make_risk(**{**RISK, **fields}))
 
@@ -364,22 +364,22 @@ def test_figure_that_was_not_sent_is_no_sample(gone: str, fields: dict[str, Any]
 def test_position_without_distance_to_liquidation_has_no_prices(
     mark_price: float | None, fields: dict[str, Any]
 ) -> None:
-    """Without a mark or liquidation price a position has neither of its prices; a mark price of 0 is not a price."""
-    found = series_of(make_position(), make_risk(**{**RISK, **fields}))
+    """Without a mark or liquidation price a position has no prices; a mark price of 0 is not a price."""
+    series = series_of(make_position(), make_risk(**{**RISK, **fields}))
 
-    assert not {"entry_price", "break_even_price", "liquidation_price", "adl_quantile"} & found.keys()
-    assert mark_price == found.get("mark_price")
+    assert not {"entry_price", "break_even_price", "liquidation_price", "adl_quantile"} & series.keys()
+    assert mark_price == series.get("mark_price")
 
 
 def test_position_info_needs_the_margin_asset() -> None:
     """A position whose margin asset is unknown has no info, and keeps its other figures."""
-    found = series_of(make_position("BTCEUR"), make_risk("BTCEUR", **{**RISK, "margin_asset": None}))
+    series = series_of(make_position("BTCEUR"), make_risk("BTCEUR", **{**RISK, "margin_asset": None}))
 
-    assert {**OF_ORDERS, **OF_POSITION}.keys() - {"info"} == found.keys()
+    assert {**OF_ORDERS, **OF_POSITION}.keys() - {"info"} == series.keys()
 
 
 def test_position_info_does_without_risk_figures() -> None:
-    """Where position risk was not asked for, the info is there by the status alone."""
+    """If position risk was not requested, the info is derived from the status alone."""
     text = b"".join(
         render("main", make_snapshot([USDT], [make_position(), make_position("ETHUSDT", **ISOLATED)])).fragments
     )

@@ -1,4 +1,4 @@
-"""Sockets: how they are opened against real servers and through proxies, and what their ends mean."""
+"""Dials: how they are opened against real servers, why they fail, and why open connections end."""
 
 from __future__ import annotations
 
@@ -19,17 +19,15 @@ from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidPro
 from websockets.uri import parse_uri
 
 from exporter.binance import dialing
+from exporter.binance.advice import advise_on_dial_failure
 from exporter.binance.dialing import (
     Backoff,
     Endpoint,
-    Refusal,
     Timing,
-    advise_on,
-    explain_loss,
-    explain_refusal,
     handshake_date_ms,
     open_socket,
 )
+from exporter.binance.disconnects import DialFailure, explain_dial_failure, explain_disconnect
 from exporter.binance.errors import DisconnectReason
 
 if TYPE_CHECKING:
@@ -64,7 +62,7 @@ async def loss_of(port: int) -> tuple[DisconnectReason, str]:
     connection = await open_socket(at(port))
     with pytest.raises(ConnectionClosed) as caught:
         await connection.recv()
-    return explain_loss(caught.value)
+    return explain_disconnect(caught.value)
 
 
 class TestOpening:
@@ -74,10 +72,10 @@ class TestOpening:
         """A socket carries frames both ways, offers no compression and takes frames of more than 1 MiB."""
         heads: list[Request] = []
 
-        def note(_: ServerConnection, request: Request) -> None:
+        def record(_: ServerConnection, request: Request) -> None:
             heads.append(request)
 
-        async with exchange(process_request=note, max_size=None) as port, await open_socket(at(port)) as connection:
+        async with exchange(process_request=record, max_size=None) as port, await open_socket(at(port)) as connection:
             await connection.send("x" * (2**20 + 1))
             length = len(await connection.recv())
 
@@ -85,7 +83,7 @@ class TestOpening:
         assert "Sec-WebSocket-Extensions" not in heads[0].headers
 
     async def test_nothing_is_logged_of_handshake_and_frames(self, caplog: pytest.LogCaptureFixture) -> None:
-        """Even at debug level the client logs neither headers nor frames."""
+        """Even at debug level the client logs no headers and no frames."""
         caplog.set_level(logging.DEBUG)
         async with exchange() as port, answering(b"HTTP/1.1 403 Forbidden\r\n\r\n") as forbidden:
             await first_answer(at(port))
@@ -101,7 +99,7 @@ class TestOpening:
     async def test_date_of_the_handshake_is_the_middle_of_its_second(
         self, date: str | None, milliseconds: int | None
     ) -> None:
-        """The date of the handshake's answer is told to half a second, None where it is missing or no date."""
+        """The handshake's date is the middle of its second, None if it is missing or not a date."""
 
         def redate(_: ServerConnection, __: Request, response: Response) -> Response:
             del response.headers["Date"]
@@ -110,9 +108,9 @@ class TestOpening:
             return response
 
         async with exchange(process_response=redate) as port, await open_socket(at(port)) as connection:
-            told = handshake_date_ms(connection)
+            failure = handshake_date_ms(connection)
 
-        assert milliseconds == told
+        assert milliseconds == failure
 
     async def test_socket_without_an_answer_has_no_date(self) -> None:
         """Before the handshake there is no date."""
@@ -165,35 +163,40 @@ class TestRefusals:
             (418, "Retry-After: 120\r\nRetry-After: 240", 120.0),
         ],
     )
-    async def test_refused_handshake_tells_status_and_retry_after(
+    async def test_rejected_handshake_reports_status_and_retry_after(
         self, status: int, header: str, retry_after: float | None
     ) -> None:
         """A handshake answered with HTTP is a refusal with its status and, in seconds, when to come back."""
         head = "\r\n".join([f"HTTP/1.1 {status} No", *([header] if header else []), "Content-Length: 0"])
         async with answering(f"{head}\r\n\r\n".encode()) as port:
-            told = await refusal_of(at(port))
+            failure = await refusal_of(at(port))
 
         assert (
-            Refusal(DisconnectReason.REJECTED, f"the handshake was answered with HTTP {status}", status, retry_after)
-            == told
+            DialFailure(
+                DisconnectReason.REJECTED, f"the handshake was answered with HTTP {status}", status, retry_after
+            )
+            == failure
         )
 
     @pytest.mark.parametrize("status", [300, 301, 302, 303, 307, 308])
     async def test_redirect_is_not_followed(self, status: int) -> None:
-        """A redirect is a refusal, and nobody asks where it points to."""
-        asked: list[ServerConnection] = []
+        """A redirect rejects the handshake, and its target gets no request."""
+        requested: list[ServerConnection] = []
 
-        async def note(connection: ServerConnection) -> None:
-            asked.append(connection)
+        async def record(connection: ServerConnection) -> None:
+            requested.append(connection)
 
-        async with exchange(note) as other:
+        async with exchange(record) as other:
             head = f"HTTP/1.1 {status} Moved\r\nLocation: ws://127.0.0.1:{other}/\r\nContent-Length: 0\r\n\r\n"
             async with answering(head.encode()) as port:
-                told = await refusal_of(at(port))
+                failure = await refusal_of(at(port))
 
-        assert (Refusal(DisconnectReason.REJECTED, f"the handshake was answered with HTTP {status}", status), []) == (
-            told,
-            asked,
+        assert (
+            DialFailure(DisconnectReason.REJECTED, f"the handshake was answered with HTTP {status}", status),
+            [],
+        ) == (
+            failure,
+            requested,
         )
 
     @pytest.mark.parametrize("scheme", ["ws", "wss"])
@@ -204,34 +207,36 @@ class TestRefusals:
             writer.close()
 
         async with listen(close) as port:
-            told = await refusal_of(at(port, scheme))
+            failure = await refusal_of(at(port, scheme))
 
-        assert Refusal(DisconnectReason.RESET, "the connection ended during the handshake") == told
+        assert DialFailure(DisconnectReason.RESET, "the connection ended during the handshake") == failure
 
     async def test_answer_that_is_no_websocket_is_named(self) -> None:
         """An answer that agrees to no WebSocket is a refusal that names what is wrong."""
         async with answering(b"HTTP/1.1 101 Switching Protocols\r\n\r\n") as port:
-            told = await refusal_of(at(port))
+            failure = await refusal_of(at(port))
 
-        assert Refusal(DisconnectReason.REJECTED, "InvalidUpgrade: missing Connection header") == told
+        assert DialFailure(DisconnectReason.REJECTED, "InvalidUpgrade: missing Connection header") == failure
 
     async def test_closed_port_refuses(self) -> None:
-        """Where nobody listens the connection is refused."""
-        assert Refusal(DisconnectReason.UNREACHABLE, "the connection was refused") == await refusal_of(at(free_port()))
+        """A port without a listener refuses the connection."""
+        assert DialFailure(DisconnectReason.UNREACHABLE, "the connection was refused") == await refusal_of(
+            at(free_port())
+        )
 
     async def test_host_that_drops_packets_is_unreachable(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """A TCP connection that is never accepted is told apart from a handshake that is never answered."""
-        monkeypatch.setattr(dialing, "_OPEN_TIMEOUT_SECONDS", 0.05)
+        """A TCP connection that is never accepted is distinguished from a handshake that is never answered."""
+        monkeypatch.setattr(dialing, "OPEN_TIMEOUT_SECONDS", 0.05)
         with dropping_packets() as (_, port):
-            told = await refusal_of(at(port))
+            failure = await refusal_of(at(port))
 
-        assert Refusal(DisconnectReason.UNREACHABLE, "no TCP connection within 0.05 s") == told
+        assert DialFailure(DisconnectReason.UNREACHABLE, "no TCP connection within 0.05 s") == failure
 
     async def test_name_that_cannot_be_encoded_is_of_dns(self) -> None:
         """A host name with a label that is too long cannot be resolved."""
-        told = await refusal_of(at(443, "wss", "x" * 70 + ".invalid"))
+        failure = await refusal_of(at(443, "wss", "x" * 70 + ".invalid"))
 
-        assert Refusal(DisconnectReason.DNS, "the host name cannot be resolved: it is not a valid name") == told
+        assert DialFailure(DisconnectReason.DNS, "the host name cannot be resolved: it is not a valid name") == failure
 
     @pytest.mark.parametrize(
         ("proxy", "words"),
@@ -241,23 +246,23 @@ class TestRefusals:
             ("socks5://proxy.invalid:8080", "failed at the proxy: the host name cannot be resolved: "),
         ],
     )
-    async def test_unknown_name_is_of_dns(self, proxy: str, words: str) -> None:
+    async def test_unknown_host_name_is_a_dns_failure(self, proxy: str, words: str) -> None:
         """A host name that cannot be resolved is reported as such, a proxy's as the proxy's."""
         refusal = await refusal_of(at(443, "wss", "exchange.invalid", proxy))
 
-        assert (DisconnectReason.DNS, True) == (refusal.reason, refusal.words.startswith(words))
+        assert (DisconnectReason.DNS, True) == (refusal.reason, refusal.message.startswith(words))
 
     async def test_server_that_says_nothing_is_silent(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """A server that takes the connection and never answers is given up."""
-        monkeypatch.setattr(dialing, "_OPEN_TIMEOUT_SECONDS", 0.05)
+        monkeypatch.setattr(dialing, "OPEN_TIMEOUT_SECONDS", 0.05)
 
         async def say_nothing(reader: asyncio.StreamReader, _: asyncio.StreamWriter) -> None:
             await reader.read()
 
         async with listen(say_nothing) as port:
-            told = await refusal_of(at(port))
+            failure = await refusal_of(at(port))
 
-        assert Refusal(DisconnectReason.SILENT, "no connection within 0.05 s") == told
+        assert DialFailure(DisconnectReason.SILENT, "no connection within 0.05 s") == failure
 
     @pytest.mark.parametrize(
         ("error", "loss", "words"),
@@ -284,18 +289,20 @@ class TestRefusals:
             (EOFError(), DisconnectReason.RESET, "the connection ended during the handshake"),
             (ConnectionResetError(104, "reset"), DisconnectReason.RESET, "the connection ended during the handshake"),
         ],
-        ids=lambda each: type(each).__name__ if isinstance(each, Exception) else None,
+        ids=lambda parameter: type(parameter).__name__ if isinstance(parameter, Exception) else None,
     )
-    def test_any_error_has_words_without_an_address(self, error: Exception, loss: DisconnectReason, words: str) -> None:
-        """Every error of a dial has a reason, and words without an IP address."""
-        assert Refusal(loss, words) == explain_refusal(error)
+    def test_any_error_has_a_message_without_an_address(
+        self, error: Exception, loss: DisconnectReason, words: str
+    ) -> None:
+        """Every error of a dial has a reason, and a message without an IP address."""
+        assert DialFailure(loss, words) == explain_dial_failure(error)
 
 
 class TestTls:
     """Certificates and host names are checked."""
 
     async def test_trusted_certificate_is_taken(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        """A certificate that the system trusts, for the host that was asked for, is taken."""
+        """A certificate that the system trusts, for the configured host, is accepted."""
         tls = certificate(tmp_path, "127.0.0.1")
         monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "server.pem"))
         async with exchange(ssl=tls) as port:
@@ -315,38 +322,38 @@ class TestTls:
     async def test_bad_certificate_is_refused(
         self, name: str, days: int, words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, trusted: bool
     ) -> None:
-        """A certificate that is not trusted, expired or of another host is refused in words without an address."""
+        """A certificate that is untrusted, expired or of another host is rejected with a message without an address."""
         tls = certificate(tmp_path, name, days)
         if trusted:
             monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "server.pem"))
         async with exchange(ssl=tls) as port:
-            told = await refusal_of(at(port, "wss"))
+            failure = await refusal_of(at(port, "wss"))
 
-        assert Refusal(DisconnectReason.TLS, f"the certificate is not trusted: {words}") == told
+        assert DialFailure(DisconnectReason.TLS, f"the certificate is not trusted: {words}") == failure
 
     async def test_wrong_host_name_is_refused(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """A trusted certificate of another host name is refused."""
         tls = certificate(tmp_path, "exchange.test")
         monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "server.pem"))
         async with exchange(ssl=tls) as port:
-            told = await refusal_of(at(port, "wss", "localhost"))
+            failure = await refusal_of(at(port, "wss", "localhost"))
 
-        assert (DisconnectReason.TLS, True) == (told.reason, "not valid for 'localhost'" in told.words)
+        assert (DisconnectReason.TLS, True) == (failure.reason, "not valid for 'localhost'" in failure.message)
 
-    async def test_server_without_tls_is_told(self) -> None:
-        """A server that speaks no TLS is told apart from one whose certificate is bad."""
+    async def test_server_without_tls_is_reported(self) -> None:
+        """A server without TLS is distinguished from one with a bad certificate."""
 
         async def speak_plainly(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
             await reader.read()
 
         async with listen(speak_plainly) as port:
-            told = await refusal_of(at(port, "wss"))
+            failure = await refusal_of(at(port, "wss"))
 
-        assert (DisconnectReason.TLS, True) == (told.reason, told.words.startswith("no TLS connection: "))
+        assert (DisconnectReason.TLS, True) == (failure.reason, failure.message.startswith("no TLS connection: "))
 
 
-class TestLosses:
+class TestDisconnects:
     """Open sockets that end."""
 
     @pytest.mark.parametrize(
@@ -357,8 +364,8 @@ class TestLosses:
             (1008, "too many from 203.0.113.7", "closed by the exchange with code 1008 too many from [ip]"),
         ],
     )
-    async def test_closing_exchange_is_told_with_code_and_reason(self, code: int, reason: str, words: str) -> None:
-        """A close frame is told with its code and its scrubbed reason."""
+    async def test_close_frame_is_reported_with_code_and_reason(self, code: int, reason: str, words: str) -> None:
+        """A close frame is reported with its code and its scrubbed reason."""
         async with exchange(lambda connection: connection.close(code, reason)) as port:
             assert (DisconnectReason.CLOSED, words) == await loss_of(port)
 
@@ -372,34 +379,34 @@ class TestLosses:
             assert (DisconnectReason.RESET, "the connection broke off") == await loss_of(port)
 
     async def test_oversized_frame_ends_the_socket(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """A frame above the limit ends the socket and is told with the limit."""
-        monkeypatch.setattr(dialing, "_LARGEST_FRAME_BYTES", 1000)
+        """A frame above the limit ends the socket and is reported with the limit."""
+        monkeypatch.setattr(dialing, "MAX_FRAME_BYTES", 1000)
         async with exchange(lambda connection: connection.send("x" * 1001)) as port:
             assert (DisconnectReason.CLOSED, "a frame of more than 1000 bytes came") == await loss_of(port)
 
     async def test_missing_pong_is_silence(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """A peer that answers no ping is silent."""
-        monkeypatch.setattr(dialing, "_PING_SECONDS", 0.02)
+        monkeypatch.setattr(dialing, "PING_SECONDS", 0.02)
         monkeypatch.setattr(dialing, "_CLOSE_TIMEOUT_SECONDS", 0.02)
 
-        async def sulk(connection: ServerConnection) -> None:
+        async def ignore_close(connection: ServerConnection) -> None:
             connection.transport.pause_reading()
             await connection.wait_closed()
 
-        async with exchange(sulk, ping_interval=None) as port:
-            told = await loss_of(port)
+        async with exchange(ignore_close, ping_interval=None) as port:
+            failure = await loss_of(port)
 
-        assert (DisconnectReason.SILENT, "no pong within 0.02 s") == told
+        assert (DisconnectReason.SILENT, "no pong within 0.02 s") == failure
 
-    async def test_socket_closed_here_is_told_as_such(self) -> None:
-        """A socket that this program closes is told with its own code."""
+    async def test_socket_closed_by_this_program_is_reported_as_such(self) -> None:
+        """A socket that this program closes is reported with this program's code."""
         async with exchange() as port:
             connection = await open_socket(at(port))
             await connection.close()
             with pytest.raises(ConnectionClosed) as caught:
                 await connection.recv()
 
-        assert (DisconnectReason.CLOSED, "closed here with code 1000") == explain_loss(caught.value)
+        assert (DisconnectReason.CLOSED, "closed here with code 1000") == explain_disconnect(caught.value)
 
 
 class TestBackoff:
@@ -407,7 +414,7 @@ class TestBackoff:
 
     def test_delay_doubles_up_to_the_cap_and_begins_again(self) -> None:
         """The longest delay doubles from half a second to a minute, for ever, until it is reset."""
-        backoff = Backoff(part=lambda: 1.0)
+        backoff = Backoff(jitter=lambda: 1.0)
         delays = [backoff.next_seconds() for _ in range(5000)]
         backoff.reset()
 
@@ -423,15 +430,15 @@ class TestBackoff:
         assert pytest.approx(part * min(cap, first * 2**tries)) == delays[-1]
 
     def test_jitter_is_random_by_default(self) -> None:
-        """Without a source of its own the delay is random, within the longest."""
+        """Without a given jitter the delay is random, up to the longest."""
         delays = {Backoff().next_seconds() for _ in range(20)}
 
         assert len(delays) > 1
         assert 0.0 <= min(delays) <= max(delays) <= Timing().backoff_first
 
 
-def test_endpoint_shows_its_label_alone() -> None:
-    """An endpoint's repr holds neither URL nor proxy, and equal ones are one."""
+def test_endpoint_shows_only_its_label() -> None:
+    """An endpoint's repr contains neither URL nor proxy, and equal endpoints are the same key."""
     endpoints = [Endpoint("mainnet", "wss://x/?k=1", f"http://{PROXY_USER}@proxy:1") for _ in range(2)]
 
     assert "Endpoint(mainnet)" == f"{endpoints[0]}" == repr(endpoints[0])
@@ -441,19 +448,19 @@ def test_endpoint_shows_its_label_alone() -> None:
 @pytest.mark.parametrize(
     ("refusal", "words"),
     [
-        (Refusal(DisconnectReason.REJECTED, "x", 451), "this IP or region"),
-        (Refusal(DisconnectReason.REJECTED, "x", 403), "this IP or region"),
-        (Refusal(DisconnectReason.REJECTED, "x", 404), "the endpoint's URL"),
-        (Refusal(DisconnectReason.REJECTED, "x", 502), "trouble of its own"),
-        (Refusal(DisconnectReason.DNS, "x"), "name servers"),
-        (Refusal(DisconnectReason.TLS, "x"), "certificates"),
-        (Refusal(DisconnectReason.RESET, "x"), ""),
-        (Refusal(DisconnectReason.REJECTED, "x", 400), ""),
+        (DialFailure(DisconnectReason.REJECTED, "x", 451), "this IP or region"),
+        (DialFailure(DisconnectReason.REJECTED, "x", 403), "this IP or region"),
+        (DialFailure(DisconnectReason.REJECTED, "x", 404), "the endpoint's URL"),
+        (DialFailure(DisconnectReason.REJECTED, "x", 502), "trouble of its own"),
+        (DialFailure(DisconnectReason.DNS, "x"), "name servers"),
+        (DialFailure(DisconnectReason.TLS, "x"), "certificates"),
+        (DialFailure(DisconnectReason.RESET, "x"), ""),
+        (DialFailure(DisconnectReason.REJECTED, "x", 400), ""),
     ],
 )
-def test_advice_fits_the_refusal(refusal: Refusal, words: str) -> None:
+def test_advice_fits_the_refusal(refusal: DialFailure, words: str) -> None:
     """What to do about a refused dial depends on who refused it, and how."""
-    told = advise_on(refusal)
+    failure = advise_on_dial_failure(refusal)
 
-    assert words in told
-    assert bool(words) is bool(told)
+    assert words in failure
+    assert bool(words) is bool(failure)

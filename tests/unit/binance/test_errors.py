@@ -1,4 +1,4 @@
-"""Failures: what each means, what an operator can do, and that no text shows an IP address."""
+"""Errors: what each one means, what an operator can do, and that no text shows an IP address."""
 
 from __future__ import annotations
 
@@ -12,13 +12,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.builders import any_text
 
+from exporter.binance.advice import advise
 from exporter.binance.errors import (
     Action,
     BinanceError,
     ConnectionLost,
     DecodeError,
     ExchangeError,
-    NoAnswer,
+    NoResponse,
     NotConnected,
     NotSent,
     OverBudget,
@@ -26,7 +27,6 @@ from exporter.binance.errors import (
     ProtocolError,
     Reason,
     Verdict,
-    advise,
     classify,
     scrub,
 )
@@ -75,7 +75,7 @@ OTHERS = {
     OverBudget("no room"): RATE_LIMITED,
     NotConnected("dns"): Verdict(Action.RETRY, Reason.CONNECTION),
     ConnectionLost("reset"): Verdict(Action.RETRY, Reason.CONNECTION),
-    NoAnswer("late"): Verdict(Action.RETRY, Reason.TIMEOUT),
+    NoResponse("late"): Verdict(Action.RETRY, Reason.TIMEOUT),
     DecodeError("result.assets", "is missing"): Verdict(Action.RETRY, Reason.DECODE),
     ProtocolError("neither"): Verdict(Action.RETRY, Reason.PROTOCOL),
 }
@@ -114,17 +114,19 @@ class TestClassify:
             (503, None, "banned", RETRY),
         ],
     )
-    def test_ban_is_told_from_a_rate_limit(self, status: int, code: int | None, text: str, verdict: Verdict) -> None:
+    def test_ban_is_distinguished_from_a_rate_limit(
+        self, status: int, code: int | None, text: str, verdict: Verdict
+    ) -> None:
         """A rate limit is a ban where the status is 418 or the text says so, and only a rate limit can be one."""
         assert verdict == classify(ExchangeError(status, code, text))
 
-    @pytest.mark.parametrize(("error", "verdict"), OTHERS.items(), ids=lambda each: type(each).__name__)
-    def test_failures_that_are_no_answer(self, error: BinanceError, verdict: Verdict) -> None:
+    @pytest.mark.parametrize(("error", "verdict"), OTHERS.items(), ids=lambda failure: type(failure).__name__)
+    def test_failures_without_a_response(self, error: BinanceError, verdict: Verdict) -> None:
         """Each failure that is not Binance's own has its reason."""
         assert verdict == classify(error)
 
     def test_what_never_left_is_not_sent(self) -> None:
-        """Exactly the failures of what never left this machine are of the kind that says so."""
+        """Exactly the failures of requests that were not sent are NotSent errors."""
         kinds = {type(error) for error in OTHERS if isinstance(error, NotSent)}
 
         assert {NotConnected, Paused, OverBudget} == kinds
@@ -161,7 +163,7 @@ class TestAdvice:
         assert [] == [word for word in ("belongs to this API key", "quotes", "encoding") if word not in text]
 
     def test_maintenance_is_not_a_matter_of_the_release(self) -> None:
-        """An answer that is neither a result nor an error, as during maintenance, does not ask for a newer release."""
+        """The advice on a response without result and error, as in maintenance, does not suggest a newer release."""
         text = advise(ProtocolError("the answer holds neither a result nor an error"))
 
         assert "maintenance" in text
@@ -200,7 +202,7 @@ class TestTexts:
         assert text == str(error)
 
     @pytest.mark.parametrize(
-        ("text", "told", "retry_at_ms"),
+        ("text", "reported_ms", "retry_at_ms"),
         [
             ("IP(203.0.113.7) banned until 1659146400000. Please use the websocket.", None, 1659146400000),
             ("IP banned until 1659146400000", 1700000000000, 1700000000000),
@@ -212,9 +214,11 @@ class TestTexts:
             ("", None, None),
         ],
     )
-    def test_end_of_a_ban_is_read_from_the_text(self, text: str, told: int | None, retry_at_ms: int | None) -> None:
-        """The end of a ban is what the data tell, else what the text tells, else unknown."""
-        assert retry_at_ms == ExchangeError(418, -1003, text, retry_at_ms=told).retry_at_ms
+    def test_end_of_a_ban_is_read_from_the_text(
+        self, text: str, reported_ms: int | None, retry_at_ms: int | None
+    ) -> None:
+        """The end of a ban is that of the error's data, else that of its text, else unknown."""
+        assert retry_at_ms == ExchangeError(418, -1003, text, retry_at_ms=reported_ms).retry_at_ms
 
 
 TEXTS = st.sampled_from(
@@ -244,11 +248,11 @@ class TestScrub:
         assert text.replace("{}", "[ip]") == scrub(text.replace("{}", str(address)))
 
     @given(TEXTS, st.ip_addresses(v=4), st.sampled_from(["IP{}", "ip:{}", "的{}已", "{}:443", "tcp://{}:443/x"]))
-    def test_no_ipv4_address_survives_beside_letters_and_ports(
-        self, text: str, address: ipaddress.IPv4Address, beside: str
+    def test_no_ipv4_address_survives_next_to_letters_and_ports(
+        self, text: str, address: ipaddress.IPv4Address, adjacent: str
     ) -> None:
         """Letters before an IPv4 address and a port after it do not keep it."""
-        assert str(address) not in scrub(text.replace("{}", beside).replace("{}", str(address)))
+        assert str(address) not in scrub(text.replace("{}", adjacent).replace("{}", str(address)))
 
     @given(TEXTS, st.ip_addresses(v=6), st.sampled_from([str, lambda ip: ip.exploded, lambda ip: str(ip).upper()]))
     def test_no_ipv6_address_survives(
@@ -273,7 +277,7 @@ class TestScrub:
         ],
     )
     def test_no_address_survives_in_an_odd_place(self, text: str) -> None:
-        """Nothing is left of an address, whatever stands directly beside it."""
+        """Nothing is left of an address, whatever is directly next to it."""
         shown = scrub(text)
 
         assert "[ip]" in shown
@@ -307,11 +311,11 @@ class TestScrub:
         ],
     )
     def test_the_rest_of_a_text_stays(self, text: str, shown: str) -> None:
-        """What is neither an address nor unprintable nor too long stays as it is."""
+        """A text without addresses and unprintable characters that is not too long stays unchanged."""
         assert shown == scrub(text)
 
 
-def test_advice_on_what_cannot_be_mended_here() -> None:
+def test_advice_on_what_the_operator_cannot_fix() -> None:
     """A request that the exchange does not take is not blamed on the key."""
     assert "look for a newer release, or report it" in advise(ExchangeError(400, -1102, "malformed"))
 
@@ -355,7 +359,7 @@ def _seconds(work: Callable[[], object]) -> float:
 
 @pytest.mark.parametrize("before", [" ", "1", ".", "x ", "%20", "-"])
 def test_cut_leaves_no_half_of_an_address_or_secret(before: str) -> None:
-    """Wherever a long text is cut, neither part of an address nor of a hidden passphrase is shown."""
+    """Wherever a long text is cut, no part of an address or of a hidden passphrase is shown."""
     passphrase = "correct horse battery staple"
     hide(passphrase)
     for length in range(9_100, 9_300, 11):

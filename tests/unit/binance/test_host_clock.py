@@ -1,4 +1,4 @@
-"""The host's clocks: by which of them data ages, and timers that go on in a suspend."""
+"""The host's clocks: the time that dates data, and timers that include time spent in suspend."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ class Host:
 
     def pass_time(self, seconds: float, *, wall_ahead: float = 0.0) -> float:
         """Let time go by, the wall clock gaining `wall_ahead`; return the seconds by which data has aged."""
-        before = self.clock.age()
+        before = self.clock.data_time()
         self.monotonic.now += seconds
         self.wall.now += seconds + wall_ahead
-        return self.clock.age() - before
+        return self.clock.data_time() - before
 
 
 @pytest.mark.parametrize(
@@ -61,7 +61,7 @@ def test_jumps_add_up() -> None:
     assert [101.0, 1.0, 3601.0] == aged
 
 
-def test_slow_drift_is_no_jump() -> None:
+def test_slow_drift_is_not_a_jump() -> None:
     """A wall clock that gains little at a time ages nothing, however much it adds up to."""
     host = Host()
 
@@ -79,7 +79,7 @@ def test_jump_is_logged_once_in_five_minutes(logged: list[Any]) -> None:
 
 
 async def watched(clock: HostClock, happen: Callable[[], None], seconds: float = 100.0) -> int:
-    """Watch a clock while something happens after 10 seconds; return how often it told that the host was woken."""
+    """Watch a clock while something happens after 10 seconds; return how often it called `woken`."""
     woken = 0
 
     def count() -> None:
@@ -104,19 +104,19 @@ async def test_suspend_is_noticed(seconds: float, woken: int) -> None:
     clock = HostClock(loop.time, loop.time)
 
     assert woken == await watched(clock, lambda: loop.suspend(seconds))
-    assert clock.age() == loop.time()
+    assert clock.data_time() == loop.time()
 
 
 @pytest.mark.usefixtures("virtual_time")
 @pytest.mark.parametrize(("ahead", "woken"), [(0.0, 0), (-3600.0, 0), (29.0, 0), (31.0, 1), (86_400.0, 1)])
 async def test_jump_is_noticed(ahead: float, woken: int) -> None:
-    """A jump of the wall clock is noticed once, whoever reads the clock first."""
+    """A jump of the wall clock is noticed once, by the first read of the clock."""
     loop, wrong = asyncio.get_running_loop(), Clock(0.0)
     clock = HostClock(lambda: loop.time() + wrong.now, loop.time)
 
     def jump() -> None:
         wrong.now += ahead
-        clock.age()
+        clock.data_time()
 
     assert woken == await watched(clock, jump)
 

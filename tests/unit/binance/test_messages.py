@@ -1,4 +1,4 @@
-"""The wire: what is sent, what well-formed answers hold, and what ill-formed ones are told of."""
+"""The wire format: encoded requests, well-formed responses, and the errors of malformed ones."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from exporter.binance.messages import (
     decode_request_weight,
     decode_session_status,
     encode_request,
-    find_id,
+    find_request_id,
 )
 from exporter.binance.rows import AccountStatus, AssetBalance, Position, PositionRisk
 
@@ -109,7 +109,7 @@ def a_result() -> dict[str, Any]:
     return {**texts(TOTALS), "assets": [asset], "positions": [{**position, "updateTime": TIME_MS + 1}]}
 
 
-def spoilt(path: tuple[str | int, ...], json_value: str | None) -> Raw:
+def corrupted(path: tuple[str | int, ...], json_value: str | None) -> Raw:
     """Return the full result with other JSON at `path`, or without it."""
     result = a_result()
     inner: Any = result
@@ -123,7 +123,7 @@ def spoilt(path: tuple[str | int, ...], json_value: str | None) -> Raw:
 
 
 def path_text(path: tuple[str | int, ...]) -> str:
-    """Return a path as errors tell it."""
+    """Return a path as errors show it."""
     return "result" + "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in path)
 
 
@@ -156,7 +156,7 @@ class TestRequests:
         assert {"id": 1, "method": "session.status"} == json.loads(encode_request(1, Method.SESSION_STATUS, {}))
 
     @pytest.mark.parametrize("method", ["order.place", "v2/account.balance", "session.logon", "", "V2/ACCOUNT.STATUS"])
-    def test_method_outside_the_closed_list_is_refused(self, method: str) -> None:
+    def test_other_methods_cannot_be_encoded(self, method: str) -> None:
         """A method that is not on the list cannot be sent."""
         with pytest.raises(ValueError, match="is not a valid Method"):
             encode_request(1, method, {})  # type: ignore[arg-type]
@@ -189,8 +189,8 @@ class TestAccountStatus:
     @pytest.mark.parametrize("path", OPTIONAL, ids=path_text)
     def test_missing_figure_is_none_and_alone(self, path: tuple[str | int, ...], json_value: str | None) -> None:
         """A figure that is missing or null is None, and nothing else changes."""
-        decoded = msgspec.to_builtins(decode_account_status(spoilt(path, json_value)))
-        whole = msgspec.to_builtins(decode_account_status(spoilt(path, "1")))
+        decoded = msgspec.to_builtins(decode_account_status(corrupted(path, json_value)))
+        whole = msgspec.to_builtins(decode_account_status(corrupted(path, "1")))
         for step in path[:-1]:
             decoded, whole = decoded[step], whole[step]
 
@@ -199,7 +199,7 @@ class TestAccountStatus:
 
     @given(st.dictionaries(any_text, st.recursive(st.none() | st.floats() | any_text, st.lists, max_leaves=5)))
     def test_unknown_fields_are_ignored(self, unknown: dict[str, object]) -> None:
-        """Fields that nobody has heard of change nothing, wherever they stand and whatever they hold."""
+        """Unknown fields change nothing, at any place and with any content."""
         result = a_result()
         expected = decode_account_status(Raw(json.dumps(result).encode()))
         more = {f"new {name}": value for name, value in unknown.items()}
@@ -225,7 +225,7 @@ class TestAccountStatus:
     )
     def test_figure_is_a_number_or_its_text(self, json_value: str, figure: float) -> None:
         """A figure may come as a decimal string or as a number."""
-        assert figure == decode_account_status(spoilt(("totalWalletBalance",), json_value)).wallet_balance
+        assert figure == decode_account_status(corrupted(("totalWalletBalance",), json_value)).wallet_balance
 
     @pytest.mark.parametrize(
         "json_value",
@@ -234,23 +234,23 @@ class TestAccountStatus:
             *("true", "false", '""', '" "', '" 1 "', '"1_000"', '"0x10"', '"1,5"', '"abc"', "[]", "[1]", "{}"),
         ],
     )
-    def test_no_number_as_a_figure_is_told_with_its_path(self, json_value: str) -> None:
-        """What is no finite number fails with the figure's path, at every place a figure can stand."""
-        assert [path_text(path) for path in FIGURES] == [fault_of(spoilt(path, json_value))[0] for path in FIGURES]
+    def test_figure_that_is_not_a_number_is_reported_with_its_path(self, json_value: str) -> None:
+        """A figure that is not a finite number fails with its path, at every place of a figure."""
+        assert [path_text(path) for path in FIGURES] == [fault_of(corrupted(path, json_value))[0] for path in FIGURES]
 
     @pytest.mark.parametrize(("path", "wrong"), REQUIRED, ids=str)
-    def test_required_field_null_or_of_another_kind_is_told_with_its_path(
+    def test_required_field_null_or_of_another_type_is_reported_with_its_path(
         self, path: tuple[str | int, ...], wrong: object
     ) -> None:
-        """What an account cannot be without must be there and of its kind, else its path is told."""
-        paths = [fault_of(spoilt(path, json_value))[0] for json_value in ("null", json.dumps(wrong))]
+        """A required field that is null or of another type is reported with its path."""
+        paths = [fault_of(corrupted(path, json_value))[0] for json_value in ("null", json.dumps(wrong))]
 
         assert [path_text(path)] * 2 == paths
 
     @pytest.mark.parametrize("path", [path for path, _ in REQUIRED if isinstance(path[-1], str)], ids=path_text)
-    def test_required_field_missing_is_told_by_its_name(self, path: tuple[str | int, ...]) -> None:
-        """A missing field is told by its own path."""
-        assert (path_text(path), f"{path_text(path)}: is missing") == fault_of(spoilt(path, None))
+    def test_missing_required_field_is_reported_with_its_path(self, path: tuple[str | int, ...]) -> None:
+        """A missing field is reported with its path."""
+        assert (path_text(path), f"{path_text(path)}: is missing") == fault_of(corrupted(path, None))
 
     @pytest.mark.parametrize(
         ("path", "json_value"),
@@ -262,14 +262,14 @@ class TestAccountStatus:
             (("assets", 0, "marginAvailable"), "2"),
         ],
     )
-    def test_time_or_flag_of_another_kind_is_told_with_its_path(
+    def test_time_or_flag_of_another_type_is_reported_with_its_path(
         self, path: tuple[str | int, ...], json_value: str
     ) -> None:
-        """A time is whole milliseconds and a flag is a boolean, else the path is told."""
-        assert path_text(path) == fault_of(spoilt(path, json_value))[0]
+        """A time that is not in whole milliseconds and a flag that is not a boolean are reported with their paths."""
+        assert path_text(path) == fault_of(corrupted(path, json_value))[0]
 
     def test_path_names_the_row(self) -> None:
-        """A fault in a later row is told with that row's number, and without the value."""
+        """An error in a later row is reported with the number of the row, and without the value."""
         result = a_result()
         result["positions"] += [{**result["positions"][0], "notional": "203.0.113.7"}]
 
@@ -286,8 +286,8 @@ class TestAccountStatus:
         ],
         ids=lambda result: repr(result[:16]),
     )
-    def test_result_that_is_no_object_is_told(self, result: bytes) -> None:
-        """A result that is missing, null, no object, cut off or too deep fails as a whole."""
+    def test_result_that_is_not_an_object_is_rejected(self, result: bytes) -> None:
+        """A result that is missing, null, not an object, truncated or too deep fails as a whole."""
         assert "result" == fault_of(Raw(result))[0]
 
 
@@ -313,7 +313,7 @@ class TestSessionStatus:
         ],
     )
     def test_answer_without_a_time_fails(self, result: bytes, path: str) -> None:
-        """An answer that tells no time fails with the path."""
+        """A response without a time fails with the path."""
         with pytest.raises(DecodeError) as caught:
             decode_session_status(Raw(result))
 
@@ -338,8 +338,8 @@ class TestEnvelopes:
             ("{}", FrameKind.EVENT),
         ],
     )
-    def test_frame_is_an_answer_an_error_for_nobody_or_an_event(self, frame: str, kind: FrameKind) -> None:
-        """A frame with an id is an answer, one with a status or an error belongs to nobody, the rest are events."""
+    def test_frame_is_a_response_an_error_without_id_or_an_event(self, frame: str, kind: FrameKind) -> None:
+        """A frame with an id is a response, one with only a status or an error has no request, the rest are events."""
         assert kind is envelope(frame).kind
 
     @pytest.mark.parametrize(
@@ -351,7 +351,7 @@ class TestEnvelopes:
         ],
     )
     def test_id_and_status_are_read(self, frame: str, expected: tuple[int | str, int | None]) -> None:
-        """The id keeps its kind, number or text; the status is a number."""
+        """The id keeps its type, number or text; the status is a number."""
         assert expected == (envelope(frame).id, envelope(frame).status)
 
     @pytest.mark.parametrize(
@@ -364,7 +364,7 @@ class TestEnvelopes:
         ids=lambda frame: ascii(frame[:20]),
     )
     def test_anything_else_is_refused_with_its_path(self, frame: str) -> None:
-        """A frame that is no envelope is a fault of the answer, never another exception."""
+        """A frame that is not an envelope is a decode error, never another exception."""
         with pytest.raises(DecodeError) as caught:
             decode_envelope(frame)
 
@@ -383,7 +383,7 @@ class TestEnvelopes:
     )
     def test_id_of_a_broken_answer_is_found(self, frame: str, expected: int | None) -> None:
         """The id of a frame that cannot be decoded is read where it stands first, as in Binance's answers."""
-        assert expected == find_id(frame)
+        assert expected == find_request_id(frame)
 
     @pytest.mark.parametrize(
         ("event", "name"),
@@ -431,19 +431,24 @@ class TestErrors:
             *((error, None, "", (None, None)) for error in ("{}", "null", "[]", '""', "7", '{"x":{}}')),
         ],
     )
-    def test_all_that_can_be_made_out_is_told(
+    def test_everything_decodable_is_reported(
         self, error: str, code: int | None, text: str, times: tuple[int | None, int | None]
     ) -> None:
-        """Code, text and times of an error are told where they are there, and nothing fails where not."""
-        told = decode_error(envelope(f'{{"id":1,"status":400,"error":{error}}}'))
+        """The code, text and times of an error are decoded if they are there, and nothing fails if not."""
+        decoded = decode_error(envelope(f'{{"id":1,"status":400,"error":{error}}}'))
 
-        assert (400, code, text, times) == (told.status, told.code, told.text, (told.retry_at_ms, told.server_time_ms))
+        assert (400, code, text, times) == (
+            decoded.status,
+            decoded.code,
+            decoded.text,
+            (decoded.retry_at_ms, decoded.server_time_ms),
+        )
 
     def test_status_alone_is_an_error(self) -> None:
         """An answer with a bad status and no error is an error that the status decides."""
-        told = decode_error(envelope('{"id":1,"status":418}'))
+        decoded = decode_error(envelope('{"id":1,"status":418}'))
 
-        assert Verdict(Action.WAIT, Reason.BANNED) == classify(told)
+        assert Verdict(Action.WAIT, Reason.BANNED) == classify(decoded)
 
 
 WEIGHT_ROW = {"rateLimitType": "REQUEST_WEIGHT", "interval": "MINUTE", "intervalNum": 1, "limit": 2400, "count": 10}
@@ -492,7 +497,7 @@ class TestRateLimits:
         ],
         ids=["alone", "as text", "twice", "among others"],
     )
-    def test_weight_a_minute_is_found(self, rows: list[object]) -> None:
+    def test_weight_per_minute_is_found(self, rows: list[object]) -> None:
         """The row of the request weight a minute is found among others and broken ones."""
         assert WEIGHT_LIMIT == decode_request_weight(Raw(json.dumps(rows).encode()))
 
@@ -529,7 +534,7 @@ class TestPositionRisk:
     """The result of v2/account.position."""
 
     def test_every_field_lands_where_it_belongs(self) -> None:
-        """Every figure of a row is read under its own name; what the status tells is passed over."""
+        """Every figure of a row is decoded under its name; those that the status also contains are ignored."""
         row = {
             **RISK_IDENTITY,
             **texts(RISK),
@@ -552,15 +557,15 @@ class TestPositionRisk:
 
     @pytest.mark.parametrize("sent", [{}, dict.fromkeys((*RISK, "marginAsset", "adl"), None)])
     def test_missing_and_null_figures_are_none(self, sent: dict[str, None]) -> None:
-        """A row needs its identity and amount alone; what is missing or null is None."""
+        """A row requires only its identity and amount; what is missing or null is None."""
         expected = PositionRisk(symbol="币安人生USDT", position_side="SHORT", amount=-0.002)
 
         assert (expected,) == decode_position_risk(Raw(json.dumps([{**RISK_IDENTITY, **sent}]).encode()))
 
     @pytest.mark.parametrize("name", [*RISK, "positionAmt"])
     @pytest.mark.parametrize("value", ["NaN", "inf", "-Infinity", "1e301", "", "word", [], {}])
-    def test_figures_that_are_no_numbers_are_refused(self, name: str, value: object) -> None:
-        """A figure that is no finite number fails with its path."""
+    def test_figures_that_are_not_numbers_are_rejected(self, name: str, value: object) -> None:
+        """A figure that is not a finite number fails with its path."""
         assert risk_fault_of({**RISK_IDENTITY, name: value}).startswith(f"result[0].{name}: ")
 
     @pytest.mark.parametrize("name", RISK_IDENTITY)

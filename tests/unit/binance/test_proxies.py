@@ -1,4 +1,4 @@
-"""Proxies: which one is dialled through, what their refusals mean, and that their passwords are never shown."""
+"""Proxies: which one a dial uses, what their errors mean, and that their passwords are never shown."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ from support.proxies import PROXY_USER, Proxy, listen
 from websockets.proxy import parse_proxy as parse_in_websockets
 
 from exporter.binance import dialing
-from exporter.binance.dialing import Endpoint, advise_on, name_environment_proxy
+from exporter.binance.advice import advise_on_dial_failure
+from exporter.binance.dialing import Endpoint, name_environment_proxy
 from exporter.binance.errors import DisconnectReason
-from exporter.binance.proxies import UnusableProxy, environment_proxy, parse_proxy, warn_of_environment
+from exporter.binance.proxies import UnusableProxy, environment_proxy, environment_warnings, parse_proxy
 
 if TYPE_CHECKING:
     import asyncio
@@ -81,14 +82,14 @@ class TestDials:
 
         assert (DisconnectReason.UNREACHABLE, "failed at the proxy: the connection was refused") == (
             refusal.reason,
-            refusal.words,
+            refusal.message,
         )
-        assert "check the proxy's scheme, host and port" in advise_on(refusal)
+        assert "check the proxy's scheme, host and port" in advise_on_dial_failure(refusal)
 
     @pytest.mark.parametrize("kind", ["http", "socks5"])
     async def test_proxy_that_does_not_answer_is_reported(self, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
         """A proxy that accepts the connection and never answers is named, not the exchange."""
-        monkeypatch.setattr(dialing, "_OPEN_TIMEOUT_SECONDS", 0.2)
+        monkeypatch.setattr(dialing, "OPEN_TIMEOUT_SECONDS", 0.2)
 
         async def stay_silent(reader: asyncio.StreamReader, _: asyncio.StreamWriter) -> None:
             await reader.read()
@@ -98,7 +99,7 @@ class TestDials:
 
         assert (DisconnectReason.UNREACHABLE, "failed at the proxy: no connection within 0.2 s") == (
             refusal.reason,
-            refusal.words,
+            refusal.message,
         )
 
     async def test_unusable_variable_is_named_and_nothing_is_dialled(self, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -107,7 +108,7 @@ class TestDials:
         async with exchange() as port:
             refusal = await refusal_of(at(port, proxy=None))
 
-        assert refusal.words.startswith("ALL_PROXY cannot be used: ")
+        assert refusal.message.startswith("ALL_PROXY cannot be used: ")
         assert "" == name_environment_proxy(at(port, proxy=None))
 
 
@@ -129,14 +130,14 @@ class TestRefusals:
         ],
     )
     async def test_status_of_an_http_proxy_is_reported_with_advice(self, status: int, words: str, advice: str) -> None:
-        """An HTTP proxy's status is reported in words as the proxy's, with advice that fits and not its own text."""
+        """An HTTP proxy's status is reported as the proxy's, with matching advice and without the proxy's text."""
         answer = f"HTTP/1.1 {status} {PROXY_USER}\r\nContent-Length: 0\r\n\r\n"
         async with listen(Proxy(answer.encode()).http) as port:
             refusal = await refusal_of(at(443, proxy=f"http://{PROXY_USER}@127.0.0.1:{port}"))
 
         assert (DisconnectReason.UNREACHABLE, None) == (refusal.reason, refusal.status)
-        assert f"the proxy answered with {words}" == refusal.words
-        assert advice in advise_on(refusal)
+        assert f"the proxy answered with {words}" == refusal.message
+        assert advice in advise_on_dial_failure(refusal)
 
     @pytest.mark.parametrize(
         ("reply", "words", "advice"),
@@ -152,12 +153,12 @@ class TestRefusals:
         ],
     )
     async def test_reply_of_a_socks_proxy_is_reported_with_advice(self, reply: int, words: str, advice: str) -> None:
-        """A SOCKS proxy's reply is reported in words, with advice that fits."""
+        """A SOCKS proxy's reply is reported in words, with matching advice."""
         async with listen(Proxy(socks_reply=reply).socks) as port:
             refusal = await refusal_of(at(443, proxy=f"socks5://{PROXY_USER}@127.0.0.1:{port}"))
 
-        assert (DisconnectReason.UNREACHABLE, f"the SOCKS proxy replied: {words}") == (refusal.reason, refusal.words)
-        assert advice in advise_on(refusal)
+        assert (DisconnectReason.UNREACHABLE, f"the SOCKS proxy replied: {words}") == (refusal.reason, refusal.message)
+        assert advice in advise_on_dial_failure(refusal)
 
     @pytest.mark.parametrize(
         ("user", "words"),
@@ -171,8 +172,8 @@ class TestRefusals:
         async with listen(Proxy().socks) as port:
             refusal = await refusal_of(at(443, proxy=f"socks5://{user}127.0.0.1:{port}"))
 
-        assert words == refusal.words
-        assert "user and password" in advise_on(refusal)
+        assert words == refusal.message
+        assert "user and password" in advise_on_dial_failure(refusal)
 
     async def test_socks4_refusal_is_reported(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """A SOCKS4 proxy, which the environment may name, is reported with its reply."""
@@ -185,7 +186,7 @@ class TestRefusals:
             monkeypatch.setenv("ALL_PROXY", f"socks://127.0.0.1:{port}")
             refusal = await refusal_of(at(443, proxy=None))
 
-        assert "the SOCKS proxy replied: request rejected or failed" == refusal.words
+        assert "the SOCKS proxy replied: request rejected or failed" == refusal.message
 
     @pytest.mark.parametrize(
         ("scheme", "answer", "words"),
@@ -196,7 +197,7 @@ class TestRefusals:
             ("http", b"", "the proxy's answer was not understood"),
         ],
     )
-    async def test_proxy_of_another_kind_is_reported(self, scheme: str, answer: bytes, words: str) -> None:
+    async def test_proxy_of_another_protocol_is_reported(self, scheme: str, answer: bytes, words: str) -> None:
         """A proxy that does not speak its URL's protocol is reported with advice on the scheme."""
 
         async def answer_anything(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -206,8 +207,8 @@ class TestRefusals:
         async with listen(answer_anything) as port:
             refusal = await refusal_of(at(443, proxy=f"{scheme}://127.0.0.1:{port}"))
 
-        assert words == refusal.words
-        assert "check the scheme" in advise_on(refusal)
+        assert words == refusal.message
+        assert "check the scheme" in advise_on_dial_failure(refusal)
 
     async def test_name_that_this_host_cannot_resolve_is_the_endpoints(self) -> None:
         """With socks5:// a name that cannot be resolved here is reported as the endpoint's, not as the proxy's."""
@@ -215,8 +216,8 @@ class TestRefusals:
             refusal = await refusal_of(at(443, "wss", "exchange.invalid", f"socks5://{PROXY_USER}@127.0.0.1:{port}"))
 
         assert DisconnectReason.DNS is refusal.reason
-        assert refusal.words.startswith("the host name cannot be resolved: ")
-        assert "socks5h://" in advise_on(refusal)
+        assert refusal.message.startswith("the host name cannot be resolved: ")
+        assert "socks5h://" in advise_on_dial_failure(refusal)
 
     async def test_answer_of_the_exchange_through_a_proxy_is_the_exchanges(self) -> None:
         """A handshake that the exchange refuses through a proxy keeps its status."""
@@ -244,7 +245,7 @@ class TestParsing:
         """Scheme and port may be missing, and equal proxies have one spelling."""
         proxy = parse_proxy(text)
 
-        assert (place, url) == (proxy.place, proxy.url)
+        assert (place, url) == (proxy.host_and_port, proxy.url)
 
     @given(st.text(st.characters(exclude_categories=["Cs"]), min_size=1), st.sampled_from(["http", "socks5"]))
     def test_any_password_is_used_and_not_shown(self, password: str, scheme: str) -> None:
@@ -252,7 +253,7 @@ class TestParsing:
         text = f"{scheme}://desk:{password.replace('%', '%25')}@proxy.example:3128"
         proxy = parse_proxy(text)
 
-        assert "proxy.example:3128" == proxy.place
+        assert "proxy.example:3128" == proxy.host_and_port
         assert password == parse_in_websockets(proxy.url).password
         assert repr(parse_proxy(f"{scheme}://proxy.example:3128")) == repr(proxy)
 
@@ -303,7 +304,7 @@ class TestEnvironment:
         set_environment(monkeypatch, variables)
         proxy = environment_proxy(url)
 
-        assert expected == (proxy and proxy.place)
+        assert expected == (proxy and proxy.host_and_port)
 
     @pytest.mark.parametrize(
         ("no_proxy", "url", "excluded"),
@@ -360,7 +361,7 @@ class TestEnvironment:
         """A variable that looks as if it named the proxy and does not is named in a warning."""
         set_environment(monkeypatch, variables)
 
-        assert warnings == warn_of_environment(MAINNET)
+        assert warnings == environment_warnings(MAINNET)
 
     @pytest.mark.parametrize(
         ("proxy", "value", "words"),

@@ -1,3 +1,5 @@
+"""Rotation: a connection is replaced before the exchange closes it, without a failed request."""
+
 from __future__ import annotations
 
 import asyncio
@@ -9,7 +11,7 @@ from support.waiting import until
 
 from exporter.binance.errors import DisconnectReason
 from exporter.binance.messages import Method
-from exporter.binance.request_sender import good_answer
+from exporter.binance.request_sender import response_or_raise
 
 if TYPE_CHECKING:
     from exporter.binance.connection import Connection
@@ -21,7 +23,7 @@ ROTATING = replace(FAST, rotate_between=(0.02, 0.05), stable_after=0.0)
 SHUTDOWN = '{"event": {"e": "serverShutdown", "E": 1}}'
 
 
-async def ask(connection: Connection, exchange: SimulatedExchange) -> None:
+async def request_status(connection: Connection, exchange: SimulatedExchange) -> None:
     """Ask for an account's status, with time enough on any machine."""
     (outcome,) = await connection.request(
         Method.ACCOUNT_STATUS,
@@ -30,30 +32,30 @@ async def ask(connection: Connection, exchange: SimulatedExchange) -> None:
         timeout_seconds=30.0,
         deadline=connection.clock.monotonic() + 60.0,
     )
-    good_answer(outcome)
+    response_or_raise(outcome)
 
 
 async def test_rotation_costs_no_request(exchange: SimulatedExchange) -> None:
     """While connections are replaced one after the other, requests go on and none is lost."""
     async with connected(exchange.url, timing=ROTATING) as connection:
         while connection.disconnections[DisconnectReason.ROTATION] < 5:
-            await ask(connection, exchange)
+            await request_status(connection, exchange)
 
             assert connection.connected
         assert {DisconnectReason.ROTATION} == set(connection.disconnections)
         await until(lambda: len(exchange.connections) <= 2)
 
 
-async def test_answer_under_way_outlives_the_rotation(exchange: SimulatedExchange) -> None:
+async def test_outstanding_response_survives_the_rotation(exchange: SimulatedExchange) -> None:
     """A link that was replaced stays open until the answers that are awaited over it have come."""
     async with connected(exchange.url, timing=replace(FAST, rotate_between=NEVER)) as connection:
         with exchange.lose_answers():
-            request = asyncio.create_task(ask(connection, exchange))
-            await until(lambda: any(one.method == "v2/account.status" for one in exchange.received))
+            request = asyncio.create_task(request_status(connection, exchange))
+            await until(lambda: any(request.method == "v2/account.status" for request in exchange.received))
         (first,) = exchange.connections
         await exchange.send_raw(SHUTDOWN)
         await until(lambda: connection.connections == 2)
-        await ask(connection, exchange)
+        await request_status(connection, exchange)
 
         assert not request.done()
         assert first in exchange.connections
@@ -69,16 +71,16 @@ async def test_refused_rotation_keeps_the_old_link(exchange: SimulatedExchange) 
         with exchange.reject_handshake(503):
             await exchange.send_raw(SHUTDOWN)
             await until(lambda: connection.disconnections[DisconnectReason.REJECTED] >= 3)
-            await ask(connection, exchange)
+            await request_status(connection, exchange)
 
             assert connection.connected
         await until(lambda: connection.connections == 2)
         await until(lambda: connection.disconnections[DisconnectReason.SHUTDOWN] == 1)
-        await ask(connection, exchange)
+        await request_status(connection, exchange)
 
 
 async def test_shutdown_before_the_successor(exchange: SimulatedExchange, logged: list[Any]) -> None:
-    """A link that ends after its end was announced is counted as a shutdown, and dialled anew."""
+    """A link that ends after an announced shutdown is counted as a shutdown, and the endpoint is dialled again."""
     async with connected(exchange.url) as connection:
         with exchange.reject_handshake(503):
             await exchange.send_raw(SHUTDOWN)
@@ -114,16 +116,16 @@ async def test_endless_announcements_back_off(exchange: SimulatedExchange) -> No
                 await exchange.send_raw(SHUTDOWN)
                 await asyncio.sleep(0.01)
 
-        assert connection._backoff._tries >= 3
+        assert connection._backoff._attempts >= 3
         assert connection.connected
 
 
 async def test_stops_in_the_middle_of_a_rotation(exchange: SimulatedExchange) -> None:
-    """A connection that is stopped while one link takes over from another leaves neither open."""
+    """A connection that is stopped during a rotation leaves neither link open."""
     async with connected(exchange.url) as connection:
         with exchange.lose_answers():
-            request = asyncio.create_task(ask(connection, exchange))
-            await until(lambda: any(one.method == "v2/account.status" for one in exchange.received))
+            request = asyncio.create_task(request_status(connection, exchange))
+            await until(lambda: any(request.method == "v2/account.status" for request in exchange.received))
         await exchange.send_raw(SHUTDOWN)
         await until(lambda: connection.connections == 2)
         await until(lambda: len(exchange.connections) == 2)

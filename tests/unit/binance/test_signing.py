@@ -1,4 +1,4 @@
-"""Signatures that Binance accepts, keys that are refused, and secrets that nothing shows."""
+"""Signatures that Binance accepts, keys that are rejected, and secrets that are never shown."""
 
 from __future__ import annotations
 
@@ -187,8 +187,8 @@ class TestKeys:
         assert words == key_fault(pem_of(key, passphrase), given_passphrase)
 
     @pytest.mark.parametrize("text", ["", SECRET_KEY, ED25519_BODY, ED25519_PEM[:60], "\ud800"])
-    def test_text_that_is_no_pem_is_refused_without_being_told(self, text: str) -> None:
-        """A text that is no PEM is refused in words that hold nothing of it."""
+    def test_text_that_is_not_a_pem_is_rejected_without_being_shown(self, text: str) -> None:
+        """A text that is not a PEM is rejected with a message that contains nothing of it."""
         expected = "is not a PEM private key (expected '-----BEGIN PRIVATE KEY-----')"
 
         assert expected == key_fault(Secret(text))
@@ -198,7 +198,7 @@ class TestEquality:
     """Credentials of one key are equal."""
 
     def test_same_key_is_equal_and_another_is_not(self) -> None:
-        """Credentials are equal exactly where API key, kind and secret are."""
+        """Credentials are equal exactly if their API key, type and secret are."""
         again = Credentials.hmac(Secret(API_KEY), Secret(SECRET_KEY))
         others: list[object] = [
             Credentials.hmac(Secret("other"), Secret(SECRET_KEY)),
@@ -210,7 +210,7 @@ class TestEquality:
         assert {HMAC} == {HMAC, again}
         assert [False] * 4 == [HMAC == other for other in others]
 
-    def test_secret_equals_a_secret_of_the_same_text_alone(self) -> None:
+    def test_secret_equals_only_a_secret_with_the_same_text(self) -> None:
         """A secret equals another of the same text, and never the text itself."""
         assert {Secret("a")} == {Secret("a"), Secret("a")}
         assert [False, False] == [Secret("a") == other for other in (Secret("b"), "a")]
@@ -245,8 +245,8 @@ class TestSecrecy:
 
     @pytest.mark.parametrize("show", SHOWS)
     @pytest.mark.parametrize(("held", "shown"), [(Secret(SECRET_KEY), "Secret("), (HMAC, "Credentials(hmac)")])
-    def test_text_of_it_is_only_its_kind(self, show: Callable[[object], str], held: object, shown: str) -> None:
-        """No way to make a text of it shows more than what kind of thing it is."""
+    def test_text_of_it_is_only_its_type(self, show: Callable[[object], str], held: object, shown: str) -> None:
+        """No conversion to text shows more than the type."""
         text = show(held).encode("ascii", "backslashreplace").decode()
 
         assert shown in text
@@ -274,7 +274,7 @@ class TestSecrecy:
 
     @pytest.mark.parametrize("take", [copy.copy, copy.deepcopy, vars])
     def test_a_secret_gives_no_dictionary_and_no_copy(self, take: Callable[[object], object]) -> None:
-        """A secret can be neither copied nor taken apart by its variables."""
+        """A secret can be neither copied nor inspected by its variables."""
         with pytest.raises(TypeError) as caught:
             take(Secret(SECRET_KEY))
 

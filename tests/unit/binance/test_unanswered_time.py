@@ -1,4 +1,4 @@
-"""An exchange that never answers `session.status` is polled all the same."""
+"""An exchange that rejects `session.status` or leaves it unanswered is polled nevertheless."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from support.clocks import Monotonic
 from support.polling import FAST, Polled, connected, credentials_of, error
 from support.waiting import until
 
-from exporter.binance.errors import DisconnectReason, ExchangeError, NoAnswer, Reason
+from exporter.binance.errors import DisconnectReason, ExchangeError, NoResponse, Reason
 from exporter.binance.messages import Method
-from exporter.binance.request_sender import good_answer
+from exporter.binance.request_sender import response_or_raise
 
 if TYPE_CHECKING:
     from exporter.binance.connection import Connection
@@ -24,10 +24,10 @@ SESSION = "session.status"
 SHUTDOWN = '{"event": {"e": "serverShutdown", "E": 1}}'
 PROBLEM = "could not read server time from session.status"
 SLOW = replace(FAST, clock_timeout=10.0)  # as in production
-QUICK = replace(FAST, clock_timeout=0.05, answer_grace=0.01)
+QUICK = replace(FAST, clock_timeout=0.05, clock_grace=0.01)
 
 
-async def ask(connection: Connection, exchange: SimulatedExchange, timeout_seconds: float = 30.0) -> None:
+async def request_status(connection: Connection, exchange: SimulatedExchange, timeout_seconds: float = 30.0) -> None:
     """Ask for an account's status."""
     (outcome,) = await connection.request(
         Method.ACCOUNT_STATUS,
@@ -36,17 +36,17 @@ async def ask(connection: Connection, exchange: SimulatedExchange, timeout_secon
         timeout_seconds=timeout_seconds,
         deadline=connection.clock.monotonic() + 60.0,
     )
-    good_answer(outcome)
+    response_or_raise(outcome)
 
 
-def asked_for_time(exchange: SimulatedExchange) -> int:
-    """Count the questions for the exchange's time."""
+def count_time_requests(exchange: SimulatedExchange) -> int:
+    """Count the requests for the exchange's time."""
     return sum(received.method == SESSION for received in exchange.received)
 
 
 @pytest.mark.usefixtures("virtual_time")
 async def test_polls_do_not_wait_for_the_answer(exchange: SimulatedExchange, logged: list[Any]) -> None:
-    """The first poll goes out after a moment, the first one of later connections at once, signed by the Date."""
+    """The first poll is sent after a moment, the first one of later connections at once, signed with the Date."""
     now = asyncio.get_running_loop().time
     waits = []
     with exchange.skew_clock(30.0), exchange.lose_answers(SESSION):
@@ -54,9 +54,9 @@ async def test_polls_do_not_wait_for_the_answer(exchange: SimulatedExchange, log
             for connections in (1, 2, 3):
                 began = now()
                 await until(lambda at_least=connections: connection.connections >= at_least and connection.connected)  # type: ignore[misc]
-                await ask(connection, exchange)
+                await request_status(connection, exchange)
                 waits.append(now() - began)
-                await asyncio.sleep(30.0)  # the question's answer is given up meanwhile
+                await asyncio.sleep(30.0)  # meanwhile the request for the time is given up
                 if connections < 3:
                     exchange.drop_connections()
 
@@ -74,30 +74,30 @@ async def test_rotation_costs_no_request(exchange: SimulatedExchange) -> None:
     with exchange.lose_answers(SESSION):
         async with connected(exchange.url, timing=timing) as connection:
             while connection.disconnections[DisconnectReason.ROTATION] < 3:
-                await ask(connection, exchange)
+                await request_status(connection, exchange)
 
                 assert connection.connected
             assert {DisconnectReason.ROTATION} == set(connection.disconnections)
 
 
-async def test_link_that_serves_outlives_a_mute_successor(exchange: SimulatedExchange) -> None:
-    """Where the question used to be answered, a successor that leaves it unanswered is not taken the first time."""
+async def test_link_in_use_survives_a_successor_that_does_not_respond(exchange: SimulatedExchange) -> None:
+    """If the time used to be reported, a new link that leaves a request for it unanswered is not used at first."""
     async with connected(exchange.url, timing=QUICK) as connection:
         with exchange.lose_answers(SESSION):
             await exchange.send_raw(SHUTDOWN)
             await until(lambda: connection.disconnections[DisconnectReason.SILENT] == 1)
-            await ask(connection, exchange)
+            await request_status(connection, exchange)
 
             assert connection.connected
             await until(lambda: connection.disconnections[DisconnectReason.SHUTDOWN] == 1)
             assert 3 == connection.connections
-            await ask(connection, exchange)
+            await request_status(connection, exchange)
 
 
-async def test_late_answer_is_learnt(exchange: SimulatedExchange, logged: list[Any]) -> None:
+async def test_late_response_sets_the_time(exchange: SimulatedExchange, logged: list[Any]) -> None:
     """An answer that polls did not wait for still teaches the time, and nothing is logged as a problem."""
     with exchange.delay_answers(0.3, SESSION):
-        async with connected(exchange.url, timing=replace(FAST, answer_grace=0.01)) as connection:
+        async with connected(exchange.url, timing=replace(FAST, clock_grace=0.01)) as connection:
             exact_at_first = connection.clock.exact_offset_seconds
             await until(lambda: connection.clock.exact_offset_seconds is not None)
 
@@ -106,13 +106,13 @@ async def test_late_answer_is_learnt(exchange: SimulatedExchange, logged: list[A
 
 
 async def test_exchange_may_stop_answering_and_begin_again(exchange: SimulatedExchange, logged: list[Any]) -> None:
-    """Requester that stay unanswered for a while are logged once, and change nothing but that."""
+    """Requests that are unanswered for a while are logged once, and have no other effect."""
     async with connected(exchange.url, timing=replace(QUICK, clock_interval=0.02)) as connection:
         with exchange.lose_answers(SESSION):
-            asked = asked_for_time(exchange)
-            await until(lambda: asked_for_time(exchange) >= asked + 3)
-            learnt_at = connection.clock.learnt_at
-        await until(lambda: connection.clock.learnt_at > learnt_at)
+            earlier = count_time_requests(exchange)
+            await until(lambda: count_time_requests(exchange) >= earlier + 3)
+            synchronized_at = connection.clock.synchronized_at
+        await until(lambda: connection.clock.synchronized_at > synchronized_at)
 
         assert 1 == connection.connections
         assert not connection.disconnections
@@ -120,45 +120,47 @@ async def test_exchange_may_stop_answering_and_begin_again(exchange: SimulatedEx
 
 
 @pytest.mark.usefixtures("virtual_time")
-async def test_unanswered_questions_leave_a_quiet_link_alone(exchange: SimulatedExchange) -> None:
-    """A link without polls stays, however often the exchange's time is asked for in vain."""
+async def test_unanswered_time_requests_keep_a_link_without_polls(exchange: SimulatedExchange) -> None:
+    """A link without polls is kept, however often requests for the time are unanswered."""
     with exchange.lose_answers(SESSION):
         async with connected(exchange.url, timing=SLOW) as connection:
             await asyncio.sleep(2000.0)
 
-            assert asked_for_time(exchange) >= 4
+            assert count_time_requests(exchange) >= 4
             assert 1 == connection.connections
             assert not connection.disconnections
 
 
 async def test_link_that_answers_nothing_is_dropped(exchange: SimulatedExchange) -> None:
-    """Pongs alone do not keep a link on which polls stay unanswered."""
+    """Pongs alone do not keep a link on which polls are unanswered."""
     monotonic = Monotonic()
     with exchange.lose_answers():
         async with connected(exchange.url, timing=QUICK, monotonic=monotonic) as connection:
             monotonic.ahead += 100
-            with pytest.raises(NoAnswer):
-                await ask(connection, exchange, timeout_seconds=0.01)
+            with pytest.raises(NoResponse):
+                await request_status(connection, exchange, timeout_seconds=0.01)
             await until(lambda: connection.connections == 2)
 
             assert {DisconnectReason.SILENT: 1} == connection.disconnections
 
 
 @pytest.mark.parametrize("answer", ["none", "error"])
-async def test_wrong_time_is_learnt_from_the_next_handshake(exchange: SimulatedExchange, answer: str) -> None:
-    """After -1021 a connection that is not young is replaced, and the Date of the handshake tells the time."""
-    gone = error(404, -5000, "Method v1/session.status is invalid")
-    lost = exchange.lose_answers(SESSION) if answer == "none" else exchange.replace_answer(SESSION, None, gone)
-    with lost:
+async def test_wrong_time_is_corrected_by_the_next_handshake(exchange: SimulatedExchange, answer: str) -> None:
+    """After -1021 a connection that is not young is replaced, and the handshake's Date corrects the time."""
+    unknown_method = error(404, -5000, "Method v1/session.status is invalid")
+    unanswered = (
+        exchange.lose_answers(SESSION) if answer == "none" else exchange.replace_answer(SESSION, None, unknown_method)
+    )
+    with unanswered:
         async with connected(exchange.url, timing=replace(QUICK, stable_after=0.0)) as connection:
-            await ask(connection, exchange)
+            await request_status(connection, exchange)
             with exchange.skew_clock(-3.0):
                 asked_at = connection.clock.monotonic()
                 with pytest.raises(ExchangeError, match="-1021"):
-                    await ask(connection, exchange)
+                    await request_status(connection, exchange)
                 await connection.resync_clock(asked_at)
                 await until(lambda: connection.disconnections[DisconnectReason.ROTATION] == 1)
-                await ask(connection, exchange)
+                await request_status(connection, exchange)
 
             assert 2 == connection.connections
 
@@ -170,7 +172,7 @@ async def test_wrong_time_does_not_replace_connections_for_ever(exchange: Simula
             for _ in range(5):
                 await connection.resync_clock(connection.clock.monotonic())
                 await until(lambda: connection.connections == 2 and connection.connected)
-                await ask(connection, exchange)
+                await request_status(connection, exchange)
 
             assert 2 == connection.connections
 
@@ -187,7 +189,7 @@ async def test_wrong_time_on_a_young_connection_is_reported(exchange: SimulatedE
     assert "clock (NTP)" in state.last_failure.advice  # type: ignore[union-attr]
 
 
-async def test_refusal_that_tells_the_time_is_enough(exchange: SimulatedExchange) -> None:
+async def test_error_that_reports_the_time_is_enough(exchange: SimulatedExchange) -> None:
     """-1021 with the exchange's time in its data corrects the clock at once."""
 
     def refuse(answer: dict[str, Any]) -> dict[str, Any]:
@@ -199,9 +201,9 @@ async def test_refusal_that_tells_the_time_is_enough(exchange: SimulatedExchange
         async with connected(exchange.url, timing=replace(QUICK, stable_after=0.0)) as connection:
             with exchange.skew_clock(-30.0):
                 with pytest.raises(ExchangeError, match="-1021"):
-                    await ask(connection, exchange)
-                await connection.resync_clock(connection.clock.learnt_at)
-                await ask(connection, exchange)
+                    await request_status(connection, exchange)
+                await connection.resync_clock(connection.clock.synchronized_at)
+                await request_status(connection, exchange)
 
             assert 1 == connection.connections
             assert connection.clock.exact_offset_seconds is not None
@@ -212,16 +214,16 @@ async def test_refusal_that_tells_the_time_is_enough(exchange: SimulatedExchange
 async def test_wrong_clock_of_this_host_is_a_warning(
     exchange: SimulatedExchange, logged: list[Any], fault: str, skew: float, warnings: int
 ) -> None:
-    """A clock of this host that is minutes wrong is logged once, also where only a handshake's Date tells."""
+    """A host clock that is minutes wrong is logged once, even if only a handshake's Date reports the time."""
     losing = exchange.lose_answers(SESSION) if fault == "unanswered" else contextlib.nullcontext()
     with exchange.skew_clock(skew), losing:
         async with connected(exchange.url, timing=QUICK) as connection:
-            await until(lambda: connection._server_time._asked_at > 0)
+            await until(lambda: connection._server_time._requested_at > 0)
             for at_least in (2, 3):
                 exchange.drop_connections()
                 await until(lambda at_least=at_least: connection.connections >= at_least and connection.connected)  # type: ignore[misc]
-    found = [event for event in logged if event["event"] == "clock of this host is wrong"]
+    warnings_logged = [event for event in logged if event["event"] == "clock of this host is wrong"]
 
-    assert warnings == len(found)
-    assert all(event["log_level"] == "warning" and event["endpoint"] == "exchange" for event in found)
-    assert all(skew == pytest.approx(event["exchange_ahead_seconds"], abs=10) for event in found)
+    assert warnings == len(warnings_logged)
+    assert all(event["log_level"] == "warning" and event["endpoint"] == "exchange" for event in warnings_logged)
+    assert all(skew == pytest.approx(event["exchange_ahead_seconds"], abs=10) for event in warnings_logged)

@@ -1,4 +1,4 @@
-"""The request weight: what is planned, when requests yield to others, and when nothing is sent."""
+"""The request-weight budget: planned polls, requests that yield to other programs, and pauses."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ if TYPE_CHECKING:
 _Result = TypeVar("_Result")
 MINUTE = 1_700_000_040  # an epoch second at which a minute of the exchange begins
 DEFAULT = {Reason.RATE_LIMITED: 60.0, Reason.BANNED: 120.0}
-LEAST_ALLOWANCE = 24  # two dials with their clock, and one poll
+MIN_ALLOWANCE = 24  # two dials with their clock, and one poll
 EIGHTHS = st.integers(0, 8).map(lambda part: part / 8)  # exact in binary, so that the fake clock adds up
 
 
-def told(count: int = 0, limit: int = 2400) -> RateLimit:
-    """Return what an answer tells of the IP's weight."""
+def reported(count: int = 0, limit: int = 2400) -> RateLimit:
+    """Return the IP's weight as reported by a response."""
     return RateLimit(kind="REQUEST_WEIGHT", interval="MINUTE", interval_num=1, limit=limit, count=count)
 
 
-def finish(asked: Coroutine[object, object, _Result]) -> _Result:
+def run_to_end(request: Coroutine[object, object, _Result]) -> _Result:
     """Return what a coroutine gives that waits for nothing but the fake clock."""
     try:
-        asked.send(None)
+        request.send(None)
     except StopIteration as finished:
         return cast("_Result", finished.value)
     raise AssertionError("it waits for something else")
@@ -55,18 +55,18 @@ class Host:
         self.slept.append(seconds)
         self.now += seconds
 
-    async def ask(self, answer: RateLimit | None = None, weight: int = 5) -> Reservation:
+    async def request(self, answer: RateLimit | None = None, weight: int = 5) -> Reservation:
         """Send a request that is answered at once."""
         reservation = await self.budget.acquire(weight)
         self.budget.settle(reservation, answer)
         return reservation
 
-    def refuse(
+    def pause(
         self, after: float = 0.0, reason: Reason = Reason.BANNED, end: float | None = None, sent_at: float | None = None
     ) -> tuple[bool, float]:
-        """Be refused some time after the last pause, and tell whether it is new and how long the pause is."""
+        """Pause some time after the last pause; return whether it is a new one, and its length."""
         self.now += self.budget.pause_seconds + after
-        new = self.budget.refuse(reason, None if end is None else int((MINUTE + end) * 1000), sent_at=sent_at)
+        new = self.budget.pause(reason, None if end is None else int((MINUTE + end) * 1000), sent_at=sent_at)
         return new, self.budget.pause_seconds
 
 
@@ -85,14 +85,14 @@ class TestPlan:
             ([(5, 1.0)], 100, 300 / 40.5),
         ],
     )
-    async def test_intervals_stretch_as_far_as_the_limit_asks(
+    async def test_intervals_stretch_as_far_as_the_limit_requires(
         self, polls: list[tuple[int, float]], limit: int | None, stretch: float
     ) -> None:
-        """Intervals keep their length while the plan fits the share of the limit told, and grow just enough else."""
+        """Intervals keep their length while the plan fits the share of the limit, and else grow just enough."""
         budget = Host(share=0.5).budget
         budget.plan(polls)
         if limit:
-            budget.settle(await budget.acquire(5), told(limit=limit))
+            budget.settle(await budget.acquire(5), reported(limit=limit))
 
         assert stretch == pytest.approx(budget.stretch)
         assert limit == budget.limit
@@ -107,7 +107,7 @@ class TestPlan:
     ) -> None:
         """Whatever is planned, its stretched weight a minute is within the share, and it stretches only if it must."""
         budget = Host(share).budget
-        budget.settle(await budget.acquire(5), told(limit=limit))
+        budget.settle(await budget.acquire(5), reported(limit=limit))
         budget.plan(polls)
         planned = sum(weight * 60 / interval for weight, interval in polls)
 
@@ -137,8 +137,8 @@ class TestYield:
         """Above a credible 90 % of the limit a request waits for the next minute, spread over its first seconds."""
         host = Host(spread=0.5)
         host.now = 20.0
-        await host.ask(told())
-        await host.ask(told(count))
+        await host.request(reported())
+        await host.request(reported(count))
         for _ in range(in_flight):
             await host.budget.acquire(5)
         await host.budget.acquire(5)
@@ -148,7 +148,7 @@ class TestYield:
     async def test_requests_in_flight_count_until_they_end(self) -> None:
         """What is under way counts as used until it is answered or given up, once."""
         host = Host(share=0.9)
-        await host.ask(told(2000))
+        await host.request(reported(2000))
         under_way = [await host.budget.acquire(80) for _ in range(2)]
         for _ in range(3):
             host.budget.settle(under_way[0])
@@ -160,10 +160,10 @@ class TestYield:
 
     @pytest.mark.parametrize(("counts", "used"), [([], None), ([10, 30, 20], 30), ([10, -5], 10), ([0], 0)])
     async def test_used_is_the_highest_count_of_the_minute(self, counts: list[int], used: int | None) -> None:
-        """The weight used is the highest count told in this minute, and unknown once the minute is over."""
+        """The weight used is the highest count reported in this minute, and unknown after the minute."""
         host = Host()
         for count in counts:
-            await host.ask(told(count))
+            await host.request(reported(count))
         before = host.budget.used
         host.now = 59.875
         at_the_end = host.budget.used
@@ -171,17 +171,17 @@ class TestYield:
 
         assert (used, used, None) == (before, at_the_end, host.budget.used)
 
-    async def test_answer_from_the_last_minute_tells_nothing_of_this_one(self) -> None:
+    async def test_response_from_the_last_minute_does_not_count_for_this_one(self) -> None:
         """A count that may be the last minute's is not taken for this one's, and the next count is."""
         host = Host()
         host.now = 59.0
-        await host.ask(told())
-        await host.ask(told(2000))
+        await host.request(reported())
+        await host.request(reported(2000))
         late = await host.budget.acquire(5)
         host.now = 61.0
-        host.budget.settle(late, told(2005))
+        host.budget.settle(late, reported(2005))
         unknown = host.budget.used
-        await host.ask(told(5))
+        await host.request(reported(5))
 
         assert (None, 5) == (unknown, host.budget.used)
 
@@ -189,10 +189,10 @@ class TestYield:
     async def test_nonsense_limit_is_ignored(self, limit: int) -> None:
         """A limit that cannot be true changes nothing, before and after a true one."""
         host = Host()
-        await host.ask(told(limit=limit))
+        await host.request(reported(limit=limit))
         before = host.budget.limit
-        await host.ask(told(limit=6000))
-        await host.ask(told(limit=limit))
+        await host.request(reported(limit=6000))
+        await host.request(reported(limit=limit))
 
         assert (None, 6000) == (before, host.budget.limit)
         assert [] == host.slept
@@ -206,9 +206,9 @@ class TestShare:
         """As many polls as the share allows go at once, the next one a minute and a second after the first."""
         host = Host(share)
         for _ in range(polls):
-            await host.ask()
+            await host.request()
         at_once = host.slept.copy()
-        await host.ask()
+        await host.request()
 
         assert ([], [61.0]) == (at_once, host.slept)
 
@@ -216,7 +216,7 @@ class TestShare:
         """However small the share, two dials with their clock and a poll go within a minute."""
         host = Host(share=1e-9)
         for weight in (5, 2, 5, 2, 5, 5):
-            await host.ask(weight=weight)
+            await host.request(weight=weight)
 
         assert [] == host.slept
 
@@ -225,8 +225,8 @@ class TestShare:
         """What the IP credibly spent before the first answer counts as own until the minute is over, then not."""
         host = Host(spread=0.5)
         host.now = 20.0
-        await host.ask(told(before))
-        await host.ask()
+        await host.request(reported(before))
+        await host.request()
         await host.budget.acquire(1)
 
         assert slept == host.slept
@@ -241,7 +241,7 @@ class TestShare:
             await alarm
 
         host.budget._sleep = sleep
-        requests = asyncio.gather(*(host.ask(told(limit=800)) for _ in range(50)))
+        requests = asyncio.gather(*(host.request(reported(limit=800)) for _ in range(50)))
         while not requests.done():
             for _ in range(3):
                 await asyncio.sleep(0)
@@ -268,7 +268,7 @@ class Exchange(RuleBasedStateMachine):
         self.host.now = eighths / 8
         self.under_way: list[Reservation] = []
         self.arrived: Counter[int] = Counter()
-        finish(self.host.ask(told(limit=limit), 1))
+        run_to_end(self.host.request(reported(limit=limit), 1))
         self.arrived[0] += 1
 
     @rule(weight=st.sampled_from([2, 5, 10]), times=st.integers(1, 12), delay=EIGHTHS)
@@ -276,7 +276,7 @@ class Exchange(RuleBasedStateMachine):
         """Ask for some weight at once; a request is under way for up to 7/8 of a second."""
         for _ in range(times):
             try:
-                self.under_way.append(finish(self.host.budget.acquire(weight)))
+                self.under_way.append(run_to_end(self.host.budget.acquire(weight)))
             except Paused:
                 assert self.host.budget.paused
                 return
@@ -288,9 +288,9 @@ class Exchange(RuleBasedStateMachine):
     @precondition(lambda self: self.under_way)
     @rule(data=st.data())
     def answer(self, data: st.DataObject) -> None:
-        """Answer any request that is under way, and tell the IP's count."""
+        """Respond to any outstanding request, and report the IP's count."""
         answered = self.under_way.pop(data.draw(st.integers(0, len(self.under_way) - 1)))
-        self.host.budget.settle(answered, told(self.arrived[int(self.host.now // 60)] + self.others, self.limit))
+        self.host.budget.settle(answered, reported(self.arrived[int(self.host.now // 60)] + self.others, self.limit))
 
     @rule(weight=st.integers(0, 300))
     def others_send(self, weight: int) -> None:
@@ -308,7 +308,7 @@ class Exchange(RuleBasedStateMachine):
         now = self.host.now
         retry_at_ms = None if end is None else int((MINUTE + now + end) * 1000)
         sent_at = self.under_way[0].sent_at if in_flight and self.under_way else None
-        new = self.host.budget.refuse(reason, retry_at_ms, sent_at=sent_at)
+        new = self.host.budget.pause(reason, retry_at_ms, sent_at=sent_at)
         seconds = end if end is not None and end > 0 else DEFAULT[reason] if new else 0.0
         self.resumes_at = max(self.resumes_at, now + seconds)
 
@@ -317,7 +317,7 @@ class Exchange(RuleBasedStateMachine):
     @invariant()
     def share_holds_in_every_minute_of_the_exchange(self) -> None:
         """However it is sent, no minute of the exchange gets more than the share."""
-        allowance = max(self.host.budget.share * self.limit, LEAST_ALLOWANCE)
+        allowance = max(self.host.budget.share * self.limit, MIN_ALLOWANCE)
 
         assert [] == [weight for weight in self.arrived.values() if weight > allowance]
 
@@ -342,15 +342,17 @@ class TestStop:
             (Reason.RATE_LIMITED, 1e15, 4 * 86400.0),
         ],
     )
-    async def test_nothing_is_sent_until_the_end_told(self, reason: Reason, end: float | None, seconds: float) -> None:
+    async def test_nothing_is_sent_until_the_reported_end(
+        self, reason: Reason, end: float | None, seconds: float
+    ) -> None:
         """A pause ends a second after the reported end, after four days at most; by default after a minute or two."""
         host = Host()
-        new, pause_seconds = host.refuse(reason=reason, end=end)
+        new, pause_seconds = host.pause(reason=reason, end=end)
         with pytest.raises(Paused) as caught:
             await host.budget.acquire(1)
         paused = host.budget.paused
         host.now += seconds
-        await host.ask()
+        await host.request()
 
         assert (True, seconds, reason) == (new, pause_seconds, paused)
         assert (reason, seconds) == (caught.value.reason, caught.value.seconds)
@@ -367,32 +369,32 @@ class TestStop:
         """A refusal within ten minutes of the last pause doubles it, up to an hour."""
         host = Host()
 
-        assert [(True, seconds) for seconds in pauses] == [host.refuse(after=600.0, reason=reason) for _ in pauses]
+        assert [(True, seconds) for seconds in pauses] == [host.pause(after=600.0, reason=reason) for _ in pauses]
 
     def test_ten_quiet_minutes_forget_the_doubling(self) -> None:
         """After more than ten minutes without a refusal a pause is as long as the first."""
         host = Host()
-        pauses = [host.refuse(after)[1] for after in (0.0, 600.0, 600.125, 1.0)]
+        pauses = [host.pause(after)[1] for after in (0.0, 600.0, 600.125, 1.0)]
 
         assert [120.0, 240.0, 120.0, 240.0] == pauses
 
     def test_repeated_refusal_with_an_end_waits_for_the_later(self) -> None:
-        """When repeated, a short end that is told does not shorten the doubled pause, and a later end counts."""
+        """When repeated, an early reported end does not shorten the doubled pause, and a later one extends it."""
         host = Host()
-        pauses = [host.refuse(1.0, end=end)[1] for end in (11.0, 17.0, 5000.0)]
+        pauses = [host.pause(1.0, end=end)[1] for end in (11.0, 17.0, 5000.0)]
 
         assert [11.0, 240.0, 5000.0 - 253.0] == pauses
 
     @pytest.mark.parametrize("after", [0.0, 30.0, 120.0, 500.0])
     def test_refusals_in_flight_are_the_same_ban(self, after: float) -> None:
-        """Refusals of requests sent before the ban was known neither prolong nor double it, whenever they come."""
+        """Rejections of requests sent before the ban was known neither extend nor double it, whenever they arrive."""
         host = Host()
         host.now = 10.0
-        host.budget.refuse(Reason.BANNED, sent_at=9.0)
+        host.budget.pause(Reason.BANNED, sent_at=9.0)
         host.now += after
-        late = [host.budget.refuse(Reason.BANNED, sent_at=sent_at) for sent_at in (9.5, 10.0)]
+        late = [host.budget.pause(Reason.BANNED, sent_at=sent_at) for sent_at in (9.5, 10.0)]
         rest = host.budget.pause_seconds
-        again = host.refuse(200.0, sent_at=host.now + 200.0)
+        again = host.pause(200.0, sent_at=host.now + 200.0)
 
         assert ([False, False], max(0.0, 120.0 - after)) == (late, rest)
         assert (True, 240.0) == again
@@ -404,9 +406,9 @@ class TestStop:
     def test_later_end_prolongs_the_pause(self, after: float, end: float, seconds: float) -> None:
         """A later end in a refusal in flight prolongs the pause, to at most four days; an earlier one does not."""
         host = Host()
-        host.refuse()
+        host.pause()
         host.now += after
-        new = host.budget.refuse(Reason.BANNED, int((MINUTE + end) * 1000), sent_at=0.0)
+        new = host.budget.pause(Reason.BANNED, int((MINUTE + end) * 1000), sent_at=0.0)
 
         assert (False, seconds) == (new, host.budget.pause_seconds)
 
@@ -414,21 +416,21 @@ class TestStop:
         ("first", "second"), [(Reason.RATE_LIMITED, Reason.BANNED), (Reason.BANNED, Reason.RATE_LIMITED)]
     )
     def test_ban_outranks_a_rate_limit(self, first: Reason, second: Reason) -> None:
-        """Of a ban and a rate limit at once the ban is told."""
+        """Of a simultaneous ban and rate limit, the ban is reported."""
         host = Host()
-        host.budget.refuse(first)
-        host.budget.refuse(second)
+        host.budget.pause(first)
+        host.budget.pause(second)
 
         assert Reason.BANNED is host.budget.paused
 
     async def test_request_that_waits_is_refused_when_a_pause_begins(self) -> None:
         """A request that waits for the next minute is not sent when a pause began meanwhile."""
         host = Host()
-        await host.ask(told(2400))
+        await host.request(reported(2400))
 
         async def sleep(seconds: float) -> None:
             host.now += seconds
-            host.budget.refuse(Reason.RATE_LIMITED)
+            host.budget.pause(Reason.RATE_LIMITED)
 
         host.budget._sleep = sleep
         with pytest.raises(Paused):

@@ -1,4 +1,4 @@
-"""The table of metrics keeps its own rules: names, help, labels, and one family for every field of an answer."""
+"""The catalog's own rules: names, help, labels, and one family for every field of a response."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 import pytest
-from support.builders import make_asset, make_figures, make_position, make_risk, make_snapshot, make_status
+from support.builders import fill, make_asset, make_figures, make_position, make_risk, make_snapshot, make_status
 
 from exporter.metrics.catalog import GROUPS
-from exporter.metrics.self_catalog import OF_ACCOUNT, OF_ENDPOINT, OF_PROGRAM
+from exporter.metrics.self_catalog import ACCOUNT_FAMILIES, ENDPOINT_FAMILIES, PROGRAM_FAMILIES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -19,36 +19,18 @@ if TYPE_CHECKING:
     from exporter.metrics.family import Family, Group, SelfFamily
 
 VALUE_FAMILIES: list[Family] = [family for group in GROUPS for family in group.families]
-OWN_FAMILIES: list[SelfFamily] = [*OF_ACCOUNT, *OF_ENDPOINT, *OF_PROGRAM]
-ALL_FAMILIES: list[Family | SelfFamily] = [*VALUE_FAMILIES, *OWN_FAMILIES]
+SELF_FAMILIES: list[SelfFamily] = [*ACCOUNT_FAMILIES, *ENDPOINT_FAMILIES, *PROGRAM_FAMILIES]
+ALL_FAMILIES: list[Family | SelfFamily] = [*VALUE_FAMILIES, *SELF_FAMILIES]
 STATUS = make_status(**make_figures())
-ASSET = make_asset(**make_figures(), margin_available=True, update_time_ms=1000)
-POSITION = make_position(
-    unrealized_pnl=2.0,
-    isolated_margin=3.0,
-    notional=4.0,
-    isolated_wallet_balance=5.0,
-    initial_margin=6.0,
-    maintenance_margin=7.0,
-    update_time_ms=8000,
-)
-RISK = make_risk(
-    margin_asset="USDT",
-    entry_price=2.0,
-    break_even_price=3.0,
-    mark_price=4.0,
-    liquidation_price=5.0,
-    adl_quantile=1,
-    open_order_initial_margin=6.0,
-    bid_notional=7.0,
-    ask_notional=8.0,
-)
-# What is read off more than one field of one row.
+ASSET = fill(make_asset(margin_available=True))
+POSITION = fill(make_position())
+RISK = fill(make_risk(margin_asset="USDT"))
+# Families that read more than one field of one row.
 OPEN_POSITIONS = "binance_futures_account_open_positions"
 RISK_MISSING = "binance_futures_position_risk_missing"
 POSITION_INFO = "binance_futures_position_info"
 RATIOS = ("binance_futures_cross_margin_ratio", "binance_futures_isolated_margin_ratio")
-# The status tells an amount, and the margin asset is a label of position_info.
+# The amount is that of the status, and the margin asset is a label of position_info.
 RISK_IDENTITY = {"symbol", "position_side", "amount", "margin_asset"}
 ROWS = {
     "account": (STATUS, "v2/account.status", {"assets", "positions"}),
@@ -63,12 +45,12 @@ def _named(families: Sequence[Family | SelfFamily]) -> list[Any]:
 
 
 def _families_of(kind: str) -> list[Family]:
-    """Return the families of one kind of row, told apart by the source that each names."""
-    where = ROWS[kind][1]
+    """Return the families of one type of row, identified by the source that each names."""
+    source = ROWS[kind][1]
     return [
         family
         for family in VALUE_FAMILIES
-        if re.fullmatch(rf"\w+ of {re.escape(where)}", family.source)
+        if re.fullmatch(rf"\w+ of {re.escape(source)}", family.source)
         and family.name not in {OPEN_POSITIONS, RISK_MISSING, POSITION_INFO, *RATIOS}
     ]
 
@@ -113,7 +95,7 @@ def test_help_of_values_names_the_source(family: Family) -> None:
         assert re.search(rf" \({field}, [\w ]+; {field}\)\.$", family.help)
     else:
         assert re.search(rf" \({field}\)\.$", family.help)
-    assert f"{family.what} ({family.source})." == family.help
+    assert f"{family.description} ({family.source})." == family.help
 
 
 @pytest.mark.parametrize(
@@ -123,15 +105,15 @@ def test_help_of_values_names_the_source(family: Family) -> None:
         (RATIOS[1], ["maintMargin / (isolatedWallet + unrealizedProfit)"]),
     ],
 )
-def test_help_of_ratios_tells_the_formula(name: str, formulas: list[str]) -> None:
+def test_help_of_ratios_contains_the_formula(name: str, formulas: list[str]) -> None:
     """The help of a ratio contains its formula in Binance's field names, since others define the inverse."""
     (family,) = [family for family in VALUE_FAMILIES if family.name == name]
 
     assert [] == [formula for formula in formulas if formula not in family.help]
 
 
-def test_every_family_has_its_kind() -> None:
-    """Every value family is read off one field of one row, but for the five that are tested by themselves."""
+def test_every_family_reads_one_field_of_one_row() -> None:
+    """Every value family is read from one field of one row, except for the five that are tested separately."""
     of_rows = [family.name for kind in ROWS for family in _families_of(kind)]
 
     assert sorted([*of_rows, OPEN_POSITIONS, RISK_MISSING, POSITION_INFO, *RATIOS]) == sorted(
@@ -141,19 +123,19 @@ def test_every_family_has_its_kind() -> None:
 
 @pytest.mark.parametrize(("kind", "field"), [*_fields()])
 def test_every_field_is_read_by_one_family(kind: str, field: msgspec.structs.FieldInfo) -> None:
-    """A field of an answer that is no identity changes exactly one family, whose help names it."""
-    row, where, _ = ROWS[kind]
+    """A field of a response that is not part of the identity changes exactly one family, whose help names it."""
+    row, source, _ = ROWS[kind]
     value = getattr(row, field.name)
     changed = msgspec.structs.replace(row, **{field.name: not value if value is True else value + 1000})
 
     (family,) = [family for family in _families_of(kind) if family.read(row) != family.read(changed)]
 
-    assert f"{field.encode_name} of {where}" == family.source
+    assert f"{field.encode_name} of {source}" == family.source
 
 
 @pytest.mark.parametrize("kind", ROWS)
 def test_every_family_reads_one_field(kind: str) -> None:
-    """There are as many families of a row as fields that are no identity."""
+    """There are as many families of a row as fields that are not part of its identity."""
     row, _, identity = ROWS[kind]
 
     assert len(msgspec.structs.fields(row)) - len(identity) == len(_families_of(kind))
@@ -168,8 +150,8 @@ def test_every_family_reads_one_field(kind: str) -> None:
         ("risk", make_risk()),
     ],
 )
-def test_missing_figures_are_no_samples(kind: str, row: msgspec.Struct) -> None:
-    """Of a row with nothing but its identity, no family has a value, but for a position's amount."""
+def test_missing_figures_have_no_samples(kind: str, row: msgspec.Struct) -> None:
+    """For a row with only its identity, no family has a value, except a position's amount."""
     values = {family.name: family.read(row) for family in _families_of(kind)}
 
     assert {"binance_futures_position_amount": 1.0}.items() >= {
@@ -210,10 +192,10 @@ def test_labels_are_sorted(group: Group) -> None:
     assert sorted(set(labels)) == labels
 
 
-@pytest.mark.parametrize("family", _named(OWN_FAMILIES))
+@pytest.mark.parametrize("family", _named(SELF_FAMILIES))
 def test_own_labels_do_not_repeat_the_subject(family: SelfFamily) -> None:
     """An own family's labels are sorted and leave out the one that its subject brings."""
-    identity = {"account"} if family in OF_ACCOUNT else {"endpoint"} if family in OF_ENDPOINT else set()
+    identity = {"account"} if family in ACCOUNT_FAMILIES else {"endpoint"} if family in ENDPOINT_FAMILIES else set()
 
     assert sorted(set(family.labels)) == list(family.labels)
     assert set() == identity & set(family.labels)
@@ -223,7 +205,7 @@ def test_own_labels_do_not_repeat_the_subject(family: SelfFamily) -> None:
     ("expected", "names"), [(None, None), (0.0, frozenset()), (1.0, frozenset({("BTCUSDT", "BOTH")}))]
 )
 def test_missing_risk_is_counted(expected: float | None, names: frozenset[tuple[str, str]] | None) -> None:
-    """Positions without risk figures are counted, and absent where position risk is not asked for."""
+    """Positions without risk figures are counted; there is no count if position risk is not requested."""
     (family,) = [family for family in VALUE_FAMILIES if family.name == RISK_MISSING]
 
     assert expected == family.read(replace(make_snapshot(), without_risk=names))

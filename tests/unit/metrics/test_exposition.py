@@ -1,4 +1,4 @@
-"""The text of /metrics: byte for byte prometheus_client's, replaced whole, gone when stale, and a golden scrape."""
+"""The text of /metrics: as written by prometheus_client, replaced as a whole, dropped when stale; a golden scrape."""
 
 from __future__ import annotations
 
@@ -61,10 +61,10 @@ def exposition_of(
 def test_text_is_prometheus_clients(snapshots: dict[str, AccountSnapshot]) -> None:
     """Joined fragments are byte for byte what prometheus_client would write, and no series stands there twice."""
     body = bytes(exposition_of(snapshots).body())
-    found = samples(body)
+    exposed = samples(body)
 
     assert by_prometheus_client(snapshots) == body
-    assert all(sorted(names) == names for names in map(label_names, found))
+    assert all(sorted(names) == names for names in map(label_names, exposed))
 
 
 BTC, ETH = (make_position(symbol, notional=2.0, unrealized_pnl=None) for symbol in ("BTCUSDT", "ETHUSDT"))
@@ -125,7 +125,7 @@ def test_label_sets_must_be_complete() -> None:
         render_labels(("account", "asset"), ("main",))
 
 
-def test_nothing_but_headers_and_own_families_before_the_first_answer() -> None:
+def test_only_headers_and_own_families_before_the_first_snapshot() -> None:
     """Before anything was published each family has its header and no sample, and own families follow."""
     body = bytes(exposition_of({}, lambda: b"own 1.0\n").body())
 
@@ -156,7 +156,7 @@ def test_fragments_follow_the_catalog() -> None:
     } == {name: fragment for name, fragment in fragments.items() if fragment}
 
 
-def test_snapshot_replaces_the_last_one_whole() -> None:
+def test_snapshot_replaces_all_series_of_the_last_one() -> None:
     """The series of a position that was closed, and of a total that was not sent again, are gone."""
     usdt = make_asset(wallet_balance=5.0)
     exposition = exposition_of(
@@ -179,15 +179,15 @@ def test_mode_change_leaves_one_currency() -> None:
         make_state(answered_at=1000.0), make_snapshot([make_asset(wallet_balance=1.0)], wallet_balance=2.0)
     )
 
-    found = samples(bytes(exposition.body()))
+    exposed = samples(bytes(exposition.body()))
 
     assert {BALANCE.replace("USDT", "USD"): 2.0} == {
-        series: value for series, value in found.items() if "account_wallet_balance" in series
+        series: value for series, value in exposed.items() if "account_wallet_balance" in series
     }
 
 
 def test_stale_figures_vanish_by_themselves() -> None:
-    """Figures go when they are stale_after old, though nobody publishes, at the moment itself and of that account."""
+    """Figures are dropped exactly when they are stale_after old, without a publish, and only those of that account."""
     clock = Clock(1059.5)
     exposition = exposition_of({"main": make_snapshot(wallet_balance=1.0)}, clock=clock)
     exposition.publish(make_state("late", answered_at=1059.0), make_snapshot(wallet_balance=2.0))

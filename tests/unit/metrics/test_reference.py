@@ -9,14 +9,14 @@ import pytest
 from exporter.cli import main as cli
 from exporter.metrics import reference
 from exporter.metrics.catalog import GROUPS
-from exporter.metrics.self_catalog import OF_ACCOUNT, OF_ENDPOINT, OF_PROGRAM
+from exporter.metrics.self_catalog import ACCOUNT_FAMILIES, ENDPOINT_FAMILIES, PROGRAM_FAMILIES
 
 
 def test_every_metric_is_in_the_reference() -> None:
     """The reference has every family of the catalog once, with all its labels."""
     entries = json.loads(reference.as_json())
     names = [family.name for group in GROUPS for family in group.families]
-    names += [family.name for family in (*OF_ACCOUNT, *OF_ENDPOINT, *OF_PROGRAM)]
+    names += [family.name for family in (*ACCOUNT_FAMILIES, *ENDPOINT_FAMILIES, *PROGRAM_FAMILIES)]
 
     assert names == [entry["name"] for entry in entries]
     labels = {entry["name"]: entry["labels"] for entry in entries}

@@ -1,4 +1,4 @@
-"""The exporter's own families: present from the start, absent where unknown, and as counted."""
+"""The exporter's own families: present from the start, absent while unknown, and with correct values."""
 
 from __future__ import annotations
 
@@ -37,14 +37,14 @@ def scrape(
     return {series.removeprefix("binance_futures_"): value for series, value in samples(health.render()).items()}
 
 
-def of(found: dict[str, float], *names: str) -> dict[str, float]:
+def series_of(exposed: dict[str, float], *names: str) -> dict[str, float]:
     """Return the series of some families."""
-    return {series: value for series, value in found.items() if series.partition("{")[0] in names}
+    return {series: value for series, value in exposed.items() if series.partition("{")[0] in names}
 
 
 def test_account_before_its_first_poll() -> None:
     """Before its first poll an account is neither up nor down, and all its failure reasons are 0."""
-    found = scrape([make_state(interval_seconds=5.0, stale_after_seconds=61.5)])
+    exposed = scrape([make_state(interval_seconds=5.0, stale_after_seconds=61.5)])
 
     assert {
         'account_info{account="main",asset_mode="unknown",endpoint="localhost:1",key_type="hmac"}': 1.0,
@@ -52,7 +52,7 @@ def test_account_before_its_first_poll() -> None:
         **{f'poll_failures_total{{account="main",reason="{reason}"}}': 0.0 for reason in Reason},
         'poll_interval_seconds{account="main"}': 5.0,
         'stale_after_seconds{account="main"}': 61.5,
-    } == {series: value for series, value in found.items() if 'account="' in series}
+    } == {series: value for series, value in exposed.items() if 'account="' in series}
 
 
 @pytest.mark.parametrize(
@@ -64,17 +64,17 @@ def test_account_that_has_been_polled(*, now: float, succeeded: bool, up: float)
     state.polls = 3
     state.last_poll_succeeded = succeeded
     state.failures[Reason.DECODE] += 2
-    found = scrape([state], clock=Clock(now))
+    exposed = scrape([state], clock=Clock(now))
 
-    assert found['up{account="main"}'] == up
-    assert found['last_success_timestamp_seconds{account="main"}'] == 1_700_000_000.5
-    assert found['polls_total{account="main"}'] == 3.0
-    assert found['poll_failures_total{account="main",reason="decode"}'] == 2.0
-    assert found['poll_failures_total{account="main",reason="timeout"}'] == 0.0
+    assert exposed['up{account="main"}'] == up
+    assert exposed['last_success_timestamp_seconds{account="main"}'] == 1_700_000_000.5
+    assert exposed['polls_total{account="main"}'] == 3.0
+    assert exposed['poll_failures_total{account="main",reason="decode"}'] == 2.0
+    assert exposed['poll_failures_total{account="main",reason="timeout"}'] == 0.0
 
 
 @pytest.mark.parametrize(
-    ("configured", "told", "shown"),
+    ("configured", "detected", "shown"),
     [
         (None, None, "unknown"),
         (AssetMode.MULTI, None, "multi"),
@@ -82,17 +82,17 @@ def test_account_that_has_been_polled(*, now: float, succeeded: bool, up: float)
         (AssetMode.MULTI, AssetMode.MULTI, "multi"),
     ],
 )
-def test_asset_mode_is_told(configured: AssetMode | None, told: AssetMode | None, shown: str) -> None:
+def test_asset_mode_is_exposed(configured: AssetMode | None, detected: AssetMode | None, shown: str) -> None:
     """The mode is the one of the figures, before them the configured one, else unknown."""
     state = make_state(asset_mode=configured)
-    state.asset_mode = told
+    state.asset_mode = detected
 
-    assert {f'account_info{{account="main",asset_mode="{shown}",endpoint="localhost:1",key_type="hmac"}}': 1.0} == of(
-        scrape([state]), "account_info"
-    )
+    assert {
+        f'account_info{{account="main",asset_mode="{shown}",endpoint="localhost:1",key_type="hmac"}}': 1.0
+    } == series_of(scrape([state]), "account_info")
 
 
-def test_stretched_interval_is_told() -> None:
+def test_stretched_interval_is_exposed() -> None:
     """What the weight plan makes of the interval is shown, not what was configured."""
     state = make_state()
     state.stretch(2.0)
@@ -100,28 +100,28 @@ def test_stretched_interval_is_told() -> None:
     assert {
         'poll_interval_seconds{account="main"}': 30.0,
         'stale_after_seconds{account="main"}': 120.0,
-    } == of(scrape([state]), "poll_interval_seconds", "stale_after_seconds")
+    } == series_of(scrape([state]), "poll_interval_seconds", "stale_after_seconds")
 
 
 def test_accounts_keep_their_order() -> None:
     """Accounts are shown in the order they are given, each with its own series."""
-    found = scrape([make_state("b"), make_state("a"), make_state('quote"\\\n')])
+    exposed = scrape([make_state("b"), make_state("a"), make_state('quote"\\\n')])
 
     expected = ['polls_total{account="b"}', 'polls_total{account="a"}', r'polls_total{account="quote\"\\\n"}']
-    assert expected == list(of(found, "polls_total"))
+    assert expected == list(series_of(exposed, "polls_total"))
 
 
 def test_account_whose_first_poll_failed() -> None:
     """Once the first poll has ended, an account that was never polled successfully is down."""
     state = make_state()
-    state.first_poll_over = True
+    state.first_poll_finished = True
 
-    assert {'up{account="main"}': 0.0} == of(scrape([state]), "up")
+    assert {'up{account="main"}': 0.0} == series_of(scrape([state]), "up")
 
 
 def test_endpoint_before_it_is_dialled() -> None:
     """All reasons of an endpoint start at 0; clock offset, weight used and limit are absent until known."""
-    found = scrape(connections=[make_connection()])
+    exposed = scrape(connections=[make_connection()])
 
     assert {
         f"connected{{{HOST}}}": 0.0,
@@ -131,7 +131,7 @@ def test_endpoint_before_it_is_dialled() -> None:
         f'paused{{{HOST},reason="rate_limited"}}': 0.0,
         f"request_weight_spent_total{{{HOST}}}": 0.0,
         **{f'frames_ignored_total{{{HOST},reason="{kind}"}}': 0.0 for kind in UnmatchedReason},
-    } == {series: value for series, value in found.items() if 'endpoint="' in series}
+    } == {series: value for series, value in exposed.items() if 'endpoint="' in series}
 
 
 async def test_endpoint_in_use() -> None:
@@ -140,51 +140,51 @@ async def test_endpoint_in_use() -> None:
     connection = make_connection(monotonic=clock)
     connection.connections = 2
     connection.disconnections[DisconnectReason.RESET] += 1
-    connection.ignored.counts[UnmatchedReason.BINARY] += 3
-    connection.clock.learn(60_012_500, 60_009.0, 60_011.0)
-    told = msgspec.convert(
+    connection.unmatched_frames.counts[UnmatchedReason.BINARY] += 3
+    connection.clock.synchronize(60_012_500, 60_009.0, 60_011.0)
+    rate_limit = msgspec.convert(
         {"rateLimitType": "REQUEST_WEIGHT", "interval": "MINUTE", "intervalNum": 1, "limit": 2400, "count": 75},
         RateLimit,
     )
-    connection.budget.settle(await connection.budget.acquire(5), told)
-    found = scrape(connections=[connection], clock=clock)
+    connection.budget.settle(await connection.budget.acquire(5), rate_limit)
+    exposed = scrape(connections=[connection], clock=clock)
     clock.now += 60.0
     later = scrape(connections=[connection], clock=clock)
 
-    assert found[f"connections_total{{{HOST}}}"] == 2.0
-    assert found[f'disconnections_total{{{HOST},reason="reset"}}'] == 1.0
-    assert found[f'frames_ignored_total{{{HOST},reason="binary"}}'] == 3.0
-    assert found[f"clock_offset_seconds{{{HOST}}}"] == 2.5
-    assert found[f"request_weight_limit{{{HOST}}}"] == 2400.0
-    assert found[f"request_weight_used{{{HOST}}}"] == 75.0
-    assert found[f"request_weight_spent_total{{{HOST}}}"] == 5.0
-    assert {} == of(later, "request_weight_used")
+    assert exposed[f"connections_total{{{HOST}}}"] == 2.0
+    assert exposed[f'disconnections_total{{{HOST},reason="reset"}}'] == 1.0
+    assert exposed[f'frames_ignored_total{{{HOST},reason="binary"}}'] == 3.0
+    assert exposed[f"clock_offset_seconds{{{HOST}}}"] == 2.5
+    assert exposed[f"request_weight_limit{{{HOST}}}"] == 2400.0
+    assert exposed[f"request_weight_used{{{HOST}}}"] == 75.0
+    assert exposed[f"request_weight_spent_total{{{HOST}}}"] == 5.0
+    assert {} == series_of(later, "request_weight_used")
 
 
 @pytest.mark.parametrize("reason", [Reason.BANNED, Reason.RATE_LIMITED])
-def test_pause_is_told_by_reason(reason: Reason) -> None:
+def test_pause_is_exposed_by_reason(reason: Reason) -> None:
     """While the exchange refuses this IP one of the reasons is 1, and afterwards none."""
     clock = Clock()
     connection = make_connection(monotonic=clock)
-    connection.budget.refuse(reason)
-    paused = of(scrape(connections=[connection]), "paused")
+    connection.budget.pause(reason)
+    paused = series_of(scrape(connections=[connection]), "paused")
     clock.now += 3600.0
-    over = of(scrape(connections=[connection]), "paused")
+    over = series_of(scrape(connections=[connection]), "paused")
 
     assert {f'paused{{{HOST},reason="{reason}"}}'} == {series for series, value in paused.items() if value}
     assert {0.0} == set(over.values())
 
 
-def test_endpoints_are_told_apart() -> None:
+def test_endpoints_have_separate_series() -> None:
     """Each endpoint has its own series."""
     other = make_connection(Endpoint("testnet via proxy:3128", "wss://localhost"))
     other.connections = 4
-    found = scrape(connections=[make_connection(), other])
+    exposed = scrape(connections=[make_connection(), other])
 
     assert {
         f"connections_total{{{HOST}}}": 0.0,
         'connections_total{endpoint="testnet via proxy:3128"}': 4.0,
-    } == of(found, "connections_total")
+    } == series_of(exposed, "connections_total")
 
 
 def test_durations_are_a_cumulative_histogram_of_all_endpoints() -> None:
@@ -192,25 +192,25 @@ def test_durations_are_a_cumulative_histogram_of_all_endpoints() -> None:
     first, second = make_connection(), make_connection(Endpoint("other", "wss://localhost"))
     for connection, seconds in ((first, 0.005), (first, 0.0051), (second, 0.3), (second, 10.0), (second, 99.0)):
         connection.durations[Method.ACCOUNT_STATUS].observe(seconds)
-    found = of(
+    exposed = series_of(
         scrape(connections=[first, second]),
         *(DURATION.removeprefix("binance_futures_") + end for end in ("_bucket", "_count", "_sum")),
     )
-    counts = [value for series, value in found.items() if "_bucket{" in series and '"v2/account.status"' in series]
+    counts = [value for series, value in exposed.items() if "_bucket{" in series and '"v2/account.status"' in series]
 
     assert [1, 2, 2, 2, 2, 2, 3, 3, 3, 3, 4, 5] == counts
-    assert found['request_duration_seconds_bucket{le="10.0",method="v2/account.status"}'] == 4.0
-    assert found['request_duration_seconds_bucket{le="+Inf",method="v2/account.status"}'] == 5.0
-    assert found['request_duration_seconds_count{method="v2/account.status"}'] == 5.0
-    assert found['request_duration_seconds_sum{method="v2/account.status"}'] == pytest.approx(109.3101)
+    assert exposed['request_duration_seconds_bucket{le="10.0",method="v2/account.status"}'] == 4.0
+    assert exposed['request_duration_seconds_bucket{le="+Inf",method="v2/account.status"}'] == 5.0
+    assert exposed['request_duration_seconds_count{method="v2/account.status"}'] == 5.0
+    assert exposed['request_duration_seconds_sum{method="v2/account.status"}'] == pytest.approx(109.3101)
 
 
 def test_histogram_starts_at_zero_for_every_method() -> None:
-    """Each method has its buckets before anything was asked, also without any endpoint."""
-    found = scrape()
+    """Each method has its buckets before any request, even without an endpoint."""
+    exposed = scrape()
 
-    assert {f'request_duration_seconds_count{{method="{method}"}}': 0.0 for method in Method} == of(
-        found, "request_duration_seconds_count"
+    assert {f'request_duration_seconds_count{{method="{method}"}}': 0.0 for method in Method} == series_of(
+        exposed, "request_duration_seconds_count"
     )
 
 
@@ -218,10 +218,10 @@ def test_histogram_starts_at_zero_for_every_method() -> None:
     ("fields", "successful", "timestamps"),
     [({}, 1.0, []), ({"last_reload_succeeded": False, "last_reload_success_unix": 12.5}, 0.0, [12.5])],
 )
-def test_program_is_told(fields: dict[str, Any], successful: float, timestamps: list[float]) -> None:
+def test_program_state_is_exposed(fields: dict[str, Any], successful: float, timestamps: list[float]) -> None:
     """Versions and the outcome of reading the configuration are shown; its time is absent until set."""
     text = SelfMetrics(Program(**fields), list, Clock(), process_metrics=False).render()
-    found = samples(text)
+    exposed = samples(text)
     prefix = "binance_futures_exporter"
     versions = {
         "python_version": platform.python_version(),
@@ -230,16 +230,16 @@ def test_program_is_told(fields: dict[str, Any], successful: float, timestamps: 
     }
     labels = ",".join(f'{name}="{value}"' for name, value in versions.items())
 
-    assert found[f"{prefix}_build_info{{{labels}}}"] == 1.0
-    assert found[f"{prefix}_config_last_reload_successful"] == successful
-    assert timestamps == [value for series, value in found.items() if series.endswith("success_timestamp_seconds")]
+    assert exposed[f"{prefix}_build_info{{{labels}}}"] == 1.0
+    assert exposed[f"{prefix}_config_last_reload_successful"] == successful
+    assert timestamps == [value for series, value in exposed.items() if series.endswith("success_timestamp_seconds")]
 
 
 @pytest.mark.parametrize(("process_metrics", "prefixes"), [(True, {"process", "python"}), (False, set[str]())])
 def test_process_metrics_can_be_left_out(*, process_metrics: bool, prefixes: set[str]) -> None:
     """Only prometheus_client's own collectors go with the switch, and none of them says when it was created."""
-    found = samples(SelfMetrics(Program(), list, Clock(), process_metrics=process_metrics).render())
-    names = {series.partition("{")[0] for series in found}
+    exposed = samples(SelfMetrics(Program(), list, Clock(), process_metrics=process_metrics).render())
+    names = {series.partition("{")[0] for series in exposed}
 
     assert prefixes == {name.partition("_")[0] for name in names} - {"binance"}
     assert set() == {name for name in names if name.endswith("_created")}

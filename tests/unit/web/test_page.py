@@ -108,7 +108,7 @@ def state(word: str, name: str = "main", **settings: Any) -> AccountState:
     if made.answered_at is not None:
         made.open_positions, made.asset_mode = 1234, AssetMode.MULTI
     if word != "up":
-        made.first_poll_over, made.last_poll_succeeded, made.last_failure = True, False, FAILURE
+        made.first_poll_finished, made.last_poll_succeeded, made.last_failure = True, False, FAILURE
     return made
 
 
@@ -152,7 +152,7 @@ def test_a_failure_that_is_over_is_not_shown() -> None:
 
     assert "● up" == shown.row("recovered")[1]
     assert "■ stale figures withdrawn" == shown.row("grown old")[1]
-    assert FAILURE.words not in shown.texts
+    assert FAILURE.message not in shown.texts
 
 
 def test_flat_is_not_unknown() -> None:
@@ -375,7 +375,7 @@ def test_endpoint_of_which_nothing_is_known() -> None:
 def test_clock(ahead: float, words: str) -> None:
     """The clock's offset is said with its direction."""
     connection = make_connection(monotonic=Clock(NOW))
-    connection.clock.learn(round((NOW + ahead) * 1000), NOW, NOW)
+    connection.clock.synchronize(round((NOW + ahead) * 1000), NOW, NOW)
 
     assert words == page(connections=[connection]).row("localhost:1")[3]
 
@@ -418,9 +418,9 @@ def test_bar() -> None:
 def test_pause(reason: Reason, words: str) -> None:
     """A pause is told with its reason, its end by the exchange's clock and how long that is; it comes first."""
     paused = make_connection(Endpoint("paused", "ws://localhost:2/"), Clock(NOW))
-    paused.budget.refuse(reason, int((NOW + 3723) * 1000))
+    paused.budget.pause(reason, int((NOW + 3723) * 1000))
     connected = make_connection(monotonic=Clock(NOW))
-    connected._link = object()  # type: ignore[assignment]
+    connected._current.link = object()  # type: ignore[assignment]
     shown = page([state("up")], [connected, paused])
 
     until = "2023-11-14 23:15:24 UTC, for another 1 hour 2 minutes"
