@@ -24,7 +24,7 @@ from exporter import log
 from exporter.app.service import Service, WebSettings
 from exporter.binance.dialing import Timing
 from exporter.threads import DaemonThreads
-from exporter.web.server import ListenAddress
+from exporter.web.listen_address import ListenAddress
 
 _DELAY_SECONDS: Final = 0.05
 _SOAK_TIMING: Final = Timing(

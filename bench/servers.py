@@ -30,7 +30,8 @@ from exporter.metrics.family import Program
 from exporter.metrics.openmetrics import OpenMetricsExposition, SnapshotCollector
 from exporter.metrics.self_metrics import SelfMetrics
 from exporter.simulator.market import Market
-from exporter.web.server import ListenAddress, WebServer
+from exporter.web.listen_address import ListenAddress
+from exporter.web.server import WebServer
 
 if TYPE_CHECKING:
     from exporter.metrics.chunked_body import ChunkedBody

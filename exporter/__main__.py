@@ -1,4 +1,4 @@
-"""Start the program: ``python -m exporter`` and the command ``binance-futures-exporter``."""
+"""Starts the program, for ``python -m exporter`` and the command ``binance-futures-exporter``."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ def main() -> NoReturn:
     """Run the command line and end the process with its exit code."""
     _handle_early_signals()
     _open_missing_streams()
-    # A symbol may be Chinese where the terminal is not.
+    # A symbol may be Chinese, which not every terminal can show.
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")
-    # Importing takes a while, in which signals may come already.
+    # Importing takes a while, in which signals may already arrive.
     from exporter import log  # noqa: PLC0415
     from exporter.cli.main import run  # noqa: PLC0415
 
-    log.catch_strays()
+    log.log_uncaught()
     code = run(sys.argv[1:])
     logging.shutdown()
-    # Not sys.exit: the interpreter ends threads wherever they are, and one that is in bcrypt aborts the process.
+    # Not sys.exit: the interpreter ends threads anywhere, and a thread in bcrypt then aborts the process.
     os._exit(code)
 
 
@@ -33,7 +33,7 @@ def _handle_early_signals() -> None:
     for number, default in ((signal.SIGINT, signal.default_int_handler), (signal.SIGTERM, signal.SIG_DFL)):
         if signal.getsignal(number) == default:
             signal.signal(number, _end)
-    # It is delivered once there is something to reload.
+    # Blocked until there is something to reload.
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
 
 
@@ -44,12 +44,12 @@ def _end(number: int, _frame: object) -> None:
 
 
 def _open_missing_streams() -> None:
-    """Give descriptors 0 to 2 to /dev/null where they are closed, since the first socket would get such a number."""
+    """Open closed descriptors 0 to 2 as /dev/null, since otherwise the first socket would get such a number."""
     for descriptor in range(3):
         try:
             os.fstat(descriptor)
         except OSError:
-            os.open(os.devnull, os.O_RDWR)  # gets the lowest number that is free
+            os.open(os.devnull, os.O_RDWR)  # gets the lowest free number
     for name, descriptor in (("stdin", 0), ("stdout", 1), ("stderr", 2)):
         if getattr(sys, name) is None:
             mode = "w" if descriptor else "r"

@@ -1,7 +1,7 @@
-"""structlog and stdlib logging through one pipeline that redacts every value and never raises.
+"""Logging of structlog and the standard library through one pipeline that redacts every value and never raises.
 
-Values are redacted before they are rendered: in rendered text an escape can hide a secret, and a replacement can
-break a line's quoting. No other module configures logging.
+Values are redacted before they are rendered: escapes in rendered text can hide a secret, and a replacement can break a
+line's quoting. No other module configures logging.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, Final, TextIO, TypeAlias
 
 import structlog
 
+from exporter.formatting import escape_unprintable
 from exporter.log_writer import LineWriter
 from exporter.redaction import LONGEST_TEXT, redact
 
@@ -44,8 +45,8 @@ def configure(level: str, format: str | None, stream: TextIO | None = None) -> N
 
     Args:
         level: one of `LOG_LEVELS`.
-        format: one of `FORMATS`; None: a console's layout if `stream` is a terminal, else logfmt.
-        stream: where to write; None: what is standard error at the time of this call.
+        format: one of `FORMATS`; None: coloured text if `stream` is a terminal, else logfmt.
+        stream: where to write; None: the present standard error.
     """
     stream = sys.stderr if stream is None else stream
     threshold = logging.getLevelNamesMapping()[level.upper()]
@@ -53,7 +54,7 @@ def configure(level: str, format: str | None, stream: TextIO | None = None) -> N
     handler.setLevel(threshold)
     handler.setFormatter(structlog.stdlib.ProcessorFormatter(processors=[_plain, _renderer(format, stream)]))
     root = logging.getLogger()
-    for former in [each for each in root.handlers if isinstance(each, _Handler)]:
+    for former in [handler for handler in root.handlers if isinstance(handler, _Handler)]:
         root.removeHandler(former)
         former.close()
     root.addHandler(handler)
@@ -72,8 +73,8 @@ def configure(level: str, format: str | None, stream: TextIO | None = None) -> N
 
 
 def print_error(text: str) -> None:
-    """Write a message for the operator to where the log goes, after it, and wait at most 0.5 s until it is written."""
-    for handler in [each for each in logging.getLogger().handlers if isinstance(each, _Handler)]:
+    """Write a message to the stream of the log, after its lines, and wait at most 0.5 s until it is written."""
+    for handler in [handler for handler in logging.getLogger().handlers if isinstance(handler, _Handler)]:
         handler.acquire()
         with suppress(Exception):
             handler.write(redact(text))
@@ -81,8 +82,8 @@ def print_error(text: str) -> None:
         handler.release()
 
 
-def catch_strays() -> None:
-    """Log what Python would write to standard error by itself: warnings, and faults that nobody has caught."""
+def log_uncaught() -> None:
+    """Log what Python would write to standard error itself: warnings and uncaught exceptions."""
     logging.captureWarnings(capture=True)
     sys.excepthook = _log_uncaught
     threading.excepthook = lambda args: _log_uncaught(args.exc_type, args.exc_value, args.exc_traceback)
@@ -96,15 +97,15 @@ def _log_uncaught(kind: type[BaseException], error: BaseException | None, trace:
 
 
 class _Handler(logging.StreamHandler[TextIO]):
-    """Writes one line an event, from a thread if the stream has a file descriptor, whose reader may stop reading.
+    """Writes a line for each event, from a thread if the stream has a file descriptor, whose reader may stop reading.
 
-    What cannot be written is dropped; nothing raises.
+    Lines that cannot be written are dropped; nothing raises.
     """
 
     def __init__(self, stream: TextIO) -> None:
         super().__init__(stream)
         self._writer: LineWriter | None = None
-        with suppress(AttributeError, OSError, ValueError):  # such as io.StringIO, which is written to directly
+        with suppress(AttributeError, OSError, ValueError):  # such as io.StringIO, which is written directly
             stream.fileno()
             self._writer = LineWriter(stream, self._dropped_line)
 
@@ -179,8 +180,8 @@ def _plain(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
 def _exception(exc_info: object) -> BaseException | None:
     if isinstance(exc_info, BaseException):
         return exc_info
-    found = exc_info[1] if isinstance(exc_info, tuple) else sys.exc_info()[1] if exc_info else None
-    return found if isinstance(found, BaseException) else None
+    error = exc_info[1] if isinstance(exc_info, tuple) else sys.exc_info()[1] if exc_info else None
+    return error if isinstance(error, BaseException) else None
 
 
 def _value(value: object) -> _Plain:
@@ -190,13 +191,13 @@ def _value(value: object) -> _Plain:
 
 
 def _items(values: Iterable[object]) -> list[_Scalar]:
-    """Return the items as they may be shown, no more of them than fit one text."""
+    """Return the items as they may be shown, only as many as fit into one text."""
     items: list[_Scalar] = []
-    left = LONGEST_TEXT
+    remaining = LONGEST_TEXT
     for value in values:
         items.append(_scalar(value))
-        left -= len(str(items[-1])) + 1
-        if left < 0:
+        remaining -= len(str(items[-1])) + 1
+        if remaining < 0:
             return [*items[:-1], "…"]
     return items
 
@@ -209,7 +210,7 @@ def _scalar(value: object) -> _Scalar:
             text = str.__str__(value)
         else:
             text = str(value) if isinstance(value, PurePath | BaseException) else repr(value)
-    except Exception:  # noqa: BLE001 - a broken __repr__ is the value's fault, not the event's
+    except Exception:  # noqa: BLE001 - the event is logged despite a broken __repr__
         text = f"<{type(value).__name__} without repr>"
     return redact(text)
 
@@ -233,7 +234,7 @@ def _logfmt_value(value: _Plain) -> str:
         return json.dumps(value)
     if value and value.isprintable() and not set(value) & set(' ="\\'):
         return value
-    # Beyond ASCII only what is printable: U+2028 and U+0085 end a line for some readers.
+    # Unprintable characters are escaped: U+2028 and U+0085 end a line for some programs.
     return json.dumps(value, ensure_ascii=not value.isprintable())
 
 
@@ -251,7 +252,7 @@ def _console(*, colors: bool) -> Processor:
     )
 
     def render(logger: WrappedLogger, method: str, event: EventDict) -> str:
-        # A terminal obeys control characters, and an error's text may come from anywhere.
+        # A terminal interprets control characters, and an error's text may come from anywhere.
         shown = {key: _visible(value, keep="\n" if key == "exc" else "") for key, value in event.items()}
         if "exc" in shown:
             shown["exception"] = shown.pop("exc")
@@ -265,4 +266,4 @@ def _visible(value: _Plain, keep: str) -> _Scalar:
         value = _joined(value)
     if not isinstance(value, str):
         return value
-    return "".join(c if c.isprintable() or c in keep else ascii(c)[1:-1] for c in value)
+    return escape_unprintable(value, keep)

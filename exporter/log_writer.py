@@ -1,4 +1,4 @@
-"""A thread that writes log lines to a file descriptor, so that a reader that stops reading blocks nothing else."""
+"""Writes log lines to a file descriptor from a thread, so that a reader that stops reading blocks nothing else."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _RETRY_SECONDS: Final = 0.05
 
 
 class LineWriter:
-    """Writes lines in order, and drops and counts those that do not fit into its queue of 1 MiB.
+    """Writes lines in order; drops and counts those that do not fit into its queue of 1 MiB.
 
     Args:
         stream: a duplicate of its file descriptor is written to, since the number may be another file's once the stream
@@ -47,14 +47,14 @@ class LineWriter:
             self._dropped += 1
             if not self._report_queued:
                 self._report_queued = True
-                self._queue.put(self._report)  # in the place of the lines that are missing
+                self._queue.put(self._report)  # in the place of the dropped lines
         else:
             self._queued_bytes += len(line)
             self._queue.put(line)
         self._start()
 
     def flush(self, timeout_seconds: float) -> None:
-        """Wait until what was queued has been written, or for `timeout_seconds`."""
+        """Wait until all queued lines are written, or for `timeout_seconds`."""
         written = threading.Event()
         self._queue.put(written.set)
         self._start()
@@ -62,7 +62,7 @@ class LineWriter:
             written.wait(timeout_seconds)
 
     def close(self) -> None:
-        """Have the thread end when it has written what was queued."""
+        """End the thread when it has written all queued lines."""
         self._queue.put(None)
 
     def _start(self) -> None:
@@ -111,7 +111,7 @@ class LineWriter:
                 self._reported += missing
 
     def _write(self, line: bytes) -> None:
-        """Write all of `line`, after a newline if the last one could only be written in part."""
+        """Write all of `line`, after a newline if the previous line was only written in part."""
         line = b"\n" + line if self._line_is_torn else line
         written = 0
         try:

@@ -1,4 +1,4 @@
-"""Supervision of tasks that must never end: one that fails is logged and started again."""
+"""Supervision of tasks that must never end: a task that fails is logged and restarted."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _LOG_AGAIN_SECONDS: Final = 300.0
 
 
 class RepeatFilter:
-    """Decides whether a lasting condition is logged: when it is new or has changed, and then every 5 minutes.
+    """Decides when a lasting condition is logged: when it is new or has changed, and then every 5 minutes.
 
     Args:
         monotonic: the clock, in seconds.
@@ -45,11 +45,11 @@ class RepeatFilter:
 
 
 async def supervise(name: str, work: Callable[[], Coroutine[Any, Any, object]]) -> NoReturn:
-    """Run `work` until cancelled; when it fails or returns, run it again after 1 s, doubling to 60 s.
+    """Run `work` until cancelled; when it fails or returns, run it again after a delay of 1 s, doubled up to 60 s.
 
     Args:
-        name: of the task, for the log.
-        work: makes the coroutine to run.
+        name: the name of the task in the log.
+        work: returns the coroutine to run.
     """
     loop = asyncio.get_running_loop()
     failures = RepeatFilter(loop.time)
@@ -63,8 +63,8 @@ async def supervise(name: str, work: Callable[[], Coroutine[Any, Any, object]]) 
             task = asyncio.current_task()
             if task is None or task.cancelling():
                 raise
-            error = cancelled  # not of this task, but of something that it awaited
-        except Exception as failure:  # noqa: BLE001 - whatever it is, the task must live
+            error = cancelled  # not this task, but something that it awaited
+        except Exception as failure:  # noqa: BLE001 - whatever it is, the task must go on
             error = failure
         if loop.time() - started_at > _LONGEST_DELAY_SECONDS:
             delay = _FIRST_DELAY_SECONDS

@@ -1,4 +1,4 @@
-"""Threads for the event loop's blocking calls that do not hold up the program's end."""
+"""Threads for blocking calls of the event loop that do not delay the end of the program."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ class ThreadUnavailable(RuntimeError):
 
 
 class DaemonThreads(ThreadPoolExecutor):
-    """Runs each call in a daemon thread of its own.
+    """Runs each call in a separate daemon thread.
 
-    The usual pool is waited for at the end of the loop and of the interpreter. A look-up of a host name cannot be
-    cut short and takes half a minute where the resolver is dead, which is when an operator restarts the program.
+    The end of the loop and of the interpreter waits for the usual pool. Name resolution cannot be interrupted and takes
+    half a minute if the resolver does not respond, which is when operators restart the program.
     """
 
     def submit(
@@ -41,7 +41,7 @@ class DaemonThreads(ThreadPoolExecutor):
                 return
             try:
                 future.set_result(call(*args, **kwargs))
-            except BaseException as error:  # noqa: BLE001 - it belongs to whoever waits for the future
+            except BaseException as error:  # noqa: BLE001 - raised where the future is awaited
                 future.set_exception(error)
 
         try:
@@ -51,7 +51,7 @@ class DaemonThreads(ThreadPoolExecutor):
         return future
 
     def shutdown(self, *_args: Any, **_options: Any) -> None:
-        """Wait for nobody."""
+        """Do not wait for threads."""
 
 
 THREADS: Final = DaemonThreads()
@@ -71,7 +71,7 @@ async def run_in_thread(
 async def run_in_thread_or_loop(
     call: Callable[_Arguments, _Result], /, *args: _Arguments.args, **kwargs: _Arguments.kwargs
 ) -> _Result:
-    """Return the result of `call`, run in a daemon thread, or in the event loop where no thread can be started."""
+    """Return the result of `call`, run in a daemon thread, or in the event loop if no thread can be started."""
     try:
         return await run_in_thread(call, *args, **kwargs)
     except ThreadUnavailable:

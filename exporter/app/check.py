@@ -1,4 +1,4 @@
-"""Polls every account once and reports what is wrong with it and what to do."""
+"""Polls every account once and reports its state, its problem and what to do about it."""
 
 from __future__ import annotations
 
@@ -23,18 +23,17 @@ if TYPE_CHECKING:
     from exporter.binance.dialing import Timing
     from exporter.config import Config
 
-# What a poll may wait for: the next minute's weight, and its requests.
+# How long polls may wait for the next minute's request weight.
 _MINUTE_SECONDS: Final = 66.0
-_POLLS_A_MINUTE: Final = (
-    40  # with the mode's question 15 weight each: within half of mainnet's limit, other programs' included
-)
+# 15 weight each, with the request for the asset mode: within half of mainnet's limit, which other programs use, too.
+_POLLS_A_MINUTE: Final = 40
 
 POSITION_FIGURES: Final = ("amount", "notional", "unrealized_pnl", "initial_margin", "maintenance_margin")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AccountReport:
-    """What one poll of an account brought to light; `problem` and `advice` are None when it was good."""
+    """The result of one poll of an account; `problem` and `advice` are None if it succeeded."""
 
     account: str
     endpoint: str
@@ -43,7 +42,7 @@ class AccountReport:
     reason: str | None = None
     problem: str | None = None
     advice: str | None = None
-    resumes_at: str | None = None  # in UTC: until then nothing is sent, since the exchange has refused this IP
+    resumes_at: str | None = None  # in UTC: nothing is sent before, since the exchange rejects requests from this IP
     clock_offset_seconds: float | None = None
     clock_uncertainty_seconds: float | None = None
     request_weight_used: int | None = None
@@ -58,19 +57,20 @@ class AccountReport:
 
     @property
     def clock_is_wrong(self) -> bool:
-        """Whether this host's clock is so wrong that Binance surely refuses programs that do not correct for it."""
+        """Whether this host's clock is so wrong that Binance rejects programs that do not correct for it."""
         return is_host_clock_wrong(self.clock_offset_seconds or 0.0, self.clock_uncertainty_seconds or 0.0)
 
     @property
     def good(self) -> bool:
-        """Whether there is nothing to mend."""
+        """Whether nothing needs attention."""
         return self.accepted and not self.clock_is_wrong
 
 
 async def check(config: Config, timing: Timing | None = None) -> list[AccountReport]:
     """Poll every account once and report on each, in the configuration's order.
 
-    The accounts of an endpoint are polled side by side, within its weight: what hangs costs its timeout once.
+    The accounts of an endpoint are polled concurrently, within its request weight: accounts that do not answer take one
+    timeout together.
     """
     snapshots: dict[str, AccountSnapshot] = {}
 
@@ -80,14 +80,14 @@ async def check(config: Config, timing: Timing | None = None) -> list[AccountRep
     fleet = Fleet(config, keep, lambda _: None, timing)
     connections = {connection.endpoint: connection for connection in fleet.connections}
     for connection in fleet.connections:
-        connection.budget.plan(())  # nothing is polled again: all of the share is for these
+        connection.budget.plan(())  # each account is polled once: the whole share is available
     running = [asyncio.create_task(connection.run()) for connection in fleet.connections]
     try:
         await asyncio.gather(*(connection.first_attempt_finished.wait() for connection in fleet.connections))
-        patience = _MINUTE_SECONDS * (1 + len(fleet.states) // _POLLS_A_MINUTE)
+        weight_seconds = _MINUTE_SECONDS * (1 + len(fleet.states) // _POLLS_A_MINUTE)
         await asyncio.gather(
             *(
-                poller.poll(monotonic() + patience + 2 * poller.state.settings.request_timeout_seconds)
+                poller.poll(monotonic() + weight_seconds + 2 * poller.state.settings.request_timeout_seconds)
                 for poller in fleet.pollers
             )
         )
@@ -104,9 +104,9 @@ async def check(config: Config, timing: Timing | None = None) -> list[AccountRep
 def _report(state: AccountState, connection: Connection, snapshot: AccountSnapshot | None) -> AccountReport:
     settings, failure = state.settings, state.last_failure
     resumes_at = connection.budget.resumes_at
-    told: dict[str, Any] = {}
+    figures: dict[str, Any] = {}
     if snapshot:
-        told = {
+        figures = {
             "asset_mode": snapshot.asset_mode.value,
             "currency": snapshot.currency,
             "totals": _figures(snapshot.totals, FIGURES),
@@ -128,17 +128,17 @@ def _report(state: AccountState, connection: Connection, snapshot: AccountSnapsh
         clock_uncertainty_seconds=connection.clock.uncertainty_seconds,
         request_weight_used=connection.budget.used,
         request_weight_limit=connection.budget.limit,
-        **told,
+        **figures,
     )
 
 
 def _positions(snapshot: AccountSnapshot) -> list[dict[str, Any]]:
-    """Return the rows of positions: held ones, nearest to liquidation first, then those of open orders alone."""
-    held = [(one.row, asdict(figures)) for one, figures in nearest_first(snapshot)]
-    nothing = dict.fromkeys(risk_field.name for risk_field in fields(RiskFigures))
+    """Return the rows of positions: held ones, nearest to liquidation first, then rows with open orders only."""
+    held = [(position.row, asdict(figures)) for position, figures in nearest_first(snapshot)]
+    no_figures = dict.fromkeys(risk_field.name for risk_field in fields(RiskFigures))
     return [
         {"symbol": row.symbol, "position_side": row.position_side} | _figures(row, POSITION_FIGURES) | figures
-        for row, figures in [*held, *((row, nothing) for row in snapshot.positions if not row.amount)]
+        for row, figures in [*held, *((row, no_figures) for row in snapshot.positions if not row.amount)]
     ]
 
 

@@ -1,6 +1,6 @@
-"""Configuration -> connections and pollers: one connection, clock and budget an endpoint, one poller an account.
+"""Creates and runs connections and pollers: a connection, clock and budget per endpoint, a poller per account.
 
-A fleet can be given a new configuration while it runs: what has not changed does not notice.
+A new configuration can be applied while they run, without disturbing what has not changed.
 """
 
 from __future__ import annotations
@@ -50,14 +50,14 @@ class _Shared:
 
 
 class Fleet:
-    """Everything that polls; create and use it in the event loop. `apply` gives it another configuration.
+    """All connections and pollers; create and use it in the event loop.
 
     Args:
         config: what to poll.
-        publish: called with every good snapshot.
+        publish: called with every valid snapshot.
         poll_finished: called with the account's state after every scheduled poll, successful or not.
-        timing: the connections' delays, where not the usual ones.
-        host: this host's clocks, where not the real ones.
+        timing: the connections' delays, if not the default.
+        host: this host's clocks, if not the real ones.
     """
 
     def __init__(
@@ -74,7 +74,7 @@ class Fleet:
         self._timing = timing
         self._pollers: dict[str, Poller] = {}  # by account, in the configuration's order
         self._endpoints: dict[Endpoint, _Shared] = {}
-        # For ever: a ban and what was spent outlast an endpoint that is removed and added again.
+        # Never removed: a ban and the used weight must outlast an endpoint that is removed and added again.
         self._budgets: dict[Endpoint, tuple[ExchangeClock, WeightBudget]] = {}
         self._tasks: dict[Poller | Connection, asyncio.Task[Any]] = {}
         self._running = False
@@ -87,7 +87,7 @@ class Fleet:
 
     @property
     def states(self) -> tuple[AccountState, ...]:
-        """What is known of the accounts, in the configuration's order."""
+        """The states of the accounts, in the configuration's order."""
         return tuple(poller.state for poller in self._pollers.values())
 
     @property
@@ -96,7 +96,7 @@ class Fleet:
         return tuple(shared.connection for shared in self._endpoints.values())
 
     def apply(self, config: Config) -> Changes:
-        """Poll what `config` says, from now on; accounts with equal settings go on undisturbed."""
+        """Poll according to `config` from now on; accounts with unchanged settings are not disturbed."""
         before, share = self._pollers, config.weight_share
         kept = {s.name for s in config.accounts if s.name in before and before[s.name].state.settings == s}
         for name in before.keys() - kept:
@@ -106,7 +106,7 @@ class Fleet:
             groups.setdefault(settings.endpoint, []).append(settings)
         for endpoint in self._endpoints.keys() - groups.keys():
             self._end(self._endpoints[endpoint].connection)
-        self._endpoints = self._shared_by(groups.keys(), share)
+        self._endpoints = self._shared_on(groups.keys(), share)
         pollers = {name: before[name] for name in kept}
         for endpoint, group in groups.items():
             shared = self._endpoints[endpoint]
@@ -120,7 +120,7 @@ class Fleet:
             for settings, phase in zip(new, phases, strict=True):
                 pollers[settings.name] = self._poller(settings, shared, phase)
             for settings in group:
-                # Equal settings may name other key files; and the endpoint keeps the label that it was given first.
+                # Equal settings may name other key files, and the endpoint keeps its first label.
                 pollers[settings.name].state.settings = replace(settings, endpoint=shared.connection.endpoint)
         self._pollers = {settings.name: pollers[settings.name] for settings in config.accounts}
         if self._running:
@@ -133,12 +133,12 @@ class Fleet:
         )
 
     def wake(self) -> None:
-        """Poll every account again as at a start: the host was suspended, or its clock jumped ahead."""
+        """Poll every account as after a start: the host was suspended, or its clock jumped ahead."""
         for poller in self._pollers.values():
             poller.wake()
 
     async def run(self) -> None:
-        """Poll until cancelled; a poller or connection that fails is started again."""
+        """Poll until cancelled; a poller or connection that fails is restarted."""
         self._running = True
         try:
             self._start()
@@ -150,21 +150,21 @@ class Fleet:
                 self._end(worker)
             await asyncio.gather(*tasks, return_exceptions=True)
 
-    def _shared_by(self, endpoints: Iterable[Endpoint], weight_share: float) -> dict[Endpoint, _Shared]:
-        """Return what is shared on each endpoint: what there is already, else made anew."""
-        found = {endpoint: self._endpoints.get(endpoint) for endpoint in endpoints}
-        # A label is given in file order, and kept: that of a newcomer may be an older endpoint's by now.
-        taken = {shared.connection.endpoint.label for shared in found.values() if shared}
-        for endpoint, shared in found.items():
+    def _shared_on(self, endpoints: Iterable[Endpoint], weight_share: float) -> dict[Endpoint, _Shared]:
+        """Return what is shared on each endpoint, created for a new endpoint."""
+        shared_on = {endpoint: self._endpoints.get(endpoint) for endpoint in endpoints}
+        # Labels are assigned in file order and kept: the label of a new endpoint may already be an older one's.
+        used_labels = {shared.connection.endpoint.label for shared in shared_on.values() if shared}
+        for endpoint, shared in shared_on.items():
             if shared is None:
                 base = endpoint.label.partition(" #")[0]
                 numbered = (f"{base} #{number}" for number in count(2))
-                label = next(label for label in chain((endpoint.label, base), numbered) if label not in taken)
-                taken.add(label)
-                found[endpoint] = self._share(replace(endpoint, label=label), weight_share)
-        return {endpoint: shared for endpoint, shared in found.items() if shared}
+                label = next(label for label in chain((endpoint.label, base), numbered) if label not in used_labels)
+                used_labels.add(label)
+                shared_on[endpoint] = self._create_shared(replace(endpoint, label=label), weight_share)
+        return {endpoint: shared for endpoint, shared in shared_on.items() if shared}
 
-    def _share(self, endpoint: Endpoint, weight_share: float) -> _Shared:
+    def _create_shared(self, endpoint: Endpoint, weight_share: float) -> _Shared:
         if endpoint not in self._budgets:
             clock = ExchangeClock(host=self.host)
             self._budgets[endpoint] = clock, WeightBudget(weight_share, clock)
@@ -179,12 +179,12 @@ class Fleet:
         )
 
     def _start(self) -> None:
-        """Start what does not run yet."""
+        """Start the pollers and connections that are not running yet."""
         pollers = [(f"poller of {name}", poller) for name, poller in self._pollers.items()]
-        # The first round goes by this order. Runs that end before all were polled must not always reach the same ones.
+        # The order of the first round: runs that end before all accounts are polled must not reach the same ones.
         random.shuffle(pollers)
         workers: list[tuple[str, Poller | Connection]] = [
-            *((f"connection to {one.endpoint.label}", one) for one in self.connections),
+            *((f"connection to {connection.endpoint.label}", connection) for connection in self.connections),
             *pollers,
         ]
         for name, worker in workers:
@@ -196,13 +196,13 @@ class Fleet:
             task.cancel()
 
 
-def _free_phases(taken: list[float], count: int) -> list[float]:
-    """Return `count` places on an endpoint's grid, 0 <= place < 1, as far from each other and those taken as can be."""
-    if not taken:
-        return [place / count for place in range(count)]
+def _free_phases(used: list[float], count: int) -> list[float]:
+    """Return `count` phases of an endpoint's interval, 0 <= phase < 1, as far apart from each other and `used` ones."""
+    if not used:
+        return [number / count for number in range(count)]
     phases: list[float] = []
     for _ in range(count):
-        around = sorted([*taken, *phases])
+        around = sorted([*used, *phases])
         gap, start = max((after - before, before) for before, after in pairwise([*around, around[0] + 1]))
         phases.append((start + gap / 2) % 1)
     return phases

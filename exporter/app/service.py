@@ -1,4 +1,4 @@
-"""The exporter as a whole: what polls, what renders and what serves, started and stopped together."""
+"""The exporter as a whole: starts, reloads and stops polling, rendering and serving together."""
 
 from __future__ import annotations
 
@@ -22,8 +22,9 @@ from exporter.metrics.self_metrics import SelfMetrics
 from exporter.supervision import supervise
 from exporter.threads import ThreadUnavailable, run_in_thread
 from exporter.web.config import WebConfig
+from exporter.web.listen_address import ListenAddress
 from exporter.web.page import render_page
-from exporter.web.server import ListenAddress, WebServer
+from exporter.web.server import WebServer
 from exporter.web.watcher import WebConfigWatcher
 
 if TYPE_CHECKING:
@@ -36,30 +37,30 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger()
 
-DEFAULT_ADDRESS: Final = ListenAddress("127.0.0.1", 10427)  # balances are nobody else's business
-_LOAD_SECONDS: Final = 600.0  # longer than files may take together, and then hundreds of RSA keys to be parsed
+DEFAULT_ADDRESS: Final = ListenAddress("127.0.0.1", 10427)  # metrics expose balances
+_LOAD_SECONDS: Final = 600.0  # longer than reading all files and parsing hundreds of RSA keys takes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WebSettings:
-    """How the scrape server is to listen and what it shows, from the flags."""
+    """Where the scrape server listens and what it serves, from the flags."""
 
     addresses: tuple[ListenAddress, ...] = (DEFAULT_ADDRESS,)
     telemetry_path: str = "/metrics"
     process_metrics: bool = True
-    lifecycle: bool = False  # whether a request may have the configuration reloaded
+    lifecycle: bool = False  # whether a request may reload the configuration
     config: WebConfig = field(default_factory=WebConfig)
 
 
 class Service:
-    """Make it inside the event loop, `bind`, then `run` until told to stop.
+    """The running exporter: create it in the event loop, `bind` it, then `run` it.
 
     Args:
         config: what to poll.
         web: how to serve.
-        timing: the connections' delays, where not the usual ones.
+        timing: the connections' delays, if not the default.
         load: reads the configuration again for `reload`, in a worker thread; raises ConfigError.
-        host: this host's clocks, where not the real ones.
+        host: this host's clocks, if not the real ones.
     """
 
     def __init__(
@@ -72,76 +73,78 @@ class Service:
     ) -> None:
         self._host = host = host or HostClock(time.time, monotonic)
         self._program = program = Program(last_reload_success_unix=time.time())
-        health = SelfMetrics(program, lambda: self._fleet.states, host.data_time, process_metrics=web.process_metrics)
-        self._exposition = exposition = Exposition(health.render, host.data_time)
-        slow_way = OpenMetricsExposition([SnapshotCollector(exposition.snapshots), *health.collectors])
+        self_metrics = SelfMetrics(
+            program, lambda: self._fleet.states, host.data_time, process_metrics=web.process_metrics
+        )
+        self._exposition = exposition = Exposition(self_metrics.render, host.data_time)
+        openmetrics = OpenMetricsExposition([SnapshotCollector(exposition.snapshots), *self_metrics.collectors])
 
         def poll_finished(state: AccountState) -> None:
-            health.poll_finished(state)
+            self_metrics.poll_finished(state)
             exposition.invalidate()
 
         self._fleet = Fleet(config, exposition.publish, poll_finished, timing, host)
         program.connections = self._fleet.connections
         self._load = load or (lambda: config)
         self._reloading = asyncio.Lock()
-        self._next_reload: asyncio.Task[str] | None = None  # has not begun to read
+        self._next_reload: asyncio.Task[str] | None = None  # waiting to start
         self._loading: asyncio.Future[Config] | None = None
         self._config_usable = True
         self._was_ready = False
         self._telemetry_path = web.telemetry_path
-        self._live = WebConfigWatcher(web.config, changed=self._show_reload) if web.config.path else None
-        self._web = WebServer(
+        self._watcher = WebConfigWatcher(web.config, changed=self._record_reload) if web.config.path else None
+        self._server = WebServer(
             web.addresses,
             web.telemetry_path,
             exposition.body,
-            slow_way,
+            openmetrics,
             self._not_ready,
             self._page,
-            self._live,
+            self._watcher,
             self.reload if web.lifecycle else None,
         )
 
     def bind(self) -> list[str]:
-        """Start to listen, and return the URLs.
+        """Start listening, and return the URLs.
 
         Raises:
-            ListenError: an address cannot be had.
+            ListenError: an address cannot be listened on.
         """
-        return self._web.bind()
+        return self._server.bind()
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Poll and serve until `stop` is set; over within two seconds of it, whatever is under way."""
-        web = asyncio.create_task(self._web.run(), name="web server")
+        """Poll and serve until `stop` is set, and end within two seconds of that."""
+        web = asyncio.create_task(self._server.run(), name="web server")
         work = [asyncio.create_task(supervise("polling", self._fleet.run), name="polling")]
         name = "clock watcher"
-        work.append(asyncio.create_task(supervise(name, lambda: self._host.watch(self._woken)), name=name))
-        if self._live:
+        work.append(asyncio.create_task(supervise(name, lambda: self._host.watch(self._wake)), name=name))
+        if self._watcher:
             name = "web configuration watcher"
-            work.append(asyncio.create_task(supervise(name, self._live.run), name=name))
+            work.append(asyncio.create_task(supervise(name, self._watcher.run), name=name))
         stopping = asyncio.create_task(stop.wait(), name="stop")
         try:
-            # Only the web server may end the service: without it, no failure could be seen from outside.
+            # Only the web server may end the service: without it, failures would be invisible from outside.
             ended, _ = await asyncio.wait([stopping, web], return_when=asyncio.FIRST_COMPLETED)
             for task in ended:
                 task.result()
         finally:
             for task in (stopping, *work):
                 task.cancel()
-            self._web.stop()
+            self._server.stop()
             await asyncio.gather(stopping, web, *work, return_exceptions=True)
 
     async def reload(self) -> str:
-        """Read the configuration and its keys again and poll what they say; unchanged accounts are not disturbed.
+        """Read the configuration and its keys again and apply them; unchanged accounts are not disturbed.
 
-        Calls while a reload is under way share one that begins after it: the running one may have read the files
-        before they were changed.
+        Calls during a reload share another one that begins after it: the running one may have read the files before
+        they were changed.
 
         Returns:
-            Why nothing was changed, without secrets; empty if all is well.
+            Why the previous configuration was kept, without secrets; empty if the reload succeeded.
         """
         if self._next_reload is None:
             self._next_reload = asyncio.create_task(self._reload_in_turn(), name="reload")
-        # Shielded: a caller that goes away must not leave it half done.
+        # Shielded: a caller that is cancelled must not interrupt the reload.
         return await asyncio.shield(self._next_reload)
 
     async def _reload_in_turn(self) -> str:
@@ -150,32 +153,32 @@ class Service:
             try:
                 config = await self._load_in_time()
                 changes = self._apply(config)
-            except Exception as error:  # whatever it is, the exporter goes on with what it has
+            except Exception as error:  # whatever it is, the exporter keeps the previous configuration
                 if not isinstance(error, ConfigError):
                     log.exception("configuration reload failed, internal error")
                 self._config_usable = False
-                self._show_reload()
+                self._record_reload()
                 _log_failed_reload(error)
                 return str(error) or type(error).__name__
             self._config_usable = True
             self._program.last_reload_success_unix = time.time()
-            self._show_reload()
+            self._record_reload()
         for warning in config.warnings:
             log.warning("configuration", warning=warning)
         log.info("configuration reloaded", accounts=len(config.accounts), **asdict(changes))
         return ""
 
     async def _load_in_time(self) -> Config:
-        """Load the configuration in a thread; one that does not end in time is never applied.
+        """Load the configuration in a thread; if that does not end in time, the result is never applied.
 
         Raises:
-            ConfigError: with every fault found, or because it takes too long or cannot be started.
+            ConfigError: with every problem, or because loading takes too long or cannot be started.
         """
-        # The files have deadlines of their own, with an error that names them: this one is for what has none.
+        # Each file has a deadline and an error that names it: this one is for everything else.
         if self._loading is None or self._loading.done():
             self._loading = asyncio.ensure_future(run_in_thread(self._load))
-            # What a load that has been given up comes to is of no interest.
-            self._loading.add_done_callback(lambda over: over.cancelled() or over.exception())
+            # Retrieved here, since nothing else does if the load has timed out.
+            self._loading.add_done_callback(lambda load: load.cancelled() or load.exception())
             done, _ = await asyncio.wait([self._loading], timeout=_LOAD_SECONDS)
             if done:
                 loaded, self._loading = self._loading, None
@@ -186,19 +189,19 @@ class Service:
         raise ConfigError(Problem("cannot read the configuration", "reading it has not ended in time"))
 
     def _apply(self, config: Config) -> Changes:
-        self._not_ready()  # accounts added now must not take a service that is ready out of use
+        self._not_ready()  # a service that was ready stays ready when accounts are added
         changes = self._fleet.apply(config)
         self._program.connections = self._fleet.connections
         for account in (*changes.changed, *changes.removed):
             self._exposition.remove(account)
         return changes
 
-    def _woken(self) -> None:
+    def _wake(self) -> None:
         self._fleet.wake()
         self._exposition.invalidate()
 
-    def _show_reload(self) -> None:
-        self._program.last_reload_succeeded = self._config_usable and (self._live is None or self._live.usable)
+    def _record_reload(self) -> None:
+        self._program.last_reload_succeeded = self._config_usable and (self._watcher is None or self._watcher.usable)
         self._exposition.invalidate()
 
     def _not_ready(self) -> int:

@@ -1,4 +1,4 @@
-"""What `check` found, as text for a reader or as JSON for a script. No secret is in a report, so none is here."""
+"""The reports of `check` as text or as JSON; reports hold no secrets."""
 
 from __future__ import annotations
 
@@ -8,11 +8,13 @@ import unicodedata
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Final
 
+from exporter.account.margin import CrossPool, IsolatedPool
+from exporter.account.presentation import rank_pools
 from exporter.account.risk import ratio_word
 from exporter.account.snapshot import FIGURES
 from exporter.app.check import POSITION_FIGURES, AccountReport
 from exporter.binance.clock import DATE_ERROR_SECONDS
-from exporter.formatting import escape_unprintable, format_percent, format_price
+from exporter.formatting import escape_unprintable, format_percent, format_price, pluralize
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -21,6 +23,7 @@ _GREEN: Final = "32"
 _RED: Final = "31"
 _YELLOW: Final = "33"
 _BOLD: Final = "1"
+_LEVEL_COLORS: Final = {"high": _YELLOW, "critical": _RED, "liquidation": _RED}
 _ASSET_FIGURES: Final = (
     "wallet_balance",
     "unrealized_pnl",
@@ -34,10 +37,10 @@ _TITLE_WIDTH: Final = 12
 
 
 def as_json(reports: Sequence[AccountReport], warnings: Sequence[str] = ()) -> str:
-    """Return one JSON object: `ok`, `warnings`, and `accounts`: the fields of AccountReport and an `ok` of their own.
+    """Return a JSON object: `ok`, `warnings`, and `accounts` with the fields of AccountReport and `ok` for each.
 
-    A margin ratio is a number, null where it is unknown, and the string "Infinity" where no equity is left to cover
-    what is at stake: JSON has no number for that.
+    A margin ratio is a number, null if unknown, or the string "Infinity" if no equity is left to cover the maintenance
+    margin: JSON has no such number.
     """
     accounts = [_strict(asdict(report)) | {"ok": report.good} for report in reports]
     return json.dumps(
@@ -48,37 +51,34 @@ def as_json(reports: Sequence[AccountReport], warnings: Sequence[str] = ()) -> s
 
 
 def as_text(reports: Sequence[AccountReport], warnings: Sequence[str] = (), *, colour: bool) -> str:
-    """Return aligned text, a paragraph an account and a last line that sums up."""
+    """Return aligned text: warnings, a paragraph for each account, and a summary in the last line."""
 
     def paint(code: str, text: str) -> str:
         return f"\x1b[{code}m{text}\x1b[0m" if colour else text
 
     paragraphs = ["\n".join(_paragraph(report, paint)) for report in reports]
+    accounts = f"{len(reports)} {pluralize('account', len(reports))}"
     bad = [report.account for report in reports if not report.good]
     if bad:
         names = ", ".join(map(escape_unprintable, bad))
-        summary = paint(_RED, f"{len(bad)} of {_accounts(len(reports))} to be looked after: {names}")
+        summary = paint(_RED, f"{len(bad)} of {accounts} to be looked after: {names}")
     else:
-        summary = paint(_GREEN, f"nothing to mend in {_accounts(len(reports))}")
+        summary = paint(_GREEN, f"nothing to mend in {accounts}")
     warned = [paint(_YELLOW, f"warning  {escape_unprintable(warning)}") for warning in warnings]
     return "\n\n".join([*warned, *paragraphs, summary])
 
 
 def _strict(value: Any) -> Any:
-    """Return a value as strict JSON can hold it."""
+    """Return a value without infinite numbers, which strict JSON does not have."""
     match value:
         case dict():
-            return {name: _strict(one) for name, one in value.items()}
+            return {name: _strict(item) for name, item in value.items()}
         case list():
-            return [_strict(one) for one in value]
+            return [_strict(item) for item in value]
         case float() if math.isinf(value):
             return "Infinity" if value > 0 else "-Infinity"
         case _:
             return value
-
-
-def _accounts(count: int) -> str:
-    return f"{count} account{'' if count == 1 else 's'}"
 
 
 def _paragraph(report: AccountReport, paint: Callable[[str, str], str]) -> Iterator[str]:
@@ -101,7 +101,7 @@ def _paragraph(report: AccountReport, paint: Callable[[str, str], str]) -> Itera
     if report.accepted:
         yield _line("asset mode", f"{report.asset_mode}, totals in {report.currency}")
         yield _line("totals", "")
-        yield from _table([{"": _words(name), " ": report.totals.get(name)} for name in FIGURES])
+        yield from _table([{"": _heading(name), " ": report.totals.get(name)} for name in FIGURES])
         # Available balance does not count: in multi-assets mode every asset shows the account's.
         held = [row for row in report.assets if any(row.get(name) for name in _ASSET_FIGURES[:-1])]
         empty = len(report.assets) - len(held)
@@ -113,42 +113,32 @@ def _paragraph(report: AccountReport, paint: Callable[[str, str], str]) -> Itera
         held = [row for row in report.positions if row.get("margin_type")]
         if held:
             yield _line("liquidation", "(nearest first)")
-            yield from _table([_risk(row) for row in held], right=(*map(_words, _PRICES), "distance"))
+            yield from _table([_risk(row) for row in held], right=(*map(_heading, _PRICES), "distance"))
 
 
 def _pools(report: AccountReport, paint: Callable[[str, str], str]) -> Iterator[str]:
-    """Yield the margin pools, the highest ratio first; of those with nothing at stake one at most."""
-    pools: list[tuple[str, str, float | None]] = [
-        ("cross", asset, ratio) for asset, ratio in report.cross_margin_ratios.items()
-    ]
-    pools += [
-        ("isolated", f"{pool['symbol']} {pool['position_side']}", pool["ratio"])
-        for pool in report.isolated_margin_ratios
-    ]
-    pools.sort(key=lambda pool: -1.0 if pool[2] is None else pool[2], reverse=True)
-    shown = [pool for pool in pools if pool[2] != 0] or pools[:1]
-    left_out = len(pools) - len(shown)
-    yield _line("pools", f"({left_out} with nothing at stake left out)" if left_out else "" if pools else "none")
+    """Yield the margin pools."""
+    cross = [CrossPool(asset, ratio) for asset, ratio in report.cross_margin_ratios.items()]
+    isolated = [IsolatedPool(**pool) for pool in report.isolated_margin_ratios]
+    pools, idle_count = rank_pools([*cross, *isolated])
+    yield _line("pools", f"({idle_count} with nothing at stake left out)" if idle_count else "" if pools else "none")
     if not pools:
         return
-    table = _table(
-        [
-            {"margin": kind, "pool": name, "ratio": format_percent(ratio), "": ratio_word(ratio)}
-            for kind, name, ratio in shown
-        ],
-        right=("ratio",),
-    )
-    codes = {"high": _YELLOW, "critical": _RED, "liquidation": _RED}
-    for line, word in zip(table, ["", *(ratio_word(pool[2]) for pool in shown)], strict=True):
-        yield paint(codes[word], line) if word in codes else line
+    levels = [ratio_word(pool.ratio) for pool in pools]
+    rows = [
+        {"margin": pool.margin_type, "pool": pool.name, "ratio": format_percent(pool.ratio), "": level}
+        for pool, level in zip(pools, levels, strict=True)
+    ]
+    for line, level in zip(_table(rows, right=("ratio",)), ["", *levels], strict=True):
+        yield paint(_LEVEL_COLORS[level], line) if level in _LEVEL_COLORS else line
 
 
 def _risk(row: Mapping[str, Any]) -> dict[str, object]:
-    far = row.get("distance_to_liquidation")
+    distance = row.get("distance_to_liquidation")
     return (
-        {_words(name): row.get(name) for name in _RISK_COLUMNS}
-        | {_words(name): format_price(row.get(name)) for name in _PRICES}
-        | {"distance": "-" if far is None else format_percent(far, 2)}
+        {_heading(name): row.get(name) for name in _RISK_COLUMNS}
+        | {_heading(name): format_price(row.get(name)) for name in _PRICES}
+        | {"distance": format_percent(distance, 2, missing="-")}
     )
 
 
@@ -164,17 +154,17 @@ def _line(title: str, text: str) -> str:
     return f"  {title:{_TITLE_WIDTH}}{text}".rstrip()
 
 
-def _words(name: str) -> str:
+def _heading(name: str) -> str:
     return name.replace("_", " ")
 
 
 def _named(row: Mapping[str, object], names: Sequence[str]) -> dict[str, object]:
-    """Return the columns of a row; what was not sent is None."""
-    return {_words(name): row.get(name) for name in names}
+    """Return the named columns of a row; None for a missing value."""
+    return {_heading(name): row.get(name) for name in names}
 
 
 def _table(rows: Sequence[Mapping[str, object]], right: Sequence[str] = ()) -> Iterator[str]:
-    """Yield aligned lines, below a heading where there is one: texts to the left, numbers and `right` to the right."""
+    """Yield aligned lines, with headings first if there are any: texts left, numbers and the `right` columns right."""
     if not rows:
         return
     columns = []
@@ -182,15 +172,15 @@ def _table(rows: Sequence[Mapping[str, object]], right: Sequence[str] = ()) -> I
         values = [row[heading] for row in rows]
         cells = _cells(values)
         width = max(map(_width, [heading, *cells]))
-        text = heading not in right and any(isinstance(value, str) for value in values)
-        columns.append([_pad(cell, width, left=text) for cell in (heading, *cells)])
+        is_text = heading not in right and any(isinstance(value, str) for value in values)
+        columns.append([_pad(cell, width, left=is_text) for cell in (heading, *cells)])
     for line in zip(*columns, strict=True):
         if any(cell.strip() for cell in line):
             yield f"    {'  '.join(line)}".rstrip()
 
 
 def _cells(values: Sequence[object]) -> list[str]:
-    """Format a column: numbers with as many of the exchange's eight decimals as any of them needs, but two."""
+    """Format a column: all numbers with as many decimals as any of them needs, from two to eight."""
     numbers = [value for value in values if isinstance(value, float) and abs(value) < 1e15]
     decimals = max((len(f"{number:.8f}".partition(".")[2].rstrip("0")) for number in numbers), default=0)
     return [_cell(value, max(decimals, 2)) for value in values]
@@ -201,12 +191,12 @@ def _cell(value: object, decimals: int) -> str:
         return "-"
     if not isinstance(value, float):
         return escape_unprintable(str(value))
-    # Nobody reads more than fifteen digits; z: what rounds to zero has no sign.
+    # A float has only about fifteen digits; z: no sign before a number that rounds to zero.
     return f"{value:.6e}" if abs(value) >= 1e15 else f"{value:z,.{decimals}f}"
 
 
 def _width(text: str) -> int:
-    """Return how many columns of a terminal a text takes; symbols may be Chinese."""
+    """Return the width of a text in columns of a terminal; symbols may be Chinese."""
     return sum(2 if unicodedata.east_asian_width(character) in "WF" else 1 for character in text)
 
 

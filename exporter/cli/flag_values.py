@@ -1,4 +1,4 @@
-"""What a flag's value may be: each reads a text, or raises ArgumentTypeError with what is expected."""
+"""Parsers of flag values: each returns the value of a text, or raises ArgumentTypeError with the expected form."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 from exporter.config import parse_duration
 from exporter.config.shards import shard_index
 from exporter.simulator.fault_catalog import FAULTS
-from exporter.web.server import ListenAddress
+from exporter.web.listen_address import ListenAddress
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,7 +20,7 @@ _Value = TypeVar("_Value")
 
 def listen_address(text: str) -> ListenAddress:
     """Return an address to listen on."""
-    return _readable(ListenAddress.parse, text)
+    return _parse(ListenAddress.parse, text)
 
 
 def telemetry_path(text: str) -> str:
@@ -39,15 +39,15 @@ def file_path(text: str) -> Path:
 
 def interval(text: str) -> float:
     """Return an interval, in seconds."""
-    seconds = _readable(parse_duration, text)
+    seconds = _parse(parse_duration, text)
     if not 0.1 <= seconds <= 3600:
         raise argparse.ArgumentTypeError(f"{text!r} is not from 100ms to 1h")
     return seconds
 
 
 def speed(text: str) -> float:
-    """Return how many times faster the story runs."""
-    speed = _readable(float, text)
+    """Return how many times faster the simulated market runs."""
+    speed = _parse(float, text)
     if not 0 < speed <= 10_000:
         raise argparse.ArgumentTypeError(f"{text!r} is not a number above 0 and up to 10000")
     return speed
@@ -69,7 +69,7 @@ def fault(text: str) -> str:
 
 def shard(text: str) -> int:
     """Return a shard's number."""
-    return _readable(shard_index, text)
+    return _parse(shard_index, text)
 
 
 def total_shards(text: str) -> int:
@@ -79,8 +79,8 @@ def total_shards(text: str) -> int:
     return int(text)
 
 
-def _readable(read: Callable[[str], _Value], text: str) -> _Value:
+def _parse(parser: Callable[[str], _Value], text: str) -> _Value:
     try:
-        return read(text)
+        return parser(text)
     except (ValueError, OverflowError) as error:  # int() refuses thousands of digits, int / float hundreds
         raise argparse.ArgumentTypeError(str(error)) from None

@@ -1,4 +1,4 @@
-"""The command line's flags, each with an environment variable; the flag wins."""
+"""The flags of all commands, each also an environment variable, which the flag overrides."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from exporter.cli import flag_values
 from exporter.log import FORMATS, LOG_LEVELS
 from exporter.redaction import redact
 from exporter.simulator.fault_catalog import FAULTS
-from exporter.web.server import ListenAddress
+from exporter.web.listen_address import ListenAddress
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -34,12 +34,12 @@ _VERSION: Final = (
     f"  python version:   {platform.python_version()}\n"
 )
 _WIDTH: Final = 80
-_LONGEST_WORD: Final = 100  # of what is repeated in an error
+_LONGEST_WORD: Final = 100  # of an argument that an error repeats
 _LONGEST_ERROR: Final = 1000
 
 
 class Usage(Exception):
-    """The call asks for help or the version (exit code 0), or is wrong (2); the text is what to print."""
+    """Help or the version was requested (exit code 0), or the arguments are wrong (2); the text is to be printed."""
 
     def __init__(self, text: str, exit_code: int) -> None:
         super().__init__(text)
@@ -48,7 +48,7 @@ class Usage(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Flag:
-    """One flag: its help, how its value is read, and what it is without."""
+    """A flag: its help, the parser of its value, and its default."""
 
     name: str
     help: str
@@ -146,7 +146,7 @@ FLAGS: Final[dict[str, tuple[Flag, ...]]] = {
     "check": (
         _CONFIG_FILE,
         Flag("--output", "for a reader or for a script", str, "text", "text", ("text", "json")),
-        _log_level("error"),  # what is wrong is in the report
+        _log_level("error"),  # problems are in the report
         _LOG_FORMAT,
     ),
     "metrics": (Flag("--format", "for a reader or for a program", str, "markdown", "markdown", ("markdown", "json")),),
@@ -184,7 +184,7 @@ def parse(argv: Sequence[str], environ: Mapping[str, str]) -> tuple[str, Namespa
     """Return the command and its flags.
 
     Raises:
-        Usage: help or the version was asked for, or the call is wrong.
+        Usage: help or the version was requested, or the arguments are wrong.
     """
     command, rest = _take_command(argv)
     if command not in FLAGS:
@@ -202,16 +202,17 @@ def parse(argv: Sequence[str], environ: Mapping[str, str]) -> tuple[str, Namespa
 
 
 def _take_command(argv: Sequence[str]) -> tuple[str, Sequence[str]]:
-    """Return the command, which may stand before, between and after its flags, and the other arguments."""
-    known = {flag.name: flag for flags in FLAGS.values() for flag in flags}
+    """Return the command, which may be before, between or after its flags, and the other arguments."""
+    flags_by_name = {flag.name: flag for flags in FLAGS.values() for flag in flags}
     position = 0
     while position < len(argv):
         name, has_value, _ = argv[position].partition("=")
         if not name.startswith("-"):
             return argv[position], [*argv[:position], *argv[position + 1 :]]
-        if name not in {*known, "--version", "--help", "-h"}:
-            break  # what follows may be its value
-        takes_next = name in known and known[name].read is not None and not has_value
+        if name not in {*flags_by_name, "--version", "--help", "-h"}:
+            break  # the next argument may be its value
+        flag = flags_by_name.get(name)
+        takes_next = flag is not None and flag.read is not None and not has_value
         position += 2 if takes_next else 1
     return "run", argv
 
@@ -230,7 +231,7 @@ class _Formatter(argparse.RawDescriptionHelpFormatter):
 
 
 def _parser(command: str) -> _Parser:
-    commands = "\n".join(f"  {name:10}{what}" for name, what in COMMANDS.items())
+    commands = "\n".join(f"  {name:10}{help_text}" for name, help_text in COMMANDS.items())
     faults = "\n".join(f"  {name:19}{fault.help}" for name, fault in FAULTS.items())
     variables = f"Every flag can be set by a variable: {FLAGS[command][-1].variable}\nfor {FLAGS[command][-1].name}."
     parser = _Parser(
@@ -245,14 +246,14 @@ def _parser(command: str) -> _Parser:
     )
     group = parser.add_argument_group("flags")
     for flag in FLAGS[command]:
-        words = flag.help + (f" (default: {flag.shown_default})" if flag.shown_default else "")
+        help_text = flag.help + (f" (default: {flag.shown_default})" if flag.shown_default else "")
         if flag.read is None:
-            group.add_argument(flag.name, dest=flag.destination, help=words, action="store_true")
+            group.add_argument(flag.name, dest=flag.destination, help=help_text, action="store_true")
         else:
             group.add_argument(
                 flag.name,
                 dest=flag.destination,
-                help=words,
+                help=help_text,
                 type=flag.read,
                 choices=flag.choices,
                 metavar=flag.value or None,
@@ -273,7 +274,7 @@ def _from_environment(parser: _Parser, flag: Flag, environ: Mapping[str, str]) -
         parser.error(f"{flag.variable}: write true or false, not {text!r}")
     texts = text.split(",") if flag.repeatable else [text]
     try:
-        values = parser.parse_args([f"{flag.name}={one.strip()}" for one in texts])
+        values = parser.parse_args([f"{flag.name}={value.strip()}" for value in texts])
     except Usage as usage:
         raise Usage(str(usage).replace(f"argument {flag.name}", flag.variable), 2) from None
     return getattr(values, flag.destination)

@@ -1,4 +1,4 @@
-"""Flags and subcommands; run(argv) -> exit code: 0 done, 1 could not be done, 2 wrong call or configuration."""
+"""Runs the commands; exit codes: 0 success, 1 failure, 2 wrong arguments or configuration."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from exporter.simulator.demo import demo_exchange, write_configuration
 from exporter.simulator.fault_catalog import FAULTS
 from exporter.threads import THREADS
 from exporter.web import config as web_configuration
-from exporter.web.server import ListenError
+from exporter.web.listen_address import ListenError, explain_listen_errors
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -39,46 +39,51 @@ if TYPE_CHECKING:
     from exporter.config import Config
     from exporter.simulator.server import SimulatedExchange
     from exporter.web.config import WebConfig
-    from exporter.web.server import ListenAddress
+    from exporter.web.listen_address import ListenAddress
 
 log = structlog.get_logger()
 
 _Result = TypeVar("_Result")
 
-_DONE: Final = 0
-_FAILED: Final = 1
-_WRONG: Final = 2
+_SUCCESS: Final = 0
+_FAILURE: Final = 1
+_INVALID_INPUT: Final = 2
 
 
 class OutputError(Exception):
-    """Standard output cannot be written to; the text says why."""
+    """Standard output cannot be written; the text says why."""
 
 
 def run(argv: Sequence[str]) -> int:
     """Run the program with the given arguments (without its own name) and return its exit code."""
     logging.configure("error", None)  # until the flags are known
     try:
-        return _call(argv)
+        return _run_command(argv)
     except configuration.ConfigError as error:
         logging.print_error(f"{PROGRAM}: the configuration cannot be used:\n{error}")
-        return _WRONG
-    except BrokenPipeError:  # the reader of the output has gone, as in: … --help | head
-        return _FAILED
-    except (ListenError, OutputError, OSError, UnicodeError) as error:  # or the simulator lacks its port or directory
+        return _INVALID_INPUT
+    except BrokenPipeError:  # the reader of the output has ended, as in: … --help | head
+        return _FAILURE
+    except (
+        ListenError,
+        OutputError,
+        OSError,
+        UnicodeError,
+    ) as error:  # OSError: from the simulator
         logging.print_error(f"{PROGRAM}: {error}")
-        return _FAILED
-    except Exception:  # the traceback goes where secrets are kept back
+        return _FAILURE
+    except Exception:  # the log redacts the traceback
         log.exception("ended by a fault of this program: report it")
-        return _FAILED
+        return _FAILURE
 
 
-def _call(argv: Sequence[str]) -> int:
+def _run_command(argv: Sequence[str]) -> int:
     try:
         command, flags = parse(argv, os.environ)
     except Usage as usage:
         (logging.print_error if usage.exit_code else _print)(str(usage).removesuffix("\n"))
         return usage.exit_code
-    if command != "run":  # the others have nothing to reload: a SIGHUP held back since the start ends them
+    if command != "run":  # the others have nothing to reload: SIGHUP, blocked since the start, ends them
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})
     logging.configure(getattr(flags, "log_level", "error"), getattr(flags, "log_format", None))
     return _COMMANDS[command](flags)
@@ -87,23 +92,23 @@ def _call(argv: Sequence[str]) -> int:
 def _run(flags: Namespace) -> int:
     shard = Shard(flags.shard, flags.total_shards)
     if shard.index >= shard.total:
-        what = f"{shard.index} is not below --total-shards {shard.total}: shards count from 0"
-        raise configuration.ConfigError(Problem("--shard", what))
+        message = f"{shard.index} is not below --total-shards {shard.total}: shards count from 0"
+        raise configuration.ConfigError(Problem("--shard", message))
 
     previous: Config | None = None
 
     def load() -> Config:
         nonlocal previous
         previous = configuration.load(flags.config_file, os.environ, previous)
-        return shard.part_of(previous)
+        return shard.select(previous)
 
     config = load()
     web = _web_config(flags)
     for warning in config.warnings:
         log.warning("configuration", warning=warning)
     if flags.config_check:
-        _say(f"the configuration is good: {len(config.accounts)} account(s)")
-        return _DONE
+        _print_message(f"the configuration is good: {len(config.accounts)} account(s)")
+        return _SUCCESS
     return _run_in_loop(_until_signal(lambda stop: _serve(config, web, flags, stop, load)))
 
 
@@ -114,12 +119,12 @@ def _check(flags: Namespace) -> int:
         _print(as_json(reports, config.warnings))
     else:
         _print(as_text(reports, config.warnings, colour=sys.stdout.isatty() and not os.environ.get("NO_COLOR")))
-    return _DONE if all(report.good for report in reports) else _FAILED
+    return _SUCCESS if all(report.good for report in reports) else _FAILURE
 
 
 def _metrics(flags: Namespace) -> int:
     _print(reference.as_json() if flags.format == "json" else reference.as_markdown())
-    return _DONE
+    return _SUCCESS
 
 
 def _demo(flags: Namespace) -> int:
@@ -147,18 +152,20 @@ def _simulate(flags: Namespace) -> int:
         exchange = demo_exchange(flags.seed, speed=flags.speed)
         for name in flags.fault:
             FAULTS[name].switch(exchange)
-        await _listen(exchange, flags.listen_address)
+        address: ListenAddress = flags.listen_address
+        with explain_listen_errors(address, "--listen-address"):
+            await exchange.start(address.host or "0.0.0.0", address.port)  # noqa: S104 - the user asked for it
         try:
             with nullcontext(flags.config_dir) if flags.config_dir else _temporary_directory() as directory:
                 path = _write_configuration(exchange, directory)
-                _say(f"the simulated exchange is at {exchange.url}")
+                _print_message(f"the simulated exchange is at {exchange.url}")
                 for name in flags.fault:
-                    _say(f"fault {name}: {FAULTS[name].help}")
-                _say(f"to ask it: binance-futures-exporter --config.file {path}")
+                    _print_message(f"fault {name}: {FAULTS[name].help}")
+                _print_message(f"to ask it: binance-futures-exporter --config.file {path}")
                 await stop.wait()
         finally:
             await exchange.stop()
-        return _DONE
+        return _SUCCESS
 
     return _run_in_loop(_until_signal(simulate))
 
@@ -173,18 +180,18 @@ _COMMANDS: Final[dict[str, Callable[[Namespace], int]]] = {
 
 
 def _run_in_loop(work: Coroutine[None, None, _Result]) -> _Result:
-    """Return the result of `work`, run in an event loop whose end waits for no name look-up that hangs."""
+    """Return the result of `work`, run in an event loop whose end does not wait for name resolution that hangs."""
     runner = asyncio.Runner(loop_factory=lambda: HostClockLoop(monotonic))
     try:
         runner.get_loop().set_default_executor(THREADS)
         return runner.run(work)
     finally:
-        with suppress(RuntimeError):  # closing starts a thread, which the system may refuse
+        with suppress(RuntimeError):  # closing starts a thread, which may be impossible
             runner.close()
 
 
 async def _until_signal(work: Callable[[asyncio.Event], Coroutine[None, None, int]]) -> int:
-    """Do `work`, and tell it to stop at the first SIGINT or SIGTERM."""
+    """Run `work`, and set its event at the first SIGINT or SIGTERM."""
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         _on_signal(number, stop.set)
@@ -192,10 +199,10 @@ async def _until_signal(work: Callable[[asyncio.Event], Coroutine[None, None, in
 
 
 def _on_signal(number: signal.Signals, call: Callable[[], object]) -> None:
-    """Call `call` in the running loop at each such signal.
+    """Call `call` in the running loop at each signal of this number.
 
-    Unlike those of loop.add_signal_handler, the handler outlives the loop: a second signal must not kill a process
-    that is about to exit with 0.
+    Unlike one of loop.add_signal_handler, the handler outlives the loop: a second signal must not kill a process that
+    is about to exit with 0.
     """
     loop = asyncio.get_running_loop()
 
@@ -213,7 +220,7 @@ async def _serve(
         addresses=tuple(flags.web_listen_address),
         telemetry_path=flags.web_telemetry_path,
         process_metrics=not flags.web_disable_exporter_metrics,
-        lifecycle=getattr(flags, "web_enable_lifecycle", False),  # a demo has no file to reload
+        lifecycle=getattr(flags, "web_enable_lifecycle", False),  # the demo has no file to reload
         config=web,
     )
     service = Service(config, settings, load=load)
@@ -222,18 +229,18 @@ async def _serve(
     for url in urls:
         log.info("listening", metrics=url + flags.web_telemetry_path)
     if load is not None:
-        reloads: set[asyncio.Task[str]] = set()  # the loop itself holds tasks weakly
+        reloads: set[asyncio.Task[str]] = set()  # the loop holds only weak references to tasks
 
         def reload() -> None:
             reloads.add(task := asyncio.create_task(service.reload()))
             task.add_done_callback(reloads.discard)
 
         _on_signal(signal.SIGHUP, reload)
-        # Main has blocked it so that one sent since the process started is kept until now.
+        # Blocked since the process started, so that an early signal is not lost.
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})
     await service.run(stop)
     log.info("stopped")
-    return _DONE
+    return _SUCCESS
 
 
 def _web_config(flags: Namespace) -> WebConfig:
@@ -251,35 +258,24 @@ def _write_configuration(exchange: SimulatedExchange, directory: Path) -> Path:
     try:
         return write_configuration(exchange.url, exchange.accounts.values(), directory)
     except OSError as error:
-        if not error.strerror:  # its text is complete
+        if not error.strerror:  # write_configuration raised it with a complete text
             raise
         raise OSError(f"cannot write the configuration to {directory}: {error.strerror}") from error
 
 
 @contextmanager
 def _temporary_directory() -> Iterator[Path]:
-    """Make a directory that is removed at the end of the block."""
+    """Create a directory that is removed at the end of the block."""
     try:
         directory = tempfile.TemporaryDirectory(prefix=f"{PROGRAM}-")
     except OSError as error:
-        why = f"{error.strerror or error}: set TMPDIR to a directory that can be written to"
-        raise OSError(f"cannot create a temporary directory: {why}") from error
+        reason = f"{error.strerror or error}: set TMPDIR to a directory that can be written to"
+        raise OSError(f"cannot create a temporary directory: {reason}") from error
     with directory as name:
         yield Path(name)
 
 
-async def _listen(exchange: SimulatedExchange, address: ListenAddress) -> None:
-    try:
-        await exchange.start(address.host or "0.0.0.0", address.port)  # noqa: S104 - asked for
-    except UnicodeError as error:
-        raise ListenError(f"cannot listen on {address}: {address.host!r} is not a host name") from error
-    except OSError as error:
-        # asyncio adds the address to strerror; name resolution has numbers of its own, below zero.
-        why = os.strerror(error.errno).lower() if error.errno and error.errno > 0 else error.strerror
-        raise ListenError(f"cannot listen on {address}: {why}; choose another with --listen-address") from error
-
-
-def _say(text: str) -> None:
+def _print_message(text: str) -> None:
     _print(f"{PROGRAM}: {text}")
 
 

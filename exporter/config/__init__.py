@@ -1,6 +1,6 @@
-"""File + environment -> one frozen Config, or every problem in it.
+"""The configuration: a file or environment variables and their key files -> a Config, or every problem in them.
 
-`load` reads the document and the key files; nothing here dials, logs or changes a file.
+Nothing here opens a connection, logs or changes a file.
 """
 
 from __future__ import annotations
@@ -13,21 +13,21 @@ from exporter import redaction
 from exporter.account.state import AccountSettings
 from exporter.binance.dialing import Endpoint
 from exporter.binance.proxies import environment_warnings, normalize_proxy
-from exporter.config.document import ConfigError, Findings, Invalid, Reader
+from exporter.config.document import ConfigError, Findings, Reader
 from exporter.config.files import Files, read_document
 from exporter.config.keys import VARIABLES, Environment, KeyFiles, KeyLoader
 from exporter.config.values import (
     MAINNET,
     account_name,
     asset_mode,
+    boolean,
     duration,
     endpoint_label,
     endpoint_url,
+    is_unencrypted,
     parse_duration,
     proxy_url,
-    sends_in_clear,
-    switch,
-    weight_place,
+    weight_key,
     weight_share,
 )
 
@@ -36,10 +36,12 @@ if TYPE_CHECKING:
 
     from exporter.account.snapshot import AssetMode
     from exporter.binance.signing import Credentials, Secret
+    from exporter.config.document import Reader
     from exporter.config.keys import KeyParts
 
-__all__ = ["VARIABLES", "Config", "ConfigError", "Fault", "load", "parse_duration"]
+__all__ = ["VARIABLES", "Config", "ConfigError", "load", "parse_duration"]
 
+_DEFAULT_WEIGHT_SHARE: Final = 0.5
 _NOTHING_CONFIGURED: Final = (
     "write a configuration file and name it with --config.file, or set BINANCE_API_KEY and BINANCE_SECRET_KEY "
     "(or BINANCE_PRIVATE_KEY_FILE), or see it work without any key: binance-futures-exporter demo"
@@ -48,46 +50,46 @@ _NOTHING_CONFIGURED: Final = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Config:
-    """What to poll, and how; whatever could be wrong with it has been found."""
+    """What to poll, and how; checked completely."""
 
     accounts: tuple[AccountSettings, ...]  # in file order
-    weight_share: float  # most of an IP's request weight that polls may be planned to spend
-    warnings: tuple[str, ...]  # for the operator: "exporter.yml: accounts[0].api_key_file: others may read …"
+    weight_share: float  # the part of an IP's request weight that polls may be planned to use
+    warnings: tuple[str, ...]  # such as "exporter.yml: accounts[0].api_key_file: others may read …"
     # The loaded private keys, for the next load to reuse.
     private_keys: Mapping[KeyParts, Credentials] = field(default_factory=dict, repr=False, compare=False)
 
 
 def load(path: Path | None, environ: Mapping[str, str], previous: Config | None = None) -> Config:
-    """Read the file at `path`, or without one the account in `environ`, and all key files.
+    """Read the file at `path`, or without a file the account in `environ`, and all key files.
 
     Takes 30 to 200 ms for each new RSA key, and up to a minute for files that do not respond: call it in a worker
     thread.
 
     Args:
         path: the configuration file.
-        environ: the environment.
-        previous: the last configuration, whose unchanged private keys are reused.
+        environ: the environment variables.
+        previous: the previous configuration, whose unchanged private keys are reused.
 
     Raises:
-        ConfigError: with every problem found; no text of it holds any part of a key.
+        ConfigError: with every problem; its text quotes no part of a key.
     """
     findings = Findings()
     environment = Environment(environ, findings)
     loader = KeyLoader(previous.private_keys if previous else {})
     accounts = _Accounts(findings, loader)
-    share = 0.5
+    share = _DEFAULT_WEIGHT_SHARE
     if path is not None:
         if environment.names:
             names = ", ".join(environment.names)
-            findings.problem(names, f"must not be set together with a configuration file ({path})")
+            findings.add_problem(names, f"must not be set together with a configuration file ({path})")
         share = _read_file(path, accounts)
     elif environment.names:
         binance = _Binance(url=environment.take("endpoint", endpoint_url, MAINNET))
-        _warn_of_clear(environment, binance)
+        _warn_if_unencrypted(environment, binance)
         name = environment.take("account", account_name, "main")
         accounts.add(environment, name, KeyFiles(environment, Path(), loader), binance, _Poll(), None)
     else:
-        findings.problem("nothing is configured", _NOTHING_CONFIGURED)
+        findings.add_problem("nothing is configured", _NOTHING_CONFIGURED)
     if findings.problems:
         raise ConfigError(*findings.problems)
     return Config(
@@ -107,17 +109,17 @@ class _Binance:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Poll:
-    """The values under `poll:`, each with its path, since two of them may disagree across mappings."""
+    """The values under `poll:`, with their paths, since a default and an account's value may contradict each other."""
 
     interval_seconds: float = 15.0
-    interval_where: str = "the default"
+    interval_path: str = "the default"
     stale_after_seconds: float | None = None
-    stale_after_where: str = ""
+    stale_after_path: str = ""
     position_risk: bool = True
 
 
 class _Accounts:
-    """The accounts found so far, in file order, and what must be or is shared between them."""
+    """The accounts read so far, in file order, with their names, endpoints and keys, to compare them."""
 
     def __init__(self, findings: Findings, loader: KeyLoader) -> None:
         self.findings = findings
@@ -126,7 +128,7 @@ class _Accounts:
         self._names: dict[str, str] = {}
         self._endpoints: dict[tuple[str, str | None], Endpoint] = {}
         self._labels: dict[str, int] = {}
-        self._places: dict[tuple[str, ...], str] = {}  # the label of the first endpoint by its weight_place
+        self._weight_labels: dict[tuple[str, ...], str] = {}  # the label of the first endpoint by its weight_key
         self._keys: dict[tuple[Endpoint, Secret], str] = {}
 
     def add(
@@ -138,22 +140,22 @@ class _Accounts:
         poll: _Poll,
         mode: AssetMode | None,
     ) -> None:
-        """Add an account unless a problem was found in it that leaves nothing to add."""
+        """Add an account, unless its name or its credentials are missing."""
         credentials = files.credentials
         stale_after_seconds = self._stale_after(poll)
-        place = reader.where("name")
-        if name is not None and self._names.setdefault(name, place) != place:
-            reader.problem("name", f"is also the name at {self._names[name]}")
+        path = reader.path_of("name")
+        if name is not None and self._names.setdefault(name, path) != path:
+            reader.add_problem("name", f"is also the name at {self._names[name]}")
         if name is None or credentials is None:
             return
         if redaction.redact(name) != name:
-            reader.problem("name", "looks like a key: name the account, as it shall be called in labels")
+            reader.add_problem("name", "looks like a key: name the account, as it shall be called in labels")
         endpoint = self._endpoint(reader, binance.url, binance.proxy)
-        place = reader.where("api_key_file")
-        first = self._keys.setdefault((endpoint, credentials.api_key), place)
-        if first != place:
-            what = f"is the same key on {endpoint.label} as at {first}: both accounts will show the same figures"
-            self.findings.warn(place, what)
+        path = reader.path_of("api_key_file")
+        first = self._keys.setdefault((endpoint, credentials.api_key), path)
+        if first != path:
+            message = f"is the same key on {endpoint.label} as at {first}: both accounts will show the same figures"
+            self.findings.add_warning(path, message)
         self.settings.append(
             AccountSettings(
                 name=name,
@@ -172,62 +174,59 @@ class _Accounts:
     def _stale_after(self, poll: _Poll) -> float:
         if poll.stale_after_seconds is None:
             return max(4 * poll.interval_seconds, 60.0)
-        least = 2 * poll.interval_seconds
-        # A value that was refused has been replaced by one that nobody chose: no second problem about that.
-        if poll.stale_after_seconds < least and not self.findings.has_problem(
-            poll.stale_after_where, poll.interval_where
+        minimum = 2 * poll.interval_seconds
+        # An invalid value was replaced by a default, which the user did not choose: no second problem about that.
+        if poll.stale_after_seconds < minimum and not self.findings.has_problem(
+            poll.stale_after_path, poll.interval_path
         ):
-            self.findings.problem(
-                poll.stale_after_where,
-                f"must be at least 2 intervals ({least:g}s): {poll.interval_seconds:g}s by {poll.interval_where}",
+            self.findings.add_problem(
+                poll.stale_after_path,
+                f"must be at least 2 intervals ({minimum:g}s): {poll.interval_seconds:g}s by {poll.interval_path}",
             )
         return poll.stale_after_seconds
 
     def _endpoint(self, reader: Reader, url: str, configured_proxy: str | None) -> Endpoint:
         for warning in environment_warnings(url) if configured_proxy is None else ():
-            self.findings.warn("environment", warning)
+            self.findings.add_warning("environment", warning)
         proxy = normalize_proxy(url, configured_proxy)
         if (url, proxy) not in self._endpoints:
             label = endpoint_label(url, configured_proxy)
-            same = self._labels[label] = self._labels.get(label, 0) + 1
-            endpoint = Endpoint(label if same == 1 else f"{label} #{same}", url, proxy)
-            first = self._places.setdefault(weight_place(url, proxy), endpoint.label)
+            number = self._labels[label] = self._labels.get(label, 0) + 1
+            endpoint = Endpoint(label if number == 1 else f"{label} #{number}", url, proxy)
+            first = self._weight_labels.setdefault(weight_key(url, proxy), endpoint.label)
             if first != endpoint.label:
-                what = (
+                message = (
                     f"asks {endpoint.label}, which may be {first} of accounts before it, asked from the same IP: "
                     "each spends weight_share by itself; write both in the same way, or divide weight_share"
                 )
-                self.findings.warn(reader.where("name"), what)
+                self.findings.add_warning(reader.path_of("name"), message)
             self._endpoints[url, proxy] = endpoint
         return self._endpoints[url, proxy]
 
 
 def _read_file(path: Path, accounts: _Accounts) -> float:
     """Add the accounts of the document at `path` and return its weight share."""
-    try:
-        document = read_document(path, Files(accounts.loader.limit))
-    except Invalid as error:
-        accounts.findings.problem(str(path), str(error))
-        return 0.5
-    root = Reader(document, f"{path}: ", accounts.findings)
+    root = read_document(path, Files(limit=accounts.loader.limit), accounts.findings)
+    if root is None:
+        return _DEFAULT_WEIGHT_SHARE
     section = root.mapping("binance")
     binance = _binance(section, _Binance())
-    share = section.take("weight_share", weight_share, 0.5)
-    section.finish()
+    share = section.take("weight_share", weight_share, _DEFAULT_WEIGHT_SHARE)
+    section.reject_unknown_keys()
     poll = _poll(root.mapping("poll"), _Poll())
     for reader in root.mappings("accounts"):
         name = reader.take("name", account_name, None)
         if not reader.has("name"):
-            reader.problem("name", "is missing")
+            reader.add_problem("name", "is missing")
         files = KeyFiles(reader, path.parent, accounts.loader)
         mode = reader.take("asset_mode", asset_mode, None)
         own_poll = _poll(reader.mapping("poll"), poll)
         section = reader.mapping("binance")
         own_binance = _binance(section, binance)
-        section.finish()
-        reader.finish()
+        section.reject_unknown_keys()
+        reader.reject_unknown_keys()
         accounts.add(reader, name, files, own_binance, own_poll, mode)
-    root.finish()
+    root.reject_unknown_keys()
     return share
 
 
@@ -240,13 +239,15 @@ def _binance(reader: Reader, inherited: _Binance) -> _Binance:
             "request_timeout", duration("100ms", "60s"), inherited.request_timeout_seconds
         ),
     )
-    _warn_of_clear(reader, binance)
+    _warn_if_unencrypted(reader, binance)
     return binance
 
 
-def _warn_of_clear(reader: Reader, binance: _Binance) -> None:
-    if reader.has("endpoint") and sends_in_clear(binance.url):
-        reader.findings.warn(reader.where("endpoint"), "ws:// sends keys and signed requests in clear: use wss://")
+def _warn_if_unencrypted(reader: Reader, binance: _Binance) -> None:
+    if reader.has("endpoint") and is_unencrypted(binance.url):
+        reader.findings.add_warning(
+            reader.path_of("endpoint"), "ws:// sends keys and signed requests in clear: use wss://"
+        )
 
 
 def _poll(reader: Reader, inherited: _Poll) -> _Poll:
@@ -254,10 +255,10 @@ def _poll(reader: Reader, inherited: _Poll) -> _Poll:
     stale_after = reader.take("stale_after", duration("1s"), inherited.stale_after_seconds)
     poll = _Poll(
         interval_seconds=interval,
-        interval_where=reader.where("interval") if reader.has("interval") else inherited.interval_where,
+        interval_path=reader.path_of("interval") if reader.has("interval") else inherited.interval_path,
         stale_after_seconds=stale_after,
-        stale_after_where=reader.where("stale_after") if reader.has("stale_after") else inherited.stale_after_where,
-        position_risk=reader.take("position_risk", switch, inherited.position_risk),
+        stale_after_path=reader.path_of("stale_after") if reader.has("stale_after") else inherited.stale_after_path,
+        position_risk=reader.take("position_risk", boolean, inherited.position_risk),
     )
-    reader.finish()
+    reader.reject_unknown_keys()
     return poll

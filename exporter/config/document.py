@@ -1,6 +1,6 @@
-"""A YAML document as mappings that check what is taken from them and collect every problem.
+"""A YAML document as mappings that check the values taken from them and collect every problem.
 
-Knows nothing of accounts. No text made here quotes the document: a key may have been pasted anywhere.
+Nothing here depends on accounts. No problem quotes the document: a secret may have been pasted anywhere.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 import yaml
 
 from exporter import redaction
+from exporter.formatting import escape_unprintable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -28,13 +29,13 @@ _QUOTED: Final = re.compile(r"""(['"])(?:\\.|(?!\1).)*\1""")
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """What is wrong, and the path of the value it is wrong with: ``exporter.yml: poll.interval``."""
+    """What is wrong with a value, and the path of the value: ``exporter.yml: poll.interval``."""
 
-    where: str
-    what: str
+    path: str
+    text: str
 
     def __str__(self) -> str:
-        return f"{self.where}: {self.what}"
+        return f"{self.path}: {self.text}"
 
 
 class ConfigError(Exception):
@@ -45,12 +46,12 @@ class ConfigError(Exception):
         self.problems = problems
 
 
-class Invalid(ValueError):
-    """A value that is not allowed; the text says what is."""
+class InvalidValue(ValueError):
+    """A value that is not allowed; the text says which values are."""
 
 
 class Findings:
-    """Faults and warnings in the order they were found, each once, redacted."""
+    """The problems and warnings of a configuration in the order they were found, each once, redacted."""
 
     def __init__(self) -> None:
         self._problems: dict[Problem, None] = {}
@@ -58,40 +59,40 @@ class Findings:
 
     @property
     def problems(self) -> tuple[Problem, ...]:
-        """Everything that keeps the configuration from being used."""
+        """All reasons why the configuration cannot be used."""
         return tuple(self._problems)
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """Everything that the operator should know although the configuration can be used."""
+        """What the operator should know although the configuration can be used."""
         return tuple(self._warnings)
 
-    def problem(self, where: str, what: str) -> None:
-        """Add a problem."""
-        self._problems[Problem(redaction.redact(where), redaction.redact(what))] = None
+    def add_problem(self, path: str, text: str) -> None:
+        """Add a problem of the value at `path`."""
+        self._problems[Problem(redaction.redact(path), redaction.redact(text))] = None
 
-    def warn(self, where: str, what: str) -> None:
-        """Add a warning."""
-        self._warnings[f"{redaction.redact(where)}: {redaction.redact(what)}"] = None
+    def add_warning(self, path: str, text: str) -> None:
+        """Add a warning about the value at `path`."""
+        self._warnings[f"{redaction.redact(path)}: {redaction.redact(text)}"] = None
 
-    def has_problem(self, *places: str) -> bool:
-        """Tell whether a problem was found at one of `places`."""
-        return any(problem.where in places for problem in self._problems)
+    def has_problem(self, *paths: str) -> bool:
+        """Return whether there is a problem at one of `paths`."""
+        return any(problem.path in paths for problem in self._problems)
 
 
 class Reader:
-    """One mapping of the document, which remembers its path and which keys were asked for."""
+    """A mapping of the document, which remembers its path and which keys were looked up."""
 
     def __init__(self, value: object, prefix: str, findings: Findings) -> None:
         self.findings = findings
         self._prefix = prefix  # "exporter.yml: accounts[0].", put before a key
-        self._known: dict[str, None] = {}
+        self._known_keys: dict[str, None] = {}
         self._mapping: Mapping[object, object] = value if isinstance(value, dict) else {}
-        # A key whose values are all commented out is null, and means an empty mapping.
+        # A key whose values are all commented out is null, which counts as an empty mapping.
         if value is not None and not isinstance(value, dict):
-            findings.problem(prefix.rstrip(".: "), "must be a mapping (key: value)")
+            findings.add_problem(prefix.rstrip(".: "), "must be a mapping (key: value)")
 
-    def where(self, key: str) -> str:
+    def path_of(self, key: str) -> str:
         """Return the path of `key` in the document."""
         return self._prefix + self.spell(key)
 
@@ -100,69 +101,68 @@ class Reader:
         return key
 
     def has(self, key: str) -> bool:
-        """Tell whether `key` is there, and count it as known."""
-        self._known[key] = None
+        """Return whether `key` is there, and count it as known."""
+        self._known_keys[key] = None
         return key in self._mapping
 
     def take(self, key: str, check: Callable[[object], T], default: T) -> T:
-        """Return what `check` makes of the value of `key`; `default` if it is not there or Invalid."""
+        """Return what `check` makes of the value of `key`; `default` if `key` is missing or its value invalid."""
         if self.has(key):
             try:
                 return check(self._mapping[key])
-            except Invalid as error:
-                self.problem(key, str(error))
+            except InvalidValue as error:
+                self.add_problem(key, str(error))
         return default
 
-    def anew(self, findings: Findings) -> Reader:
-        """Return a reader of the same mapping, as it was, that puts what it finds into `findings`."""
-        again = copy.copy(self)
-        again.findings, again._known = findings, {}  # noqa: SLF001 - its own class
-        return again
+    def with_findings(self, findings: Findings) -> Reader:
+        """Return a new reader of the same mapping that adds problems and warnings to `findings`."""
+        reader = copy.copy(self)
+        reader.findings, reader._known_keys = findings, {}  # noqa: SLF001 - its own class
+        return reader
 
     def mapping(self, key: str) -> Reader:
-        """Return the mapping at `key`, an empty one if it is not there."""
+        """Return the mapping at `key`, an empty one if it is missing."""
         value = self._mapping[key] if self.has(key) else None
-        return Reader(value, f"{self.where(key)}.", self.findings)
+        return Reader(value, f"{self.path_of(key)}.", self.findings)
 
     def mappings(self, key: str) -> list[Reader]:
         """Return the mappings in the list at `key`, which must not be empty."""
         items = self._mapping[key] if self.has(key) else None
         if not isinstance(items, list) or not items:
-            self.problem(key, "must be a list of at least one mapping")
+            self.add_problem(key, "must be a list of at least one mapping")
             return []
-        return [Reader(item, f"{self.where(key)}[{i}].", self.findings) for i, item in enumerate(items)]
+        return [Reader(item, f"{self.path_of(key)}[{i}].", self.findings) for i, item in enumerate(items)]
 
-    def problem(self, key: str, what: str) -> None:
-        """Add a problem at `key`."""
-        self.findings.problem(self.where(key), what)
+    def add_problem(self, key: str, text: str) -> None:
+        """Add a problem of the value of `key`."""
+        self.findings.add_problem(self.path_of(key), text)
 
-    def finish(self) -> None:
-        """Add a problem for every key that nobody asked for."""
+    def reject_unknown_keys(self) -> None:
+        """Add a problem for every key that was not looked up."""
         for key in self._mapping:
-            if key not in self._known:
+            if key not in self._known_keys:
                 text = str(key)[:_LONGEST_KEY]  # comparing and redacting would take minutes for a megabyte
-                near = difflib.get_close_matches(text, list(self._known), n=1)
-                hint = f"did you mean {near[0]}?" if near else f"known here: {', '.join(self._known)}"
-                self.problem(_shown(text), f"unknown key; {hint}")
+                near = difflib.get_close_matches(text, list(self._known_keys), n=1)
+                hint = f"did you mean {near[0]}?" if near else f"known here: {', '.join(self._known_keys)}"
+                self.add_problem(_shown(text), f"unknown key; {hint}")
 
 
 def parse_document(content: bytes) -> object:
     """Return the YAML document in `content`, None for an empty one.
 
     Raises:
-        Invalid: it is not UTF-8 text or not YAML.
+        InvalidValue: it is not UTF-8 text or not YAML.
     """
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise Invalid(f"is not UTF-8 text (at byte {error.start})") from None
+        raise InvalidValue(f"is not UTF-8 text (at byte {error.start})") from None
     return _parse(text)
 
 
 def _shown(text: str) -> str:
-    """Return `text` redacted, in one line and of bearable length."""
-    text = redaction.redact(text)
-    text = text if text.isprintable() else ascii(text)[1:-1]
+    """Return `text` redacted, in one line and shortened."""
+    text = escape_unprintable(redaction.redact(text))
     return text if len(text) <= 60 else f"{text[:60]}…"
 
 
@@ -172,21 +172,21 @@ def _parse(text: str) -> object:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         place = f" at line {mark.line + 1}, column {mark.column + 1}" if mark else ""
-        # PyYAML quotes what it found, which may be part of a pasted key.
+        # PyYAML quotes the text it stumbled over, which may be part of a pasted secret.
         problem = _QUOTED.sub(lambda quoted: quoted[0] if len(quoted[0]) <= 4 else "…", error.problem or "")
-        raise Invalid(f"is not valid YAML{place}: {problem}") from None
+        raise InvalidValue(f"is not valid YAML{place}: {problem}") from None
     except yaml.reader.ReaderError as error:
         line = text.count("\n", 0, error.position) + 1
-        raise Invalid(f"is not valid YAML at line {line}: a control character") from None
+        raise InvalidValue(f"is not valid YAML at line {line}: a control character") from None
     except RecursionError:
-        raise Invalid("is nested too deeply") from None
+        raise InvalidValue("is nested too deeply") from None
 
 
 class _StrictLoader(yaml.SafeLoader):
-    """Refuses a key that stands twice in a mapping, where PyYAML silently keeps the last."""
+    """Rejects a key that occurs twice in a mapping, of which PyYAML silently keeps the last."""
 
     def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
-        # Not at construction: merge keys (<<) put legitimate duplicates into the node.
+        # Not at construction: merge keys (<<) add legitimate duplicates to the node.
         node = super().compose_mapping_node(anchor)
         first_lines: dict[object, int] = {}
         for key, _ in node.value:
@@ -204,7 +204,7 @@ class _StrictLoader(yaml.SafeLoader):
         try:
             return super().construct_object(node, deep)
         except (ValueError, TypeError, LookupError, AttributeError, OverflowError):
-            # What PyYAML lets through for a date such as 2026-13-01 or a value its tag does not fit.
+            # PyYAML lets these through for a date such as 2026-13-01 or a value that does not fit its tag.
             raise yaml.MarkedYAMLError(
                 problem="a value that its type cannot hold", problem_mark=node.start_mark
             ) from None

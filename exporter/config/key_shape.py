@@ -1,4 +1,4 @@
-"""What a Binance key looks like, and what is found in its place by mistake. No text made here holds any part of it."""
+"""What a Binance key looks like, and which mistakes are made with one. No text made here quotes any part of a key."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _LINE_LENGTH: Final = 64
 
 
 def explain_mistake(text: str) -> str | None:
-    """Return why `text` cannot be an API key or the secret of one, and what to do; None if it can be."""
+    """Return why `text` cannot be an API key or a secret key, and what to do; None if it can be one."""
     if _KEY.fullmatch(text):
         return None
     if text[0] in _QUOTES or text[-1] in _QUOTES:
@@ -49,21 +49,21 @@ def decode_base64(text: str) -> str | None:
         decoded = base64.b64decode(padded + "=" * (-len(padded) % 4), validate=True).decode("ascii").strip()
     except (binascii.Error, ValueError):
         return None
-    return decoded if decoded and all(one.isprintable() or one.isspace() for one in decoded) else None
+    return decoded if decoded and all(c.isprintable() or c.isspace() for c in decoded) else None
 
 
 def without_names(text: str) -> str:
-    """Return what of `text` may be secret: no NAME= before the key, and no names of variables."""
+    """Return `text` without what is not secret: NAME= before the key, and names of variables."""
     return _NAME.sub("", _NAME_BEFORE.sub("", text))
 
 
 def restore_pem(text: str) -> str:
-    r"""Return the PEM in `text` with real line breaks, where they became \n or spaces or were lost; else `text`."""
-    found = _PEM.search(text)
-    if not found:
+    r"""Return the PEM in `text` with line breaks, where they were lost or became spaces or \n; else `text` itself."""
+    match = _PEM.search(text)
+    if not match:
         return text
-    body = _LINE_BREAKS.sub("", found[2])
+    body = _LINE_BREAKS.sub("", match[2])
     if not re.fullmatch("[A-Za-z0-9+/]+={0,2}", body):  # such as the headers of an older format
         return text
     lines = [body[start : start + _LINE_LENGTH] for start in range(0, len(body), _LINE_LENGTH)]
-    return "\n".join([found[1], *lines, found[3]])
+    return "\n".join([match[1], *lines, match[3]])

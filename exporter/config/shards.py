@@ -1,4 +1,4 @@
-"""Which accounts a shard polls: stateless, by a hash of the account's name, so that every shard knows by itself."""
+"""Which accounts a shard polls: decided by a hash of the account's name, without any state shared between shards."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Shard:
-    """One of `total` processes that share the accounts, 0 <= index < total."""
+    """One of `total` processes among which the accounts are divided, 0 <= index < total."""
 
     index: int = 0
     total: int = 1
@@ -22,8 +22,8 @@ class Shard:
         """Whether this shard polls the account: SHA-256 of its UTF-8 name, first 8 bytes big-endian, mod total."""
         return int.from_bytes(hashlib.sha256(account.encode()).digest()[:8]) % self.total == self.index
 
-    def part_of(self, config: Config) -> Config:
-        """Return `config` with this shard's accounts alone, perhaps none."""
+    def select(self, config: Config) -> Config:
+        """Return `config` with only this shard's accounts, perhaps none."""
         return replace(config, accounts=tuple(settings for settings in config.accounts if self.owns(settings.name)))
 
 
@@ -31,9 +31,9 @@ def shard_index(text: str) -> int:
     """Read a shard's index, or the number at the end of a pod's name: ``exporter-3`` is 3.
 
     Raises:
-        ValueError: there is no number at its end.
+        ValueError: `text` does not end in a number.
     """
-    found = re.search(r"(?:^|[^-]-)(\d{1,6})$", text, re.ASCII)
-    if not found:
+    match = re.search(r"(?:^|[^-]-)(\d{1,6})$", text, re.ASCII)
+    if not match:
         raise ValueError(f"{text!r} is neither a number nor a pod's name with a number at its end, like exporter-0")
-    return int(found[1])
+    return int(match[1])

@@ -1,4 +1,4 @@
-"""What a single value of the configuration may be: each check returns the value or raises Invalid."""
+"""Checks of single configuration values: each returns the value in its final form or raises InvalidValue."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from urllib.parse import SplitResult, urlsplit
 from exporter.account.snapshot import AssetMode
 from exporter.binance.hosts import DEFAULT_PORTS, is_loopback, join_host_and_port, normalize_host
 from exporter.binance.proxies import UnusableProxy, find_proxy, parse_proxy
-from exporter.config.document import Invalid
+from exporter.config.document import InvalidValue
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Container
@@ -46,54 +46,54 @@ def parse_duration(text: str) -> float:
     if text == "0":
         return 0.0
     if text.isdecimal():
-        raise Invalid("must be a duration with its unit, such as 15s, 1m30s or 500ms: a number alone has none")
+        raise InvalidValue("must be a duration with its unit, such as 15s, 1m30s or 500ms: a number alone has none")
     match = _DURATION.fullmatch(text)
     if not match or not text:
-        raise Invalid("must be a duration such as 15s, 1m30s or 500ms")
+        raise InvalidValue("must be a duration such as 15s, 1m30s or 500ms")
     return sum(
         int(count) * seconds for count, seconds in zip(match.groups(), _UNIT_SECONDS.values(), strict=True) if count
     )
 
 
-def duration(least: str, most: str | None = None) -> Callable[[object], float]:
-    """Return a check for a duration of at least `least` and at most `most`, in seconds."""
+def duration(minimum: str, maximum: str | None = None) -> Callable[[object], float]:
+    """Return a check for a duration from `minimum` to `maximum`, which returns seconds."""
 
     def check(value: object) -> float:
-        # YAML makes a number of 15, and of 1:30.
-        number = isinstance(value, int) and not isinstance(value, bool)
-        seconds = parse_duration(value if isinstance(value, str) else "15" if number else "")
-        if seconds < parse_duration(least):
-            raise Invalid(f"must be at least {least}")
-        if most is not None and seconds > parse_duration(most):
-            raise Invalid(f"must be at most {most}")
+        # YAML turns 15 and 1:30 into numbers.
+        is_number = isinstance(value, int) and not isinstance(value, bool)
+        seconds = parse_duration(value if isinstance(value, str) else "15" if is_number else "")
+        if seconds < parse_duration(minimum):
+            raise InvalidValue(f"must be at least {minimum}")
+        if maximum is not None and seconds > parse_duration(maximum):
+            raise InvalidValue(f"must be at most {maximum}")
         return seconds
 
     return check
 
 
 def weight_share(value: object) -> float:
-    """Check the part of the IP's request weight that may be planned with."""
+    """Check the part of the IP's request weight that polls may be planned to use."""
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0.01 <= value <= 0.9:
-        raise Invalid("must be a number from 0.01 to 0.9, such as 0.5")
+        raise InvalidValue("must be a number from 0.01 to 0.9, such as 0.5")
     return float(value)
 
 
 def account_name(value: object) -> str:
     """Check an account's name, which becomes a label's value."""
     if not isinstance(value, str):
-        raise Invalid("must be text: put it in quotes")
+        raise InvalidValue("must be text: put it in quotes")
     if not 1 <= len(value) <= 100:
-        raise Invalid("must be 1 to 100 characters long")
+        raise InvalidValue("must be 1 to 100 characters long")
     # Lone surrogates cannot be written as UTF-8; the others break a line somewhere.
     if value != value.strip() or any(unicodedata.category(c) in {"Cc", "Cs", "Zl", "Zp"} for c in value):
-        raise Invalid("must not begin or end with a space, nor hold control characters")
+        raise InvalidValue("must not begin or end with a space, nor hold control characters")
     return value
 
 
-def switch(value: object) -> bool:
+def boolean(value: object) -> bool:
     """Check ``true`` or ``false``."""
     if not isinstance(value, bool):
-        raise Invalid("must be true or false")
+        raise InvalidValue("must be true or false")
     return value
 
 
@@ -102,16 +102,16 @@ def asset_mode(value: object) -> AssetMode | None:
     if value == "auto":
         return None
     if not isinstance(value, str) or value not in set(AssetMode):
-        raise Invalid("must be auto, single or multi")
+        raise InvalidValue("must be auto, single or multi")
     return AssetMode(value)
 
 
 def file_name(value: object) -> str:
     """Check the path of a file, as written."""
     if not isinstance(value, str) or not value:
-        raise Invalid("must be the path of a file")
+        raise InvalidValue("must be the path of a file")
     if not value.isprintable() or len(value) > _LONGEST_PATH:
-        raise Invalid("must be the path of a file, not its content")
+        raise InvalidValue("must be the path of a file, not its content")
     return value
 
 
@@ -122,12 +122,12 @@ def endpoint_url(value: object) -> str:
         return _NETWORKS[value]
     parts = _split(value, DEFAULT_PORTS, allowed)
     if "@" in parts.netloc:
-        raise Invalid("must not hold a user or password: requests are signed")
+        raise InvalidValue("must not hold a user or password: requests are signed")
     if "#" in str(value):
-        raise Invalid("must not have a fragment (#…)")
+        raise InvalidValue("must not have a fragment (#…)")
     host = normalize_host(parts.hostname or "")
     if not host:
-        raise Invalid("must be a URL with a host")
+        raise InvalidValue("must be a URL with a host")
     port = parts.port or DEFAULT_PORTS[parts.scheme]
     is_default = port == DEFAULT_PORTS[parts.scheme]
     netloc = join_host_and_port(host, port).removesuffix(f":{port}" if is_default else "")
@@ -139,67 +139,67 @@ def proxy_url(value: object) -> str | None:
     if value is None or value == "none":
         return value
     if not isinstance(value, str) or not _PROXY_SCHEME.match(value):
-        raise Invalid("must be null, none or a http://, https://, socks5:// or socks5h:// URL")
+        raise InvalidValue("must be null, none or a http://, https://, socks5:// or socks5h:// URL")
     if len(value) > _LONGEST_URL:
-        raise Invalid(f"must be a URL of at most {_LONGEST_URL} characters")
+        raise InvalidValue(f"must be a URL of at most {_LONGEST_URL} characters")
     # Some hosts beyond ASCII cannot be dialled.
     if not value.isascii() or not value.isprintable() or " " in value:
-        raise Invalid("must be a URL of printable ASCII characters without spaces")
+        raise InvalidValue("must be a URL of printable ASCII characters without spaces")
     try:
         proxy = parse_proxy(value)
     except UnusableProxy as error:
-        raise Invalid(str(error)) from None
+        raise InvalidValue(str(error)) from None
     if not proxy.has_port:
-        raise Invalid("must name its port, such as http://proxy:3128")
+        raise InvalidValue("must name its port, such as http://proxy:3128")
     if ":@" in proxy.url:
-        raise Invalid("must hold a password where it holds a user")
+        raise InvalidValue("must hold a password where it holds a user")
     return proxy.url
 
 
 def endpoint_label(url: str, proxy: str | None) -> str:
-    """Return the `endpoint` label of checked URLs: no user, no password, no path, no query."""
+    """Return the `endpoint` label of checked URLs, without user, password, path and query."""
     label = _NETWORK_OF_URL.get(url) or _host_and_port(url)
     return label if proxy is None or proxy == "none" else f"{label} via {parse_proxy(proxy).host_and_port}"
 
 
-def weight_place(url: str, proxy: str | None) -> tuple[str, ...]:
-    """Return what checked URLs have in common that lead to one exchange and, as far as can be seen, from one IP."""
+def weight_key(url: str, proxy: str | None) -> tuple[str, ...]:
+    """Return a value that is equal for checked URLs that reach the same exchange, as far as known, from the same IP."""
     parts = urlsplit(url)
     host = parts.hostname or ""
-    # Other ports of a host are the same exchange, but those of this machine are tunnels or simulators.
-    place = ("localhost", str(parts.port)) if is_loopback(host) else (host,)
+    # Other ports of a host are the same exchange, but ports of this machine are tunnels or simulators.
+    exchange = ("localhost", str(parts.port)) if is_loopback(host) else (host,)
     try:
-        found = find_proxy(url, proxy)
+        used_proxy = find_proxy(url, proxy)
     except UnusableProxy:
-        return (*place, "unusable")
-    if not found:
-        return (*place, "")
-    return (*place, "localhost" if is_loopback(found.host) else found.host, str(found.port))
+        return (*exchange, "unusable")
+    if not used_proxy:
+        return (*exchange, "")
+    return (*exchange, "localhost" if is_loopback(used_proxy.host) else used_proxy.host, str(used_proxy.port))
 
 
-def sends_in_clear(url: str) -> bool:
-    """Tell whether requests to a checked `url` leave this machine unencrypted."""
+def is_unencrypted(url: str) -> bool:
+    """Return whether requests to a checked `url` leave this machine unencrypted."""
     parts = urlsplit(url)
     return parts.scheme == "ws" and not is_loopback(parts.hostname or "")
 
 
 def _split(value: object, schemes: Container[str], allowed: str) -> SplitResult:
     if not isinstance(value, str):
-        raise Invalid(allowed)
+        raise InvalidValue(allowed)
     if len(value) > _LONGEST_URL:
-        raise Invalid(f"must be a URL of at most {_LONGEST_URL} characters")
+        raise InvalidValue(f"must be a URL of at most {_LONGEST_URL} characters")
     # urlsplit drops tabs and newlines silently, and websockets chokes on some hosts beyond ASCII.
     if not value.isascii() or not value.isprintable() or " " in value:
-        raise Invalid("must be a URL of printable ASCII characters without spaces")
+        raise InvalidValue("must be a URL of printable ASCII characters without spaces")
     try:
         parts = urlsplit(value)
         _ = parts.port
     except ValueError:
-        raise Invalid("must be a URL with a valid host and port") from None
+        raise InvalidValue("must be a URL with a valid host and port") from None
     if parts.scheme not in schemes:
-        raise Invalid(allowed)
+        raise InvalidValue(allowed)
     if not parts.hostname:
-        raise Invalid("must be a URL with a host")
+        raise InvalidValue("must be a URL with a host")
     return parts
 
 

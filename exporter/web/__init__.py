@@ -1,1 +1,1 @@
-"""Serves what is known over HTTP; the only I/O inward."""
+"""Serves metrics and the status page over HTTP."""

@@ -1,4 +1,4 @@
-"""Basic authentication and response headers. Health probes need no password."""
+"""Middleware: basic authentication, except for health probes, and the configured response headers."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ if TYPE_CHECKING:
 
     from exporter.web.config import WebConfig
 
-_WITHOUT_PASSWORD: Final = frozenset({"/-/healthy", "/-/ready"})  # the kubelet has none
+_WITHOUT_PASSWORD: Final = frozenset({"/-/healthy", "/-/ready"})  # the kubelet sends none
 
 
 class AuthMiddleware:
-    """ASGI middleware: basic authentication and the headers of every response."""
+    """ASGI middleware that checks passwords and adds the headers of every response."""
 
     def __init__(self, app: ASGIApp, config: Callable[[], WebConfig]) -> None:
         self._app = app
@@ -30,20 +30,20 @@ class AuthMiddleware:
         self._passwords = Passwords()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer a request, or have it answered."""
+        """Answer a request, or pass it to the application."""
         config = self._config()
         send = with_headers(config.headers, send)
         app = self._app
         if config.users and scope["path"] not in _WITHOUT_PASSWORD:
-            app = await self._asked(config, scope)
+            app = await self._authenticate(config, scope)
         await app(scope, receive, send)
 
-    async def _asked(self, config: WebConfig, scope: Scope) -> ASGIApp:
-        """Return who answers one that needs a password."""
+    async def _authenticate(self, config: WebConfig, scope: Scope) -> ASGIApp:
+        """Return the application for a request with the right password, else the response that rejects it."""
         credentials = _credentials(scope["headers"])
         client = scope["client"][0] if scope["client"] else ""
         try:
-            if credentials and await self._passwords.are_right(config.users, *credentials, client):
+            if credentials and await self._passwords.verify(config.users, *credentials, client):
                 return self._app
         except Busy:
             text = "too many passwords are being checked: try again\n"
@@ -52,11 +52,11 @@ class AuthMiddleware:
 
 
 def _credentials(headers: Iterable[tuple[bytes, bytes]]) -> tuple[bytes, bytes] | None:
-    """Return the name and password of the one Authorization header; None where it is not such a thing."""
-    given = [value for name, value in headers if name == b"authorization"]
-    if len(given) != 1:
+    """Return the name and password of the Authorization header; None unless there is one, for basic authentication."""
+    values = [value for name, value in headers if name == b"authorization"]
+    if len(values) != 1:
         return None
-    scheme, _, encoded = given[0].partition(b" ")
+    scheme, _, encoded = values[0].partition(b" ")
     if scheme.lower() != b"basic":
         return None
     try:

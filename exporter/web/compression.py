@@ -1,4 +1,4 @@
-"""Gzip for scrapes: isal where it is installed, zlib elsewhere; large bodies off the loop, each body once."""
+"""Gzip for scrapes, with isal or else zlib: large bodies in a thread, each body once for all clients."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from exporter.metrics.chunked_body import ChunkedBody
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-# Up to here compressing takes below 2 ms even with zlib, less than handing it to a thread and waiting for its turn.
+# Up to here compressing takes less than 2 ms even with zlib, less than passing it to a thread.
 _LARGE_BYTES: Final = 256 * 1024
 _LEVEL: Final = 1
 _GZIP_WINDOW: Final = 31  # zlib's way to ask for gzip's header and trailer
-# So much is put together at a time. For 50 MB this takes 23.5 ms of CPU, with 16 KiB it would be 26.6, with 1 MiB 24.4.
+# Compressed at a time. For 50 MB this takes 23.5 ms of CPU, with 16 KiB it would be 26.6, with 1 MiB 24.4.
 _PIECE_BYTES: Final = 256 * 1024
 
 
@@ -31,46 +31,46 @@ def accepts_gzip(accept_encoding: str) -> bool:
 
 
 def gzip_function() -> Callable[[ChunkedBody], ChunkedBody]:
-    """Return the fastest gzip there is; isal is 5 times faster than zlib at the same level, and smaller."""
-    squeezer_of: Any = zlib.compressobj
-    with contextlib.suppress(ImportError):  # there is no wheel of it for every machine
+    """Return the fastest gzip available; isal is 5 times faster than zlib at the same level, and smaller."""
+    new_compressor: Any = zlib.compressobj
+    with contextlib.suppress(ImportError):  # not every platform has a wheel
         from isal import isal_zlib  # noqa: PLC0415
 
-        squeezer_of = isal_zlib.compressobj
+        new_compressor = isal_zlib.compressobj
 
     def compress(body: ChunkedBody) -> ChunkedBody:
-        squeezer = squeezer_of(_LEVEL, zlib.DEFLATED, _GZIP_WINDOW)
-        squeezed = [squeezer.compress(piece) for piece in body.pieces(_PIECE_BYTES)]
-        return ChunkedBody([*squeezed, squeezer.flush()])
+        compressor = new_compressor(_LEVEL, zlib.DEFLATED, _GZIP_WINDOW)
+        compressed = [compressor.compress(piece) for piece in body.pieces(_PIECE_BYTES)]
+        return ChunkedBody([*compressed, compressor.flush()])
 
     return compress
 
 
 class CompressionError(Exception):
-    """A body could not be compressed now; it can still be sent as it is."""
+    """A body could not be compressed now; it can still be sent uncompressed."""
 
 
 class Compressor:
-    """Compresses the body of the moment, once for all scrapes that share it."""
+    """Compresses a body once for all scrapes that share it."""
 
     def __init__(self) -> None:
         self._gzip = gzip_function()
-        # Weak: a body that nobody is sent any more holds figures that others have taken the place of.
+        # Weak: a body that is no longer sent has been replaced by a newer one.
         self._compressed: WeakKeyDictionary[ChunkedBody, asyncio.Future[ChunkedBody]] = WeakKeyDictionary()
 
     async def compress(self, body: ChunkedBody) -> ChunkedBody:
         """Return `body` as one gzip member.
 
         Raises:
-            CompressionError: there is no memory or no thread for it.
+            CompressionError: there is not enough memory, or no thread.
         """
         if body.size <= _LARGE_BYTES:
             return self._gzip(body)
         if body not in self._compressed:
             self._compressed[body] = asyncio.ensure_future(asyncio.to_thread(self._gzip, body))
         try:
-            # Shielded: one client that goes away must not cancel what the others wait for.
+            # Shielded: a client that disconnects must not cancel what others wait for.
             return await asyncio.shield(self._compressed[body])
         except (MemoryError, RuntimeError) as error:
-            self._compressed.pop(body, None)  # who comes next shall try again, and nobody shall keep the body for it
+            self._compressed.pop(body, None)  # the next client tries again, and the body is not kept alive
             raise CompressionError from error

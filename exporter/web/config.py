@@ -1,6 +1,6 @@
-"""The file of --web.config.file, in the format of Prometheus' exporter-toolkit: one frozen WebConfig, or every problem.
+"""The file of --web.config.file, in the format of Prometheus' exporter-toolkit -> a WebConfig, or every problem in it.
 
-Nothing here serves or logs. No text made here holds a private key or a hash.
+Nothing here serves or logs. No problem quotes a private key or a hash.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from exporter import redaction
-from exporter.config.document import ConfigError, Findings, Invalid, Reader
+from exporter.config.document import ConfigError, Findings, InvalidValue, Reader
 from exporter.config.files import Files, read_document
 from exporter.web.tls import read_tls
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
-# The 22nd character of the salt holds two bits: with another bcrypt refuses the hash at every check.
+# The 22nd character of the salt holds only two bits: bcrypt rejects hashes with any other character there.
 _HASH: Final = re.compile(r"\$2[abxy]\$([0-9]{2})\$[./A-Za-z0-9]{21}[.Oeu][./A-Za-z0-9]{31}")
 _COSTS: Final = range(4, 19)  # each step doubles the time: 10 takes about 60 ms, 18 a quarter of a minute
 _NO_HASH: Final = "must be a bcrypt hash, such as htpasswd -nBC 10 makes"
@@ -35,119 +35,116 @@ _HEADERS: Final[dict[str, tuple[str, ...] | None]] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WebConfig:
-    """How to serve; whatever could be wrong with it has been found. Without a file: plainly, to everybody."""
+    """TLS, passwords and headers, checked completely; the default is plain HTTP without passwords."""
 
     path: Path | None = None
     tls: ssl.SSLContext | None = None
     users: Mapping[bytes, bytes] = field(default_factory=dict, repr=False)  # name -> bcrypt hash; empty: no password
-    headers: tuple[tuple[bytes, bytes], ...] = ()  # of every answer
+    headers: tuple[tuple[bytes, bytes], ...] = ()  # of every response
     warnings: tuple[str, ...] = ()  # for the operator
-    files: Files = field(default_factory=Files, repr=False)  # all that was read
+    files: Files = field(default_factory=Files, repr=False)  # the files that it was read from
 
 
 def load(path: Path | None, files: Files | None = None) -> WebConfig:
-    """Read the file at `path` and what it names; None is a file without anything in it.
+    """Read the file at `path` and the files that it names; None counts as an empty file.
 
     Args:
-        path: the file; what it names is relative to its folder.
-        files: remembers what was read, also where that was no good.
+        path: the file; relative names in it refer to its folder.
+        files: reads the files and remembers them, even after a problem; by default a new one.
 
     Raises:
         ConfigError: with every problem found.
     """
     if path is None:
         return WebConfig()
-    findings, files = Findings(), files or Files()
-    try:
-        document = read_document(path, files)
-    except Invalid as error:
-        findings.problem(str(path), str(error))
-        raise ConfigError(*findings.problems) from None
-    root = Reader(document, f"{path}: ", findings)
-    # Without any key it is as good as not there; with one TLS is meant.
-    wanted = bool(root.take("tls_server_config", _anything, None))
+    findings, files = Findings(), files or Files(path.parent)
+    root = read_document(path, files, findings)
+    if root is None:
+        raise ConfigError(*findings.problems)
+    # Without any key the mapping counts as absent; with one, TLS is wanted.
+    with_tls = bool(root.take("tls_server_config", _any_value, None))
     section = root.mapping("tls_server_config")
-    tls = read_tls(section, path.parent, files) if wanted else None
+    tls = read_tls(section, files) if with_tls else None
     http = root.mapping("http_server_config")
     http.take("http2", _no_http2, default=False)
     headers = _headers(http.mapping("headers"))
-    http.finish()
+    http.reject_unknown_keys()
     users = _users(root)
     root.take("rate_limit", _no_rate_limit, None)
-    root.finish()
+    root.reject_unknown_keys()
     if findings.problems:
         raise ConfigError(*findings.problems)
     return WebConfig(path=path, tls=tls, users=users, headers=headers, warnings=findings.warnings, files=files)
 
 
-def _anything(value: object) -> Any:
+def _any_value(value: object) -> Any:
     return value
 
 
 def _no_http2(value: object) -> bool:
     if value is not False:
-        raise Invalid("must be false, or left out: only HTTP/1.1 is spoken here")
+        raise InvalidValue("must be false, or left out: only HTTP/1.1 is spoken here")
     return value
 
 
 def _no_rate_limit(value: object) -> None:
     if value:
-        raise Invalid("is not offered here: leave it out")
+        raise InvalidValue("is not offered here: leave it out")
 
 
 def _headers(reader: Reader) -> tuple[tuple[bytes, bytes], ...]:
-    found = [(name, reader.take(name, _header(allowed), "")) for name, allowed in _HEADERS.items()]
-    reader.finish()
-    return tuple((name.lower().encode(), value.encode()) for name, value in found if value)
+    headers = [(name, reader.take(name, _header(allowed), "")) for name, allowed in _HEADERS.items()]
+    reader.reject_unknown_keys()
+    return tuple((name.lower().encode(), value.encode()) for name, value in headers if value)
 
 
 def _header(allowed: tuple[str, ...] | None) -> Callable[[object], str]:
     def check(value: object) -> str:
         if value is None or value == "":
-            return ""  # as the toolkit has it: unset
+            return ""  # unset, as in the toolkit
         text = str(value) if isinstance(value, int) and not isinstance(value, bool) else value
         if allowed and text not in allowed:
-            raise Invalid(f"must be {' or '.join(allowed)}")
-        # A line's end would begin a header of its own.
+            raise InvalidValue(f"must be {' or '.join(allowed)}")
+        # A line break would begin another header.
         if not isinstance(text, str) or not text.isascii() or not text.isprintable():
-            raise Invalid("must be one line of printable ASCII characters")
+            raise InvalidValue("must be one line of printable ASCII characters")
         return text
 
     return check
 
 
 class _Users(Reader):
-    """The mapping of names to hashes; any name may stand there."""
+    """The mapping of user names to hashes; its keys are not known in advance."""
 
     def names(self) -> list[str]:
-        """Return the names that can be used, and add a problem for every other."""
+        """Return the valid names, and add a problem for every other key."""
         names = []
-        for place, name in enumerate(self._mapping, 1):
+        for number, name in enumerate(self._mapping, 1):
             if not isinstance(name, str) or not 1 <= len(name) <= 100 or ":" in name or not name.isprintable():
-                what = "must be text of 1 to 100 characters, in quotes if need be, without a colon"
+                message = "must be text of 1 to 100 characters, in quotes if need be, without a colon"
             elif _HASH.fullmatch(name):
                 redaction.hide(name)
-                what = "must stand before the colon, and the hash behind it"
+                message = "must stand before the colon, and the hash behind it"
             else:
                 names.append(name)
                 continue
-            self.findings.problem(self._prefix.rstrip("."), f"the name of entry {place} {what}")
+            self.findings.add_problem(self._prefix.rstrip("."), f"the name of entry {number} {message}")
         return names
 
 
 def _users(root: Reader) -> dict[bytes, bytes]:
-    entries = root.take("basic_auth_users", _anything, None)
-    reader = _Users(entries, f"{root.where('basic_auth_users')}.", root.findings)
+    entries = root.take("basic_auth_users", _any_value, None)
+    reader = _Users(entries, f"{root.path_of('basic_auth_users')}.", root.findings)
     hashes = {name: reader.take(name, _bcrypt_hash, b"") for name in reader.names()}
     return {name.encode(): hashed for name, hashed in hashes.items()}
 
 
 def _bcrypt_hash(value: object) -> bytes:
-    found = _HASH.fullmatch(value) if isinstance(value, str) else None
+    match = _HASH.fullmatch(value) if isinstance(value, str) else None
     if isinstance(value, str):
-        redaction.hide(value)  # a password in clear as well as a hash
-    if not found or not isinstance(value, str):
-        raise Invalid(_NO_HASH)
-    if int(found[1]) not in _COSTS:
-        raise Invalid(f"must be a bcrypt hash of a cost from {_COSTS[0]} to {_COSTS[-1]}")
+        redaction.hide(value)  # a password in plain text as well as a hash
+    if not match or not isinstance(value, str):
+        raise InvalidValue(_NO_HASH)
+    if int(match[1]) not in _COSTS:
+        raise InvalidValue(f"must be a bcrypt hash of a cost from {_COSTS[0]} to {_COSTS[-1]}")
     return value.encode()

@@ -1,7 +1,7 @@
-"""Connections of clients, and what each of them may take: time, memory and a place among the others.
+"""Client connections, limited in number, time and memory; nothing here depends on what is served.
 
-Nothing here knows what is served. Every bound is in `Limits`; whoever is past one is hung up on, without a log line,
-since otherwise a hostile client would write the log.
+All limits are in `Limits`. Connections that exceed one are closed without a log line: otherwise a hostile client could
+fill the log.
 """
 
 from __future__ import annotations
@@ -22,18 +22,16 @@ from exporter.web.uvicorn_internals import STATUS_LINE, HttpToolsProtocol, Reque
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import Callable, Iterator, Sequence
-
-    from exporter.metrics.chunked_body import ChunkedBody
+    from collections.abc import Callable, Sequence
 
 KEEP_ALIVE_SECONDS: Final = 75  # longer than usual scrape intervals, so that Prometheus need not reconnect
-_CLOSING_SECONDS: Final = 5.0  # for a client to take what is left when its connection is closed
-# What the system may hold of a connection in each direction (Linux doubles it); it would take up to 4 MiB.
+_CLOSING_SECONDS: Final = 5.0  # for a client to read the rest when its connection is closed
+# The system's buffers of a connection in each direction (Linux doubles them); the default is up to 4 MiB.
 _SEND_BYTES: Final = 128 * 1024
 _RECEIVE_BYTES: Final = 32 * 1024
-_UNSENT_BYTES: Final = 32 * 1024  # and asyncio, before it has the answer wait; with TLS it would take 512 KiB
-_ACCEPTED_AT_ONCE: Final = 16  # then others have their turn, too
-_SLICE_BYTES: Final = 4096  # so much is parsed before the bounds are looked at again
+_UNSENT_BYTES: Final = 32 * 1024  # asyncio's buffer before a response has to wait; with TLS the default is 512 KiB
+_ACCEPTED_AT_ONCE: Final = 16  # before other tasks run
+_SLICE_BYTES: Final = 4096  # parsed before the limits are checked again
 _OUT_OF_FILES_SECONDS: Final = 0.1
 _TOO_MANY_HEADERS: Final = Response(
     status_code=431,
@@ -43,70 +41,72 @@ _TOO_MANY_HEADERS: Final = Response(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """What clients may take; README states the sums of these."""
+    """The limits of clients; the README states their sums."""
 
     connections: int = 512
     head_seconds: float = 10.0  # for a TLS handshake, and again for a request's line and headers
     head_bytes: int = 16 * 1024
     headers: int = 100
-    pipelined: int = 8  # requests that wait for the answers before theirs
-    answer_seconds: float = 60.0  # from a request's last header until its answer has been taken
-    body_bytes: int = 64 * 1024 * 1024  # of all bodies that are being sent, those that are the same counted once
+    pipelined: int = 8  # requests that wait for earlier responses
+    answer_seconds: float = 60.0  # from a request's last header until its response has been read
+    body_bytes: int = 64 * 1024 * 1024  # of all bodies that are being sent, shared ones counted once
 
 
 class ClientConnection(HttpToolsProtocol):
-    """One client's connection: uvicorn's, with bounds.
+    """A client's connection: uvicorn's, with limits.
 
-    Request bodies are not read: nothing here wants one, so the connection of who sends one ends with the answer.
+    Request bodies are not read, since no handler needs one: a request with a body ends the connection after the
+    response.
+    `closed` is called when the connection is closed; `uvicorn` holds the arguments of uvicorn's connection.
     """
 
-    def __init__(self, client: str, limits: Limits, leave: Callable[[ClientConnection], None], **uvicorn: Any) -> None:
+    def __init__(self, client: str, limits: Limits, closed: Callable[[ClientConnection], None], **uvicorn: Any) -> None:
         super().__init__(**uvicorn)
         self.address = client
-        self.since = self.loop.time()  # when it began to do what it does
+        self.since = self.loop.time()  # when the present activity began: a head, a response or being idle
         self.opening: asyncio.Task[None] | None = None
         self._limits = limits
-        self._leave = leave
+        self._closed = closed
         self._deadline: asyncio.TimerHandle | None = None
-        self._answered: RequestResponseCycle | None = None  # uvicorn's `cycle` is the last that was asked for
+        self._answered: RequestResponseCycle | None = None  # uvicorn's `cycle` is the last one received
         self._in_head, self._head_bytes = True, 0
         self.connected = self._stop_reading = False
 
     @property
     def answering(self) -> bool:
-        """Whether an answer is under way."""
+        """Whether a response is being sent."""
         return self._answered is not None and not self._answered.response_complete
 
     @property
-    def gone(self) -> bool:
-        """Whether nobody is left to be answered."""
+    def disconnected(self) -> bool:
+        """Whether the client of the last request has disconnected."""
         return self._answered is not None and self._answered.disconnected
 
     def abort(self) -> None:
-        """End the connection now, whatever is under way."""
-        self._forget_deadline()
+        """Close the connection at once, even during a response."""
+        self._cancel_deadline()
         if self.connected:
-            self._tell_gone()
+            self._mark_disconnected()
             self.transport.abort()
         elif self.opening is not None:
             self.opening.cancel()
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Begin to wait for a request."""
+        """Wait for a request."""
         self.connected = True
         super().connection_made(transport)
         transport.set_write_buffer_limits(_UNSENT_BYTES)
         self._set_deadline(self._limits.head_seconds)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Give up the place."""
-        self._forget_deadline()
-        self._leave(self)
+        """Release the connection's place."""
+        self._cancel_deadline()
+        self._closed(self)
         super().connection_lost(exc)
-        self._tell_gone()
+        self._mark_disconnected()
 
     def data_received(self, data: bytes) -> None:
-        """Parse what has come, as far as the bounds allow."""
+        """Parse data, as far as the limits allow."""
         self._unset_keepalive_if_required()
         if self._stop_reading:
             return
@@ -117,27 +117,27 @@ class ClientConnection(HttpToolsProtocol):
                 return
 
     def _parse(self, data: bytes) -> bool:
-        """Parse a slice, and tell whether the next one is wanted."""
+        """Parse a slice, and return whether to parse the next one."""
         if self._in_head:
             self._head_bytes += len(data)
         try:
             self.parser.feed_data(data)
         except httptools.HttpParserUpgrade:
-            # Who would rather speak something else is answered in HTTP/1.1, as RFC 9110 has it.
-            self._end_after_answer()
+            # A request for another protocol is answered in HTTP/1.1, as RFC 9110 allows.
+            self._close_after_response()
         except httptools.HttpParserError:
-            self._refuse(400)
+            self._reject(400)
         else:
             if self._in_head and (self._head_bytes > self._limits.head_bytes or self._too_many_headers()):
-                self._refuse(431)
+                self._reject(431)
             elif len(self.pipeline) > self._limits.pipelined:
                 self.abort()
             elif not self._in_head:
-                self._end_after_answer()  # a body is to come
+                self._close_after_response()  # a body follows
         return not self._stop_reading and not self.transport.is_closing()
 
     def on_headers_complete(self) -> None:
-        """Begin to answer, or queue the request behind the one that is being answered."""
+        """Answer the request, or queue it behind the one that is being answered."""
         self._in_head = False
         if self._too_many_headers():
             self.headers.clear()
@@ -148,7 +148,7 @@ class ClientConnection(HttpToolsProtocol):
             self._answer(self.cycle)
 
     def on_body(self, body: bytes) -> None:
-        """Drop a piece of a request's body."""
+        """Drop a part of a request's body."""
 
     def on_message_complete(self) -> None:
         """Expect another request."""
@@ -156,15 +156,15 @@ class ClientConnection(HttpToolsProtocol):
         super().on_message_complete()
 
     def on_response_complete(self) -> None:
-        """Go on with the request that was queued, or wait for one."""
+        """Answer the next queued request, or wait for one."""
         following = self.pipeline[-1][0] if self.pipeline else None
         super().on_response_complete()
         if self.transport.is_closing():
-            return  # what is left must be taken before the deadline
+            return  # the deadline still limits the time to read the rest
         if following is not None:
             self._answer(following)
         else:
-            self._set_deadline(KEEP_ALIVE_SECONDS + _CLOSING_SECONDS)  # uvicorn closes in good manners before that
+            self._set_deadline(KEEP_ALIVE_SECONDS + _CLOSING_SECONDS)  # uvicorn closes it gracefully before that
 
     def _too_many_headers(self) -> bool:
         return bool(self.headers) and len(self.headers) > self._limits.headers
@@ -174,16 +174,16 @@ class ClientConnection(HttpToolsProtocol):
         cycle.scope["state"]["connection"] = self
         self._set_deadline(self._limits.answer_seconds)
 
-    def _end_after_answer(self) -> None:
-        """Read nothing more, since it could be without an end."""
+    def _close_after_response(self) -> None:
+        """Stop reading, since the data could be endless, and close the connection after the response."""
         self._stop_reading = True
         if self.cycle is not None:
             self.cycle.keep_alive = False
         self.flow.pause_reading()
 
-    def _refuse(self, status: int) -> None:
+    def _reject(self, status: int) -> None:
         if self.answering:
-            self._end_after_answer()  # two answers must not be mixed
+            self._close_after_response()  # two responses must not be mixed
             return
         self._stop_reading = True
         text = STATUS_LINE[status].removeprefix(b"HTTP/1.1 ")
@@ -195,17 +195,17 @@ class ClientConnection(HttpToolsProtocol):
         self._set_deadline(_CLOSING_SECONDS)
 
     def _set_deadline(self, seconds: float) -> None:
-        """Hang up after so long unless something else is given before."""
-        self._forget_deadline()
+        """Abort the connection after `seconds`, unless another deadline is set before."""
+        self._cancel_deadline()
         self.since = self.loop.time()
         self._deadline = self.loop.call_later(seconds, self.abort)
 
-    def _forget_deadline(self) -> None:
+    def _cancel_deadline(self) -> None:
         if self._deadline is not None:
             self._deadline.cancel()
             self._deadline = None
 
-    def _tell_gone(self) -> None:
+    def _mark_disconnected(self) -> None:
         if self._answered is not None:
             self._answered.disconnected = True
             self._answered.message_event.set()
@@ -213,16 +213,17 @@ class ClientConnection(HttpToolsProtocol):
 
 
 class Listener:
-    """Accepts connections, as many as are allowed; past that, somebody goes for each that comes.
+    """Accepts connections up to a limit; beyond it, each new connection closes another one.
 
-    Of those of the address with the most connections it is who has been idle for the longest; only where none is idle,
-    who has been answered for the longest. So a crowd from one address drives out itself, never a scrape from another.
+    The one closed is of the address with the most connections: the one that has been idle for the longest or, if none
+    is idle, the one whose response has taken the longest. So many connections from one address close each other, never
+    a scrape from another address.
 
     Args:
-        sockets: what is listened on.
-        tls: speaks TLS where it is given.
-        limits: what clients may take.
-        protocol: what uvicorn makes a connection with.
+        sockets: the sockets to listen on.
+        tls: the context for TLS; None for plain HTTP.
+        limits: the limits of clients.
+        protocol: the keyword arguments of uvicorn's connection.
     """
 
     def __init__(
@@ -235,18 +236,18 @@ class Listener:
         self._loop = asyncio.get_running_loop()
         self._connections: dict[ClientConnection, None] = {}
         for listening in sockets:
-            # Accepted sockets inherit them.
+            # Accepted sockets inherit these options.
             listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BYTES)
             listening.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BYTES)
             listening.settimeout(0)
             self._listen(listening)
 
     def close(self) -> None:
-        """Accept nobody any more, and end the handshakes; whoever is connected stays."""
+        """Stop accepting and abort handshakes; established connections stay open."""
         for listening in self._sockets:
             self._loop.remove_reader(listening)
             listening.close()
-        for connection in [each for each in self._connections if not each.connected]:
+        for connection in [opening for opening in self._connections if not opening.connected]:
             connection.abort()
 
     def _listen(self, listening: socket.socket) -> None:
@@ -260,14 +261,14 @@ class Listener:
             except (BlockingIOError, InterruptedError, ConnectionAbortedError):
                 return
             except OSError:
-                # No file or memory is left. Who waits makes the socket ready at once again, so look away for a while.
-                self._make_room()
+                # No file or memory is left. Waiting clients keep the socket readable, so pause for a while.
+                self._close_one()
                 self._loop.remove_reader(listening)
                 self._loop.call_later(_OUT_OF_FILES_SECONDS, self._listen, listening)
                 return
             while len(self._connections) >= self._limits.connections:
-                self._make_room()
-            connection = ClientConnection(address[0], self._limits, self._left, **self._protocol)
+                self._close_one()
+            connection = ClientConnection(address[0], self._limits, self._remove, **self._protocol)
             self._connections[connection] = None
             connection.opening = self._loop.create_task(self._open(connection, accepted))
             connection.opening.add_done_callback(partial(self._opened, connection, accepted))
@@ -277,50 +278,23 @@ class Listener:
         if self._tls:
             options["ssl_handshake_timeout"] = self._limits.head_seconds
             options["ssl_shutdown_timeout"] = _CLOSING_SECONDS
-        with contextlib.suppress(OSError, asyncio.CancelledError):  # a broken handshake is the client's own affair
+        with contextlib.suppress(OSError, asyncio.CancelledError):  # a failed handshake is not logged
             await self._loop.connect_accepted_socket(lambda: connection, accepted, ssl=self._tls, **options)
 
     def _opened(self, connection: ClientConnection, accepted: socket.socket, _opening: asyncio.Task[None]) -> None:
-        # A callback, since a task that is cancelled before it has begun runs no code of its own.
+        # A callback, since a task that is cancelled before it starts runs none of its code.
         connection.opening = None
         if not connection.connected:
             accepted.close()
-            self._left(connection)
+            self._remove(connection)
 
-    def _make_room(self) -> None:
+    def _close_one(self) -> None:
         if not self._connections:
             return
-        crowd = Counter(each.address for each in self._connections)
-        leaves = min(self._connections, key=lambda each: (-crowd[each.address], each.answering, each.since))
-        self._left(leaves)
-        leaves.abort()
+        counts = Counter(connection.address for connection in self._connections)
+        closed = min(self._connections, key=lambda c: (-counts[c.address], c.answering, c.since))
+        self._remove(closed)
+        closed.abort()
 
-    def _left(self, connection: ClientConnection) -> None:
+    def _remove(self, connection: ClientConnection) -> None:
         self._connections.pop(connection, None)
-
-
-class InFlightBodies:
-    """The bodies that are being sent: past `most_bytes`, who still reads the oldest is hung up on.
-
-    Every poll makes another body, and each slow reader would hold his own.
-    """
-
-    def __init__(self, most_bytes: int) -> None:
-        self._most_bytes = most_bytes
-        self._readers: dict[ChunkedBody, set[ClientConnection]] = {}  # oldest body first
-
-    @contextlib.contextmanager
-    def sending(self, body: ChunkedBody, connection: ClientConnection) -> Iterator[None]:
-        """Hold a body while the block runs."""
-        readers = self._readers.setdefault(body, set())
-        readers.add(connection)
-        while len(self._readers) > 1 and sum(held.size for held in self._readers) > self._most_bytes:
-            oldest = next(iter(self._readers))
-            for reader in tuple(self._readers.pop(oldest)):
-                reader.abort()
-        try:
-            yield
-        finally:
-            readers.discard(connection)
-            if not readers and self._readers.get(body) is readers:
-                del self._readers[body]

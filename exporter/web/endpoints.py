@@ -1,4 +1,4 @@
-"""The rows of the status page's endpoints table."""
+"""Rows of the status page's table of endpoints."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class EndpointRow:
 
 
 def endpoint_row(connection: Connection) -> EndpointRow:
-    """Return the row of an endpoint, as its connection is now."""
+    """Return the row of an endpoint with the present state of its connection."""
     budget, clock = connection.budget, connection.clock
     paused, pause_seconds = budget.paused, budget.pause_seconds
     until = datetime.fromtimestamp(clock.seconds + pause_seconds, UTC)

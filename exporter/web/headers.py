@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 DEFAULT_HEADERS: Final = (
     (b"cache-control", b"no-store"),
-    # The page needs only its own style, so that injected content could neither run, load nor submit anything.
+    # The page needs only its inline style; injected content could not run, load or submit anything.
     (
         b"content-security-policy",
         b"default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
@@ -24,22 +24,22 @@ _PORTS: Final = {"http": 80, "https": 443}
 
 
 def with_headers(configured: Iterable[tuple[bytes, bytes]], send: Send) -> Send:
-    """Return a `send` that adds the default headers to a response; `configured` ones replace those of the same name."""
+    """Return a `send` that adds the default headers to a response, or the `configured` ones of the same name."""
     extra = {**dict(DEFAULT_HEADERS), **dict(configured)}
 
-    async def sending(message: Message) -> None:
+    async def send_with_headers(message: Message) -> None:
         if message["type"] == "http.response.start":
             own = [(name, value) for name, value in message.get("headers", ()) if name.lower() not in extra]
             message = {**message, "headers": [*own, *extra.items()]}
         await send(message)
 
-    return sending
+    return send_with_headers
 
 
 def cross_site_reason(headers: Headers) -> str:
     """Return why a request counts as sent by another site's page, or "" if it does not.
 
-    Browsers set both headers themselves and no page can change them; programs such as curl send neither.
+    Browsers set both headers and no page can change them; programs such as curl send neither.
     """
     for site in headers.getlist("Sec-Fetch-Site"):
         if site.strip().lower() not in {"same-origin", "none"}:

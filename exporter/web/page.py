@@ -1,7 +1,7 @@
-"""The status page at /: what is known of accounts and endpoints as HTML, by a pure function and one template.
+"""The status page at /: the states of accounts and endpoints as HTML, by a pure function and one template.
 
-It shows how the polling goes and how near liquidation is, and never what an account is worth: no balance, no size of
-a position, no key and no URL comes near it.
+It shows the state of polling and the distance to liquidation, but never what an account is worth: it is given no
+balance, no position size, no key and no URL.
 """
 
 from __future__ import annotations
@@ -13,15 +13,16 @@ from typing import TYPE_CHECKING, Final
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from exporter.account.margin import CrossPool, cross_pools, isolated_pools, worst_ratio
+from exporter.account.margin import cross_pools, isolated_pools, worst_ratio
+from exporter.account.presentation import rank_pools
 from exporter.account.risk import MARGIN_RATIO_LEVELS, nearest_first, ratio_word
-from exporter.formatting import escape_unprintable, format_duration, format_percent, format_price
+from exporter.formatting import escape_unprintable, format_duration, format_percent, format_price, pluralize
 from exporter.web.endpoints import EndpointRow, endpoint_row
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from exporter.account.margin import IsolatedPool
+    from exporter.account.presentation import PoolRow
     from exporter.account.snapshot import AccountSnapshot
     from exporter.account.state import AccountState, Failure
     from exporter.binance.connection import Connection
@@ -32,13 +33,14 @@ _NO_PRICE: Final = (_NONE, _UNKNOWN)
 # Worst first: the order in which accounts are shown.
 _STATES: Final = ("down", "stale", "failing", "waiting", "up")
 _MARKS: Final = {"down": "✕", "stale": "■", "failing": "▲", "waiting": "○", "up": "●"}
-_TONES: Final = {"normal": "up", "high": "failing", "critical": "stale", "liquidation": "down"}
+# Levels look like the states of accounts.
+_LEVEL_STYLES: Final = {"normal": "up", "high": "failing", "critical": "stale", "liquidation": "down"}
 _MODES: Final = {"single": "single-asset", "multi": "multi-assets"}
 _KEY_TYPES: Final = {"hmac": "HMAC", "rsa": "RSA", "ed25519": "Ed25519"}
 
-# Four hundred accounts of a hundred positions would be a page of forty thousand rows.
-_ROWS_OF_ALL: Final = 2000
-_ROWS_OF_ONE: Final = (5, 50)  # at least and at most
+# Four hundred accounts with a hundred positions each would make a page of forty thousand rows.
+_MOST_ROWS: Final = 2000
+_ROWS_OF_ACCOUNT: Final = (5, 50)  # at least and at most
 _NO_SNAPSHOTS: Final[Mapping[str, AccountSnapshot]] = MappingProxyType({})
 
 _TEMPLATE: Final = Environment(
@@ -55,35 +57,25 @@ _TEMPLATE: Final = Environment(
 
 @dataclass(frozen=True, slots=True)
 class _Ratio:
-    """A margin ratio as a number, a bar's part and a word."""
+    """A margin ratio as a number, a text and a level, with the level's style and mark."""
 
-    part: float | None
-
-    @property
-    def words(self) -> str:
-        return format_percent(self.part)
+    number: float | None
 
     @property
-    def meaning(self) -> str:
-        return ratio_word(self.part)
+    def text(self) -> str:
+        return format_percent(self.number)
 
     @property
-    def tone(self) -> str:
-        return _TONES.get(self.meaning, "waiting")
+    def level(self) -> str:
+        return ratio_word(self.number)
+
+    @property
+    def style(self) -> str:
+        return _LEVEL_STYLES.get(self.level, "waiting")
 
     @property
     def mark(self) -> str:
-        return _MARKS[self.tone]
-
-
-@dataclass(frozen=True, slots=True)
-class _Pool:
-    """A row of an account's margin pools."""
-
-    name: str
-    side: str
-    kind: str
-    ratio: _Ratio
+        return _MARKS[self.style]
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +84,7 @@ class _Position:
 
     symbol: str
     side: str
-    kind: str
+    margin_type: str
     margin_asset: str
     mark_price: str
     liquidation_price: str
@@ -102,13 +94,13 @@ class _Position:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Risk:
-    """How near an account is to liquidation: what its row says, and what can be unfolded below."""
+    """How near an account is to liquidation: the cells of its row, and the tables that can be unfolded."""
 
     number: int
     worst: _Ratio
     nearest: _Position | None  # None: no position has a liquidation price
     nearest_unknown: bool
-    pools: list[_Pool]
+    pools: list[tuple[PoolRow, _Ratio]]
     idle_pools: int
     further_pools: int
     positions: list[_Position]
@@ -117,7 +109,7 @@ class _Risk:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Account:
-    """A row of the accounts' table, and below it why there is trouble, if there is."""
+    """A row of the accounts' table, with the last failure if there is one to show."""
 
     name: str
     state: str
@@ -129,7 +121,7 @@ class _Account:
     key_type: str
     asset_mode: str
     failure: Failure | None
-    risk: _Risk | None  # None: nothing that may be shown
+    risk: _Risk | None  # None: there is no snapshot that may be shown
 
 
 def render_page(
@@ -145,14 +137,16 @@ def render_page(
     Args:
         states: the accounts, in the order of the configuration.
         connections: the endpoints' connections.
-        now: the moment, in monotonic seconds.
-        telemetry_path: where the metrics are.
-        version: the exporter's.
-        snapshots: those that may be shown now, by account.
+        now: the current time, in monotonic seconds.
+        telemetry_path: the path of the metrics.
+        version: the exporter's version.
+        snapshots: the snapshots that may be shown now, by account.
     """
-    rows = sorted((*_ROWS_OF_ONE, _ROWS_OF_ALL // max(1, len(snapshots))))[1]
+    most_rows = sorted((*_ROWS_OF_ACCOUNT, _MOST_ROWS // max(1, len(snapshots))))[1]
     accounts = [
-        _account(state, now, _risk(number, snapshots.get(state.settings.name) if state.is_fresh(now) else None, rows))
+        _account(
+            state, now, _risk(number, snapshots.get(state.settings.name) if state.is_fresh(now) else None, most_rows)
+        )
         for number, state in enumerate(states, 1)
     ]
     accounts.sort(key=lambda account: _STATES.index(account.state))
@@ -164,7 +158,7 @@ def render_page(
         troubles=_troubles(accounts, endpoints),
         at_risk=sorted(
             (account for account in accounts if account.risk and account.risk.positions),
-            key=lambda account: account.risk.worst.part or 0.0 if account.risk else 0.0,
+            key=lambda account: account.risk.worst.number or 0.0 if account.risk else 0.0,
             reverse=True,
         ),
         levels=MARGIN_RATIO_LEVELS,
@@ -177,65 +171,56 @@ def render_page(
 def _account(state: AccountState, now: float, risk: _Risk | None) -> _Account:
     settings = state.settings
     word = _state_word(state, now)
-    mode = state.asset_mode or settings.asset_mode
+    asset_mode = state.asset_mode or settings.asset_mode
     return _Account(
         name=settings.name,
         state=word,
         mark=_MARKS[word],
         remark=_remark(word, state.stale_at - now),
         age="no data yet" if state.answered_at is None else format_duration(now - state.answered_at),
-        # As in the metrics: a figure that is stale is no longer told.
+        # As in the metrics: stale data is not shown.
         open_positions=state.open_positions if state.is_fresh(now) else None,
         endpoint=settings.endpoint.label,
         key_type=_KEY_TYPES.get(settings.credentials.key_type, settings.credentials.key_type),
-        asset_mode=_MODES[mode] if mode else "unknown",
+        asset_mode=_MODES[asset_mode] if asset_mode else "unknown",
         failure=None if word == "waiting" or state.last_poll_succeeded else state.last_failure,
         risk=risk,
     )
 
 
-def _risk(number: int, snapshot: AccountSnapshot | None, rows: int) -> _Risk | None:
+def _risk(number: int, snapshot: AccountSnapshot | None, most_rows: int) -> _Risk | None:
     if snapshot is None:
         return None
-    pools: list[CrossPool | IsolatedPool] = [*cross_pools(snapshot), *isolated_pools(snapshot)]
-    pools.sort(key=lambda pool: -1.0 if pool.ratio is None else pool.ratio, reverse=True)
-    staked = [pool for pool in pools if pool.ratio != 0] or pools[:1]
+    pools, idle_count = rank_pools([*cross_pools(snapshot), *isolated_pools(snapshot)])
     positions = _positions(snapshot)
     return _Risk(
         number=number,
         worst=_Ratio(worst_ratio(snapshot)),
-        nearest=next((one for one in positions if one.distance not in _NO_PRICE), None),
-        nearest_unknown=any(one.distance == _UNKNOWN for one in positions),
-        pools=[_pool(pool) for pool in staked[:rows]],
-        idle_pools=len(pools) - len(staked),
-        further_pools=max(0, len(staked) - rows),
-        positions=positions[:rows],
-        further_positions=max(0, len(positions) - rows),
+        nearest=next((position for position in positions if position.distance not in _NO_PRICE), None),
+        nearest_unknown=any(position.distance == _UNKNOWN for position in positions),
+        pools=[(pool, _Ratio(pool.ratio)) for pool in pools[:most_rows]],
+        idle_pools=idle_count,
+        further_pools=max(0, len(pools) - most_rows),
+        positions=positions[:most_rows],
+        further_positions=max(0, len(positions) - most_rows),
     )
 
 
-def _pool(pool: CrossPool | IsolatedPool) -> _Pool:
-    if isinstance(pool, CrossPool):
-        return _Pool(pool.margin_asset, "", "cross", _Ratio(pool.ratio))
-    return _Pool(pool.symbol, pool.position_side, "isolated", _Ratio(pool.ratio))
-
-
 def _positions(snapshot: AccountSnapshot) -> list[_Position]:
-    told_none = {(risk.symbol, risk.position_side) for risk in snapshot.risks if risk.liquidation_price == 0}
+    without_price = {(risk.symbol, risk.position_side) for risk in snapshot.risks if risk.liquidation_price == 0}
     rows = []
-    for one, figures in nearest_first(snapshot):
-        row = one.row
-        missing = _NONE if (row.symbol, row.position_side) in told_none else _UNKNOWN
-        price, far = figures.liquidation_price, figures.distance_to_liquidation
+    for position, figures in nearest_first(snapshot):
+        row = position.row
+        missing = _NONE if (row.symbol, row.position_side) in without_price else _UNKNOWN
         rows.append(
             _Position(
                 symbol=row.symbol,
                 side=row.position_side,
-                kind=figures.margin_type,
+                margin_type=figures.margin_type,
                 margin_asset=figures.margin_asset or _UNKNOWN,
-                mark_price=_UNKNOWN if figures.mark_price is None else format_price(figures.mark_price),
-                liquidation_price=missing if price is None else format_price(price),
-                distance=missing if far is None else format_percent(far, 2),
+                mark_price=format_price(figures.mark_price, _UNKNOWN),
+                liquidation_price=format_price(figures.liquidation_price, missing),
+                distance=format_percent(figures.distance_to_liquidation, 2, missing),
                 adl=_UNKNOWN if figures.adl_quantile is None else f"{figures.adl_quantile} of 4",
             )
         )
@@ -268,14 +253,14 @@ def _remark(word: str, shown_for: float) -> str:
 
 def _summary(accounts: Sequence[_Account]) -> str:
     up = sum(account.state == "up" for account in accounts)
-    return f"{up:,} of {len(accounts):,} {'account' if len(accounts) == 1 else 'accounts'} up"
+    return f"{up:,} of {len(accounts):,} {pluralize('account', len(accounts))} up"
 
 
 def _troubles(accounts: Sequence[_Account], endpoints: Sequence[EndpointRow]) -> list[tuple[str, str]]:
-    """Say what is not well, each as a state and words: what stands far below must be seen at the top."""
+    """Return a state and a text for each kind of trouble, so that it can be seen at the top of the page."""
     counts = Counter(account.state for account in accounts)
-    troubles = [(word, f"{counts[word]:,} {word}") for word in _STATES if word != "up" and counts[word]]
+    troubles = [(state, f"{counts[state]:,} {state}") for state in _STATES if state != "up" and counts[state]]
     if unusable := sum(not endpoint.usable for endpoint in endpoints):
-        noun = "endpoint" if len(endpoints) == 1 else "endpoints"
+        noun = pluralize("endpoint", len(endpoints))
         troubles.append(("down", f"{unusable:,} of {len(endpoints):,} {noun} not connected or paused"))
     return troubles

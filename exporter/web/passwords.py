@@ -1,6 +1,6 @@
-"""Whether a password is right: bcrypt beside the loop, one at a time, each question answered once.
+"""Verifies passwords with bcrypt in a thread, one at a time, and caches the results.
 
-Right passwords are remembered apart from wrong ones, so that no flood of wrong ones makes a scrape wait for bcrypt.
+Right passwords are cached apart from wrong ones: a flood of wrong ones must not make a scrape wait for bcrypt.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from exporter.threads import run_in_thread_or_loop
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-_LONGEST_PASSWORD: Final = 72  # bytes; bcrypt looks at no more
+_LONGEST_PASSWORD: Final = 72  # bytes; bcrypt ignores the rest
 _WRONG_REMEMBERED: Final = 1024
 _MOST_WAITING: Final = 256
 _MOST_WAITING_OF_CLIENT: Final = 16
@@ -30,73 +30,73 @@ class Busy(Exception):
 
 
 class Passwords:
-    """Checks names and passwords against bcrypt hashes, and remembers the verdicts, but no password."""
+    """Checks names and passwords against bcrypt hashes, and caches the results without the passwords."""
 
     def __init__(self) -> None:
-        self._key = secrets.token_bytes(32)  # what is remembered tells nothing without it
+        self._key = secrets.token_bytes(32)  # without it, nothing can be learnt from the cached digests
         self._right: dict[bytes, bytes] = {}  # one for each user
         self._wrong: dict[bytes, None] = {}  # the latest last
-        self._under_way: dict[bytes, asyncio.Task[bool]] = {}
+        self._running: dict[bytes, asyncio.Task[bool]] = {}
         self._waiting: Counter[str] = Counter()
-        # One core is all that a flood of wrong passwords gets.
+        # A flood of wrong passwords gets no more than one core.
         self._turn = asyncio.Semaphore(1)
 
-    async def are_right(self, users: Mapping[bytes, bytes], name: bytes, password: bytes, client: str) -> bool:
-        """Tell whether `password` is that of `name`; it takes an unknown name as long as a wrong password.
+    async def verify(self, users: Mapping[bytes, bytes], name: bytes, password: bytes, client: str) -> bool:
+        """Return whether `password` is that of `name`; an unknown name takes as long as a wrong password.
 
         Args:
             users: names and their hashes, at least one.
-            name: who claims to ask.
-            password: what is to prove it.
-            client: the address that asks, which may have only so many checks waiting.
+            name: the user's name.
+            password: the password to check.
+            client: the client's address, which limits how many of its checks may wait.
 
         Raises:
-            Busy: too many checks wait already.
+            Busy: too many checks are waiting already.
         """
         if len(password) > _LONGEST_PASSWORD:
             return False
         stored = users.get(name)
         hashed = stored or self._decoy(users, name)
-        question = self._digest(name, password, hashed)
-        if hmac.compare_digest(self._right.get(name, b""), question):
+        digest = self._digest(name, password, hashed)
+        if hmac.compare_digest(self._right.get(name, b""), digest):
             return True
-        if question in self._wrong:
-            self._wrong[question] = self._wrong.pop(question)
+        if digest in self._wrong:
+            self._wrong[digest] = self._wrong.pop(digest)
             return False
-        if question not in self._under_way:
-            if self._waiting[client] >= _MOST_WAITING_OF_CLIENT or len(self._under_way) >= _MOST_WAITING:
+        if digest not in self._running:
+            if self._waiting[client] >= _MOST_WAITING_OF_CLIENT or len(self._running) >= _MOST_WAITING:
                 raise Busy
             self._waiting[client] += 1
-            check = self._check(question, name if stored else None, password, hashed, client)
-            self._under_way[question] = asyncio.create_task(check)
-        # Shielded: one client that goes away must not cancel what others wait for.
-        return await asyncio.shield(self._under_way[question])
+            check = self._check(digest, name if stored else None, password, hashed, client)
+            self._running[digest] = asyncio.create_task(check)
+        # Shielded: a client that disconnects must not cancel what others wait for.
+        return await asyncio.shield(self._running[digest])
 
-    async def _check(self, question: bytes, name: bytes | None, password: bytes, hashed: bytes, client: str) -> bool:
+    async def _check(self, digest: bytes, name: bytes | None, password: bytes, hashed: bytes, client: str) -> bool:
         try:
             async with self._turn:
-                right = await run_in_thread_or_loop(bcrypt.checkpw, password, hashed)
+                is_right = await run_in_thread_or_loop(bcrypt.checkpw, password, hashed)
         finally:
-            del self._under_way[question]
+            del self._running[digest]
             self._waiting[client] -= 1
             if not self._waiting[client]:
                 del self._waiting[client]
-        if right and name is not None:
-            self._right[name] = question
+        if is_right and name is not None:
+            self._right[name] = digest
             return True
-        self._wrong[question] = None
+        self._wrong[digest] = None
         if len(self._wrong) > _WRONG_REMEMBERED:
             del self._wrong[next(iter(self._wrong))]
         return False
 
     def _decoy(self, users: Mapping[bytes, bytes], name: bytes) -> bytes:
-        """Return a hash that no password has, as costly as some user's, for the same name always that of the same."""
+        """Return a hash that no password has, with the cost of a user's hash, always the same for the same name."""
         hashes = sorted(users.values())
-        like = hashes[int.from_bytes(self._digest(name)) % len(hashes)]
-        return like[: len("$2b$10$")] + b"." * 53
+        model = hashes[int.from_bytes(self._digest(name)) % len(hashes)]
+        return model[: len("$2b$10$")] + b"." * 53
 
     def _digest(self, *parts: bytes) -> bytes:
-        digest = hashlib.blake2b(key=self._key)
+        blake2b = hashlib.blake2b(key=self._key)
         for part in parts:
-            digest.update(len(part).to_bytes(8) + part)
-        return digest.digest()
+            blake2b.update(len(part).to_bytes(8) + part)
+        return blake2b.digest()

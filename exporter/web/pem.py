@@ -1,6 +1,6 @@
-"""Certificates and keys, from files or from the document itself, as OpenSSL is to have them.
+"""Certificates and private keys of the scrape server, from files or from the configuration itself.
 
-Every private key that stands in the document is hidden from the log; no problem holds any part of one.
+A private key in the configuration is hidden from the log; no problem quotes any part of one.
 """
 
 from __future__ import annotations
@@ -16,14 +16,12 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
 
 from exporter import redaction
-from exporter.config.document import Invalid
-from exporter.config.files import UnreadableFile
-from exporter.config.values import file_name
+from exporter.config.document import InvalidValue
+from exporter.config.files import read_named_file
 
 if TYPE_CHECKING:
     import ssl
     from collections.abc import Iterator
-    from pathlib import Path
 
     from cryptography.hazmat.primitives.asymmetric.types import PublicKeyTypes
 
@@ -38,57 +36,55 @@ class Pem:
     """A certificate or key as it was given."""
 
     content: bytes = field(repr=False)
-    place: str  # the key of the document that gave it
-    shown: str  # how its problems call it: the file as written
-    readable_by_others: bool = False
+    place: str  # its key in the document
+    shown: str  # how problems refer to it: the name of the file as written
 
 
-def load_identity(reader: Reader, context: ssl.SSLContext, folder: Path, files: Files) -> bool:
-    """Give `context` the server's certificate and key; tell whether they are there and good."""
-    cert = read_pem(reader, "cert", folder, files)
-    key = read_pem(reader, "key", folder, files)
-    for name, found in (("cert", cert), ("key", key)):
-        if found is None and not reader.has(name) and not reader.has(f"{name}_file"):
-            reader.problem(f"{name}_file", f"is missing: TLS needs it, or {name} with the PEM itself")
-    if key and key.readable_by_others:
-        reader.findings.warn(reader.where(key.place), f"others may read {key.shown}: chmod 600 {key.shown}")
-    public, private = _certified_key(reader, cert), _public_half(reader, key)
+def load_identity(reader: Reader, context: ssl.SSLContext, files: Files) -> bool:
+    """Give `context` the server's certificate and key; return whether both can be used."""
+    cert = read_pem(reader, "cert", files)
+    key = read_pem(reader, "key", files)
+    for name, pem in (("cert", cert), ("key", key)):
+        if pem is None and not reader.has(name) and not reader.has(f"{name}_file"):
+            reader.add_problem(f"{name}_file", f"is missing: TLS needs it, or {name} with the PEM itself")
+    public, private = _key_of_certificate(reader, cert), _public_key(reader, key)
     if not (cert and key and public and private):
         return False
     if public != private:
-        reader.problem(key.place, f"{key.shown} does not belong to the certificate in {reader.spell(cert.place)}")
+        reader.add_problem(key.place, f"{key.shown} does not belong to the certificate in {reader.spell(cert.place)}")
         return False
     try:
         with contextlib.ExitStack() as stack:
-            # Not their own files: those may have changed, or no longer respond.
-            cert_path, key_path = (stack.enter_context(_written(one.content)) for one in (cert, key))
-            context.load_cert_chain(cert_path, key_path, password="")  # without one OpenSSL would ask the terminal
+            # Not the original files: they may have changed, or no longer respond.
+            cert_path, key_path = (stack.enter_context(_temporary_file(pem.content)) for pem in (cert, key))
+            context.load_cert_chain(cert_path, key_path, password="")  # without one OpenSSL would ask on the terminal
     except (OSError, ValueError) as error:
-        reader.problem(cert.place, f"{cert.shown} cannot be used by OpenSSL{_reason(error)}")
+        reader.add_problem(cert.place, f"{cert.shown} cannot be used by OpenSSL{_reason(error)}")
         return False
     return True
 
 
-def _certified_key(reader: Reader, cert: Pem | None) -> bytes | None:
+def _key_of_certificate(reader: Reader, cert: Pem | None) -> bytes | None:
     """Return the public key of the first certificate."""
     if cert is None:
         return None
     try:
         return _encoded(x509.load_pem_x509_certificates(cert.content)[0].public_key())
     except (ValueError, TypeError, UnsupportedAlgorithm):
-        reader.problem(cert.place, f"{cert.shown} is not a PEM certificate")
+        reader.add_problem(cert.place, f"{cert.shown} is not a PEM certificate")
         return None
 
 
-def _public_half(reader: Reader, key: Pem | None) -> bytes | None:
+def _public_key(reader: Reader, key: Pem | None) -> bytes | None:
+    """Return the public key that belongs to a private key."""
     if key is None:
         return None
     try:
         return _encoded(load_pem_private_key(key.content, None).public_key())
     except TypeError:
-        reader.problem(key.place, f"{key.shown} is encrypted: only a key without a passphrase can be used")
+        reader.add_problem(key.place, f"{key.shown} is encrypted: only a key without a passphrase can be used")
     except (ValueError, UnsupportedAlgorithm):
-        reader.problem(key.place, f"{key.shown} is not a PEM private key")
+        reader.add_problem(key.place, f"{key.shown} is not a PEM private key")
     return None
 
 
@@ -97,8 +93,8 @@ def _encoded(key: PublicKeyTypes) -> bytes:
 
 
 @contextlib.contextmanager
-def _written(content: bytes) -> Iterator[str]:
-    """Yield the path of a temporary file with a PEM, which OpenSSL wants; on Linux it is in memory alone."""
+def _temporary_file(content: bytes) -> Iterator[str]:
+    """Yield the path of a temporary file with a PEM, since OpenSSL reads only files; on Linux it is only in memory."""
     in_memory = hasattr(os, "memfd_create")
     with os.fdopen(os.memfd_create("pem"), "wb") if in_memory else tempfile.NamedTemporaryFile() as file:
         file.write(content)
@@ -106,36 +102,25 @@ def _written(content: bytes) -> Iterator[str]:
         yield f"/proc/self/fd/{file.fileno()}" if in_memory else file.name
 
 
-def read_pem(reader: Reader, name: str, folder: Path, files: Files) -> Pem | None:
-    """Return the PEM at `name`, or that of the file at `name`_file; None after a problem, or where neither is there."""
+def read_pem(reader: Reader, name: str, files: Files) -> Pem | None:
+    """Return the PEM at key `name`, or in the file at key `name`_file; None without either, or after a problem."""
     place = f"{name}_file"
     if reader.has(name):
         if reader.has(place):
-            reader.problem(place, f"must not be set together with {name}")
+            reader.add_problem(place, f"must not be set together with {name}")
         text = reader.take(name, _pem_text, None)
         if text is None:
             return None
         if name == "key":
             redaction.hide(text)
         return Pem(text.encode(), name, "the text here")
-    shown = reader.take(place, file_name, None)
-    if shown is None:
-        return None
-    try:
-        file = files.read(folder / shown, _LARGEST_BYTES)
-        if file.content.strip():
-            return Pem(file.content, place, shown, file.readable_by_others)
-        reader.problem(place, f"{shown} is empty")
-    except UnreadableFile as error:
-        reader.problem(place, f"cannot read {shown}: {error}")
-    except Invalid as error:
-        reader.problem(place, f"{shown} {error}")
-    return None
+    file = read_named_file(reader, place, files, _LARGEST_BYTES, is_secret=name == "key")
+    return Pem(file.content, place, file.name) if file else None
 
 
 def _pem_text(value: object) -> str:
     if not isinstance(value, str) or "-----BEGIN" not in value or not value.isascii():
-        raise Invalid("must be the text of a PEM")
+        raise InvalidValue("must be the text of a PEM")
     return value
 
 

@@ -1,139 +1,41 @@
-"""The scrape server: /metrics, /, /-/healthy and /-/ready. The only I/O inward; it never asks the exchange anything."""
+"""The scrape server: /metrics, the status page, /-/healthy, /-/ready and /-/reload; it never polls the exchange."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import errno
-import os
-import re
-import socket
-from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from starlette.applications import Starlette
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
-from exporter.binance.hosts import join_host_and_port
+from exporter.formatting import pluralize
 from exporter.metrics.chunked_body import ChunkedBody
 from exporter.metrics.exposition import CONTENT_TYPE
 from exporter.metrics.openmetrics import OpenMetricsExposition, only_openmetrics
 from exporter.web.auth import AuthMiddleware
+from exporter.web.chunked_response import ChunkedResponse, InFlightBodies
 from exporter.web.compression import CompressionError, Compressor, accepts_gzip
 from exporter.web.config import WebConfig
-from exporter.web.connections import KEEP_ALIVE_SECONDS, InFlightBodies, Limits, Listener
+from exporter.web.connections import KEEP_ALIVE_SECONDS, Limits, Listener
 from exporter.web.headers import cross_site_reason
+from exporter.web.listen_address import ListenAddress, ListenError
 from exporter.web.tls import SwitchingContext
 from exporter.web.uvicorn_internals import Config, Server
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable, Sequence
+    import socket
+    from collections.abc import Awaitable, Callable, Sequence
 
     from starlette.requests import Request
     from starlette.types import ASGIApp, Receive, Scope, Send
 
-    from exporter.web.connections import ClientConnection
     from exporter.web.watcher import WebConfigWatcher
 
-_PIECE_BYTES: Final = 64 * 1024
-# Who takes a large body fast must not have it all before the others have anything: the more he has had, the more
-# turns of the event loop he leaves to them.
-_TURN_PIECES: Final = 4
-_LONGEST_WAIT: Final = 16
-_PAGE_SECONDS: Final = 1.0  # for so long all who look share a page, since making one takes a while
-_BACKLOG: Final = 1024
+_PAGE_SECONDS: Final = 1.0  # all clients share a page for this long, since rendering takes a while
 _NO_CONFIG: Final = WebConfig()
-
-
-class ListenError(Exception):
-    """An address cannot be listened on; the text says which and why."""
-
-
-@dataclass(frozen=True, slots=True)
-class ListenAddress:
-    """A host and port; an empty host means all addresses, of IPv6 and IPv4 both."""
-
-    host: str
-    port: int
-
-    @classmethod
-    def parse(cls, text: str) -> ListenAddress:
-        """Read ``host:port``, ``[v6]:port`` or ``:port``.
-
-        Raises:
-            ValueError: it is none of these; the text says what is expected.
-        """
-        found = re.fullmatch(r"(?:\[([^\[\]]+)\]|([^\[\]:]*)):(\d{1,5})", text)
-        if not found or int(found[3]) > 65535:
-            raise ValueError(f"{text!r} is not an address: write host:port, [IPv6]:port or :port")
-        return cls(found[1] or found[2], int(found[3]))
-
-    def bind(self) -> list[socket.socket]:
-        """Return listening sockets of this address.
-
-        Raises:
-            ListenError: the address is in use, unknown or not allowed.
-        """
-        try:
-            if self.host:
-                return _bind_all(socket.getaddrinfo(self.host, self.port, type=socket.SOCK_STREAM))
-            if socket.has_dualstack_ipv6():
-                everywhere = ("::", self.port)
-                return [socket.create_server(everywhere, family=socket.AF_INET6, backlog=_BACKLOG, dualstack_ipv6=True)]
-            return [socket.create_server(("", self.port), backlog=_BACKLOG)]
-        except UnicodeError as error:
-            raise ListenError(f"cannot listen on {self}: {self.host!r} is no host name") from error
-        except OSError as error:
-            # create_server adds the address to strerror; name resolution has numbers of its own, below zero.
-            why = os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror
-            raise ListenError(f"cannot listen on {self}: {why}; choose another with --web.listen-address") from error
-
-    def __str__(self) -> str:
-        return join_host_and_port(self.host, self.port)
-
-
-def _bind_all(found: Iterable[tuple[Any, ...]]) -> list[socket.socket]:
-    """Listen on every address of a name, but for those that this machine turns out not to have."""
-    listening: list[socket.socket] = []
-    lacking: OSError | None = None
-    for family, _, _, _, address in dict.fromkeys(found):
-        try:
-            listening.append(socket.create_server(address, family=family, backlog=_BACKLOG))
-        except OSError as error:
-            # A container's localhost is ::1, too, also where there is no IPv6.
-            if error.errno not in {errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT}:
-                for bound in listening:
-                    bound.close()
-                raise
-            lacking = error
-    if lacking is not None and not listening:
-        raise lacking
-    return listening
-
-
-class _ChunkedResponse(Response):
-    """A body sent in pieces, each only when the reader has taken the last: a slow reader costs no memory."""
-
-    def __init__(self, body: ChunkedBody, bodies: InFlightBodies, headers: dict[str, str], media_type: str) -> None:
-        super().__init__(headers={"Content-Length": str(body.size), **headers}, media_type=media_type)
-        self._body = body
-        self._bodies = bodies
-
-    async def __call__(self, scope: Scope, _receive: Receive, send: Send) -> None:
-        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
-        if scope["method"] != "HEAD":
-            connection: ClientConnection = scope["state"]["connection"]
-            with self._bodies.sending(self._body, connection):
-                for number, piece in enumerate(self._body.pieces(_PIECE_BYTES)):
-                    await send({"type": "http.response.body", "body": piece, "more_body": True})
-                    if number % _TURN_PIECES == 0:
-                        for _ in range(min(number // _TURN_PIECES, _LONGEST_WAIT)):
-                            await asyncio.sleep(0)
-                    if connection.gone:
-                        return
-        await send({"type": "http.response.body"})
 
 
 def _cancellable(app: ASGIApp) -> ASGIApp:
@@ -145,18 +47,18 @@ def _cancellable(app: ASGIApp) -> ASGIApp:
 
 
 class WebServer:
-    """Serves what is known.
+    """Serves metrics, the status page and the health endpoints.
 
     Args:
-        addresses: where to listen; port 0 picks a free one.
-        telemetry_path: where the metrics are.
-        body: gives the text of /metrics.
-        slow_way: gives it to those who want OpenMetrics, or only some of it.
-        not_ready: counts the accounts whose first poll has not ended.
-        page: gives the HTML of /.
-        live: TLS, passwords and headers, where there is a web configuration.
-        reload: reads the configuration anew and tells what is wrong with it; None where requests may not have it done.
-        limits: what clients may take, where not the usual.
+        addresses: where to listen; port 0 picks a free port.
+        telemetry_path: the path of the metrics.
+        body: returns the metrics in the text format.
+        openmetrics: renders them for clients that accept only OpenMetrics, or select some by name.
+        not_ready: returns how many accounts still wait for the end of their first poll.
+        page: returns the HTML of the status page.
+        web_config: watches the web configuration, if there is one.
+        reload: reloads the configuration and returns its problems; None if requests must not reload it.
+        limits: the limits of clients, if not the default.
     """
 
     def __init__(
@@ -164,18 +66,18 @@ class WebServer:
         addresses: Sequence[ListenAddress],
         telemetry_path: str,
         body: Callable[[], ChunkedBody],
-        slow_way: OpenMetricsExposition,
+        openmetrics: OpenMetricsExposition,
         not_ready: Callable[[], int],
         page: Callable[[], str],
-        live: WebConfigWatcher | None = None,
+        web_config: WebConfigWatcher | None = None,
         reload: Callable[[], Awaitable[str]] | None = None,
         *,
         limits: Limits | None = None,
     ) -> None:
         self._addresses = addresses
         self._body = body
-        self._slow_way = slow_way
-        self._slow_turn = asyncio.Semaphore(1)  # it takes a thread and much memory: one client at a time
+        self._openmetrics = openmetrics
+        self._openmetrics_turn = asyncio.Semaphore(1)  # rendering takes a thread and much memory: one at a time
         self._not_ready = not_ready
         self._page = page
         self._reload = reload
@@ -191,11 +93,11 @@ class WebServer:
                 Route(telemetry_path, self._metrics),
                 Route("/-/healthy", self._healthy),
                 Route("/-/ready", self._ready),
-                Route("/-/reload", self._reloaded, methods=["POST", "PUT"]),
+                Route("/-/reload", self._handle_reload, methods=["POST", "PUT"]),
             ]
         )
         pages.router.redirect_slashes = False
-        app = AuthMiddleware(pages, lambda: live.current if live else _NO_CONFIG)
+        app = AuthMiddleware(pages, lambda: web_config.current if web_config else _NO_CONFIG)
         config = Config(
             _cancellable(app),
             http="httptools",
@@ -208,17 +110,17 @@ class WebServer:
             timeout_keep_alive=KEEP_ALIVE_SECONDS,
         )
         self._scheme = "http"
-        if live is not None and live.current.tls is not None:
-            config.load()  # it would set ssl when the server starts
-            config.ssl = SwitchingContext.to(lambda: live.tls)
+        if web_config is not None and web_config.current.tls is not None:
+            config.load()  # otherwise uvicorn loads it at the start and overwrites ssl
+            config.ssl = SwitchingContext.create(lambda: web_config.tls)
             self._scheme = "https"
         self._server = Server(config, partial(Listener, limits=limits))
 
     def bind(self) -> list[str]:
-        """Start listening; return the URLs of what is listened on.
+        """Start listening on all addresses and return their URLs.
 
         Raises:
-            ListenError: an address cannot be had; nothing is listened on then.
+            ListenError: an address cannot be listened on; no address is then.
         """
         try:
             for address in self._addresses:
@@ -237,11 +139,11 @@ class WebServer:
         await self._server.serve(sockets=self._sockets)
 
     def stop(self) -> None:
-        """Have :meth:`run` end within about a second, answers under way included."""
+        """Make :meth:`run` end within about a second, including responses in progress."""
         self._server.should_exit = True
 
     def close(self) -> None:
-        """Stop listening without having served."""
+        """Stop listening, if :meth:`run` was not called."""
         for listening in self._sockets:
             listening.close()
         self._sockets.clear()
@@ -251,11 +153,11 @@ class WebServer:
         zipped = accepts_gzip(request.headers.get("Accept-Encoding", ""))
         headers = {"Vary": "Accept, Accept-Encoding"}
         content_type = CONTENT_TYPE
-        # One after the other: who waits for a turn holds no body yet, and then has that of the moment.
+        # One at a time: a client that waits holds no body yet, and gets the latest one at its turn.
         async with contextlib.AsyncExitStack() as turn:
             if names or only_openmetrics(accept):
-                await turn.enter_async_context(self._slow_turn)
-                text, content_type = await self._slow_way.render(accept, names)
+                await turn.enter_async_context(self._openmetrics_turn)
+                text, content_type = await self._openmetrics.render(accept, names)
                 body = ChunkedBody([text])
             else:
                 if zipped:
@@ -265,13 +167,13 @@ class WebServer:
                 with contextlib.suppress(CompressionError):
                     body = await self._compressor.compress(body)
                     headers["Content-Encoding"] = "gzip"
-        return _ChunkedResponse(body, self._bodies, headers=headers, media_type=content_type)
+        return ChunkedResponse(body, self._bodies, headers=headers, media_type=content_type)
 
     async def _index(self, _request: Request) -> Response:
         now = asyncio.get_running_loop().time()
         if now >= self._page_until:
             self._shared_page, self._page_until = ChunkedBody([self._page().encode()]), now + _PAGE_SECONDS
-        return _ChunkedResponse(self._shared_page, self._bodies, headers={}, media_type="text/html")
+        return ChunkedResponse(self._shared_page, self._bodies, headers={}, media_type="text/html")
 
     async def _healthy(self, _request: Request) -> Response:
         return PlainTextResponse("OK\n")
@@ -281,19 +183,19 @@ class WebServer:
         waiting = self._not_ready()
         if not waiting:
             return PlainTextResponse("OK\n")
-        accounts = "1 account" if waiting == 1 else f"{waiting} accounts"
+        accounts = f"{waiting} {pluralize('account', waiting)}"
         return PlainTextResponse(f"not ready: waiting for the first poll of {accounts}\n", status_code=503)
 
-    async def _reloaded(self, request: Request) -> Response:
+    async def _handle_reload(self, request: Request) -> Response:
         if reason := cross_site_reason(request.headers):
             return PlainTextResponse(f"cross-site request refused: {reason}\n", status_code=403)
         if self._reload is None:
             return PlainTextResponse(
                 "reloading by request is off: start with --web.enable-lifecycle\n", status_code=403
             )
-        # A client that hangs up must not leave it half done.
+        # Shielded: a client that disconnects must not interrupt the reload.
         if problems := await asyncio.shield(self._reload()):
             text = f"the configuration cannot be used:\n{problems}\n"
-            # A file's name may not be Unicode.
+            # A file's name may not be valid Unicode.
             return PlainTextResponse(text.encode(errors="backslashreplace"), status_code=500)
         return PlainTextResponse("OK\n")

@@ -56,7 +56,7 @@ def check(values: dict[str, Any], folder: Path) -> list[str]:
     try:
         load(path, {})
     except ConfigError as error:
-        return [fault.where.removeprefix(f"{path}: ") for fault in error.problems]
+        return [fault.path.removeprefix(f"{path}: ") for fault in error.problems]
     return []
 
 

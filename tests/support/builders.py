@@ -22,8 +22,9 @@ from exporter.binance.signing import Credentials, Secret
 from exporter.binance.weight import WeightBudget
 from exporter.metrics.chunked_body import ChunkedBody
 from exporter.metrics.openmetrics import OpenMetricsExposition
+from exporter.web.listen_address import ListenAddress
 from exporter.web.page import render_page
-from exporter.web.server import ListenAddress, WebServer
+from exporter.web.server import WebServer
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
@@ -115,7 +116,7 @@ async def serving(
     path: str = "/metrics",
     waiting: Callable[[], int] = int,
     reload: Callable[[], Awaitable[str]] | None = None,
-    slow_way: OpenMetricsExposition | None = None,
+    openmetrics: OpenMetricsExposition | None = None,
     limits: Limits | None = None,
 ) -> AsyncIterator[tuple[httpx.AsyncClient, WebServer]]:
     """Serve a body during the block; yield a client of the first address, and the server, which must stop after it."""
@@ -125,8 +126,8 @@ async def serving(
         return ChunkedBody([body()]) if callable(body) else shared or ChunkedBody([])
 
     page = render_page((), (), 0.0, path, exporter.__version__)
-    slow_way = slow_way or OpenMetricsExposition([])
-    server = WebServer(tuple(addresses), path, text, slow_way, waiting, lambda: page, reload=reload, limits=limits)
+    openmetrics = openmetrics or OpenMetricsExposition([])
+    server = WebServer(tuple(addresses), path, text, openmetrics, waiting, lambda: page, reload=reload, limits=limits)
     urls = server.bind()
     task = asyncio.create_task(server.run())
     client = httpx.AsyncClient(base_url=urls[0], trust_env=False, timeout=DEADLINE_SECONDS)

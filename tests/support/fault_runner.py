@@ -16,7 +16,7 @@ from exporter.binance.clock import monotonic
 from exporter.binance.dialing import Endpoint
 from exporter.binance.host_clock import HostClock
 from exporter.config import Config
-from exporter.web.server import ListenAddress
+from exporter.web.listen_address import ListenAddress
 from support.builders import samples
 from support.fault_loop import running_loop
 from support.fault_table import ACCOUNTS, account_of, counts_of, is_figure, is_up, setting_of, shortened

@@ -12,7 +12,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from exporter import config
 from exporter.app.service import Service, WebSettings
 from exporter.simulator.demo import write_configuration
-from exporter.web.server import ListenAddress
+from exporter.web.listen_address import ListenAddress
 from support.polling import FAST
 from support.waiting import PATIENCE_SECONDS
 

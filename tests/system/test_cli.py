@@ -141,7 +141,7 @@ def test_exchange_port_in_use(capsys: pytest.CaptureFixture[str]) -> None:
     captured = capsys.readouterr()
 
     assert (code, captured.out) == (1, "")
-    reason = "address already in use; choose another with --listen-address"
+    reason = "Address already in use; choose another with --listen-address"
     assert f"{PROGRAM}: cannot listen on {address}: {reason}\n" == captured.err
 
 

@@ -18,7 +18,7 @@ from support.polling import FAST
 from exporter import config
 from exporter.app.service import Service, WebSettings
 from exporter.simulator.demo import demo_exchange, write_configuration
-from exporter.web.server import ListenAddress
+from exporter.web.listen_address import ListenAddress
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -13,7 +13,7 @@ from exporter.account.poller import Poller
 from exporter.app.service import Service, WebSettings
 from exporter.binance.connection import Connection
 from exporter.simulator.answer_edits import error
-from exporter.web.server import ListenAddress
+from exporter.web.listen_address import ListenAddress
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -160,4 +160,4 @@ async def test_web_server_that_fails_ends_the_service(
     service.bind()
     with pytest.raises(ZeroDivisionError):
         await service.run(asyncio.Event())
-    service._web.close()
+    service._server.close()

@@ -21,8 +21,8 @@ from exporter.binance.errors import Reason
 from exporter.supervision import RepeatFilter, supervise
 from exporter.threads import ThreadUnavailable, run_in_thread, run_in_thread_or_loop
 from exporter.web.config import load
+from exporter.web.listen_address import ListenAddress
 from exporter.web.passwords import Passwords
-from exporter.web.server import ListenAddress
 from exporter.web.watcher import WebConfigWatcher
 
 if TYPE_CHECKING:
@@ -150,8 +150,8 @@ async def test_passwords_without_threads(no_threads: Callable[[], None]) -> None
     users = {b"prometheus": bcrypt.hashpw(b"right", bcrypt.gensalt(4))}
     passwords = Passwords()
 
-    assert await passwords.are_right(users, b"prometheus", b"right", "client")
-    assert not await passwords.are_right(users, b"prometheus", b"wrong", "client")
+    assert await passwords.verify(users, b"prometheus", b"right", "client")
+    assert not await passwords.verify(users, b"prometheus", b"wrong", "client")
 
 
 async def test_watcher_without_threads(

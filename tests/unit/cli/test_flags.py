@@ -11,7 +11,7 @@ import pytest
 import exporter
 from exporter.cli.flags import COMMANDS, FLAGS, PROGRAM, Flag, Usage, parse
 from exporter.simulator.fault_catalog import FAULTS
-from exporter.web.server import ListenAddress
+from exporter.web.listen_address import ListenAddress
 
 # Each flag with a text, the value it stands for, and another text.
 EXAMPLES: dict[str, tuple[str, Any, str]] = {

@@ -14,9 +14,10 @@ from support.builders import DEADLINE_SECONDS, wait_for
 from support.config_files import API_KEY, HMAC, SECRET_KEY, key_files
 
 from exporter.cli.main import run
-from exporter.config import ConfigError, files, load
-from exporter.config.document import Invalid
-from exporter.config.files import Files, TimeLimit, UnreadableFile
+from exporter.config import ConfigError, load, time_limit
+from exporter.config.document import InvalidValue
+from exporter.config.files import Files
+from exporter.config.time_limit import TimeLimit, UnreadableFile
 from exporter.web import config as web_configuration
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ class Hanging:
 @pytest.fixture
 def hanging(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Hanging]:
     """Give a file that hangs, as on a dead network file system, and little patience."""
-    monkeypatch.setattr(files, "_FILE_SECONDS", 0.2)
+    monkeypatch.setattr(time_limit, "_FILE_SECONDS", 0.2)
     made = Hanging(monkeypatch, tmp_path / "main.key")
     made.path.write_text("content")
     yield made
@@ -91,7 +92,7 @@ def test_pipe_whose_writer_writes_nothing_is_empty(tmp_path: Path) -> None:
 
 def test_pipe_without_a_writer_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A configuration file that is a pipe without a writer is an error, and a regular file in its place is read."""
-    monkeypatch.setattr(files, "_FILE_SECONDS", 0.2)
+    monkeypatch.setattr(time_limit, "_FILE_SECONDS", 0.2)
     path = key_files(tmp_path)
     path.unlink(missing_ok=True)
     os.mkfifo(path)
@@ -117,7 +118,7 @@ def test_process_substitution(tmp_path: Path) -> None:
 def test_devices(tmp_path: Path) -> None:
     """A device that is empty is an empty document, and one without an end is too large."""
     assert b"" == Files().read(Path(os.devnull), 10, pipe=True).content
-    with pytest.raises(Invalid, match="is larger than 1 MiB"):
+    with pytest.raises(InvalidValue, match="is larger than 1 MiB"):
         Files().read(Path("/dev/zero"), 2**20, pipe=True)
 
 
@@ -140,9 +141,9 @@ def test_files_that_hang_share_a_limit(hanging: Hanging, monkeypatch: pytest.Mon
     """A load in which files hang gives up the others once they have taken too long together."""
     limit = TimeLimit(0.1)
     with pytest.raises(UnreadableFile, match="no response in time"):
-        Files(limit).read(hanging.path, 10)
+        Files(limit=limit).read(hanging.path, 10)
     with pytest.raises(UnreadableFile, match="not attempted, other files took too long to respond"):
-        Files(limit).read(hanging.path.with_name("other"), 10)
+        Files(limit=limit).read(hanging.path.with_name("other"), 10)
 
 
 def test_change_of_a_file_that_hangs_is_unknown(hanging: Hanging) -> None:
@@ -151,7 +152,7 @@ def test_change_of_a_file_that_hangs_is_unknown(hanging: Hanging) -> None:
     read = Files()
     read.read(hanging.path, 10)
     hanging.release.clear()
-    with pytest.raises(Invalid, match=r"main\.key: cannot be examined: no response in time"):
+    with pytest.raises(InvalidValue, match=r"main\.key: cannot be examined: no response in time"):
         read.changed()
     hanging.release.set()
     wait_for(lambda: not hanging.threads[0].is_alive())

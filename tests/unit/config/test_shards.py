@@ -13,7 +13,7 @@ from exporter.config.shards import Shard, shard_index
 def test_shards_partition_the_accounts(names: list[str], total: int) -> None:
     """Every account belongs to exactly one of the shards, in the configuration's order."""
     config = Config(accounts=tuple(map(make_settings, names)), weight_share=0.5, warnings=("one",))
-    parts = [Shard(index, total).part_of(config) for index in range(total)]
+    parts = [Shard(index, total).select(config) for index in range(total)]
 
     assert sorted(names) == sorted(settings.name for part in parts for settings in part.accounts)
     for part in parts:

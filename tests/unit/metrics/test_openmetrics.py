@@ -123,7 +123,7 @@ def test_filter_finds_every_metric() -> None:
 async def test_filter_over_http(names: Sequence[str], expected: set[str]) -> None:
     """name[] limits what is served to the samples that are named; it may come several times."""
     _, openmetrics = both_expositions()
-    async with serving(b"fast\n", slow_way=openmetrics) as (client, _):
+    async with serving(b"fast\n", openmetrics=openmetrics) as (client, _):
         answer = await client.get("/metrics", params=[("name[]", name) for name in names])
 
     assert 200 == answer.status_code
@@ -149,7 +149,7 @@ async def test_filter_over_http(names: Sequence[str], expected: set[str]) -> Non
 async def test_openmetrics_only_for_clients_that_accept_nothing_else(accept: str | None, content_type: str) -> None:
     """Who accepts plain text gets it, the fast way; OpenMetrics is for those who accept only that."""
     _, openmetrics = both_expositions()
-    async with serving(b"fast\n", slow_way=openmetrics) as (client, _):
+    async with serving(b"fast\n", openmetrics=openmetrics) as (client, _):
         client.headers.pop("Accept")
         answer = await client.get("/metrics", headers={} if accept is None else {"Accept": accept})
 

@@ -166,7 +166,7 @@ async def test_unknown_name_costs_as_much(gate: Gate) -> None:
     checks = Passwords()
     for word in (b"one", b"two"):
         for name in names:
-            assert not await checks.are_right(users, name, word, name.decode())
+            assert not await checks.verify(users, name, word, name.decode())
 
     first, second = gate.seen[:40], gate.seen[40:]
     assert {users[b"cheap"][:7], users[b"dear"][:7]} == {hashed[:7] for hashed in first}
@@ -178,8 +178,8 @@ async def test_unknown_name_is_never_right(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(bcrypt, "checkpw", lambda _password, _hashed: True)
     checks = Passwords()
 
-    assert not await checks.are_right(HASHES, b"nobody", b"right", "")
-    assert await checks.are_right(HASHES, b"prometheus", b"right", "")
+    assert not await checks.verify(HASHES, b"nobody", b"right", "")
+    assert await checks.verify(HASHES, b"prometheus", b"right", "")
 
 
 async def test_same_question_is_answered_once(tmp_path: Path, gate: Gate) -> None:
@@ -228,7 +228,7 @@ async def test_flood_from_elsewhere(gate: Gate) -> None:
     checks = Passwords()
 
     def ask(name: bytes, client: str) -> asyncio.Task[bool]:
-        return asyncio.create_task(checks.are_right(HASHES, name, b"right", client))
+        return asyncio.create_task(checks.verify(HASHES, name, b"right", client))
 
     flood = [ask(b"%d of %d" % (i, j), f"flooding {j}") for j in range(17) for i in range(16)]
     await until(lambda: gate.at_once)
@@ -247,15 +247,13 @@ async def test_flood_from_elsewhere(gate: Gate) -> None:
     assert await prometheus
     await asyncio.gather(*one, return_exceptions=True)
     assert not checks._waiting
-    assert not checks._under_way
+    assert not checks._running
 
 
 async def test_client_that_goes_away(gate: Gate) -> None:
     """A client that gives up takes the verdict from nobody."""
     checks = Passwords()
-    leaving, staying = (
-        asyncio.create_task(checks.are_right(HASHES, b"prometheus", b"right", "same")) for _ in range(2)
-    )
+    leaving, staying = (asyncio.create_task(checks.verify(HASHES, b"prometheus", b"right", "same")) for _ in range(2))
     await until(lambda: gate.at_once)
     leaving.cancel()
     gate.open.set()
@@ -269,14 +267,14 @@ async def test_what_is_remembered(gate: Gate, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(passwords, "_WRONG_REMEMBERED", 8)
     gate.open.set()
     checks = Passwords()
-    assert await checks.are_right(HASHES, b"prometheus", b"right", "")
+    assert await checks.verify(HASHES, b"prometheus", b"right", "")
     for i in range(20):
-        assert not await checks.are_right(HASHES, b"prometheus", b"wrong%d" % i, "")
+        assert not await checks.verify(HASHES, b"prometheus", b"wrong%d" % i, "")
     checked = len(gate.seen)
-    assert await checks.are_right(HASHES, b"prometheus", b"right", "")
-    assert not await checks.are_right(HASHES, b"prometheus", b"wrong19", "")
+    assert await checks.verify(HASHES, b"prometheus", b"right", "")
+    assert not await checks.verify(HASHES, b"prometheus", b"wrong19", "")
     assert checked == len(gate.seen)
-    assert not await checks.are_right(HASHES, b"prometheus", b"wrong0", "")
+    assert not await checks.verify(HASHES, b"prometheus", b"wrong0", "")
 
     assert checked + 1 == len(gate.seen)
     assert 8 == len(checks._wrong)

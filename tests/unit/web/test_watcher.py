@@ -213,7 +213,7 @@ async def test_passwords_are_not_switched_off(tmp_path: Path, logged: list[Any])
 
 async def test_file_that_hangs(tmp_path: Path, logged: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
     """A web configuration that hangs is logged once with its name, and followed when it responds again."""
-    monkeypatch.setattr("exporter.config.files._FILE_SECONDS", 0.3)
+    monkeypatch.setattr("exporter.config.time_limit._FILE_SECONDS", 0.3)
     path = tmp_path / "web.yml"
     path.write_text("")
     live = WebConfigWatcher(load(path))
@@ -242,7 +242,7 @@ async def look_until_usable(live: WebConfigWatcher) -> None:
 
 async def test_file_that_cannot_be_examined(tmp_path: Path, logged: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
     """Files that can no longer be examined are an error until they can; what was read before still counts."""
-    monkeypatch.setattr("exporter.config.files._FILE_SECONDS", 0.3)
+    monkeypatch.setattr("exporter.config.time_limit._FILE_SECONDS", 0.3)
     path = tmp_path / "web.yml"
     path.write_text("")
     reports: list[bool] = []
