@@ -155,6 +155,9 @@ def _errors() -> Iterator[Fault]:
         yield for_alice(f"status 500, error is {kind}", body({"status": 500, "error": value}), "poll exchange")
     yield for_alice("code is text", error(401, code="-2015", msg="x"), "poll refused", **_REFUSED)
     yield for_alice("status is text", field("status", "nonsense"), "poll decode")
+
+
+def _methods() -> Iterator[Fault]:
     yield for_alice("v2/account.position fails", error(500, code=-1000), "poll exchange", method=POSITION)
     yield for_alice("v2/account.position times out", raw(), "poll timeout", method=POSITION, most_requests=8)
     yield for_all(
@@ -215,4 +218,4 @@ def _limits() -> Iterator[Fault]:
     )
 
 
-ANSWERS: Final = (*_frames(), *_errors(), *_limits())
+ANSWERS: Final = (*_frames(), *_errors(), *_methods(), *_limits())

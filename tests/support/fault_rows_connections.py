@@ -4,16 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import socket
-import ssl
 import struct
-import tempfile
 from contextlib import ExitStack, asynccontextmanager
 from operator import methodcaller
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
-from unittest import mock
 from urllib.parse import urlsplit
 
 from websockets.frames import Frame, Opcode
@@ -21,7 +16,7 @@ from websockets.frames import Frame, Opcode
 from exporter.binance.dialing import Timing
 from support.fault_runner import switched
 from support.fault_table import Fault
-from support.proxies import certificate
+from support.tls_front import TlsFront
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
@@ -134,51 +129,6 @@ async def host_clock(run: FaultRun) -> AsyncIterator[None]:
     yield
 
 
-class TlsFront:
-    """Terminates TLS in front of an exchange, with a choice of certificates, of which only `good` is valid."""
-
-    def __init__(self, url: str) -> None:
-        self._target = urlsplit(url)
-        self._stack = ExitStack()
-        self.folder = Path(self._stack.enter_context(tempfile.TemporaryDirectory()))
-        trusted = b""
-        for name, host, days in (("good", "127.0.0.1", 1), ("other", "exchange.test", 1), ("expired", "127.0.0.1", -1)):
-            (self.folder / name).mkdir()
-            certificate(self.folder / name, host, days)
-            trusted += (self.folder / name / "server.pem").read_bytes()
-        (self.folder / "unknown").mkdir()
-        certificate(self.folder / "unknown", "127.0.0.1")
-        (self.folder / "trusted.pem").write_bytes(trusted)
-        self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        self.choose("good")
-
-    def choose(self, name: str) -> None:
-        """Select the certificate of new connections."""
-        self.context.load_cert_chain(self.folder / name / "server.pem")
-
-    @asynccontextmanager
-    async def listening(self) -> AsyncIterator[str]:
-        """Listen; yield the URL."""
-        environment = {"SSL_CERT_FILE": str(self.folder / "trusted.pem")}
-        with self._stack, mock.patch.dict(os.environ, environment):
-            async with await asyncio.start_server(self._pipe, "127.0.0.1", 0, ssl=self.context) as server:
-                port = server.sockets[0].getsockname()[1]
-                yield f"wss://127.0.0.1:{port}{self._target.path}"
-
-    async def _pipe(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        upstream, up = await asyncio.open_connection(self._target.hostname, self._target.port)
-        await asyncio.gather(_copy(reader, up), _copy(upstream, writer))
-
-
-async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    with contextlib.suppress(OSError):
-        while data := await reader.read(65536):
-            writer.write(data)
-    writer.close()
-    with contextlib.suppress(OSError):
-        await writer.wait_closed()
-
-
 def tls(name: str, chosen: str) -> Fault:
     """Return a row with an invalid certificate, after the connection was dropped."""
     fronts: list[TlsFront] = []
@@ -201,7 +151,7 @@ _ENDS: Final = frozenset({"connection reset", "connection closed"})
 _FORBIDDEN: Final[dict[str, Any]] = {"recovers_within_seconds": 220.0}
 
 
-def _rows() -> Iterator[Fault]:
+def _handshakes() -> Iterator[Fault]:
     yield fault("connections refused", not_listening, "connection unreachable", "poll connection", possible=_ENDS)
     yield fault("name not resolved", unresolvable, "connection dns", "poll connection", possible=_ENDS, front=named)
     for name, chosen in (("of another host", "other"), ("expired", "expired"), ("of an unknown issuer", "unknown")):
@@ -223,6 +173,9 @@ def _rows() -> Iterator[Fault]:
     yield handshake(429, "poll rate_limited", "-1", recovers_within_seconds=130.0)
     yield handshake(429, "poll rate_limited", "soon", recovers_within_seconds=130.0)
     yield handshake(503, retry_after="soon")
+
+
+def _open_connections() -> Iterator[Fault]:
     yield dials(
         "opened, then closed at once",
         lambda exchange: exchange.close_after(0, 1001),
@@ -266,6 +219,9 @@ def _rows() -> Iterator[Fault]:
         "poll connection",
         possible=frozenset({"frame unknown_id"}),
     )
+
+
+def _lifetimes_and_clocks() -> Iterator[Fault]:
     yield fault(
         "serverShutdown every 20 s",
         repeated(lambda exchange: exchange.announce_shutdown(5.0), 20.0),
@@ -294,4 +250,4 @@ def _rows() -> Iterator[Fault]:
     yield fault("handshake refused from the start", down, "connection rejected", "poll connection", from_start=True)
 
 
-CONNECTIONS: Final = tuple(_rows())
+CONNECTIONS: Final = (*_handshakes(), *_open_connections(), *_lifetimes_and_clocks())
