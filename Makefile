@@ -24,21 +24,22 @@ demo: $(VENV)/.runtime ## a simulated exchange and the exporter, no key needed
 
 test: lint types imports generated coverage integration ## everything CI runs
 
-lint: $(VENV)/.dev ## formatting and lint
+lint: $(VENV)/.dev ## formatting, lint and spelling
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
+	$(BIN)/codespell
 
 format: $(VENV)/.dev ## rewrite to the project's format
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-types: $(VENV)/.dev
+types: $(VENV)/.dev ## static types
 	$(BIN)/mypy
 
-imports: $(VENV)/.dev
+imports: $(VENV)/.dev ## the direction of imports between packages
 	$(BIN)/lint-imports
 
-generated: $(VENV)/.dev
+generated: $(VENV)/.dev ## whether generated files are up to date
 	$(BIN)/python -m tools.generate --check
 
 unit: $(VENV)/.dev ## the tests of each module
@@ -101,7 +102,7 @@ image-test: $(VENV)/.dev chart-tools $(SCAN)/.installed ## build the image witho
 scan: $(VENV)/.dev chart-tools $(SCAN)/.installed ## policies of the chart and the Dockerfile: nothing high or worse
 	$(BIN)/python -m tools.scan
 
-bench: $(VENV)/.dev $(CCXT)/.installed ## speed against peers and aims, half an hour; ARGS="poll" for a part, "--write" for README
+bench: $(VENV)/.dev $(CCXT)/.installed ## speed against peers and aims, half an hour; ARGS="poll" for a part, "--write" for docs/benchmarks.md
 	-@sh tests/tools.sh prometheus go
 	$(BIN)/python -m bench $(ARGS)
 

@@ -1,4 +1,4 @@
-"""Runs the benchmarks, `python -m bench [--write] [PART …]`; prints Markdown, and can write it into README."""
+"""Runs the benchmarks, `python -m bench [--write] [PART …]`; prints Markdown, and can update docs/benchmarks.md."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ PARTS: Final[dict[str, Callable[[], str]]] = {
     "poll": poll.report,
     "scrape": scrape.report,
 }
-README: Final = ROOT / "README.md"
+PAGE: Final = ROOT / "docs" / "benchmarks.md"
 _BLOCK: Final = re.compile(r"(<!-- bench: begin.*?-->\n).*?(<!-- bench: end -->)", re.DOTALL)
 _LIBRARIES: Final = ("websockets", "msgspec", "isal", "uvicorn", "prometheus-client", "python-binance")
 _SDK: Final = "binance-sdk-derivatives-trading-usds-futures"
@@ -51,7 +51,7 @@ def main() -> int:
         prog="python -m bench", description="Measure the exporter, compared with peers and with aims."
     )
     parser.add_argument("parts", nargs="*", metavar="PART", help=f"one of {', '.join(PARTS)} (default: all)")
-    parser.add_argument("--write", action="store_true", help="also write the result into README.md")
+    parser.add_argument("--write", action="store_true", help="also write the result into docs/benchmarks.md")
     arguments = parser.parse_args()
     if unknown := set(arguments.parts) - set(PARTS):
         parser.error(f"no such part: {', '.join(sorted(unknown))}")
@@ -66,10 +66,10 @@ def main() -> int:
         print(f"\n{texts[-1]}", flush=True)
     if arguments.write:
         text, blocks = _BLOCK.subn(
-            lambda block: block[1] + "\n\n".join(texts) + "\n" + block[2], README.read_text(encoding="utf-8")
+            lambda block: block[1] + "\n\n".join(texts) + "\n" + block[2], PAGE.read_text(encoding="utf-8")
         )
         assert blocks == 1
-        README.write_text(text, encoding="utf-8")
+        PAGE.write_text(text, encoding="utf-8")
     return 0
 
 

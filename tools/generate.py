@@ -52,12 +52,9 @@ def golden_files() -> dict[str, str]:
 
 # Tables within files that are otherwise written by hand, by the name in their markers.
 TABLES: Final[dict[str, dict[str, Callable[[], str]]]] = {
-    "README.md": {
-        "flags": flags_table,
-        "metrics": reference.as_markdown,
-        "alerts": alerts_table,
-        "thresholds": thresholds_table,
-    },
+    "docs/configuration.md": {"flags": flags_table},
+    "docs/metrics.md": {"metrics": reference.as_markdown},
+    "docs/alerts.md": {"alerts": alerts_table, "thresholds": thresholds_table},
     "helm/binance-futures-exporter/README.md": {"values": chart.as_markdown},
 }
 

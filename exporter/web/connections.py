@@ -41,7 +41,7 @@ _TOO_MANY_HEADERS: Final = Response(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """The limits of clients; the README states their sums."""
+    """The limits of clients; docs/security.md states their sums."""
 
     connections: int = 512
     head_seconds: float = 10.0  # for a TLS handshake, and again for a request's line and headers

@@ -90,7 +90,7 @@ def alerts_table() -> str:
     """Return a Markdown table of all alerts, with links to their runbooks from the project's folder."""
     lines = ["| alert | severity | after | what |", "|---|---|---|---|"]
     for alert in ALERTS:
-        runbook = f"[{alert.name}](prometheus/runbooks/{alert.name}.md)"
+        runbook = f"[{alert.name}](../prometheus/runbooks/{alert.name}.md)"
         lines.append(f"| {runbook} | {alert.severity} | {alert.for_} | {alert.summary} |")
     return "\n".join(lines)
 

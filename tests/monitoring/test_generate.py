@@ -14,7 +14,7 @@ from tools.generate import TABLES, main, with_table
 if TYPE_CHECKING:
     from pathlib import Path
 
-README: Final = "README.md"
+FLAGS: Final = "docs/configuration.md"
 DASHBOARD: Final = "grafana/dashboards/account.json"
 RULES: Final = "prometheus/rules/risk.yml"
 LEFTOVER: Final = "prometheus/rules/former.yml"
@@ -32,6 +32,7 @@ def root(tmp_path: Path) -> Path:
     ):
         shutil.copytree(ROOT / folder, tmp_path / folder)
     for path in TABLES:
+        (tmp_path / path).parent.mkdir(exist_ok=True)
         shutil.copy(ROOT / path, tmp_path / path)
     return tmp_path
 
@@ -44,13 +45,13 @@ def contents(root: Path) -> dict[str, bytes]:
 def test_outdated_files_are_reported_then_written(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """The check names each changed, missing and leftover file and changes nothing; the generator restores them all."""
     wanted = contents(root)
-    (root / README).write_bytes(wanted[README].replace(b"| `--shard` |", b"| `--piece` |"))
+    (root / FLAGS).write_bytes(wanted[FLAGS].replace(b"| `--shard` |", b"| `--piece` |"))
     (root / RULES).write_bytes(wanted[RULES].replace(b"severity: warning", b"severity: info"))
     (root / LEFTOVER).write_text("groups: []")
     (root / DASHBOARD).unlink()
     (root / GOLDEN).unlink()
     changed = contents(root)
-    outdated = {README, RULES, LEFTOVER, DASHBOARD, GOLDEN}
+    outdated = {FLAGS, RULES, LEFTOVER, DASHBOARD, GOLDEN}
 
     assert 1 == main(["--check"], root)
     assert {f"out of date: {path}" for path in outdated} | {"To update: make generate"} == set(

@@ -134,21 +134,21 @@ def test_verdict() -> None:
     assert ["≤ 4: met", "≤ 4: **short**"] == [table.verdict("≤ 4", met=met) for met in (True, False)]
 
 
-def test_readme_gets_all_parts_or_none(
+def test_page_gets_all_parts_or_none(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    """README's block is replaced by all parts; --write with a named part is an error."""
-    readme = tmp_path / "README.md"
-    readme.write_text("before\n<!-- bench: begin, x -->\nold\n<!-- bench: end -->\nafter\n")
-    monkeypatch.setattr(main, "README", readme)
+    """The block of the page is replaced by all parts; --write with a named part is an error."""
+    page = tmp_path / "benchmarks.md"
+    page.write_text("before\n<!-- bench: begin, x -->\nold\n<!-- bench: end -->\nafter\n")
+    monkeypatch.setattr(main, "PAGE", page)
     monkeypatch.setattr(main, "PARTS", {"one": lambda: "| 1 |", "two": lambda: "| 2 |"})
     monkeypatch.setattr(sys, "argv", ["bench", "--write", "one"])
     with pytest.raises(SystemExit):
         main.main()
-    before = readme.read_text()
+    before = page.read_text()
     monkeypatch.setattr(sys, "argv", ["bench", "--write"])
     main.main()
-    text = readme.read_text()
+    text = page.read_text()
 
     assert "name no part with it" in capsys.readouterr().err
     assert "\nold\n" in before
