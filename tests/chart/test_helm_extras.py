@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
-from support.helm_accounts import KEY, PEM
+from support.helm_accounts import KEY, PEM, account
 from support.helm_chart import HELM_VERSIONS, feature, refused, rendered
 
 from exporter.cli.flags import FLAGS
@@ -68,11 +69,25 @@ SECRETIVE: list[tuple[dict[str, Any], str]] = [
     ({"extraArgs": [KEY]}, "extraArgs[0]"),
     ({"config": {"binance": {"proxy": "http://user:sesame@proxy:3128"}}}, "config.binance.proxy"),
     ({"config": {"binance": {"endpoint": "wss://user:sesame@exchange"}}}, "config.binance.endpoint"),
+    ({"extraEnv": [{"name": "HTTPS_PROXY", "value": "user:sesame@proxy:3128"}]}, "extraEnv[0].value"),
+    ({"extraArgs": ["--proxy=user:ses@me/sesame@[fd00::1]:3128"]}, "extraArgs[0]"),
+    ({"podAnnotations": {"note": '{"proxy":"user:sesame@proxy"}'}}, "podAnnotations.note"),
+    ({"config": {"binance": {"proxy": "user:sesame@proxy"}}}, "config.binance.proxy"),
+    ({"podAnnotations": {"note": "https://sesame0123456789sesame@example.com/x"}}, "podAnnotations.note"),
+    ({"podAnnotations": {"note": f"$2b$10${KEY[:53]}"}}, "podAnnotations.note"),
+    ({"extraEnv": [{"name": "A", "value": json.dumps({"k": KEY})}]}, "extraEnv[0].value"),
+    ({"initContainers": [{"command": ["sh", "-c", f"echo {KEY} > /keys/a"]}]}, "initContainers[0].command[2]"),
+    ({"accounts": [account(secret_key_file=f"/{KEY}")]}, "accounts[0].secret_key_file"),
     ({"podAnnotations": {"note": KEY}}, "podAnnotations.note"),
     ({"podAnnotations": {KEY: "note"}}, "podAnnotations (key)"),
     ({"initContainers": [{"name": "a", "env": [{"name": "B", "value": PEM}]}]}, "initContainers[0].env[0].value"),
     ({"extraContainers": [{}, {"args": ["--url=http://user:sesame@proxy:1"]}]}, "extraContainers[1].args[0]"),
     ({"extraManifests": [{"kind": "ConfigMap", "data": {"key": PEM}}]}, "extraManifests[0].data.key"),
+    (
+        {"extraManifests": [{"data": {"exporter.yml": f"accounts:\n- name: main\n  api_key: {KEY}\n"}}]},
+        "extraManifests[0].data.exporter.yml",
+    ),
+    ({"extraManifests": [f"kind: ConfigMap\ndata:\n  api-key: {KEY}\n  other: a"]}, "extraManifests[0]"),
     ({"extraManifests": [f"kind: ConfigMap\ndata: {{key: '{PEM[:30]}'}}"]}, "extraManifests[0]"),
 ]
 

@@ -25,11 +25,13 @@ DASHBOARDS = {path.name: path.read_bytes() for path in sorted((ROOT / "grafana" 
 
 
 def test_chart_is_of_the_package() -> None:
-    """The chart's version, and that of the image it runs, are the package's; its home is the project's."""
+    """The chart's version, and that of the image it runs and its README builds, are the package's."""
     facts = yaml.safe_load((CHART / "Chart.yaml").read_text(encoding="utf-8"))
 
     assert exporter.__version__ == facts["version"] == facts["appVersion"]
     assert home_url() == facts["home"]
+    readme = (CHART / "README.md").read_text(encoding="utf-8")
+    assert f"--tag registry.example/{facts['name']}:{facts['appVersion']} ." in readme
 
 
 def test_every_value_has_one_comment() -> None:

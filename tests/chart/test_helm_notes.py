@@ -31,9 +31,10 @@ def notes_of(values: Mapping[str, Any], release: str = "desk") -> str:
     ("name", "expected"),
     [
         ("demo", ["curl http://127.0.0.1:10427/metrics", "serviceMonitor.enabled"]),
-        ("accounts", ["3 accounts in 1 pod", "get secrets binance-main desk.a", "port-forward"]),
-        ("shards", ["1 account in 3 pods"]),
+        ("accounts", ["3 accounts in 1 pod", "get secret/binance-main secret/desk.a\n", "port-forward"]),
+        ("shards", ["1 account in 3 pods. There are more pods than accounts"]),
         ("tls", [f"curl --cacert ca.crt --connect-to ::127.0.0.1:10427 https://{NAME}.trading.svc:10427/metrics"]),
+        ("config-map", ["get secret/exporter-tls configmap/exporter-config\n"]),
         ("client-certificates", ["--cert client.crt"]),
         ("passwords", ["-u NAME"]),
     ],
@@ -59,35 +60,35 @@ def variable(name: str, secret: str, **more: Any) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("values", "listed"),
     [
-        ({"accounts": [account("a", "two"), account("b", "one"), account("c", "two")]}, "one two"),
-        ({"accounts": [account("a", "one")], "web": {"existingSecret": "web"}}, "one web"),
+        ({"accounts": [account("a", "two"), account("b", "one"), account("c", "two")]}, "secret/one secret/two"),
+        ({"accounts": [account("a", "one")], "web": {"existingSecret": "web"}}, "secret/one secret/web"),
         (
             {
                 "accounts": [account("a", "one")],
                 "web": {"existingSecret": "web", "tls": {"enabled": True, "secretName": "tls"}},
                 "extraEnv": [variable("HTTPS_PROXY", "proxy"), variable("A", "perhaps", optional=True), {"name": "B"}],
             },
-            "one proxy tls web",
+            "secret/one secret/proxy secret/tls secret/web",
         ),
-        ({"accounts": [account("a", "one")], "web": {"tls": {"enabled": True, "secretName": "one"}}}, "one"),
-        ({"demo": True, "web": {"existingSecret": "web"}, "accounts": [account("a", "one")]}, "web"),
+        ({"accounts": [account("a", "one")], "web": {"tls": {"enabled": True, "secretName": "one"}}}, "secret/one"),
+        ({"demo": True, "web": {"existingSecret": "web"}, "accounts": [account("a", "one")]}, "secret/web"),
         (
             {"existingConfigMap": "a", "envFrom": [{"secretRef": {"name": "env"}}, {"configMapRef": {"name": "b"}}]},
-            "env",
+            "secret/env configmap/a configmap/b",
         ),
     ],
 )
-def test_notes_list_the_secrets_that_pods_wait_for(values: dict[str, Any], listed: str) -> None:
-    """Helm names each Secret once that a pod cannot start without, of accounts, web server and variables alike."""
+def test_notes_list_the_objects_that_pods_wait_for(values: dict[str, Any], listed: str) -> None:
+    """Helm names once each Secret and ConfigMap without which a pod cannot start."""
     notes = notes_of(values)
 
-    assert f"kubectl --namespace trading get secrets {listed}\n" in notes
+    assert f"kubectl --namespace trading get {listed}\n" in notes
     assert f"kubectl --namespace trading describe pod {NAME}-0\n" in notes
 
 
 def test_notes_of_the_demo_want_no_secret() -> None:
     """Where there is no Secret to wait for, none is spoken of."""
-    assert "get secrets" not in notes_of({"demo": True})
+    assert "Pods do not start" not in notes_of({"demo": True})
 
 
 @pytest.mark.parametrize("version", HELM_VERSIONS)
@@ -140,6 +141,30 @@ def reaching(**binance: str) -> dict[str, Any]:
 def test_notes_say_what_the_policy_blocks(values: dict[str, Any], *, mentioned: bool) -> None:
     """Where pods must reach a proxy, or an endpoint not at port 443, Helm says that the policy has to let them."""
     assert mentioned == ("networkPolicy.extraEgress" in notes_of(values))
+
+
+@pytest.mark.parametrize(
+    ("tls", "config", "said"),
+    [
+        ({}, {}, ["against the public CAs"]),
+        ({}, {"serverName": "a"}, []),
+        ({"secretName": "tls"}, {}, []),
+        ({"secretName": "tls", "clientCertificates": True}, {}, ["no client certificate"]),
+        ({"secretName": "tls", "clientCertificates": True}, {"certFile": "/a"}, []),
+        ({"secretName": "tls", "clientCertificates": True}, {"cert": {}}, ["no client certificate"]),
+    ],
+)
+def test_notes_say_what_a_monitor_lacks(tls: dict[str, Any], config: dict[str, Any], said: list[str]) -> None:
+    """Helm says if Prometheus has no CA to verify the exporter with, or lacks the required client certificate."""
+    values = {
+        "demo": True,
+        "web": {"existingSecret": "web", "tls": {"enabled": True, **tls}},
+        "serviceMonitor": {"enabled": True, "tlsConfig": config},
+    }
+    notes = notes_of(values)
+
+    assert said == [each for each in ("against the public CAs", "no client certificate") if each in notes]
+    assert bool(said) == ("set serviceMonitor.tlsConfig" in notes)
 
 
 @pytest.mark.parametrize("rules", [True, False])

@@ -124,7 +124,7 @@ def test_rules_take_thresholds_and_job(tmp_path: Path) -> None:
     assert "BinanceFuturesAdlQuantileHigh" not in expressions
     assert 'absent(up{job="desk"})' in expressions["BinanceFuturesExporterDown"]
     assert " > 0.65 or " in expressions["BinanceFuturesMarginRatioHigh"]  # the warning comes last
-    assert "> 1e-06" in expressions["BinanceFuturesWalletBalanceDrop"]
+    assert "> 0.000001" in expressions["BinanceFuturesWalletBalanceDrop"]
     assert "> 12" in expressions["BinanceFuturesConnectionUnstable"]
 
 
@@ -137,14 +137,32 @@ REFUSED = [
     ("demo=true,web.tls.clientCertificates=true", "need web.tls.enabled"),
     ("accounts[0].name=main,accounts[0].api_key_file=a", "accounts[0].secretName: missing, as api_key_file is not an"),
     ("demo=true,prometheusRule.enabled=true,prometheusRule.thresholds.success=null", "success has no value"),
-    ("demo=true,prometheusRule.enabled=true,prometheusRule.disabled.Down=true", "there is no alert Down"),
+    ("demo=true,prometheusRule.disabled.Down=true", "there is no alert Down"),
+    (f"{ACCOUNT},shards=51", "shards: each of 51 pods behind one IP would get a weight_share of 0.0098"),
     *(
-        (f"demo=true,{place}.{label.replace('.', chr(92) + '.')}=a", f"the label {label} is set by the chart")
+        (f"demo=true,podMonitor.tlsConfig.{field}=/a", f"podMonitor.tlsConfig.{field}: a PodMonitor cannot refer to")
+        for field in ("caFile", "certFile", "keyFile")
+    ),
+    *(
+        (
+            f"demo=true,prometheusRule.enabled=true,{kind}.enabled=true,{kind}.jobLabel=app",
+            f'{kind}.jobLabel: the label is "", but the rules would alert because no job is named "binance-futures"',
+        )
+        for kind in ("serviceMonitor", "podMonitor")
+    ),
+    *(
+        (
+            f"demo=true,{place}.{label.replace('.', chr(92) + '.')}=a",
+            f"{place.rpartition(',')[2]}: {label} is set by the chart",
+        )
         for place, label in {
             "commonLabels": "app.kubernetes.io/managed-by",
             "podLabels": "app.kubernetes.io/component",
             "service.labels": "app.kubernetes.io/name",
-            "dashboards.enabled=true,dashboards.labels": "helm.sh/chart",
+            "serviceMonitor.labels": "app.kubernetes.io/instance",
+            "prometheusRule.additionalLabels": "app.kubernetes.io/name",
+            "dashboards.labels": "helm.sh/chart",
+            "podAnnotations": "checksum/config",
         }.items()
     ),
 ]
@@ -152,7 +170,7 @@ REFUSED = [
 
 @pytest.mark.parametrize(("values", "complaint"), REFUSED)
 def test_values_that_cannot_work_are_refused(values: str, complaint: str) -> None:
-    """Values that contradict each other, or the chart's own labels, are refused with the reason."""
+    """Values that contradict each other, or change what the chart sets, are refused with the reason."""
     assert complaint in refused("4", f"--set={values}")
 
 

@@ -46,13 +46,13 @@ def keys_of(values: Any, schema: dict[str, Any], path: str = "") -> Iterator[tup
 
 
 def test_schema_knows_the_values() -> None:
-    """Schema and values.yaml list the same keys; only a condition of a parent chart and a synonym are not listed."""
+    """Schema and values.yaml list the same keys, except for a synonym and for what Kubernetes defines."""
     values = yaml.safe_load((CHART / "values.yaml").read_text(encoding="utf-8"))
 
-    assert {"": {"enabled"}, ".podMonitor": {"podTargetLabels"}} == {
+    assert {".podMonitor": {"podTargetLabels"}} == {
         path: known ^ given
         for path, given, known in keys_of(values, SCHEMA)
-        if known != given and path != ".config.binance"
+        if known != given and path not in {".config.binance", ".podDisruptionBudget"}
     }
 
 
@@ -119,6 +119,12 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"commonLabels": {"one": 1}}, "commonLabels.one"),
     ({"podAnnotations": {"note": True}}, "podAnnotations.note"),
     ({"probes": {"live": {}}}, "live"),
+    ({"probes": {"liveness": {"enabled": False}}}, "enabled"),
+    ({"podDisruptionBudget": {"enabled": True}}, "enabled"),
+    ({"podDisruptionBudget": {"selector": {}}}, "selector"),
+    ({"imagePullSecrets": [""]}, "imagePullSecrets.0"),
+    ({"global": {"imagePullSecrets": [{"name": ""}]}}, "global.imagePullSecrets.0"),
+    *(({"config": {"binance": {"weight_share": share}}}, "config.binance.weight_share") for share in (0, 0.009, 0.91)),
     ({"serviceMonitor": {"tlsconfig": {}}}, "tlsconfig"),
     ({"serviceMonitor": {"basicAuth": {"password": "sesame"}}}, "serviceMonitor.basicAuth.password"),
     ({"podMonitor": {"basicAuth": {"username": {"name": "a"}}}}, "podMonitor.basicAuth.username"),

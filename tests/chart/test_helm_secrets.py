@@ -69,7 +69,7 @@ def test_secret_in_the_place_of_a_name_is_not_shown(path: str, secret: str) -> N
 
 def test_keys_of_secrets_may_be_long() -> None:
     """A key of a Secret may have the up to 253 characters that Kubernetes allows, but not be an API key."""
-    names = ["a_b.c-D", "x" * 63, "x" * 65, "x" * 253, f"{KEY}.txt"]
+    names = ["a_b.c-D", "x" * 63, "x" * 65, "x" * 253, f"{KEY}1.txt"]
     accounts = [account(f"account {index}", secret_key_file=name) for index, name in enumerate(names)]
 
     assert rendered("4", values={"accounts": accounts})
@@ -87,6 +87,10 @@ def test_what_only_looks_long_is_taken(version: str) -> None:
         "CHECKSUM": "0a" * 32,
         "IMAGE": f"registry.example/a@sha256:{'0a' * 32}",
         "PAGE": "https://wiki.example:8443/@desk?of=a:b@c",
+        "LINK": "https://user@example.com/x",
+        "CONTACT": "mailto:ops@example.com",
+        "CONTACTS": '{"mail":"ops@example.com","time":"10:30"}',
+        "PINNED": f"nginx:1.25@sha256:{'0a' * 32}",
         "LONG": f"{KEY}{KEY}",
         "BINANCE_ACCOUNTING": "yes",
         "BINANCE_ENDPOINTS": "two",
@@ -108,6 +112,8 @@ def manifest(**more: Any) -> dict[str, Any]:
         manifest(data={"key": "c2VzYW1l"}),
         manifest(stringData={"key": "sesame"}),
         "apiVersion: v1\nkind: Secret\nmetadata: {name: a}\nstringData: {key: sesame}\n",
+        {"apiVersion": "v1", "kind": "SecretList", "items": [{"stringData": {"key": "sesame"}}]},
+        "apiVersion: v1\nkind: List\nitems:\n- {apiVersion: v1, kind: Secret, stringData: {key: sesame}}\n",
         "kind: ConfigMap\n---\napiVersion: v1\nkind: '{{ print \"Secret\" }}'\ndata: {key: c2VzYW1l}",
     ],
 )
@@ -123,8 +129,13 @@ def test_secret_among_manifests_is_refused(given: Any) -> None:
 
 @pytest.mark.parametrize("version", HELM_VERSIONS)
 def test_what_makes_a_secret_may_be_a_manifest(version: str) -> None:
-    """An empty Secret, which a controller fills in, and a sealed one may be among manifests."""
+    """An empty Secret, which a controller fills in, a sealed one and another kind with items may be among manifests."""
     sealed = {"apiVersion": "bitnami.com/v1alpha1", "kind": "SealedSecret", "metadata": {"name": "a"}, "spec": {}}
-    objects = rendered(version, values={"demo": True, "extraManifests": [manifest(), sealed]})
+    items = {
+        "apiVersion": "example.com/v1",
+        "kind": "RotatedSecret",
+        "items": ["a", {"kind": "Secret", "data": {"a": "b"}}],
+    }
+    objects = rendered(version, values={"demo": True, "extraManifests": [manifest(), sealed, items]})
 
-    assert [manifest(), sealed] == [each for each in objects if each["kind"].endswith("Secret")]
+    assert [manifest(), items, sealed] == [each for each in objects if each["kind"].endswith("Secret")]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import TYPE_CHECKING, Any
 
 import kubernetes_validate
@@ -105,6 +106,55 @@ def test_image_may_be_anywhere(image: dict[str, str], reference: str) -> None:
     objects = rendered("4", values={"demo": True, "image": {**image, "tag": "V1_2-rc.1"}})
 
     assert f"{reference}:V1_2-rc.1" == exporter_of(objects)["image"]
+
+
+def test_rules_without_alerts_are_left_out() -> None:
+    """A group whose alerts are all disabled is left out, and the other groups are not changed."""
+    groups = only(rendered("4", values=ALL), "PrometheusRule")["spec"]["groups"]
+    health = next(group for group in groups if all("alert" in rule for rule in group["rules"]))
+    disabled = {rule["alert"]: True for rule in health["rules"]}
+    rules = only(
+        rendered("4", values={**ALL, "prometheusRule": {"enabled": True, "disabled": disabled}}), "PrometheusRule"
+    )
+
+    assert [group for group in groups if group != health] == rules["spec"]["groups"]
+
+
+def test_thresholds_are_written_in_full() -> None:
+    """A threshold has no exponent in an expression, however large it is."""
+    thresholds = {"wallet_floor_usd": 1000000.0}
+    values = {**ALL, "prometheusRule": {"enabled": True, "thresholds": thresholds}}
+
+    assert "> 1000000 " in re.sub(r"\\n", " ", json.dumps(only(rendered("4", values=values), "PrometheusRule")))
+
+
+def test_specific_labels_and_annotations_win() -> None:
+    """A label of an object takes precedence over a common one even if it is empty; `job` may be the monitor's label."""
+    values = {
+        **ALL,
+        "commonLabels": {"team": "desk", "app.kubernetes.io/part-of": ""},
+        "service": {"labels": {"team": "", "desk": "futures"}},
+        "podAnnotations": {"note": ""},
+        "serviceMonitor": {"enabled": True, "jobLabel": "desk"},
+        "job": "futures",
+    }
+    objects = rendered("4", values=values)
+    service, stateful_set = only(objects, "Service"), only(objects, "StatefulSet")
+
+    assert ("", "") == (
+        service["metadata"]["labels"]["team"],
+        service["metadata"]["labels"]["app.kubernetes.io/part-of"],
+    )
+    assert "desk" == stateful_set["metadata"]["labels"]["team"]
+    assert "" == stateful_set["spec"]["template"]["metadata"]["annotations"]["note"]
+
+
+@pytest.mark.parametrize("handler", [{"exec": {"command": ["true"]}}, {"httpGet": {"path": "/", "port": 1}}])
+def test_handler_of_a_probe_can_be_replaced(handler: dict[str, Any]) -> None:
+    """A probe has the handler of the values if there is one, instead of the chart's."""
+    probe = exporter_of(rendered("4", values={"demo": True, "probes": {"liveness": handler}}))["livenessProbe"]
+
+    assert {"periodSeconds": 15, "timeoutSeconds": 5, "failureThreshold": 4, **handler} == probe
 
 
 def test_job_may_look_like_a_threshold() -> None:

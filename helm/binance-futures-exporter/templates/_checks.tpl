@@ -23,7 +23,42 @@ is left to them. No message quotes a value that may be a secret, and neither doe
 {{- if and .Values.serviceMonitor.enabled .Values.podMonitor.enabled -}}
 {{- fail "serviceMonitor and podMonitor: enable only one, or every pod is scraped twice" -}}
 {{- end -}}
+{{- with pick (.Values.podMonitor.tlsConfig | default dict) "caFile" "certFile" "keyFile" -}}
+{{- fail (printf "podMonitor.tlsConfig.%s: a PodMonitor cannot refer to files; use ca, cert and keySecret, or a ServiceMonitor" (keys . | sortAlpha | first)) -}}
+{{- end -}}
+{{- include "exporter.checkLabels" . -}}
 {{- include "exporter.checkFlags" . -}}
+{{- end }}
+
+{{/* Refuse what the chart sets, as Helm and selectors depend on it, and a name of the job that the rules would miss. */}}
+{{- define "exporter.checkLabels" -}}
+{{- range $place, $texts := dict "commonLabels" .Values.commonLabels "podLabels" .Values.podLabels "podAnnotations" .Values.podAnnotations
+  "service.labels" .Values.service.labels "serviceMonitor.labels" .Values.serviceMonitor.labels "podMonitor.labels" .Values.podMonitor.labels
+  "prometheusRule.additionalLabels" .Values.prometheusRule.additionalLabels "dashboards.labels" .Values.dashboards.labels -}}
+{{- range $name, $_ := $texts -}}
+{{- if regexMatch (eq $place "podAnnotations" | ternary "^checksum/config$" "^(helm.sh/chart|app.kubernetes.io/(name|instance|component|managed-by))$") $name -}}
+{{- fail (printf "%s: %s is set by the chart and cannot be changed" $place $name) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- $service := include "exporter.labels" (dict "root" $ "component" "exporter" "labels" .Values.service.labels) -}}
+{{- range $kind, $labels := dict "serviceMonitor" $service "podMonitor" (include "exporter.podLabels" .) -}}
+{{- $monitor := get $.Values $kind -}}
+{{- $job := get (fromYaml $labels) ($monitor.jobLabel | default "") -}}
+{{- if and $monitor.enabled $monitor.jobLabel $.Values.prometheusRule.enabled (ne $job $.Values.job) -}}
+{{- fail (printf "%s.jobLabel: the label is %q, but the rules would alert because no job is named %q; set job to the label" $kind $job $.Values.job) -}}
+{{- end -}}
+{{- end -}}
+{{- end }}
+
+{{/* Not empty if an object, or one of a list's, is a Secret with data. */}}
+{{- define "exporter.secretData" -}}
+{{- if and (eq "v1 Secret" (printf "%v %v" .apiVersion .kind)) (or .data .stringData) }}yes{{ end -}}
+{{- range kindIs "slice" .items | ternary .items list -}}
+{{- if kindIs "map" . -}}
+{{- include "exporter.secretData" (include "exporter.join" (list (dict "apiVersion" $.apiVersion "kind" (trimSuffix "List" $.kind)) .) | fromYaml) -}}
+{{- end -}}
+{{- end -}}
 {{- end }}
 
 {{/* Refuse secrets, and what cannot be the name of a Secret or of its key, in a value and all values in it: (list "place" value). */}}
@@ -47,18 +82,26 @@ is left to them. No message quotes a value that may be a secret, and neither doe
 {{- fail (printf "%s: must be the name of an existing object (lower case letters, digits, hyphens, dots), never a key or password" $place) -}}
 {{- end -}}
 {{- else if regexMatch (printf "%s[.]key$|^accounts.*_file$" $holder) $place -}}
-{{- if or (not (regexMatch "^[-._a-zA-Z0-9]{1,253}$|^/[-._/a-zA-Z0-9]+$" $value)) (regexMatch "^[.]([.]|$)|^[a-zA-Z0-9]{64}$" $value) -}}
+{{- if or (not (regexMatch "^[-._a-zA-Z0-9]{1,253}$|^/[-._/@ a-zA-Z0-9]+$" $value)) (regexMatch "^[.]([.]|$)|^[a-zA-Z0-9]{64}$" $value) -}}
 {{- fail (printf "%s: must be the name of a key in the Secret (letters, digits, hyphens, underscores, dots), or for an account an absolute path, never the key itself" $place) -}}
 {{- end -}}
 {{- else if and (regexMatch "^accounts.*[.]name$" $place) (include "exporter.likeKey" $value) -}}
 {{- fail (printf "%s: looks like an API key; use a display name" $place) -}}
 {{- end -}}
-{{- if regexMatch `(^|=)[A-Za-z0-9]{64}\s*$|PRIVATE KEY|://[^\s/?#]*(@|:[0-9]*[^\s/?#0-9][^\s@]*@)` $value -}}
-{{- if not (regexMatch `^[0-9a-f]{64}\s*$` $value) -}}
+{{- if include "exporter.likeSecret" $value -}}
 {{- fail (printf "%s: looks like a key or contains a password; take it from a Secret, such as by extraEnv with valueFrom.secretKeyRef" $place) -}}
 {{- end -}}
 {{- end -}}
+{{- end }}
+
+{{/* Not empty for a text with a Binance key (64 letters and digits), a PEM key, a bcrypt hash, or a password in an address. */}}
+{{- define "exporter.likeSecret" -}}
+{{- range regexFindAll "[A-Za-z0-9]{64,}" . -1 -}}
+{{- and (len . | eq 64) (regexMatch "[a-z]" .) (regexMatch "[A-Z]" .) (regexMatch "[0-9]" .) | ternary "yes" "" -}}
 {{- end -}}
+{{- regexFind `PRIVATE KEY|\$2[abxy]?\$[0-9]{2}\$` . -}}
+{{- regexFind `://[^\s/?#]*(:([^\s/?#]*|[0-9]*[^\s/?#0-9][^\s@]*)@|\w{20}@|@[^\s/?#]+/?["',}\]]*(\s|$))` . -}}
+{{- replace "mailto:" "" . | regexFind `(^|[\s"'])[^\s:@/,"'{]+:[^\s/]\S*@(\[\S+\]|[-.\w]+)(:[0-9]{1,5})?/?["',}\]]*(\s|$)` -}}
 {{- end }}
 
 {{/* Not empty for a text with what the exporter takes for an API key: the ConfigMap and error messages would show it. */}}

@@ -40,23 +40,27 @@ annotations:
 {{- define "exporter.labels" -}}
 {{- $root := .root -}}
 {{- $tag := regexFind "^[a-zA-Z0-9]([-._a-zA-Z0-9]{0,61}[a-zA-Z0-9])?$" ($root.Values.image.tag | default "") -}}
-{{- $fixed := merge (include "exporter.selector" . | fromYaml) (dict
+{{- $labels := dict
   "helm.sh/chart" (printf "%s-%s" $root.Chart.Name $root.Chart.Version | replace "+" "_" | trunc 63 | trimSuffix "-")
-  "app.kubernetes.io/managed-by" $root.Release.Service) -}}
-{{- $added := merge (dict) (.labels | default dict) ($root.Values.commonLabels | default dict) (dict
+  "app.kubernetes.io/managed-by" $root.Release.Service
   "app.kubernetes.io/version" ($tag | default ($root.Chart.AppVersion | replace "+" "_"))
-  "app.kubernetes.io/part-of" $root.Chart.Name) -}}
-{{ include "exporter.addLabels" (list $fixed $added) }}
+  "app.kubernetes.io/part-of" $root.Chart.Name -}}
+{{ include "exporter.join" (list $labels (include "exporter.selector" . | fromYaml) $root.Values.commonLabels .labels) }}
 {{- end }}
 
-{{/* Labels with those of values added: (list labels added). Helm and selectors depend on the former. */}}
-{{- define "exporter.addLabels" -}}
-{{- range $label, $_ := index . 1 -}}
-{{- if hasKey (index $ 0) $label -}}
-{{- fail (printf "the label %s is set by the chart and cannot be changed" $label) -}}
+{{/* Several maps, or nulls, as one: a later one wins, unlike in "merge" also with an empty value. */}}
+{{- define "exporter.join" -}}
+{{- $joined := dict -}}
+{{- range . -}}
+{{- range $key, $value := . -}}
+{{- $_ := set $joined $key $value -}}
 {{- end -}}
 {{- end -}}
-{{ merge (index . 0) (index . 1) | toYaml }}
+{{ toYaml $joined }}
+{{- end }}
+
+{{- define "exporter.podLabels" -}}
+{{ include "exporter.join" (list (include "exporter.selector" (dict "root" . "component" "exporter") | fromYaml) .Values.podLabels) }}
 {{- end }}
 
 {{/* Labels that select the pods of a component; arguments as above. The test's pod must not be one of the exporter's. */}}
@@ -118,32 +122,43 @@ http{{ if .Values.web.tls.enabled }}s{{ end }}
 {{- if not $account.secretName -}}
 {{- fail (printf "accounts[%d].secretName: missing, as %s is not an absolute path" $index $field) -}}
 {{- end -}}
-{{- $_ := set $secrets $account.secretName (merge (get $secrets $account.secretName | default dict) (dict $file true)) -}}
+{{- $_ := set $secrets $account.secretName (set (get $secrets $account.secretName | default dict) $file true) -}}
 {{- end -}}
 {{- end -}}
 {{- end -}}
 {{ toYaml $secrets }}
 {{- end }}
 
-{{/* The names of all Secrets that pods need to start. */}}
-{{- define "exporter.secrets" -}}
-{{- $names := list .Values.web.existingSecret .Values.web.tls.secretName -}}
+{{/* The Secrets and ConfigMaps that pods need to start, as arguments of kubectl. */}}
+{{- define "exporter.needs" -}}
+{{- $secrets := list .Values.web.existingSecret .Values.web.tls.secretName -}}
+{{- $configMaps := list -}}
 {{- if not .Values.demo -}}
-{{- $names = concat $names (include "exporter.keys" . | fromYaml | keys) -}}
+{{- $secrets = concat $secrets (include "exporter.keys" . | fromYaml | keys) -}}
+{{- $configMaps = list .Values.existingConfigMap -}}
 {{- end -}}
 {{- range concat (.Values.extraEnv | default list) (.Values.envFrom | default list) -}}
-{{- with dig "valueFrom" "secretKeyRef" (get . "secretRef") . -}}
-{{- $names = append $names (.optional | default false | ternary "" .name) -}}
+{{- $from := .valueFrom | default dict -}}
+{{- with or $from.secretKeyRef .secretRef -}}
+{{- $secrets = append $secrets (.optional | default false | ternary "" .name) -}}
+{{- end -}}
+{{- with or $from.configMapKeyRef .configMapRef -}}
+{{- $configMaps = append $configMaps (.optional | default false | ternary "" .name) -}}
 {{- end -}}
 {{- end -}}
-{{ compact $names | uniq | sortAlpha | join " " }}
+{{- range compact $secrets | uniq | sortAlpha }} secret/{{ . }}{{ end -}}
+{{- range compact $configMaps | uniq | sortAlpha }} configmap/{{ . }}{{ end -}}
 {{- end }}
 
 {{/* exporter.yml. Shards behind one IP share its request weight. toYaml leaves "=" and "<<" unquoted, which are valid names. */}}
 {{- define "exporter.config" -}}
 {{- $binance := deepCopy .Values.config.binance -}}
 {{- if and (gt (int .Values.shards) 1) (not .Values.distinctEgressPerPod) -}}
-{{- $_ := set $binance "weight_share" (divf (default 0.5 $binance.weight_share) .Values.shards) -}}
+{{- $share := divf (default 0.5 $binance.weight_share) .Values.shards -}}
+{{- if lt $share 0.01 -}}
+{{- fail (printf "shards: each of %v pods behind one IP would get a weight_share of %.4f, which is below 0.01; use fewer, raise config.binance.weight_share, or set distinctEgressPerPod" .Values.shards $share) -}}
+{{- end -}}
+{{- $_ := set $binance "weight_share" $share -}}
 {{- end -}}
 {{ dict "binance" $binance "poll" .Values.config.poll | toYaml }}
 accounts:
