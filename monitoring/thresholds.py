@@ -14,7 +14,7 @@ from exporter.account import risk
 
 @dataclass(frozen=True, slots=True)
 class Threshold:
-    """A value that alerts compare with; `alerts_when` completes a sentence with the value."""
+    """A value that alerts compare with; `alerts_when` completes the sentence "Alerts when …"."""
 
     name: str
     value: float
@@ -25,38 +25,56 @@ THRESHOLDS: Final = (
     Threshold(
         "margin_ratio_warning",
         risk.MARGIN_RATIO_WARNING,
-        "the margin ratio of a pool is above",
+        "the margin ratio of a pool is above this value (warning)",
     ),
-    Threshold("margin_ratio_critical", risk.MARGIN_RATIO_CRITICAL, "the margin ratio of a pool is above, critical"),
+    Threshold(
+        "margin_ratio_critical", risk.MARGIN_RATIO_CRITICAL, "the margin ratio of a pool is above this value (critical)"
+    ),
     Threshold(
         "liquidation_distance_warning",
         risk.LIQUIDATION_DISTANCE_WARNING,
-        "the way to the liquidation price, in mark prices, is below",
+        "the distance from mark to liquidation price, divided by the mark price, is below this value (warning)",
     ),
     Threshold(
         "liquidation_distance_critical",
         risk.LIQUIDATION_DISTANCE_CRITICAL,
-        "the way to the liquidation price is below, critical",
+        "the distance from mark to liquidation price, divided by the mark price, is below this value (critical)",
     ),
     Threshold(
         "liquidation_margin_ratio",
         risk.LIQUIDATION_MARGIN_RATIO,
-        "the way is below the warning's and the pool's ratio above, critical",
+        "a pool's margin ratio is above this value and the distance is below its warning threshold (critical)",
     ),
-    Threshold("adl_quantile", 4, "a position's place in the auto-deleveraging queue reaches"),
-    Threshold("unrealized_loss", 0.2, "the unrealized loss, as a part of the wallet balance, is above"),
-    Threshold("wallet_drop", 0.1, "the wallet balance has lost more than this part of the last hour's highest"),
+    Threshold("adl_quantile", 4, "a position's quantile in the auto-deleveraging queue reaches this value"),
+    Threshold("unrealized_loss", 0.2, "the unrealized loss exceeds this fraction of the wallet balance"),
+    Threshold("wallet_drop", 0.1, "the wallet balance is more than this fraction below its maximum over the last hour"),
     # Below these a wallet balance is dust: there is no price to weigh an asset by, but its name.
-    Threshold("wallet_floor_usd", 10, "(on money in USD or an asset worth about 1 USD) the wallet balance is above"),
-    Threshold("wallet_floor_btc", 0.001, "(on money in BTC or ETH) the wallet balance is above"),
-    Threshold("wallet_floor_other", 0.1, "(on money in any other asset) the wallet balance is above"),
-    Threshold("withdrawable", 0.01, "what can be withdrawn, as a part of the wallet balance, is below"),
+    Threshold(
+        "wallet_floor_usd",
+        10,
+        "the wallet balance is above this amount of USD or an asset worth about 1 USD; smaller balances are ignored",
+    ),
+    Threshold(
+        "wallet_floor_btc",
+        0.001,
+        "the wallet balance is above this amount of BTC or ETH; smaller balances are ignored",
+    ),
+    Threshold(
+        "wallet_floor_other",
+        0.1,
+        "the wallet balance is above this amount of any other asset; smaller balances are ignored",
+    ),
+    Threshold("withdrawable", 0.01, "less than this fraction of the wallet balance can be withdrawn"),
     # Five failed minutes of fifteen stay above it, every second failed poll does not.
-    Threshold("success", 0.6, "polls or scrapes that succeed, as a part of a quarter of an hour's, are below"),
-    Threshold("refused_polls", 0.5, "polls refused for the key, as a part of a quarter of an hour's, are above"),
-    Threshold("request_weight", 0.8, "the IP's request weight, as a part of its limit, is above"),
-    Threshold("clock_offset_seconds", 0.5, "the clocks of host and exchange differ by more seconds than"),
-    Threshold("connection_losses", 5, "connections that broke within half an hour are more than"),
+    Threshold("success", 0.6, "less than this fraction of polls or scrapes succeed over 15 minutes"),
+    Threshold("refused_polls", 0.5, "more than this fraction of polls over 15 minutes are refused because of the key"),
+    Threshold("request_weight", 0.8, "the IP has used more than this fraction of its request weight limit"),
+    Threshold(
+        "clock_offset_seconds",
+        0.5,
+        "the clocks of the host and the exchange differ by more than this number of seconds",
+    ),
+    Threshold("connection_losses", 5, "more than this number of connections break within 30 minutes"),
 )
 
 BY_NAME: Final = {threshold.name: threshold.value for threshold in THRESHOLDS}
