@@ -1,4 +1,4 @@
-"""What several tests need: an exchange, connections to it, and waiting for something to come true."""
+"""Isolation of the tests from each other and from the environment, and shared fixtures."""
 
 from __future__ import annotations
 
@@ -26,32 +26,32 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
 
 
-# How long an example takes says more about the machine than about the program. Each run draws other examples; for more
-# of them at once: pytest --hypothesis-profile=thorough.
+# The duration of an example depends on the machine more than on the program. Each run draws other examples; for many
+# at once: pytest --hypothesis-profile=thorough.
 settings.register_profile("any machine", deadline=None, max_examples=40, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("thorough", settings.get_profile("any machine"), max_examples=1000)
 settings.load_profile("any machine")
 
 
 def pytest_asyncio_loop_factories(item: pytest.Function) -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
-    """Give a test that asks for virtual time the loop that has it."""
+    """Run a test that requests virtual time in a loop that has it."""
     return {"loop": VirtualTimeLoop if "virtual_time" in item.fixturenames else asyncio.new_event_loop}
 
 
 @pytest.fixture(autouse=True)
 def _isolated(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Keep a test away from the environment, and what it does to the process away from the next test."""
+    """Hide the environment's variables from a test, and restore the state of the process after it."""
     for name in os.environ:
         if name.startswith("BINANCE_") or name.lower().endswith("_proxy"):
             monkeypatch.delenv(name)
-    for hidden in ("_hidden_pieces", "_hidden_texts"):
-        monkeypatch.setattr(redaction, hidden, set())
+    for name in ("_hidden_pieces", "_hidden_texts"):
+        monkeypatch.setattr(redaction, name, set())
     for module, hook in ((sys, "excepthook"), (sys, "unraisablehook"), (threading, "excepthook")):
         monkeypatch.setattr(module, hook, getattr(module, hook))
     loggers = [logging.getLogger(name) for name in (None, "websockets", "uvicorn", "uvicorn.error", "uvicorn.access")]
     levels = [(logger, logger.level, logger.disabled) for logger in loggers]
     handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
-    # A shell has its background jobs ignore the one, and nohup the other.
+    # A shell's background jobs ignore SIGINT, and nohup's SIGHUP.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
     yield
@@ -61,7 +61,7 @@ def _isolated(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     for logger, level, disabled in levels:
         logger.setLevel(level)
         logger.disabled = disabled
-        logger.handlers[:] = [each for each in logger.handlers if not isinstance(each, log._Handler)]
+        logger.handlers[:] = [handler for handler in logger.handlers if not isinstance(handler, log._Handler)]
     structlog.reset_defaults()
 
 
@@ -85,19 +85,19 @@ async def exchange(request: pytest.FixtureRequest) -> AsyncIterator[SimulatedExc
 
 @pytest.fixture
 def logged() -> Iterator[list[Any]]:
-    """Every event that is logged meanwhile, as data."""
+    """Every event that is logged during the test, as data."""
     with structlog.testing.capture_logs() as events:
         yield events
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with the tests that mostly wait: others run meanwhile."""
+    """Start with the tests that mostly wait, so that others run meanwhile."""
     items.sort(key=lambda item: item.get_closest_marker("waits") is None)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Print the fault table, where it was made."""
-    reports = [report for found in terminalreporter.stats.values() for report in found]
+    """Print the fault table, if its tests ran."""
+    reports = [report for outcome in terminalreporter.stats.values() for report in outcome]
     rows = [
         (*row, "survived" if report.passed else "FAILED")
         for report in reports

@@ -22,7 +22,7 @@ async def main(request: dict[str, Any]) -> list[list[Any]]:
 async def _outcomes_of(client: dict[str, Any], markets: list[Any]) -> list[Any]:
     """Make calls; an error becomes the names of its classes and its text."""
     exchange = ccxt.pro.binanceusdm(client["settings"])
-    # Told rather than fetched, so that it needs no REST.
+    # Set rather than fetched, so that it needs no REST.
     exchange.set_markets(markets)
     outcomes: list[Any] = []
     try:

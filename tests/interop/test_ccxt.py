@@ -101,7 +101,7 @@ def test_ccxt_reads_every_shape_of_account(name: str, driven: DriverRun) -> None
     status, balance, positions = (outcome["answer"] for outcome in driven.outcomes[name])
     account = driven.exchanges[name].account(name)
     statement = statement_of(account)
-    # An asset that never moved has no balance for ccxt, and a row that only has orders is no position.
+    # An asset that never moved has no balance for ccxt, and a row that only has orders is not a position.
     used = {asset: figures for asset, figures in statement.assets.items() if account.ledger.asset_times_ms[asset]}
     held = [figures_of(row) for row in statement.rows if row.position.amount]
 
@@ -157,8 +157,8 @@ def test_ccxt_is_refused_for_its_clock(name: str, complaint: str, driven: Driver
 
 def test_ccxt_is_refused_for_an_unknown_method(driven: DriverRun) -> None:
     """A method that does not exist raises ccxt's ExchangeError with code -5000, and ccxt continues."""
-    unknown, known = driven.outcomes["unknown method"]
+    rejected, answered = driven.outcomes["unknown method"]
 
-    assert "ExchangeError" == unknown["error"][0]
-    assert '"code":-5000' in unknown["text"]
-    assert "answer" in known
+    assert "ExchangeError" == rejected["error"][0]
+    assert '"code":-5000' in rejected["text"]
+    assert "answer" in answered

@@ -106,7 +106,7 @@ def test_connector_percent_encodes_what_it_signs(driven: DriverRun) -> None:
 
 def test_connector_is_refused_for_an_unknown_method(driven: DriverRun) -> None:
     """A method that does not exist rejects the connector's promise with code -5000, and the connector continues."""
-    unknown, known = driven.outcomes["unknown method"]
+    rejected, answered = driven.outcomes["unknown method"]
 
-    assert {"error": {"code": -5000, "msg": "Method v2/account.unknown is invalid"}} == unknown
-    assert answers_of(driven.exchanges["unknown method"], "main")["v2/account.status"] == known["answer"]["data"]
+    assert {"error": {"code": -5000, "msg": "Method v2/account.unknown is invalid"}} == rejected
+    assert answers_of(driven.exchanges["unknown method"], "main")["v2/account.status"] == answered["answer"]["data"]

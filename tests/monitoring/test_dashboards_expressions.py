@@ -20,19 +20,19 @@ MONEY: Final = frozenset({"currency", "asset", "margin_asset"})
 MONEY_OF_POSITIONS: Final = re.compile(r"binance_futures_position_(notional|unrealized_pnl|.*margin|.*balance)$")
 
 
-def known_metrics() -> dict[str, frozenset[str]]:
+def labels_by_metric() -> dict[str, frozenset[str]]:
     """Return the labels of every metric that a dashboard may use."""
-    known = dict.fromkeys(FOREIGN, SCRAPED)
+    by_metric = dict.fromkeys(FOREIGN, SCRAPED)
     for entry in reference.entries():
         labels = SCRAPED | frozenset(entry["labels"])
         if entry["type"] == "histogram":
-            known |= {f"{entry['name']}_bucket": labels | {"le"}}
+            by_metric |= {f"{entry['name']}_bucket": labels | {"le"}}
         else:
-            known[entry["name"]] = labels
-    return known
+            by_metric[entry["name"]] = labels
+    return by_metric
 
 
-KNOWN: Final = known_metrics()
+LABELS_BY_METRIC: Final = labels_by_metric()
 
 
 def checked(expression: promql.Expr) -> frozenset[str]:
@@ -41,14 +41,14 @@ def checked(expression: promql.Expr) -> frozenset[str]:
     Raises:
         AssertionError: see `labels_of`; or a metric is of any job, or money of different assets is added.
     """
-    labels = labels_of(expression, KNOWN)
+    labels = labels_of(expression, LABELS_BY_METRIC)
     for selector in nodes(expression, promql.VectorSelector):
         labels_named = {matcher.name for matcher in selector.matchers.matchers}
         assert "job" in labels_named, f"{selector.name} is of any job"
     for aggregation in nodes(expression, promql.AggregateExpr):
-        inner = labels_of(aggregation.expr, KNOWN)
+        inner = labels_of(aggregation.expr, LABELS_BY_METRIC)
         if str(aggregation.op) in {"sum", "avg"} and (inner & MONEY or is_money(aggregation.expr)):
-            assert labels_of(aggregation, KNOWN) & MONEY, "money of different assets is added"
+            assert labels_of(aggregation, LABELS_BY_METRIC) & MONEY, "money of different assets is added"
     return labels
 
 
@@ -108,7 +108,7 @@ def test_variables_ask_for_what_exists(name: str) -> None:
             query = re.fullmatch(r"label_values\((\w+)(?:\{(.+)\})?, (\w+)\)", variable["query"])
             assert query
             selecting = set(re.findall(r"(\w+)=~", query[2] or ""))
-            assert selecting | {query[3]} <= KNOWN[query[1]]
+            assert selecting | {query[3]} <= LABELS_BY_METRIC[query[1]]
             assert variable["multi"]
             assert variable["includeAll"]
     expressions = [target["expr"] for panel in dashboard["panels"] for target in panel["targets"]]

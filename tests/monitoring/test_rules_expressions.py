@@ -22,14 +22,14 @@ SCRAPED: Final = frozenset({"job", "instance", "namespace"})
 RULES: Final = [rule for _, group in GROUPS.values() for rule in group.rules]
 
 
-def known_metrics() -> dict[str, frozenset[str]]:
+def labels_by_metric() -> dict[str, frozenset[str]]:
     """Return the labels of every metric: the catalog's, `up`, and what the recording rules record."""
-    known = {entry["name"]: SCRAPED | frozenset(entry["labels"]) for entry in reference.entries()}
-    known["up"] = SCRAPED
+    by_metric = {entry["name"]: SCRAPED | frozenset(entry["labels"]) for entry in reference.entries()}
+    by_metric["up"] = SCRAPED
     for rule in RULES:
         if isinstance(rule, Recording):
-            known[rule.name] = labels_of(promql.parse(rule.expression), known)
-    return known
+            by_metric[rule.name] = labels_of(promql.parse(rule.expression), by_metric)
+    return by_metric
 
 
 def numbers_of(expression: str) -> set[float]:
@@ -41,7 +41,7 @@ def numbers_of(expression: str) -> set[float]:
 def test_metrics_and_labels_exist(rule: Alert | Recording) -> None:
     """An expression, and an alert's description, use only existing metrics and labels."""
     expression = promql.parse(rule.expression)
-    labels = labels_of(expression, known_metrics())
+    labels = labels_of(expression, labels_by_metric())
 
     assert labels
     assert all(aggregation.modifier for aggregation in nodes(expression, promql.AggregateExpr)), (
@@ -65,12 +65,12 @@ def test_metrics_and_labels_exist(rule: Alert | Recording) -> None:
 def test_problems_are_found(expression: str, problem: str) -> None:
     """Each kind of problem that the test above looks for is found."""
     with pytest.raises(AssertionError, match=problem):
-        labels_of(promql.parse(expression), known_metrics())
+        labels_of(promql.parse(expression), labels_by_metric())
 
 
 def test_labels_of_recordings() -> None:
     """The labels of a recording are those of the level in its name, without the instance for accounts and below."""
-    known = known_metrics()
+    by_metric = labels_by_metric()
     levels = {
         "instance": {"instance"},
         "account": {"account"},
@@ -88,7 +88,7 @@ def test_labels_of_recordings() -> None:
         if isinstance(rule, Recording):
             level, metric, operations = rule.name.split(":")
             expected = {"job", "namespace"} | levels[level] | additional.get(rule.name, set())
-            assert expected == known[rule.name], rule.name
+            assert expected == by_metric[rule.name], rule.name
             assert metric.startswith("binance_futures_")
             assert operations
 
@@ -110,7 +110,7 @@ def test_metrics_in_runbooks_exist(name: str) -> None:
     metrics = set(re.findall(r"(?:\w+:)?binance_futures_\w+(?::\w+)?", text))
 
     assert not re.search(r"…\w|\w…", text), "an abbreviated name can be neither checked nor pasted"
-    assert set() == metrics - known_metrics().keys()
+    assert set() == metrics - labels_by_metric().keys()
 
 
 def test_thresholds_are_named_once() -> None:
@@ -125,13 +125,13 @@ def test_thresholds_are_named_once() -> None:
 def test_rules_can_be_made_with_other_texts() -> None:
     """Rules made with placeholders for thresholds and job are the same once these are replaced."""
     placeholders = {name: f"<{name}>" for name in VALUES}
-    made = str(
+    rules = str(
         [
             as_mapping(group)
             for group in (recordings(placeholders), health(placeholders, job="<job>"), risk(placeholders))
         ]
     )
     for name, value in {**VALUES, "job": "binance-futures"}.items():
-        made = made.replace(f"<{name}>", value)
+        rules = rules.replace(f"<{name}>", value)
 
-    assert str([as_mapping(GROUPS[name][1]) for name in ("recordings", "health", "risk")]) == made
+    assert str([as_mapping(GROUPS[name][1]) for name in ("recordings", "health", "risk")]) == rules

@@ -212,9 +212,9 @@ class ModelSystem:
         while self._midway:
             now, body = self._midway.pop(0)
             for name, model in self.models.items():
-                found = _scraped(body, name)
-                as_before = differences(before.get(name, model).expected(now), found)
-                as_after = differences(model.expected(now), found)
+                actual = _scraped(body, name)
+                as_before = differences(before.get(name, model).expected(now), actual)
+                as_after = differences(model.expected(now), actual)
                 assert [] in (as_before, as_after), (as_before[:5], as_after[:5])
 
     def differences(self, name: str) -> list[str]:
@@ -257,5 +257,5 @@ class ModelSystem:
 
 
 def _scraped(body: bytes, name: str) -> dict[str, float]:
-    found = samples(body)
-    return value_series(found, name) | {"up": found.get(f'binance_futures_up{{account="{name}"}}', 0.0)}
+    scraped = samples(body)
+    return value_series(scraped, name) | {"up": scraped.get(f'binance_futures_up{{account="{name}"}}', 0.0)}

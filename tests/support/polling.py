@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from typing import TYPE_CHECKING, Any
 
 from exporter.account.availability import MethodAvailability
@@ -59,11 +60,12 @@ async def connected(
     *,
     share: float = 0.9,
     timing: Timing = FAST,
+    wall: Callable[[], float] = time.time,
     monotonic: Callable[[], float] = monotonic,
     wait: bool = True,
 ) -> AsyncIterator[Connection]:
     """Run a connection; by default wait until it is connected."""
-    clock = ExchangeClock(monotonic=monotonic)
+    clock = ExchangeClock(wall, monotonic)
     connection = Connection(Endpoint("exchange", url), WeightBudget(share, clock), clock, timing)
     running = asyncio.create_task(connection.run())
     try:

@@ -58,7 +58,7 @@ def certificate(folder: Path, name: str, days: int = 1) -> ssl.SSLContext:
     """Return a context with a new certificate for a host name or IP address, expired if `days` is negative."""
     key, subject = ec.generate_private_key(ec.SECP256R1()), x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
     now = dt.datetime.now(dt.UTC)
-    made = (
+    signed = (
         x509.CertificateBuilder(subject, subject, key.public_key(), x509.random_serial_number())
         .not_valid_before(now - dt.timedelta(days=9))
         .not_valid_after(now + dt.timedelta(days=days))
@@ -74,7 +74,7 @@ def certificate(folder: Path, name: str, days: int = 1) -> ssl.SSLContext:
     )
     file = folder / "server.pem"
     plain = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-    file.write_bytes(plain + made.public_bytes(Encoding.PEM))
+    file.write_bytes(plain + signed.public_bytes(Encoding.PEM))
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(file)
     return context

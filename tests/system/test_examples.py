@@ -27,7 +27,7 @@ def values(key: str) -> list[str]:
     return re.findall(rf"^#?{key}=(.*)$", UNIT.read_text(encoding="utf-8"), re.MULTILINE)
 
 
-@pytest.mark.skipif(SYSTEMD_ANALYZE is None, reason="there is no systemd-analyze: it comes with systemd alone")
+@pytest.mark.skipif(SYSTEMD_ANALYZE is None, reason="there is no systemd-analyze: it is part of systemd")
 def test_systemd_accepts_the_service(tmp_path: Path) -> None:
     """Systemd accepts every setting of the unit and rates its exposure as low."""
     unit = tmp_path / UNIT.name

@@ -31,7 +31,7 @@ SCHEMES: Final[list[Literal["light", "dark"]]] = ["light", "dark"]
 
 # The lowest contrast of a text to its background, and that text.
 LOWEST_CONTRAST: Final = """() => {
-  const numbers = color => { const found = color.match(/[\\d.]+/g).map(Number); return [...found, 1].slice(0, 4); };
+  const numbers = color => { const parts = color.match(/[\\d.]+/g).map(Number); return [...parts, 1].slice(0, 4); };
   const linear = part => part <= 10.31 ? part / 3294.6 : ((part / 255 + 0.055) / 1.055) ** 2.4;
   const luminance = ([red, green, blue]) => 0.2126 * linear(red) + 0.7152 * linear(green) + 0.0722 * linear(blue);
   const behind = element => {
@@ -46,7 +46,7 @@ LOWEST_CONTRAST: Final = """() => {
     const [text, ground] = [luminance(numbers(getComputedStyle(element).color)), luminance(behind(element))];
     return [(Math.max(text, ground) + 0.05) / (Math.min(text, ground) + 0.05), element.textContent.trim()];
   });
-  return all.reduce((lowest, one) => one[0] < lowest[0] ? one : lowest);
+  return all.reduce((lowest, text) => text[0] < lowest[0] ? text : lowest);
 }"""
 
 
@@ -141,7 +141,7 @@ async def test_looks(
 ) -> None:
     """On small and large screens, light and dark: no overflow, sufficient contrast, and no further requests."""
     async with opened(browser, url, size, scheme) as seen:
-        await seen.page.evaluate("document.querySelectorAll('details').forEach(one => { one.open = true })")
+        await seen.page.evaluate("document.querySelectorAll('details').forEach(details => { details.open = true })")
         await seen.page.screenshot(path=tmp_path / f"page-{size[0]}-{scheme}.png", full_page=True)
         widths = await seen.page.evaluate("[document.documentElement.scrollWidth, innerWidth]")
         contrast, text = await seen.page.evaluate(LOWEST_CONTRAST)

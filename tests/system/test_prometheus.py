@@ -37,10 +37,10 @@ async def test_prometheus_scrapes_without_a_warning(tmp_path: Path) -> None:
     needs("prometheus")
     async with demo_exchange(seed=1) as exchange, serving(configured(exchange, tmp_path)) as client:
         configuration = CONFIGURATION.format(target=client.base_url.netloc.decode())
-        async with scraping(tmp_path, configuration) as (asking, complaints):
-            await until_all_are_up(asking)
-            scraped = await query(asking, "up")
-            balances = await query(asking, "binance_futures_account_margin_balance")
+        async with scraping(tmp_path, configuration) as (prometheus, complaints):
+            await until_all_are_up(prometheus)
+            scraped = await query(prometheus, "up")
+            balances = await query(prometheus, "binance_futures_account_margin_balance")
 
     assert ["1"] == [series["value"][1] for series in scraped]
     assert {"main", "multi", "hedge", "isolated"} == {series["metric"]["account"] for series in balances}

@@ -236,9 +236,9 @@ def test_end_while_the_log_is_not_read() -> None:
     process = subprocess.Popen([sys.executable, "-m", "exporter", "run"], env=os.environ | ENVIRONMENT, stderr=writing)
     try:
         text = b""
-        while not (found := re.search(rb" metrics=(\S+)\n", text)):
+        while not (match := re.search(rb" metrics=(\S+)\n", text)):
             text += os.read(reading, 65536)
-        url = found[1].decode()
+        url = match[1].decode()
         # Its own opening of the pipe: being non-blocking is a property of that.
         filling = os.open(f"/proc/self/fd/{writing}", os.O_WRONLY | os.O_NONBLOCK)
         with suppress(BlockingIOError):

@@ -101,8 +101,8 @@ async def test_other_programs_go_first(others: int, most: int) -> None:
 async def test_restarts_in_a_loop_share_one_share(wrong: float) -> None:
     """However often it is restarted within a minute, it spends the share once, and 7 more per restart.
 
-    A new run knows nothing until its first answer: the dial (5) and the question for the time (2) come before it. What
-    that answer tells of the IP's count is taken for its own. So the bound of a minute is share + 7 x restarts.
+    A new run knows nothing until its first answer, which comes after the dial (5) and the request for the time (2). It
+    treats the IP's count in that answer as its own weight. So the bound of a minute is share + 7 x restarts.
     """
     restarts = 0
     async with Exchange(30) as exchange:

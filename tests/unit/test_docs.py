@@ -1,4 +1,4 @@
-"""The Markdown pages: that their links lead somewhere."""
+"""The links of the Markdown pages."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ PAGES: Final = sorted(
 
 
 def links(page: Path) -> Iterator[str]:
-    """Yield what the links and pictures of a page point to, code left out."""
+    """Yield the targets of the links and pictures of a page, except those in code."""
     text = re.sub(r"^```.*?^```|`[^`\n]*`", "", page.read_text(encoding="utf-8"), flags=re.DOTALL | re.MULTILINE)
-    for found in re.finditer(r"\]\(([^()\s]+)\)", text):
-        yield found[1]
+    for match in re.finditer(r"\]\(([^()\s]+)\)", text):
+        yield match[1]
 
 
 def anchors(page: Path) -> set[str]:
@@ -47,12 +47,12 @@ def dead_links(page: Path) -> list[str]:
 
 
 @pytest.mark.parametrize("page", [pytest.param(page, id=str(page.relative_to(ROOT))) for page in PAGES])
-def test_links_lead_somewhere(page: Path) -> None:
+def test_links_have_targets(page: Path) -> None:
     """Every relative link of a page leads to a file of the project and, with an anchor, to one of its headings."""
     assert [] == dead_links(page)
 
 
-def test_dead_links_are_found(tmp_path: Path) -> None:
+def test_dead_links_are_reported(tmp_path: Path) -> None:
     """A link to a missing file or heading is reported, one in code is not."""
     page = tmp_path / "page.md"
     page.write_text("# Some `code`, here\n[a](missing.md) [b](#some-code-here) [c](#other) `[d](missing.md)`\n")

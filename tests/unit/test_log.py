@@ -1,4 +1,4 @@
-"""Log lines as data: every format, every redaction, and nothing that can make logging raise."""
+"""Log lines: every format, every redaction, and values that must not make logging raise."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ PEM = f"-----BEGIN PRIVATE KEY-----\n{API_KEY}\nshort\n-----END PRIVATE KEY-----
 
 
 class Terminal(io.StringIO):
-    """A stream that says it is a terminal."""
+    """A stream that claims to be a terminal."""
 
     def isatty(self) -> bool:
         """Return True."""
@@ -49,14 +49,14 @@ def fail(text: str) -> None:
 
 
 def only_event(stream: io.StringIO) -> dict[str, Any]:
-    """Return the one line of JSON in `stream`."""
+    """Return the only line of JSON in `stream`."""
     (line,) = stream.getvalue().splitlines()
     event: dict[str, Any] = json.loads(line)
     return event
 
 
 def only_logfmt(stream: io.StringIO) -> dict[str, str]:
-    """Return the fields of the one line of logfmt in `stream`."""
+    """Return the fields of the only line of logfmt in `stream`."""
     (line,) = stream.getvalue().splitlines()
     fields: dict[str, str] = {}
     while line:
@@ -86,7 +86,7 @@ def test_event_has_time_level_and_phrase(format_: str) -> None:
 
 
 def test_library_record_has_the_same_shape() -> None:
-    """A record of the standard library goes the same way and tells its logger."""
+    """A record of the standard library has the same form and the name of its logger."""
     stream = io.StringIO()
     log.configure("info", "json", stream)
 
@@ -143,7 +143,7 @@ def test_list_is_as_short_as_a_text() -> None:
     "text", ["a\nb", "a\r\nb", "a\x85b", "a\u2028b", 'say "x=1"', "back\\slash", "", "tab\there", "größe", "\ud800"]
 )
 def test_any_text_is_one_value_of_one_logfmt_line(text: str) -> None:
-    """Newlines, quotes, backslashes and lone surrogates come back from logfmt as they went in."""
+    """Newlines, quotes, backslashes and lone surrogates survive logfmt unchanged."""
     assert text == logged("logfmt", text=text)["text"]
 
 
@@ -155,14 +155,14 @@ def test_logfmt_spells_other_types_as_json_does() -> None:
 
 
 def test_key_that_would_break_a_line_is_changed() -> None:
-    """A field's name with spaces, and one that is taken, are renamed and not lost."""
+    """A field whose name has spaces or is already in use is renamed, not lost."""
     event = logged("logfmt", **{"a b=": "1", "level": "2"})
 
     assert (event["a_b_"], event["level_"], event["level"]) == ("1", "2", "info")
 
 
 def test_stream_that_cannot_encode_gets_escapes() -> None:
-    """A character the stream has no code for is escaped, not an error."""
+    """A character that the stream cannot encode is escaped, not an error."""
     raw = io.BytesIO()
     stream = io.TextIOWrapper(raw, encoding="ascii", write_through=True)
     log.configure("info", "logfmt", stream)
@@ -173,7 +173,7 @@ def test_stream_that_cannot_encode_gets_escapes() -> None:
 
 
 def test_record_that_cannot_be_formatted_is_reported_without_its_arguments() -> None:
-    """A library's record whose arguments do not fit gives a line that says so and shows none of them."""
+    """A library's record whose arguments do not fit its format is reported without them."""
     stream = io.StringIO()
     log.configure("info", "json", stream)
 
@@ -209,7 +209,7 @@ def test_configured_again_writes_only_to_the_new_stream() -> None:
 
 
 def test_standard_error_is_the_default(capsys: pytest.CaptureFixture[str]) -> None:
-    """Without a stream the lines go to what is standard error at that time."""
+    """Without a stream the lines go to the standard error of that moment."""
     log.configure("info", "json")
 
     structlog.get_logger().info("ready")
@@ -227,12 +227,12 @@ def test_standard_error_is_the_default(capsys: pytest.CaptureFixture[str]) -> No
     ],
 )
 def test_level_is_the_least_that_is_shown(level: str, shown: list[str]) -> None:
-    """Events below the level are not written, whichever way they come."""
+    """Events below the level are not written, whichever logger they come from."""
     ours, theirs = io.StringIO(), io.StringIO()
     for stream, logger in ((ours, structlog.get_logger("test")), (theirs, logging.getLogger("test"))):
         log.configure(level, "json", stream)
-        for each in log.LOG_LEVELS:
-            getattr(logger, each)("event")
+        for name in log.LOG_LEVELS:
+            getattr(logger, name)("event")
 
     assert shown == [json.loads(line)["level"] for line in ours.getvalue().splitlines()]
     assert shown == [json.loads(line)["level"] for line in theirs.getvalue().splitlines()]
@@ -240,7 +240,7 @@ def test_level_is_the_least_that_is_shown(level: str, shown: list[str]) -> None:
 
 @pytest.mark.parametrize("name", ["websockets.client", "websockets.server", "uvicorn.error"])
 def test_chatty_libraries_start_at_warning(name: str) -> None:
-    """At debug the libraries that print headers and frames still only warn."""
+    """At level debug the libraries that log headers and frames still log only warnings."""
     stream = io.StringIO()
     log.configure("debug", "json", stream)
 
@@ -264,7 +264,7 @@ def test_access_log_is_off() -> None:
 @pytest.mark.parametrize("length", [16, 17, 23, 40, 64])
 @pytest.mark.parametrize("start", [0, 1, 7, 8, 20])
 def test_fragment_of_a_hidden_secret_is_redacted(start: int, length: int) -> None:
-    """Any 16 or more characters in a row of a hidden secret are redacted, wherever they begin."""
+    """Any 16 or more characters in a row of a hidden secret are redacted, wherever they start."""
     redaction.hide(API_KEY)
     fragment = API_KEY[start : start + length]
 
@@ -273,7 +273,7 @@ def test_fragment_of_a_hidden_secret_is_redacted(start: int, length: int) -> Non
 
 @pytest.mark.parametrize("secret", ["8letters", "correct horse battery", "p@ss'wörd!"])
 def test_short_or_spaced_secret_is_redacted_whole(secret: str) -> None:
-    """A secret of eight characters or with spaces is redacted wherever it stands, also inside a repr."""
+    """A secret of eight characters or with spaces is redacted everywhere, also inside a repr."""
     redaction.hide(f" {secret}\n")
 
     assert redaction.redact(f"is x{secret}x") == "is x[redacted]x"
@@ -281,7 +281,7 @@ def test_short_or_spaced_secret_is_redacted_whole(secret: str) -> None:
 
 
 def test_word_of_a_hidden_secret_is_kept() -> None:
-    """Fewer than 16 characters in a row of a hidden secret are no reason to redact a longer word."""
+    """A longer word with fewer than 16 characters in a row of a hidden secret is not redacted."""
     redaction.hide("demo-hmac-account-0001")
 
     assert redaction.redact("demo-hmac-trading-desk") == "demo-hmac-trading-desk"
@@ -289,14 +289,14 @@ def test_word_of_a_hidden_secret_is_kept() -> None:
 
 
 def test_too_short_secret_is_not_hidden() -> None:
-    """Hiding a text under eight characters does nothing: it would blank out ordinary words."""
+    """A text of fewer than eight characters is not hidden, since it would redact ordinary words."""
     redaction.hide("poll")
 
     assert redaction.redact("poll failed") == "poll failed"
 
 
 def test_pem_is_redacted_line_by_line() -> None:
-    """A line of a hidden PEM is redacted; its first line is no secret."""
+    """A line of a hidden PEM is redacted, except its first line, which is not secret."""
     redaction.hide(PEM)
 
     assert redaction.redact(PEM.strip()) == "[redacted]"
@@ -304,8 +304,8 @@ def test_pem_is_redacted_line_by_line() -> None:
 
 
 @pytest.mark.parametrize("text", [API_KEY, SIGNATURE, MANY_SLASHES, "a1" * 32, f"x-{API_KEY}"])
-def test_what_looks_like_a_key_is_redacted(text: str) -> None:
-    """Keys and signatures that nobody hid are redacted, and the name before them stays."""
+def test_text_that_looks_like_a_key_is_redacted(text: str) -> None:
+    """Keys and signatures that were not registered are redacted, and the name before them stays."""
     assert redaction.redact(f"/ws?signature={text}&x=1") == "/ws?signature=[redacted]&x=1"
 
 
@@ -354,7 +354,7 @@ def test_every_part_of_an_event_is_redacted(format_: str) -> None:
 
 
 def test_text_is_redacted_before_it_is_shortened() -> None:
-    """A secret across the place where a long text is cut leaves no half of itself."""
+    """A secret at the place where a long text is cut is redacted, not cut in half."""
     padding = "- " * 4090
     event = logged(text=f"{padding}{API_KEY} tail" + " more" * 2000)
 
@@ -383,14 +383,14 @@ def test_exception_is_one_field_without_local_variables(format_: str) -> None:
     ("exc_info", "shown"),
     [(ValueError("x"), "ValueError: x"), ((ValueError, ValueError("x"), None), "ValueError: x"), (True, None)],
 )
-def test_exception_may_be_given_in_any_form(exc_info: object, shown: str | None) -> None:
+def test_exception_may_have_any_form(exc_info: object, shown: str | None) -> None:
     """exc_info is an exception, a tuple, or True with no exception at all."""
     assert shown == logged(exc_info=exc_info).get("exc")
 
 
 @pytest.mark.parametrize(("no_color", "colored"), [("", True), ("1", False)])
 def test_terminal_gets_a_console_layout(monkeypatch: pytest.MonkeyPatch, no_color: str, *, colored: bool) -> None:
-    """On a terminal the line is for people, coloured unless NO_COLOR is set."""
+    """On a terminal lines have the console layout, coloured unless NO_COLOR is set."""
     monkeypatch.setitem(os.environ, "NO_COLOR", no_color)
     stream = Terminal()
     log.configure("info", None, stream)
@@ -402,8 +402,8 @@ def test_terminal_gets_a_console_layout(monkeypatch: pytest.MonkeyPatch, no_colo
     assert not stream.getvalue().startswith("ts=")
 
 
-def test_terminal_is_not_commanded_by_a_logged_text(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Control characters in a message, a field or an exception reach a terminal escaped; tracebacks keep lines."""
+def test_logged_text_cannot_control_the_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Control characters in a message, a field or an exception are escaped on a terminal; tracebacks keep lines."""
     monkeypatch.setenv("NO_COLOR", "1")
     stream = Terminal()
     log.configure("info", None, stream)
@@ -419,7 +419,7 @@ def test_terminal_is_not_commanded_by_a_logged_text(monkeypatch: pytest.MonkeyPa
 
 
 def test_pipe_gets_logfmt() -> None:
-    """Without a format, what is no terminal gets logfmt."""
+    """Without a format, a stream that is not a terminal gets logfmt."""
     stream = io.StringIO()
     log.configure("info", None, stream)
 

@@ -1,4 +1,4 @@
-"""Log lines on their way to a file descriptor: a reader that stops reading, a full disk, no thread."""
+"""Writing log lines to a file descriptor: a reader that stops reading, a full disk, no thread."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def piped() -> Iterator[tuple[int, TextIO]]:
 
 
 def read_events(reading: int, count: int) -> list[dict[str, Any]]:
-    """Read lines of JSON until they stand for `count` events, dropped ones included."""
+    """Read lines of JSON until they account for `count` events, dropped ones included."""
     events: list[dict[str, Any]] = []
     text = b""
     while sum(event.get("lines", 1) for event in events) < count:
@@ -45,8 +45,8 @@ def read_events(reading: int, count: int) -> list[dict[str, Any]]:
     return events
 
 
-def test_reader_that_stops_reading_blocks_nobody() -> None:
-    """With nobody reading, events are queued, then dropped; later each line is whole and the dropped are counted."""
+def test_reader_that_stops_reading_does_not_block() -> None:
+    """Without a reader, events are queued, then dropped; later each line is whole and dropped lines are counted."""
     count = 5000
     with piped() as (reading, stream):
         log.configure("info", "json", stream)
@@ -66,12 +66,12 @@ def test_reader_that_stops_reading_blocks_nobody() -> None:
 
 
 def test_end_does_not_wait_for_a_reader() -> None:
-    """Flush and close return although nobody reads."""
+    """Flush and close return although the pipe has no reader."""
     with piped() as (_, stream):
         log.configure("info", "json", stream)
         for _ in range(200):
             structlog.get_logger().info("event", padding="- " * 500)
-        (handler,) = [each for each in logging.getLogger().handlers if isinstance(each, log._Handler)]
+        (handler,) = [handler for handler in logging.getLogger().handlers if isinstance(handler, log._Handler)]
         handler.flush()
         handler.close()
 
@@ -89,15 +89,15 @@ def test_flush_waits_for_what_was_logged() -> None:
 
 
 def test_no_thread_can_be_started(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where no thread can start, lines wait, flush does not, and the next event tries again."""
+    """If no thread can start, lines are queued, flush does not wait, and the next event tries again."""
 
-    def refuse(*_: object) -> None:
+    def fail(*_: object) -> None:
         raise RuntimeError("can't start new thread")
 
     with piped() as (reading, stream):
         log.configure("info", "json", stream)
         with monkeypatch.context() as patch:
-            patch.setattr("exporter.log_writer._thread.start_new_thread", refuse)
+            patch.setattr("exporter.log_writer._thread.start_new_thread", fail)
             structlog.get_logger().info("first")
             log.print_error("{}")
         structlog.get_logger().info("third")
@@ -107,7 +107,7 @@ def test_no_thread_can_be_started(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_short_writes_do_not_tear_lines() -> None:
-    """Lines longer than what a non-blocking pipe takes at once arrive whole and in order."""
+    """Lines longer than a non-blocking pipe accepts at once arrive whole and in order."""
     with piped() as (reading, stream):
         os.set_blocking(stream.fileno(), False)
         log.configure("info", "json", stream)
@@ -118,8 +118,8 @@ def test_short_writes_do_not_tear_lines() -> None:
     assert list(range(20)) == [event["number"] for event in events]
 
 
-def test_reader_that_has_gone_raises_nothing(capsys: pytest.CaptureFixture[str]) -> None:
-    """A broken pipe loses the lines, silently, and the thread goes on."""
+def test_closed_reader_raises_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    """A broken pipe loses the lines silently, and the thread continues."""
     reading, writing = os.pipe()
     os.close(reading)
     with os.fdopen(writing, "w") as stream:
@@ -132,7 +132,7 @@ def test_reader_that_has_gone_raises_nothing(capsys: pytest.CaptureFixture[str])
 
 
 def test_closed_stream_gives_no_line_to_another_file(tmp_path: Path) -> None:
-    """After the stream was closed nothing is written to the file that has its descriptor's number now."""
+    """After the stream was closed nothing is written to the file that has reused its descriptor."""
     with (tmp_path / "log").open("w") as stream:
         log.configure("info", "json", stream)
         structlog.get_logger().info("first")
@@ -166,7 +166,7 @@ structlog.get_logger().info("after")
 
 
 def test_full_disk(tmp_path: Path) -> None:
-    """A line that was cut by a full disk is ended when there is room again, and the missing lines are counted."""
+    """A line that was cut by a full disk is ended once there is space again, and the missing lines are counted."""
     output = tmp_path / "log"
     with output.open("wb") as file:
         done = subprocess.run([sys.executable, "-c", FULL_DISK], stderr=file, check=False)
@@ -195,7 +195,7 @@ def test_value_that_logs_when_it_is_logged() -> None:
 
 
 def test_replaced_writer_ends() -> None:
-    """Configuring again ends the former writer's thread, after the lines that it still had."""
+    """Configuring again ends the former writer's thread, after it has written its queue."""
     before = len(sys._current_frames())
     with piped() as (reading, stream):
         log.configure("info", "json", stream)

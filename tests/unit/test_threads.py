@@ -1,4 +1,4 @@
-"""Threads that do not hold up the end."""
+"""Threads that do not delay the exit."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
-async def test_results_and_errors_come_back() -> None:
-    """A call's result or error reaches whoever waits for it."""
+async def test_results_and_errors_are_returned() -> None:
+    """A call's result or error is passed to its caller."""
     asyncio.get_running_loop().set_default_executor(DaemonThreads())
 
     assert 3 == await asyncio.to_thread(sum, [1, 2])
@@ -24,8 +24,8 @@ async def test_results_and_errors_come_back() -> None:
         await asyncio.to_thread(divmod, 1, 0)
 
 
-def test_end_waits_for_nobody() -> None:
-    """A call that hangs keeps neither the loop nor the executor from ending; its thread is a daemon."""
+def test_exit_does_not_wait_for_threads() -> None:
+    """A call that hangs delays neither the end of the loop nor that of the executor; its thread is a daemon."""
     release = threading.Event()
     threads: list[threading.Thread] = []
 
@@ -49,7 +49,7 @@ def test_end_waits_for_nobody() -> None:
 
 
 def test_call_cancelled_before_its_turn_is_not_made(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A call whose future was cancelled before its thread began is left out."""
+    """A call whose future was cancelled before its thread began is not made."""
     made: list[int] = []
     begin: list[Callable[[], None]] = []
 

@@ -694,6 +694,7 @@ async def test_key_files_that_hang_do_not_hold_up_a_poll(exchange: SimulatedExch
         for _ in range(2):
             await alice.poll(within=0.05)
         refused = dict(alice.state.failures)
+        await until(lambda: reads)  # by the thread
         read = len(reads)
         release.set()
         state = await alice.poll()

@@ -1,4 +1,4 @@
-"""`check`: one poll of every account, and what to do, in words."""
+"""`check`: one poll of every account, and advice on what to do."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 async def report_on(exchange: SimulatedExchange, directory: Path, **secrets: str) -> list[AccountReport]:
-    """Check all accounts of an exchange, some with another secret than theirs."""
+    """Check all accounts of an exchange, some with a wrong secret."""
     path = write_configuration(exchange.url, exchange.accounts.values(), directory / "sim")
     for name, secret in secrets.items():
         (path.parent / "keys" / f"{name}.secret").write_text(secret)
@@ -33,7 +33,7 @@ async def report_on(exchange: SimulatedExchange, directory: Path, **secrets: str
 
 
 async def test_good_accounts(tmp_path: Path) -> None:
-    """Good accounts are accepted with all that one answer told, in the order of the file."""
+    """Good accounts are accepted and reported with all data of one answer, in the order of the file."""
     async with demo_exchange(seed=1) as exchange:
         reports = await report_on(exchange, tmp_path)
 
@@ -47,7 +47,7 @@ async def test_good_accounts(tmp_path: Path) -> None:
 
 
 async def test_wrong_secret(exchange: SimulatedExchange, tmp_path: Path) -> None:
-    """A wrong secret is one account's problem, told with what to check; the other is well."""
+    """A wrong secret is reported for its account only, with what to check."""
     reports = await report_on(exchange, tmp_path, alice="not-alices-secret")
 
     assert [(False, "refused"), (True, None)] == [(report.accepted, report.reason) for report in reports]
@@ -56,7 +56,7 @@ async def test_wrong_secret(exchange: SimulatedExchange, tmp_path: Path) -> None
 
 
 async def test_key_of_the_other_environment(exchange: SimulatedExchange, tmp_path: Path) -> None:
-    """A key that the exchange does not know is told with the three usual causes."""
+    """A key that the exchange does not know is reported with the three usual causes."""
     exchange.revoke("alice")
     reports = await report_on(exchange, tmp_path)
 
@@ -68,7 +68,7 @@ async def test_key_of_the_other_environment(exchange: SimulatedExchange, tmp_pat
 
 @pytest.mark.parametrize(("skew", "words"), [(10.0, "10.0"), (-10.0, "10.0")])
 async def test_wrong_clock(exchange: SimulatedExchange, tmp_path: Path, skew: float, words: str) -> None:
-    """A clock that is seconds wrong does not keep accounts from being accepted, but is told as something to mend."""
+    """Accounts are accepted although the clock is seconds wrong, but the clock is reported as a problem."""
     with exchange.skew_clock(skew):
         reports = await report_on(exchange, tmp_path)
     text = as_text(reports, colour=False)
@@ -82,7 +82,7 @@ async def test_wrong_clock(exchange: SimulatedExchange, tmp_path: Path, skew: fl
 
 
 async def test_no_network(exchange: SimulatedExchange, tmp_path: Path) -> None:
-    """An exchange that cannot be reached is told with the reason of the dial and what to look at."""
+    """An exchange that cannot be reached is reported with the reason and what to check."""
     with exchange.reject_handshake(503):
         reports = await report_on(exchange, tmp_path)
 
@@ -92,8 +92,8 @@ async def test_no_network(exchange: SimulatedExchange, tmp_path: Path) -> None:
     assert None is reports[0].clock_offset_seconds is reports[0].request_weight_used
 
 
-def test_text_is_aligned_and_tells_what_was_not_sent() -> None:
-    """Columns line up although symbols may be Chinese; a figure that was not sent is a dash, not 0."""
+def test_text_is_aligned_and_shows_what_was_not_sent() -> None:
+    """Columns are aligned even with Chinese symbols; a value that was not sent is a dash, not 0."""
     positions: list[dict[str, Any]] = [
         {"symbol": "BTCUSDT", "position_side": "BOTH", "amount": 1.5, "notional": -1234567.25},
         {"symbol": "币安人生USDT", "position_side": "BOTH", "amount": -20.0},
@@ -124,8 +124,8 @@ RISK: dict[str, Any] = {
 }
 
 
-def test_pools_are_told_from_the_worst_on() -> None:
-    """Pools stand with the highest ratio first, each with what it means; those with nothing at stake are counted."""
+def test_pools_are_sorted_by_ratio() -> None:
+    """Pools are sorted by ratio, highest first, each with its level; those without positions are counted."""
     isolated: list[dict[str, Any]] = [
         {"symbol": "BTCUSDT", "position_side": "LONG", "ratio": 1.25},
         {"symbol": "币安人生USDT", "position_side": "BOTH", "ratio": 0.8},
@@ -147,24 +147,24 @@ def test_pools_are_told_from_the_worst_on() -> None:
     ] == lines[heading + 1 : heading + 8]
 
 
-def test_pools_with_nothing_at_stake() -> None:
-    """Where nothing is at stake anywhere one pool says so for all."""
+def test_pools_without_positions() -> None:
+    """If no pool has positions, one of them is shown and the others are counted."""
     lines = as_text([replace(GOOD, cross_margin_ratios={"USDT": 0.0, "BNB": 0.0})], colour=False).splitlines()
     heading = lines.index("  pools       (1 with nothing at stake left out)")
 
     assert "    cross   USDT  0.0 %  nothing at stake" == lines[heading + 2]
 
 
-def test_liquidation_is_told_of_held_positions() -> None:
-    """Each held position has its prices in digits of its own and its distance; a price that there is not is a dash."""
-    nothing = dict.fromkeys(RISK)
+def test_liquidation_is_shown_for_held_positions() -> None:
+    """Each held position has its prices, each with its own digits, and its distance; a missing price is a dash."""
+    unknown = dict.fromkeys(RISK)
     tiny = RISK | {"entry_price": 0.0070935, "mark_price": 0.0065, "liquidation_price": None, "margin_asset": None}
     positions = [
         {"symbol": "BTCUSDT", "position_side": "BOTH", "amount": 1.5} | RISK,
         {"symbol": "1000PEPEUSDT", "position_side": "LONG", "amount": 20.0}
         | tiny
         | {"margin_type": "isolated", "distance_to_liquidation": None},
-        {"symbol": "ETHUSDT", "position_side": "BOTH", "amount": 0.0} | nothing,
+        {"symbol": "ETHUSDT", "position_side": "BOTH", "amount": 0.0} | unknown,
     ]
     lines = as_text([replace(GOOD, positions=positions)], colour=False).splitlines()
     heading = lines.index("  liquidation (nearest first)")
@@ -181,7 +181,7 @@ def test_liquidation_is_told_of_held_positions() -> None:
     "hostile", ["\x1b[31m", "\r\n", "\u202e", "\u2066", "\u2028", "\x85", "\x9b", "\u200b", "\x00"]
 )
 def test_control_characters_are_escaped(hostile: str) -> None:
-    """No text of the exchange or the configuration can control the terminal or reorder what it shows."""
+    """No text of the exchange or the configuration can control the terminal or reorder its output."""
     name = f"BTC{hostile}USDT"
     position = {"symbol": name, "position_side": name, "amount": 1.5} | RISK | {"margin_asset": name}
     good = replace(
@@ -202,7 +202,7 @@ def test_control_characters_are_escaped(hostile: str) -> None:
 
 
 async def test_margin_and_liquidation(tmp_path: Path) -> None:
-    """Polled accounts have ratios of their pools, and held positions come nearest to liquidation first."""
+    """Polled accounts have the ratios of their pools, and held positions are sorted by distance to liquidation."""
     async with demo_exchange(seed=1) as exchange:
         main, multi, _, isolated = await report_on(exchange, tmp_path)
     held = [row for row in main.positions if row["amount"]]
@@ -218,7 +218,7 @@ async def test_margin_and_liquidation(tmp_path: Path) -> None:
 
 
 def test_json_is_strict() -> None:
-    """An infinite ratio is a text, an unknown one null: no reader of JSON stumbles over either."""
+    """An infinite ratio is a string and an unknown one null, which every JSON parser accepts."""
     isolated = [{"symbol": "BTCUSDT", "position_side": "BOTH", "ratio": math.inf}]
     report = replace(
         GOOD, cross_margin_ratios={"USDT": math.inf, "BNB": None, "BTC": 0.5}, isolated_margin_ratios=isolated
@@ -232,7 +232,7 @@ def test_json_is_strict() -> None:
 
 
 def test_empty_account() -> None:
-    """An account that holds nothing says so."""
+    """An account without assets and positions is reported as such."""
     lines = as_text([GOOD], colour=False).splitlines()
 
     assert {"  pools       none", "  positions   none"} <= {*lines}
@@ -240,7 +240,7 @@ def test_empty_account() -> None:
 
 
 def test_colour_is_decoration_only() -> None:
-    """Without its colours the coloured text is the plain one."""
+    """The coloured text without its colours is the plain text."""
     reports = [GOOD, replace(GOOD, account="b", accepted=False, reason="timeout", problem="p", advice="a")]
     plain = as_text(reports, colour=False)
     coloured = as_text(reports, colour=True)
@@ -252,12 +252,12 @@ def test_colour_is_decoration_only() -> None:
 
 
 def test_json_is_for_scripts() -> None:
-    """JSON says whether all is well, and for each account what the report holds."""
+    """JSON has the overall result, and the report of each account."""
     bad = replace(GOOD, account="b", accepted=False, reason="timeout", problem="p", advice="a")
     document = json.loads(as_json([GOOD, bad]))
 
     assert not document["ok"]
-    assert [("a", True), ("b", False)] == [(one["account"], one["ok"]) for one in document["accounts"]]
+    assert [("a", True), ("b", False)] == [(account["account"], account["ok"]) for account in document["accounts"]]
     assert "timeout" == document["accounts"][1]["reason"]
 
 
@@ -268,11 +268,11 @@ GOOD = AccountReport(
 
 @pytest.mark.parametrize("output", ["text", "json"])
 @pytest.mark.parametrize("wrong", [False, True])
-async def test_command(  # the command runs a loop of its own, so in a thread of its own
+async def test_command(  # in a thread, since the command runs its own loop
     exchange: SimulatedExchange, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, output: str, wrong: bool
 ) -> None:
-    """The command ends with 0 only if all is well, writes its report to standard output, and shows no secret."""
-    import asyncio  # noqa: PLC0415 - beside its one use
+    """The command exits with 0 only if all accounts are OK, prints its report, and shows no secret."""
+    import asyncio  # noqa: PLC0415 - next to its only use
 
     path = write_configuration(exchange.url, exchange.accounts.values(), tmp_path / "sim")
     secret = exchange.accounts["alice"].secret_key
@@ -307,7 +307,7 @@ async def test_end_of_a_ban(exchange: SimulatedExchange, tmp_path: Path) -> None
 
 
 async def test_many_accounts_on_an_endpoint_that_is_down(tmp_path: Path) -> None:
-    """Accounts are polled side by side: all of them are told of what hangs, each by its own timeout."""
+    """Accounts are polled concurrently: all of them report the hanging endpoint, each by its own timeout."""
     accounts = [SimulatedAccount(f"account-{number}", "HMAC", seed=number) for number in range(30)]
     async with SimulatedExchange(accounts) as exchange:
         with exchange.lose_answers():
@@ -323,7 +323,7 @@ async def test_many_accounts_on_an_endpoint_that_is_down(tmp_path: Path) -> None
     [(0.9, 0.0, False), (2.0, 0.0, False), (6.0, 0.0, True), (-0.9, 0.0, False), (-1.5, 0.0, True), (-1.5, 1.5, False)],
 )
 def test_clock_is_judged_as_the_exchange_does(offset: float, uncertainty: float, *, wrong: bool) -> None:
-    """A second ahead is refused, five behind are; what half a round trip may explain proves nothing."""
+    """A clock is wrong if a second ahead or five behind, beyond the uncertainty of half a round trip."""
     report = replace(GOOD, clock_offset_seconds=offset, clock_uncertainty_seconds=uncertainty)
 
     assert wrong is report.clock_is_wrong
@@ -346,7 +346,7 @@ def test_clock_is_reported_as_precisely_as_it_is_known(offset: float, uncertaint
 
 
 def test_hostile_texts_cannot_reach_the_terminal() -> None:
-    """Control characters in names from the exchange or the configuration become escapes."""
+    """Control characters in names from the exchange or the configuration are escaped."""
     hostile = "A\x1b]0;pwn\x07\u202e\n"
     assets = [{"asset": hostile, "wallet_balance": 1.0}]
     text = as_text([replace(GOOD, account=hostile, assets=assets)], [hostile], colour=False)
@@ -356,7 +356,7 @@ def test_hostile_texts_cannot_reach_the_terminal() -> None:
 
 
 def test_odd_numbers_stay_readable() -> None:
-    """What rounds to zero has no sign, and what is astronomical does not widen the table."""
+    """A value that rounds to zero has no sign, and a huge one does not widen the table."""
     text = as_text([replace(GOOD, totals={"wallet_balance": -1e-10, "margin_balance": -1e300})], colour=False)
 
     assert "-0.00" not in text
@@ -364,7 +364,7 @@ def test_odd_numbers_stay_readable() -> None:
     assert max(map(len, text.splitlines())) < 80
 
 
-def test_warnings_of_the_configuration_are_told() -> None:
-    """What the configuration warns of stands in the text and in the JSON."""
+def test_warnings_of_the_configuration_are_shown() -> None:
+    """The configuration's warnings are in the text and in the JSON."""
     assert as_text([GOOD], ["others may read keys/a.key"], colour=False).startswith("warning  others may read")
     assert ["others may read keys/a.key"] == json.loads(as_json([GOOD], ["others may read keys/a.key"]))["warnings"]

@@ -1,4 +1,4 @@
-"""Wiring: what the plan of an endpoint's weight counts."""
+"""The fleet: the weight plan of an endpoint."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from exporter.config import Config
 @pytest.mark.parametrize(
     ("weight_a_minute", "risks"), [(40 + 40, [True, True]), (40 + 20, [True, False]), (20, [False])]
 )
-async def test_plan_counts_what_each_account_asks(weight_a_minute: float, risks: list[bool]) -> None:
-    """The weight plan of an endpoint counts the position risk of the accounts that ask for it."""
+async def test_plan_counts_the_requests_of_each_account(weight_a_minute: float, risks: list[bool]) -> None:
+    """The weight plan of an endpoint counts position risk for the accounts that request it."""
     accounts = tuple(make_settings(f"a{n}", position_risk=risk) for n, risk in enumerate(risks))
     (connection,) = Fleet(
         Config(accounts=accounts, weight_share=0.01, warnings=()), lambda *_: None, lambda _: None

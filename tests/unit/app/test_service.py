@@ -24,7 +24,7 @@ pytestmark = pytest.mark.usefixtures("virtual_time")
 
 
 async def test_serves_every_account(exchange: SimulatedExchange, tmp_path: Path) -> None:
-    """Each account's figures are served as the exchange has them, and the service is ready."""
+    """Each account's values are served as the exchange reports them, and the service is ready."""
     async with serving(configured(exchange, tmp_path)) as client:
         for name in ("alice", "bob"):
             samples = await until_sample(client, 1.0, "up", account=name)
@@ -42,7 +42,7 @@ async def test_serves_every_account(exchange: SimulatedExchange, tmp_path: Path)
 
 
 async def test_before_the_first_answer(exchange: SimulatedExchange, tmp_path: Path) -> None:
-    """Before an account's first poll has ended it is neither up nor down; the service waits to be ready."""
+    """Before an account's first poll has ended it is neither up nor down, and the service is not ready."""
     with exchange.lose_answers():
         async with serving(configured(exchange, tmp_path)) as client:
             samples = await scrape(client)
@@ -59,7 +59,7 @@ async def test_before_the_first_answer(exchange: SimulatedExchange, tmp_path: Pa
 
 
 async def test_ready_although_the_exchange_is_down(exchange: SimulatedExchange, tmp_path: Path) -> None:
-    """An exchange that cannot be reached does not keep the service from being ready."""
+    """The service is ready although the exchange cannot be reached."""
     with exchange.reject_handshake(503):
         async with serving(configured(exchange, tmp_path)) as client:
             await until_counted(client, 1.0, "poll_failures_total", account="bob", reason="connection")
@@ -68,8 +68,8 @@ async def test_ready_although_the_exchange_is_down(exchange: SimulatedExchange, 
     assert 200 == ready.status_code
 
 
-async def test_closed_position_vanishes(exchange: SimulatedExchange, tmp_path: Path) -> None:
-    """All series of a position are gone at the poll after it was closed; the account's go on."""
+async def test_closed_position_disappears(exchange: SimulatedExchange, tmp_path: Path) -> None:
+    """All series of a position disappear with the first poll after it was closed; the account's stay."""
     position = {"account": "alice", "symbol": "BTCUSDT", "position_side": "BOTH"}
     async with serving(configured(exchange, tmp_path)) as client:
         await until_sample(client, 0.1, "position_amount", **position)
@@ -79,25 +79,25 @@ async def test_closed_position_vanishes(exchange: SimulatedExchange, tmp_path: P
     assert not [name for name, labels in samples if frozenset(position.items()) <= labels]
 
 
-async def test_stale_figures_vanish_and_come_back(exchange: SimulatedExchange, tmp_path: Path) -> None:
-    """One account's figures vanish when its last good answer is too old, another's stay; they return with it."""
+async def test_stale_series_disappear_and_return(exchange: SimulatedExchange, tmp_path: Path) -> None:
+    """An account's series disappear when its last good answer is stale, another's stay; they return with the next."""
     async with serving(configured(exchange, tmp_path, stale_after="3s")) as client:
         await until_sample(client, 1.0, "account_open_positions", account="alice")
         failing = exchange.replace_answer("v2/account.status", "alice", error(500, code=-1000, msg="no"))
         down = await until_sample(client, 0.0, "up", account="alice")
-        gone = await until_sample(client, None, "account_open_positions", account="alice")
+        stale = await until_sample(client, None, "account_open_positions", account="alice")
         failing.close()
         await until_sample(client, 1.0, "account_open_positions", account="alice")
 
     assert 1.0 == value(down, "account_open_positions", account="alice")  # not stale yet
-    assert not [name for name, labels in gone if ("account", "alice") in labels and name.endswith("wallet_balance")]
-    assert 1.0 == value(gone, "up", account="bob")
-    assert 1.0 == value(gone, "account_open_positions", account="bob")
-    assert 0 < (value(gone, "poll_failures_total", account="alice", reason="exchange") or 0)
+    assert not [name for name, labels in stale if ("account", "alice") in labels and name.endswith("wallet_balance")]
+    assert 1.0 == value(stale, "up", account="bob")
+    assert 1.0 == value(stale, "account_open_positions", account="bob")
+    assert 0 < (value(stale, "poll_failures_total", account="alice", reason="exchange") or 0)
 
 
-async def test_endpoints_have_connections_of_their_own(exchange: SimulatedExchange, tmp_path: Path) -> None:
-    """Accounts on another endpoint get another connection, so one that is down leaves the other alone."""
+async def test_endpoints_have_separate_connections(exchange: SimulatedExchange, tmp_path: Path) -> None:
+    """Accounts on another endpoint have another connection, so an outage of one does not affect the other."""
     loaded = configured(exchange, tmp_path)
     key = tmp_path / "keys" / "alice.key"
     (tmp_path / "two.yml").write_text(
@@ -116,7 +116,7 @@ async def test_endpoints_have_connections_of_their_own(exchange: SimulatedExchan
 
 
 async def test_stops_while_a_poll_hangs(exchange: SimulatedExchange, tmp_path: Path) -> None:
-    """The service ends when told to, although no answer comes and a client holds its connection."""
+    """The service stops although an answer is outstanding and a client keeps its connection open."""
     with exchange.lose_answers():
         async with serving(configured(exchange, tmp_path)) as client:
             await client.get("/-/healthy")
@@ -126,7 +126,7 @@ async def test_stops_while_a_poll_hangs(exchange: SimulatedExchange, tmp_path: P
 async def test_failed_task_is_started_again(
     exchange: SimulatedExchange, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, logged: list[Any]
 ) -> None:
-    """A poller and a connection that fail unforeseen are logged and started again, while scrapes are answered."""
+    """A poller and a connection that fail unexpectedly are logged and restarted, while scrapes are answered."""
     run: dict[type, Any] = {Poller: Poller.run, Connection: Connection.run}
 
     async def fail_once(worker: Any) -> None:
@@ -150,7 +150,7 @@ async def test_failed_task_is_started_again(
 async def test_web_server_that_fails_ends_the_service(
     exchange: SimulatedExchange, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Without its web server the service is of no use: it ends and passes the error on."""
+    """If its web server fails, the service ends with the error."""
 
     async def fail(_server: object) -> None:
         raise ZeroDivisionError

@@ -1,4 +1,4 @@
-"""Tasks that must live, and what the program does when it can start no thread."""
+"""Supervised tasks, and the program's behaviour when it cannot start a thread."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def no_threads(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
-    """Return what makes the start of every thread fail from then on."""
+    """Return a function that makes the start of every thread fail from then on."""
 
     def fail(_thread: threading.Thread) -> None:
         raise RuntimeError("can't start new thread")
@@ -50,7 +50,7 @@ def no_threads(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
 
 
 class Unprintable(Exception):
-    """An error that cannot even be shown."""
+    """An error that cannot be formatted."""
 
     def __str__(self) -> str:
         """Fail."""
@@ -78,7 +78,7 @@ async def run_out_of(*failures: type[BaseException] | None) -> int:
 
 
 async def test_failures_are_logged_when_they_change(quick: None, logged: list[Any]) -> None:
-    """A task is started again however it ends, each new kind of failure is logged once, and a cancelled one ends."""
+    """A task is restarted however it ends, each new kind of failure is logged once, and a cancelled task ends."""
     runs = await run_out_of(ZeroDivisionError, ZeroDivisionError, KeyError, None, asyncio.CancelledError, Unprintable)
 
     assert 7 == runs
@@ -88,7 +88,7 @@ async def test_failures_are_logged_when_they_change(quick: None, logged: list[An
 
 
 def test_lasting_condition_is_logged_every_five_minutes() -> None:
-    """What lasts is due when it is new, when it changes, after five minutes, and when it is back."""
+    """A condition is logged when it begins, changes, has lasted five minutes, or returns."""
     clock = Clock()
     repeats = RepeatFilter(clock)
     due = [repeats.is_due(condition) for condition in ("a", "a", "b", "a")]
@@ -103,7 +103,7 @@ def test_lasting_condition_is_logged_every_five_minutes() -> None:
 
 
 async def test_calls_without_threads(no_threads: Callable[[], None]) -> None:
-    """Without threads a call is made in the loop where that is allowed, and refused with an error elsewhere."""
+    """Without threads a call is made in the loop where that is allowed, and is an error elsewhere."""
     no_threads()
 
     assert 3 == await run_in_thread_or_loop(sum, [1, 2])
@@ -145,7 +145,7 @@ async def test_scrapes_and_reload_without_threads(
 
 
 async def test_passwords_without_threads(no_threads: Callable[[], None]) -> None:
-    """Passwords are checked also without threads."""
+    """Passwords are checked even without threads."""
     no_threads()
     users = {b"prometheus": bcrypt.hashpw(b"right", bcrypt.gensalt(4))}
     passwords = Passwords()
@@ -157,7 +157,7 @@ async def test_passwords_without_threads(no_threads: Callable[[], None]) -> None
 async def test_watcher_without_threads(
     tmp_path: Path, no_threads: Callable[[], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The watcher of the web configuration skips its looks without threads, and takes up changes later."""
+    """The watcher of the web configuration skips checks without threads, and applies changes later."""
     path = tmp_path / "web.yml"
     path.write_text("http_server_config: {headers: {X-Frame-Options: deny}}")
     live = WebConfigWatcher(load(path))
@@ -176,7 +176,7 @@ async def test_watcher_without_threads(
 
 
 async def test_refused_poll_without_threads(exchange: SimulatedExchange, no_threads: Callable[[], None]) -> None:
-    """A refused account whose key files cannot be looked at for want of a thread stays refused."""
+    """A refused account whose key files cannot be read for lack of a thread stays refused."""
     async with connected(exchange.url) as connection:
         alice = Polled(exchange, connection, reread=lambda: None)
         exchange.revoke("alice")

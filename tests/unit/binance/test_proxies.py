@@ -12,7 +12,6 @@ from support.ports import free_port
 from support.proxies import PROXY_USER, Proxy, listen
 from websockets.proxy import parse_proxy as parse_in_websockets
 
-from exporter.binance import dialing
 from exporter.binance.advice import advise_on_dial_failure
 from exporter.binance.dialing import Endpoint, name_environment_proxy
 from exporter.binance.errors import DisconnectReason
@@ -86,10 +85,10 @@ class TestDials:
         )
         assert "check the proxy's scheme, host and port" in advise_on_dial_failure(refusal)
 
+    @pytest.mark.usefixtures("virtual_time")
     @pytest.mark.parametrize("kind", ["http", "socks5"])
-    async def test_proxy_that_does_not_answer_is_reported(self, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def test_proxy_that_does_not_answer_is_reported(self, kind: str) -> None:
         """A proxy that accepts the connection and never answers is named, not the exchange."""
-        monkeypatch.setattr(dialing, "OPEN_TIMEOUT_SECONDS", 0.2)
 
         async def stay_silent(reader: asyncio.StreamReader, _: asyncio.StreamWriter) -> None:
             await reader.read()
@@ -97,7 +96,7 @@ class TestDials:
         async with listen(stay_silent) as port:
             refusal = await refusal_of(at(443, proxy=f"{kind}://127.0.0.1:{port}"))
 
-        assert (DisconnectReason.UNREACHABLE, "failed at the proxy: no connection within 0.2 s") == (
+        assert (DisconnectReason.UNREACHABLE, "failed at the proxy: no connection within 10 s") == (
             refusal.reason,
             refusal.message,
         )

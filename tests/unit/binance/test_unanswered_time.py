@@ -1,4 +1,4 @@
-"""An exchange that rejects `session.status` or leaves it unanswered is polled nevertheless."""
+"""An exchange that rejects `session.status` or leaves it unanswered is polled nevertheless; in virtual time."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from support.clocks import Monotonic
 from support.polling import FAST, Polled, connected, credentials_of, error
+from support.virtual_time import now
 from support.waiting import until
 
 from exporter.binance.errors import DisconnectReason, ExchangeError, NoResponse, Reason
@@ -23,8 +24,9 @@ if TYPE_CHECKING:
 SESSION = "session.status"
 SHUTDOWN = '{"event": {"e": "serverShutdown", "E": 1}}'
 PROBLEM = "could not read server time from session.status"
-SLOW = replace(FAST, clock_timeout=10.0)  # as in production
-QUICK = replace(FAST, clock_timeout=0.05, clock_grace=0.01)
+TIMING = replace(FAST, clock_timeout=10.0)  # as in production
+
+pytestmark = pytest.mark.usefixtures("virtual_time")
 
 
 async def request_status(connection: Connection, exchange: SimulatedExchange, timeout_seconds: float = 30.0) -> None:
@@ -44,13 +46,11 @@ def count_time_requests(exchange: SimulatedExchange) -> int:
     return sum(received.method == SESSION for received in exchange.received)
 
 
-@pytest.mark.usefixtures("virtual_time")
 async def test_polls_do_not_wait_for_the_answer(exchange: SimulatedExchange, logged: list[Any]) -> None:
     """The first poll is sent after a moment, the first one of later connections at once, signed with the Date."""
-    now = asyncio.get_running_loop().time
     waits = []
     with exchange.skew_clock(30.0), exchange.lose_answers(SESSION):
-        async with connected(exchange.url, timing=SLOW) as connection:
+        async with connected(exchange.url, timing=TIMING) as connection:
             for connections in (1, 2, 3):
                 began = now()
                 await until(lambda at_least=connections: connection.connections >= at_least and connection.connected)  # type: ignore[misc]
@@ -70,11 +70,12 @@ async def test_polls_do_not_wait_for_the_answer(exchange: SimulatedExchange, log
 
 async def test_rotation_costs_no_request(exchange: SimulatedExchange) -> None:
     """Connections that answer a ping replace each other, and no request is lost."""
-    timing = replace(QUICK, rotate_between=(0.1, 0.2), stable_after=0.0)
+    timing = replace(TIMING, rotate_between=(12.0, 15.0), stable_after=0.0)
     with exchange.lose_answers(SESSION):
         async with connected(exchange.url, timing=timing) as connection:
             while connection.disconnections[DisconnectReason.ROTATION] < 3:
                 await request_status(connection, exchange)
+                await asyncio.sleep(1.0)
 
                 assert connection.connected
             assert {DisconnectReason.ROTATION} == set(connection.disconnections)
@@ -82,7 +83,7 @@ async def test_rotation_costs_no_request(exchange: SimulatedExchange) -> None:
 
 async def test_link_in_use_survives_a_successor_that_does_not_respond(exchange: SimulatedExchange) -> None:
     """If the time used to be reported, a new link that leaves a request for it unanswered is not used at first."""
-    async with connected(exchange.url, timing=QUICK) as connection:
+    async with connected(exchange.url, timing=TIMING) as connection:
         with exchange.lose_answers(SESSION):
             await exchange.send_raw(SHUTDOWN)
             await until(lambda: connection.disconnections[DisconnectReason.SILENT] == 1)
@@ -96,8 +97,8 @@ async def test_link_in_use_survives_a_successor_that_does_not_respond(exchange: 
 
 async def test_late_response_sets_the_time(exchange: SimulatedExchange, logged: list[Any]) -> None:
     """An answer that polls did not wait for still teaches the time, and nothing is logged as a problem."""
-    with exchange.delay_answers(0.3, SESSION):
-        async with connected(exchange.url, timing=replace(FAST, clock_grace=0.01)) as connection:
+    with exchange.delay_answers(0.5, SESSION):
+        async with connected(exchange.url, timing=replace(TIMING, clock_grace=0.1)) as connection:
             exact_at_first = connection.clock.exact_offset_seconds
             await until(lambda: connection.clock.exact_offset_seconds is not None)
 
@@ -107,7 +108,7 @@ async def test_late_response_sets_the_time(exchange: SimulatedExchange, logged: 
 
 async def test_exchange_may_stop_answering_and_begin_again(exchange: SimulatedExchange, logged: list[Any]) -> None:
     """Requests that are unanswered for a while are logged once, and have no other effect."""
-    async with connected(exchange.url, timing=replace(QUICK, clock_interval=0.02)) as connection:
+    async with connected(exchange.url, timing=replace(TIMING, clock_interval=1.0)) as connection:
         with exchange.lose_answers(SESSION):
             earlier = count_time_requests(exchange)
             await until(lambda: count_time_requests(exchange) >= earlier + 3)
@@ -119,11 +120,10 @@ async def test_exchange_may_stop_answering_and_begin_again(exchange: SimulatedEx
     assert 1 == len([event for event in logged if event["event"] == PROBLEM])
 
 
-@pytest.mark.usefixtures("virtual_time")
 async def test_unanswered_time_requests_keep_a_link_without_polls(exchange: SimulatedExchange) -> None:
     """A link without polls is kept, however often requests for the time are unanswered."""
     with exchange.lose_answers(SESSION):
-        async with connected(exchange.url, timing=SLOW) as connection:
+        async with connected(exchange.url, timing=TIMING) as connection:
             await asyncio.sleep(2000.0)
 
             assert count_time_requests(exchange) >= 4
@@ -135,10 +135,10 @@ async def test_link_that_answers_nothing_is_dropped(exchange: SimulatedExchange)
     """Pongs alone do not keep a link on which polls are unanswered."""
     monotonic = Monotonic()
     with exchange.lose_answers():
-        async with connected(exchange.url, timing=QUICK, monotonic=monotonic) as connection:
+        async with connected(exchange.url, timing=TIMING, monotonic=monotonic) as connection:
             monotonic.ahead += 100
             with pytest.raises(NoResponse):
-                await request_status(connection, exchange, timeout_seconds=0.01)
+                await request_status(connection, exchange, timeout_seconds=10.0)
             await until(lambda: connection.connections == 2)
 
             assert {DisconnectReason.SILENT: 1} == connection.disconnections
@@ -152,7 +152,7 @@ async def test_wrong_time_is_corrected_by_the_next_handshake(exchange: Simulated
         exchange.lose_answers(SESSION) if answer == "none" else exchange.replace_answer(SESSION, None, unknown_method)
     )
     with unanswered:
-        async with connected(exchange.url, timing=replace(QUICK, stable_after=0.0)) as connection:
+        async with connected(exchange.url, timing=replace(TIMING, stable_after=0.0)) as connection:
             await request_status(connection, exchange)
             with exchange.skew_clock(-3.0):
                 asked_at = connection.clock.monotonic()
@@ -168,7 +168,7 @@ async def test_wrong_time_is_corrected_by_the_next_handshake(exchange: Simulated
 async def test_wrong_time_does_not_replace_connections_for_ever(exchange: SimulatedExchange) -> None:
     """A timestamp that is never accepted costs one new connection in ten minutes, and no more."""
     with exchange.lose_answers(SESSION):
-        async with connected(exchange.url, timing=replace(QUICK, stable_after=0.0)) as connection:
+        async with connected(exchange.url, timing=replace(TIMING, stable_after=0.0)) as connection:
             for _ in range(5):
                 await connection.resync_clock(connection.clock.monotonic())
                 await until(lambda: connection.connections == 2 and connection.connected)
@@ -180,7 +180,7 @@ async def test_wrong_time_does_not_replace_connections_for_ever(exchange: Simula
 async def test_wrong_time_on_a_young_connection_is_reported(exchange: SimulatedExchange) -> None:
     """-1021 that nothing can correct fails the poll with its own reason and advice, and does not redial."""
     with exchange.lose_answers(SESSION):
-        async with connected(exchange.url, timing=QUICK) as connection:
+        async with connected(exchange.url, timing=TIMING) as connection:
             with exchange.skew_clock(-30.0):
                 state = await Polled(exchange, connection).poll()
 
@@ -198,7 +198,7 @@ async def test_error_that_reports_the_time_is_enough(exchange: SimulatedExchange
         return answer | {"error": answer["error"] | {"data": {"serverTime": int(exchange.server_time() * 1000)}}}
 
     with exchange.lose_answers(SESSION), exchange.replace_answer("v2/account.status", None, refuse):
-        async with connected(exchange.url, timing=replace(QUICK, stable_after=0.0)) as connection:
+        async with connected(exchange.url, timing=replace(TIMING, stable_after=0.0)) as connection:
             with exchange.skew_clock(-30.0):
                 with pytest.raises(ExchangeError, match="-1021"):
                     await request_status(connection, exchange)
@@ -217,8 +217,8 @@ async def test_wrong_clock_of_this_host_is_a_warning(
     """A host clock that is minutes wrong is logged once, even if only a handshake's Date reports the time."""
     losing = exchange.lose_answers(SESSION) if fault == "unanswered" else contextlib.nullcontext()
     with exchange.skew_clock(skew), losing:
-        async with connected(exchange.url, timing=QUICK) as connection:
-            await until(lambda: connection._server_time._requested_at > 0)
+        async with connected(exchange.url, timing=TIMING, wall=now) as connection:
+            await until(lambda: count_time_requests(exchange))
             for at_least in (2, 3):
                 exchange.drop_connections()
                 await until(lambda at_least=at_least: connection.connections >= at_least and connection.connected)  # type: ignore[misc]

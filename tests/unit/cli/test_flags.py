@@ -1,4 +1,4 @@
-"""Flags and their variables: what they give, which one wins, and what a wrong one is told."""
+"""Flags and their variables: their values, precedence and errors."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from exporter.cli.flags import COMMANDS, FLAGS, PROGRAM, Flag, Usage, parse
 from exporter.simulator.fault_catalog import FAULTS
 from exporter.web.listen_address import ListenAddress
 
-# Each flag with a text, the value it stands for, and another text.
+# Each flag with a text, its value, and another text.
 EXAMPLES: dict[str, tuple[str, Any, str]] = {
     "--config.file": ("dir/a.yml", Path("dir/a.yml"), "b.yml"),
     "--config.dir": ("dir", Path("dir"), "other"),
@@ -65,32 +65,32 @@ EVERY_FLAG = [
 
 
 def value_of(flag: Flag, command: str, argv: list[str], environ: dict[str, str]) -> Any:
-    """Return what a call makes of a flag."""
+    """Return the value that a call gives a flag."""
     parsed, values = parse([command, *argv], environ)
     assert parsed == command
     return getattr(values, flag.destination)
 
 
 def refusal_of(argv: list[str], environ: dict[str, str] | None = None) -> str:
-    """Return what a wrong call is told."""
+    """Return the error of a wrong call."""
     with pytest.raises(Usage) as caught:
         parse(argv, environ or {})
     assert caught.value.exit_code == 2
     return str(caught.value)
 
 
-def given(flag: Flag, text: str) -> list[str]:
-    """Return the words that set a flag on the command line."""
+def arguments_for(flag: Flag, text: str) -> list[str]:
+    """Return the arguments that set a flag on the command line."""
     return [flag.name] if flag.read is None else [f"{flag.name}={text}"]
 
 
 @pytest.mark.parametrize(("command", "flag"), EVERY_FLAG)
 def test_every_flag_has_a_variable(command: str, flag: Flag) -> None:
-    """A flag and its variable mean the same, and without both it is the default."""
+    """A flag and its variable set the same value; without both it is the default."""
     text, value, _ = EXAMPLES[flag.name]
     variable = "BINANCE_FUTURES_EXPORTER_" + flag.name.strip("-").upper().replace(".", "_").replace("-", "_")
 
-    assert value == value_of(flag, command, given(flag, text), {})
+    assert value == value_of(flag, command, arguments_for(flag, text), {})
     assert value == value_of(flag, command, [], {variable: f" {text} "})
     default = DEFAULTS_OF.get((command, flag.name), DEFAULTS.get(flag.name))
     assert default == value_of(flag, command, [], {variable: " "})
@@ -99,25 +99,25 @@ def test_every_flag_has_a_variable(command: str, flag: Flag) -> None:
 
 @pytest.mark.parametrize(("command", "flag"), EVERY_FLAG)
 def test_the_flag_wins(command: str, flag: Flag) -> None:
-    """A flag outweighs its variable, also a variable that makes no sense."""
+    """A flag takes precedence over its variable, even an invalid one."""
     text, value, other = EXAMPLES[flag.name]
 
-    assert value == value_of(flag, command, given(flag, text), {flag.variable: other})
-    assert value == value_of(flag, command, given(flag, text), {flag.variable: "no\nsense"})
+    assert value == value_of(flag, command, arguments_for(flag, text), {flag.variable: other})
+    assert value == value_of(flag, command, arguments_for(flag, text), {flag.variable: "no\nsense"})
 
 
 @pytest.mark.parametrize(
     ("text", "value"), [("true", True), ("TRUE", True), ("1", True), ("False", False), ("0", False)]
 )
-def test_truth_in_variables(*, text: str, value: bool) -> None:
-    """A flag without a value is set or unset by a variable."""
+def test_boolean_variables(*, text: str, value: bool) -> None:
+    """A variable sets or unsets a flag without a value."""
     _, values = parse([], {"BINANCE_FUTURES_EXPORTER_CONFIG_CHECK": text})
 
     assert value is values.config_check
 
 
 @pytest.mark.parametrize("text", ["yes", "on", "2", "truee", "-"])
-def test_other_words_are_no_truth(text: str) -> None:
+def test_other_booleans_are_rejected(text: str) -> None:
     """A variable for a flag without a value must be true or false."""
     variable = "BINANCE_FUTURES_EXPORTER_CONFIG_CHECK"
 
@@ -144,8 +144,8 @@ def test_fault_is_repeatable() -> None:
     assert ["shutdown", "clock-ahead"] == by_variable.fault
 
 
-def test_help_tells_every_fault() -> None:
-    """The help of `simulate`, and no other, names every fault and what it does."""
+def test_help_lists_every_fault() -> None:
+    """The help of `simulate`, and no other, lists every fault with its effect."""
     texts = {}
     for command in COMMANDS:
         with pytest.raises(Usage) as caught:
@@ -193,8 +193,8 @@ WRONG = [
 
 
 @pytest.mark.parametrize(("command", "name", "text", "words"), WRONG)
-def test_wrong_values_are_refused(command: str, name: str, text: str, words: str) -> None:
-    """A wrong value is refused in words that name the flag or the variable it came by."""
+def test_wrong_values_are_rejected(command: str, name: str, text: str, words: str) -> None:
+    """A wrong value is rejected with an error that names the flag or the variable."""
     (flag,) = [flag for flag in FLAGS[command] if flag.name == name]
     program = PROGRAM if command == "run" else f"{PROGRAM} {command}"
 
@@ -207,7 +207,7 @@ def test_wrong_values_are_refused(command: str, name: str, text: str, words: str
 
 @pytest.mark.parametrize("text", [",", ":1,", ":1,,:2", ":1;:2"])
 def test_wrong_list_of_addresses(text: str) -> None:
-    """One wrong address among several is refused."""
+    """One wrong address among several is rejected."""
     variable = "BINANCE_FUTURES_EXPORTER_WEB_LISTEN_ADDRESS"
 
     assert refusal_of([], {variable: text}).startswith(f"{PROGRAM}: {variable}: ")
@@ -230,14 +230,14 @@ def test_wrong_list_of_addresses(text: str) -> None:
         (["--log.level", "debug", "run", "demo"], "unrecognized arguments: demo"),
     ],
 )
-def test_wrong_calls_are_refused(argv: list[str], words: str) -> None:
-    """Unknown flags and commands, shortened flags and missing values are refused."""
+def test_wrong_calls_are_rejected(argv: list[str], words: str) -> None:
+    """Unknown flags and commands, abbreviated flags and missing values are rejected."""
     assert f"{PROGRAM}: {words}\ntry: {PROGRAM} --help\n" == refusal_of(argv)
 
 
 @pytest.mark.parametrize(("command", "flag"), EVERY_FLAG)
 def test_flags_may_precede_the_command(command: str, flag: Flag) -> None:
-    """A flag before the command, with its value beside it or after an equals sign, is read as after the command."""
+    """A flag before the command, with its value after a space or an equals sign, is read as after the command."""
     text = EXAMPLES[flag.name][0].partition(",")[0]
     spellings = [[flag.name]] if flag.read is None else [[flag.name, text], [f"{flag.name}={text}"]]
     for flags in spellings:
@@ -245,15 +245,15 @@ def test_flags_may_precede_the_command(command: str, flag: Flag) -> None:
 
 
 def test_value_is_not_the_command() -> None:
-    """A word that is a flag's value is never taken for the command."""
+    """A flag's value is never taken for the command."""
     command, values = parse(["--config.file", "check", "--log.format", "json"], {})
 
     assert ("run", Path("check")) == (command, values.config_file)
     assert "check" == parse(["--config.file", "demo", "check", "--output", "json"], {})[0]
 
 
-def test_flag_of_another_command_is_refused_before_the_command() -> None:
-    """A flag that the command lacks is refused wherever it stands."""
+def test_flag_of_another_command_is_rejected_before_the_command() -> None:
+    """A flag that the command lacks is rejected in any position."""
     program = f"{PROGRAM} check"
 
     assert f"{program}: unrecognized arguments: --speed 2\ntry: {program} --help\n" == refusal_of(
@@ -261,8 +261,8 @@ def test_flag_of_another_command_is_refused_before_the_command() -> None:
     )
 
 
-def test_run_needs_no_word() -> None:
-    """Without a command the program runs."""
+def test_run_is_the_default_command() -> None:
+    """Without a command the exporter runs."""
     assert parse([], {})[0] == "run"
     assert parse(["run"], {}) == parse([], {})
 
@@ -270,14 +270,14 @@ def test_run_needs_no_word() -> None:
 @pytest.mark.parametrize("argv", [[], *([command] for command in COMMANDS)])
 @pytest.mark.parametrize("flag", ["-h", "--help"])
 def test_help(argv: list[str], flag: str) -> None:
-    """Help names every flag, how its variables are called and, without a command, all commands, in 80 columns."""
+    """Help lists every flag, the names of variables and, without a command, all commands, in 80 columns."""
     with pytest.raises(Usage) as caught:
         parse([*argv, flag, "--version"], {})
     text = str(caught.value)
     command = argv[0] if argv else "run"
 
     assert caught.value.exit_code == 0
-    assert [] == [each.name for each in FLAGS[command] if f"\n  {each.name}" not in text]
+    assert [] == [flag.name for flag in FLAGS[command] if f"\n  {flag.name}" not in text]
     assert FLAGS[command][-1].variable in text
     assert max(map(len, text.splitlines())) <= 80
     assert all((f"\n  {name}  " in text) is (command == "run") for name in COMMANDS)
@@ -287,7 +287,7 @@ def test_help(argv: list[str], flag: str) -> None:
     "argv", [["--version"], ["run", "--version"], ["demo", "--version"], ["simulate", "--version"]]
 )
 def test_version(argv: list[str]) -> None:
-    """The version is told, whatever a variable says."""
+    """The version is printed, even if a variable is invalid."""
     with pytest.raises(Usage) as caught:
         parse([*argv, "--version"], {"BINANCE_FUTURES_EXPORTER_LOG_LEVEL": "loud"})
 
@@ -307,7 +307,7 @@ def test_version(argv: list[str]) -> None:
 )
 @pytest.mark.parametrize("value", ["9" * 5000, "9" * 400, f"{'9' * 5000}s", f"{'9' * 300}d", "-1e999", "nan nan" * 800])
 def test_absurd_value(command: str, flag: Flag, value: str) -> None:
-    """A value of thousands of digits is a wrong call, which is not repeated in full."""
+    """A value of thousands of digits is an error that does not repeat it in full."""
     with pytest.raises(Usage) as usage:
         parse([command, f"{flag.name}={value}"], {})
 

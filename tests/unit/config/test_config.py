@@ -1,4 +1,4 @@
-"""What configuration files give; the errors in them are specified in tests/data/config."""
+"""Values and defaults of configuration files; tests/data/config specifies their errors."""
 
 from __future__ import annotations
 
@@ -43,19 +43,19 @@ class TestDurations:
     @pytest.mark.parametrize(
         "text", ["", "s", "1.5s", "-1s", "1s1m", "1s1s", "1 s", "1S", "१s", "1s\n", "9" * 400 + "y"]
     )
-    def test_other_texts_are_refused_with_an_example(self, text: str) -> None:
-        """What is no Prometheus duration is refused with a text that shows one."""
+    def test_other_texts_are_rejected_with_an_example(self, text: str) -> None:
+        """A text that is not a Prometheus duration is rejected with an error that shows one."""
         with pytest.raises(ValueError, match="such as 15s"):
             parse_duration(text)
 
-    def test_number_alone_is_told_of_units(self) -> None:
-        """A number without a unit is refused with a text that asks for one."""
+    def test_number_without_a_unit_is_rejected(self) -> None:
+        """A number without a unit is rejected with an error that asks for one."""
         with pytest.raises(ValueError, match="with its unit, such as 15s"):
             parse_duration("15")
 
     @given(any_text)
     def test_any_text_is_seconds_or_a_value_error(self, text: str) -> None:
-        """No text makes anything but a number or a ValueError."""
+        """Any text gives a number or a ValueError."""
         with suppress(ValueError):
             assert parse_duration(text) >= 0
 
@@ -77,7 +77,7 @@ class TestDocument:
         assert account.credentials.api_key.reveal() == API_KEY
 
     def test_every_key_is_read_and_overridden_per_account(self, folder: Folder) -> None:
-        """Values under binance: and poll: hold for all accounts but those that set their own."""
+        """Values under binance: and poll: apply to every account that does not set its own."""
         folder.write("key.pem", pem(b"pass phrase"))
         folder.write("pass", "pass phrase\n")
         config = folder.load(f"""
@@ -106,7 +106,7 @@ class TestDocument:
         assert first.endpoint.label == "testnet via proxy:3128"
         assert (first.interval_seconds, first.stale_after_seconds, first.position_risk) == (30, 300, False)
         assert (first.recv_window_ms, first.request_timeout_seconds) == (1500, 20)
-        assert (second.endpoint.label, second.endpoint.proxy) == ("mainnet", None)  # the environment names none
+        assert (second.endpoint.label, second.endpoint.proxy) == ("mainnet", None)  # no proxy in the environment
         assert (second.interval_seconds, second.stale_after_seconds, second.position_risk) == (5, 10, True)
         assert (second.recv_window_ms, second.request_timeout_seconds) == (60000, 0.1)
         assert (second.asset_mode, second.credentials.key_type) == (AssetMode.MULTI, "ed25519")
@@ -114,8 +114,8 @@ class TestDocument:
     @pytest.mark.parametrize(
         ("written", "mode"), [("auto", None), ("single", AssetMode.SINGLE), ("multi", AssetMode.MULTI)]
     )
-    def test_asset_mode_is_found_out_or_told(self, folder: Folder, written: str, mode: AssetMode | None) -> None:
-        """asset_mode names the mode, or auto leaves it to the answers."""
+    def test_asset_mode_is_detected_or_configured(self, folder: Folder, written: str, mode: AssetMode | None) -> None:
+        """asset_mode sets the mode; with auto the mode is detected."""
         config = folder.load(f"accounts: [{{name: a, {HMAC}, asset_mode: {written}}}]")
 
         assert config.accounts[0].asset_mode == mode
@@ -139,7 +139,7 @@ class TestDocument:
         assert {account.interval_seconds for account in config.accounts} == {20}
 
     @pytest.mark.parametrize(
-        ("content", "fault"),
+        ("content", "problem"),
         [
             (b"#" * (1024 * 1024 + 1), "is larger than 1 MiB"),
             (b"a: \xff", "is not UTF-8 text (at byte 3)"),
@@ -147,13 +147,13 @@ class TestDocument:
             (b"a: 1\nb: \x01\n", "is not valid YAML at line 2: a control character"),
         ],
     )
-    def test_file_that_is_no_document_is_a_fault(self, folder: Folder, content: bytes, fault: str) -> None:
+    def test_file_that_is_not_a_document_is_an_error(self, folder: Folder, content: bytes, problem: str) -> None:
         """A file that is too large, not text or nested too deeply is rejected."""
         path = folder.write("exporter.yml", content)
         with pytest.raises(ConfigError) as caught:
             load(path, {})
 
-        assert f"{path}: {fault}" == str(caught.value)
+        assert f"{path}: {problem}" == str(caught.value)
 
     def test_byte_order_mark_is_tolerated(self, folder: Folder) -> None:
         """A file written with a BOM and CRLF is read."""
@@ -161,8 +161,8 @@ class TestDocument:
 
         assert load(folder.write("exporter.yml", content), {}).accounts[0].name == "main"
 
-    def test_missing_file_is_a_fault(self, tmp_path: Path) -> None:
-        """A file that is not there is named with the system's reason."""
+    def test_missing_file_is_an_error(self, tmp_path: Path) -> None:
+        """A missing file is an error with its path and the system's reason."""
         with pytest.raises(ConfigError, match=r"none\.yml: cannot be read: No such file or directory"):
             load(tmp_path / "none.yml", {})
 

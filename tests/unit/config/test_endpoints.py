@@ -1,4 +1,4 @@
-"""Endpoints and proxies of a configuration: their labels, which are one, and warnings."""
+"""Endpoints and proxies of a configuration: their labels, which accounts share one, and warnings."""
 
 from __future__ import annotations
 
@@ -35,13 +35,13 @@ class TestEndpoints:
         ],
     )
     def test_label_is_the_host_and_the_proxy(self, folder: Folder, binance: str, label: str) -> None:
-        """The label names network or host and proxy, and nothing secret of their URLs."""
+        """The label has the network or host and the proxy, and no secret from their URLs."""
         config = folder.load(f"binance: {{{binance}}}\naccounts: [{{name: a, {HMAC}}}]")
 
         assert config.accounts[0].endpoint.label == label
         assert config.warnings == ()
 
-    def test_equal_endpoints_are_shared_and_others_told_apart(self, folder: Folder) -> None:
+    def test_equal_endpoints_are_shared_and_others_numbered(self, folder: Folder) -> None:
         """Accounts with equal URL and proxy share an endpoint; labels that would be equal are numbered."""
         urls = ["wss://e/a", "wss://e/b", "wss://e:443/a", "wss://e/a", "mainnet"]
         accounts = [f"{{name: a{i}, {HMAC}, binance: {{endpoint: '{url}'}}}}" for i, url in enumerate(urls)]
@@ -68,8 +68,8 @@ class TestEndpoints:
     )
     def test_one_endpoint_in_several_spellings_is_one(self, folder: Folder, first: str, second: str) -> None:
         """Endpoints that differ only in spelling are one, with one budget, whichever comes first after a reload."""
-        accounts = [f"{{name: a{i}, {HMAC}, binance: {{{each}}}}}" for i, each in enumerate((first, second))]
-        configs = [folder.load(f"accounts: [{', '.join(each)}]") for each in (accounts, accounts[::-1])]
+        accounts = [f"{{name: a{i}, {HMAC}, binance: {{{settings}}}}}" for i, settings in enumerate((first, second))]
+        configs = [folder.load(f"accounts: [{', '.join(order)}]") for order in (accounts, accounts[::-1])]
         endpoints = [account.endpoint for config in configs for account in config.accounts]
 
         assert len(set(endpoints)) == 1
@@ -94,8 +94,8 @@ class TestEndpoints:
     def test_endpoints_that_may_share_an_ip_are_a_warning(
         self, folder: Folder, first: str, second: str, *, is_warned: bool
     ) -> None:
-        """Different endpoints that may be one exchange, asked from one IP, are a warning: each spends its share."""
-        accounts = [f"{{name: a{i}, {HMAC}, binance: {{{each}}}}}" for i, each in enumerate((first, second))]
+        """Different endpoints that may be one exchange, polled from one IP, are a warning: each spends its share."""
+        accounts = [f"{{name: a{i}, {HMAC}, binance: {{{settings}}}}}" for i, settings in enumerate((first, second))]
         config = folder.load(f"accounts: [{', '.join(accounts)}]")
 
         assert len({account.endpoint for account in config.accounts}) == 2
@@ -107,7 +107,7 @@ class TestEndpoints:
         """An account with the environment's proxy shares the endpoint of one whose configuration names that proxy."""
         monkeypatch.setenv("ALL_PROXY", "me:pass@Proxy:9")
         proxies = ("null", "http://me:pass@proxy:9", "none")
-        accounts = [f"{{name: a{i}, {HMAC}, binance: {{proxy: '{each}'}}}}" for i, each in enumerate(proxies)]
+        accounts = [f"{{name: a{i}, {HMAC}, binance: {{proxy: '{proxy}'}}}}" for i, proxy in enumerate(proxies)]
         config = folder.load(f"accounts: [{', '.join(accounts)}]".replace("'null'", "null"))
         automatic, named, direct = (account.endpoint for account in config.accounts)
 
@@ -130,7 +130,7 @@ class TestEndpoints:
     def test_ignored_proxy_of_the_environment_is_a_warning(
         self, folder: Folder, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """A variable that does not count is a warning where the proxy is the environment's, and only there."""
+        """An ignored variable is a warning if the proxy is taken from the environment, and only then."""
         monkeypatch.setenv("HTTP_PROXY", "proxy:3128")
         automatic, direct = (
             folder.load(f"binance: {{proxy: {proxy}}}\naccounts: [{{name: a, {HMAC}}}]") for proxy in ("null", "none")
@@ -140,8 +140,8 @@ class TestEndpoints:
         assert automatic.warnings[0].startswith("environment: HTTP_PROXY is not used for wss:// endpoints")
         assert direct.warnings == ()
 
-    def test_requests_in_clear_are_a_warning(self, folder: Folder) -> None:
-        """A ws:// URL to another machine is a warning at the place where it is set."""
+    def test_unencrypted_requests_are_a_warning(self, folder: Folder) -> None:
+        """A ws:// URL to another machine is a warning with its place in the file."""
         config = folder.load(f"binance: {{endpoint: 'ws://10.0.0.1'}}\naccounts: [{{name: a, {HMAC}}}]")
 
         assert config.warnings == (

@@ -56,7 +56,7 @@ def test_secret_key_may_come_from_a_file(folder: Folder) -> None:
 
 
 @pytest.mark.parametrize(
-    ("environ", "faults"),
+    ("environ", "problems"),
     [
         ({"ENDPOINT": "testnet"}, ["BINANCE_API_KEY: is missing", "BINANCE_SECRET_KEY: is missing: set it"]),
         ({"SECRET_KEY": SECRET_KEY}, ["BINANCE_API_KEY: is missing"]),
@@ -82,24 +82,24 @@ def test_secret_key_may_come_from_a_file(folder: Folder) -> None:
         ),
     ],
 )
-def test_faults_name_the_variables(environ: dict[str, str], faults: list[str]) -> None:
-    """What is wrong in the environment is told with the variable's name."""
+def test_errors_name_the_variables(environ: dict[str, str], problems: list[str]) -> None:
+    """An error in the environment names the variable."""
     with pytest.raises(ConfigError) as caught:
         load(None, {f"BINANCE_{name}": value for name, value in environ.items()})
 
-    found = [str(fault) for fault in caught.value.problems]
-    assert [text[: len(start)] for text, start in zip(found, faults, strict=True)] == faults
+    texts = [str(problem) for problem in caught.value.problems]
+    assert [text[: len(start)] for text, start in zip(texts, problems, strict=True)] == problems
 
 
-def test_key_faults_speak_of_variables(folder: Folder) -> None:
-    """The remedy for an encrypted key is a variable where the key was named by one."""
+def test_key_errors_name_variables(folder: Folder) -> None:
+    """If a variable names an encrypted key, the remedy in the error is a variable, too."""
     locked = str(folder.write("locked.pem", pem(b"passphrase")))
 
     with pytest.raises(ConfigError, match=r"encrypted: set BINANCE_PRIVATE_KEY_PASSPHRASE_FILE$"):
         load(None, {"BINANCE_API_KEY": API_KEY, "BINANCE_PRIVATE_KEY_FILE": locked})
 
 
-def test_file_and_variables_together_are_a_fault(folder: Folder) -> None:
+def test_file_and_variables_together_are_an_error(folder: Folder) -> None:
     """Variables in addition to a file are an error that names them, and the file's own errors are reported too."""
     path = folder.write("exporter.yml", "")
     with pytest.raises(ConfigError) as caught:
@@ -111,7 +111,7 @@ def test_file_and_variables_together_are_a_fault(folder: Folder) -> None:
     assert API_KEY[:16] not in together
 
 
-def test_nothing_configured_tells_what_to_do() -> None:
-    """Without a file and variables the error names the three ways to go on."""
+def test_error_without_a_configuration_explains_what_to_do() -> None:
+    """Without a file or variables the error names the three ways to configure the program."""
     with pytest.raises(ConfigError, match=r"--config\.file.*BINANCE_API_KEY.*demo$"):
         load(None, dict.fromkeys(VARIABLES, ""))

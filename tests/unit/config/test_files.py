@@ -1,4 +1,4 @@
-"""The reader of small files: what it reads, what it refuses, and what it gives up."""
+"""The reader of small files: what it reads, what it rejects, and when it gives up."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ ACCOUNT = "accounts: [{name: main, api_key_file: main.key, secret_key_file: main
 
 
 class Hanging:
-    """Makes every look at one file hang until it is released."""
+    """Makes every access to one file hang until it is released."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, path: Path) -> None:
         self.path = path
@@ -46,13 +46,13 @@ class Hanging:
 
 @pytest.fixture
 def hanging(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Hanging]:
-    """Give a file that hangs, as on a dead network file system, and little patience."""
-    monkeypatch.setattr(time_limit, "_FILE_SECONDS", 0.2)
-    made = Hanging(monkeypatch, tmp_path / "main.key")
-    made.path.write_text("content")
-    yield made
-    made.release.set()
-    for thread in made.threads:
+    """A file that hangs, as on a dead network file system, until its `release` is set."""
+    monkeypatch.setattr(time_limit, "_FILE_SECONDS", 1.0)
+    file = Hanging(monkeypatch, tmp_path / "main.key")
+    file.path.write_text("content")
+    yield file
+    file.release.set()
+    for thread in file.threads:
         thread.join(DEADLINE_SECONDS)
 
 
@@ -71,7 +71,7 @@ def feed(pipe: Path, *pieces: str) -> threading.Thread:
 
 
 def test_pipe_is_read_until_its_writer_closes_it(tmp_path: Path) -> None:
-    """A pipe is read to its end, whether its writer comes before or after the reader."""
+    """A pipe is read to its end, whether the writer or the reader opens it first."""
     os.mkfifo(tmp_path / "pipe")
     writer = feed(tmp_path / "pipe", "a" * 100_000, "b")
     content = Files().read(tmp_path / "pipe", 200_000, pipe=True).content
@@ -81,7 +81,7 @@ def test_pipe_is_read_until_its_writer_closes_it(tmp_path: Path) -> None:
 
 
 def test_pipe_whose_writer_writes_nothing_is_empty(tmp_path: Path) -> None:
-    """A writer that closes a pipe without a word ends it."""
+    """A pipe whose writer closes it without writing is empty."""
     os.mkfifo(tmp_path / "pipe")
     writer = feed(tmp_path / "pipe")
     content = Files().read(tmp_path / "pipe", 10, pipe=True).content
@@ -92,12 +92,13 @@ def test_pipe_whose_writer_writes_nothing_is_empty(tmp_path: Path) -> None:
 
 def test_pipe_without_a_writer_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A configuration file that is a pipe without a writer is an error, and a regular file in its place is read."""
-    monkeypatch.setattr(time_limit, "_FILE_SECONDS", 0.2)
     path = key_files(tmp_path)
     path.unlink(missing_ok=True)
     os.mkfifo(path)
-    with pytest.raises(ConfigError, match=r"exporter\.yml: cannot be read: no response in time$"):
-        load(path, {})
+    with monkeypatch.context() as patch:
+        patch.setattr(time_limit, "_FILE_SECONDS", 0.2)
+        with pytest.raises(ConfigError, match=r"exporter\.yml: cannot be read: no response in time$"):
+            load(path, {})
     path.unlink()
     path.write_text(ACCOUNT)
 
@@ -122,8 +123,8 @@ def test_devices(tmp_path: Path) -> None:
         Files().read(Path("/dev/zero"), 2**20, pipe=True)
 
 
-def test_file_that_hangs_is_given_up_and_named(hanging: Hanging, tmp_path: Path) -> None:
-    """A key file that hangs is an error that names it; it is tried no second time until it responds again."""
+def test_file_that_hangs_is_an_error(hanging: Hanging, tmp_path: Path) -> None:
+    """A key file that hangs is an error that names it; it is not read again until it responds."""
     path = key_files(tmp_path)
     path.write_text(ACCOUNT)
     for _ in range(3):
@@ -138,7 +139,7 @@ def test_file_that_hangs_is_given_up_and_named(hanging: Hanging, tmp_path: Path)
 
 
 def test_files_that_hang_share_a_limit(hanging: Hanging, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A load in which files hang gives up the others once they have taken too long together."""
+    """If files that hang have taken too long together, the other files of the load are not attempted."""
     limit = TimeLimit(0.1)
     with pytest.raises(UnreadableFile, match="no response in time"):
         Files(limit=limit).read(hanging.path, 10)
@@ -147,7 +148,7 @@ def test_files_that_hang_share_a_limit(hanging: Hanging, monkeypatch: pytest.Mon
 
 
 def test_change_of_a_file_that_hangs_is_unknown(hanging: Hanging) -> None:
-    """Whether a file that hangs has changed is not known, and the error names it."""
+    """The check for changes of a file that hangs is an error that names it."""
     hanging.release.set()
     read = Files()
     read.read(hanging.path, 10)
@@ -161,7 +162,7 @@ def test_change_of_a_file_that_hangs_is_unknown(hanging: Hanging) -> None:
 
 
 def test_without_threads_files_are_read_directly(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Files are read also when the system can start no thread."""
+    """Files are read even if the system cannot start a thread."""
     path = key_files(tmp_path)
     path.write_text(ACCOUNT)
 
@@ -219,11 +220,11 @@ def test_huge_numbers(document: str, number: str, tmp_path: Path, capsys: pytest
     path = tmp_path / "exporter.yml"
     path.write_text(document.format(number))
     code = run(["--config.check", f"--config.file={path}"])
-    said = capsys.readouterr().err
+    errors = capsys.readouterr().err
 
     assert 2 == code
-    assert f"{path}: is not valid YAML at line 1, column " in said
-    assert "a number with too many digits" in said
+    assert f"{path}: is not valid YAML at line 1, column " in errors
+    assert "a number with too many digits" in errors
 
 
 @pytest.mark.parametrize("number", DIGITS.values(), ids=DIGITS)
@@ -238,7 +239,7 @@ def test_huge_numbers(document: str, number: str, tmp_path: Path, capsys: pytest
     ],
 )
 def test_huge_numbers_of_a_web_configuration(document: str, number: str, tmp_path: Path) -> None:
-    """In a web configuration, too, such a number is an error with its place."""
+    """A number of thousands of digits in a web configuration is an error with its place."""
     (tmp_path / "web.yml").write_text(document.format(number))
     with pytest.raises(ConfigError, match=r"is not valid YAML at line 1, column .*: a number with too many digits"):
         web_configuration.load(tmp_path / "web.yml")
@@ -258,7 +259,7 @@ LONG = "x" * 300_000
     ],
 )
 def test_huge_texts(document: str, error: str, tmp_path: Path) -> None:
-    """Keys and values of hundreds of kilobytes are errors that do not repeat them, and take no minutes to find."""
+    """Keys and values of hundreds of kilobytes are errors that do not repeat them, and are found quickly."""
     (tmp_path / "exporter.yml").write_text(document)
     with pytest.raises(ConfigError) as caught:
         load(tmp_path / "exporter.yml", {})
@@ -268,7 +269,7 @@ def test_huge_texts(document: str, error: str, tmp_path: Path) -> None:
 
 
 def test_content_and_keys_are_not_in_a_repr(tmp_path: Path) -> None:
-    """Neither what was read nor the keys of a configuration show in their representations."""
+    """Neither file contents nor the keys of a configuration are in their representations."""
     path = key_files(tmp_path)
     path.write_text(ACCOUNT)
     content = (tmp_path / "main.key").read_text()

@@ -1,4 +1,4 @@
-"""Key files: what is read from them, when they are loaded again, and their warnings."""
+"""Key files: warning is read from them, when they are loaded again, and their warnings."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def test_surrounding_whitespace_is_not_part_of_a_key(folder: Folder, content: st
 
 
 def test_keys_are_hidden_from_the_log_once_read(folder: Folder) -> None:
-    """Whatever is read from a key file is redacted from then on."""
+    """The content of a key file is redacted once it has been read."""
     folder.load(f"accounts: [{{name: a, {HMAC}}}]")
 
     assert redaction.redact(f"{API_KEY[:20]} {SECRET_KEY[30:50]}") == "[redacted] [redacted]"
@@ -54,7 +54,7 @@ def test_unchanged_private_keys_are_reused(folder: Folder) -> None:
 
 
 def test_changed_passphrase_is_not_ignored(folder: Folder) -> None:
-    """A passphrase that no longer fits an unchanged private key is an error, as at a start."""
+    """A passphrase that no longer fits an unchanged private key is an error, as at the start."""
     folder.write("locked.pem", pem(b"sesame open"))
     folder.write("pass", "sesame open")
     keys = "api_key_file: api.key, private_key_file: locked.pem, private_key_passphrase_file: pass"
@@ -67,7 +67,7 @@ def test_changed_passphrase_is_not_ignored(folder: Folder) -> None:
 
 
 def test_keys_that_others_may_read_are_a_warning(folder: Folder) -> None:
-    """A key file that every user may read is usable, with a warning that tells the remedy."""
+    """A key file that every user may read is used, with a warning that names the remedy."""
     folder.write("api.key", API_KEY, mode=0o640)
     folder.write("secret.key", SECRET_KEY, mode=0o644)
 
@@ -78,7 +78,7 @@ def test_keys_that_others_may_read_are_a_warning(folder: Folder) -> None:
 
 
 def test_one_key_for_two_accounts_is_a_warning(folder: Folder) -> None:
-    """The same API key twice on one endpoint is told, on two endpoints it is not."""
+    """The same API key twice on one endpoint is a warning, on two endpoints it is not."""
     config = folder.load(f"""
         accounts:
           - {{name: a, {HMAC}}}
@@ -118,10 +118,12 @@ MISTAKES = [
 ]
 
 
-@pytest.mark.parametrize(("text", "what"), MISTAKES)
+@pytest.mark.parametrize(("text", "warning"), MISTAKES)
 @pytest.mark.parametrize("key", ["api_key", "secret_key"])
-def test_what_cannot_be_a_key_is_a_warning_without_the_value(folder: Folder, key: str, text: str, what: str) -> None:
-    """A text that no key can be is warned of at its place, from a file or a variable, and not shown."""
+def test_text_that_cannot_be_a_key_is_a_warning_without_the_value(
+    folder: Folder, key: str, text: str, warning: str
+) -> None:
+    """A text that cannot be a key is a warning with its place, a file or a variable, and is not shown."""
     folder.write(f"{key.removesuffix('_key')}.key", text)
 
     (in_file,) = folder.shorten(folder.load(f"accounts: [{{name: a, {HMAC}}}]").warnings)
@@ -131,8 +133,8 @@ def test_what_cannot_be_a_key_is_a_warning_without_the_value(folder: Folder, key
 
     assert in_file.startswith(f"accounts[0].{key}_file: ")
     assert in_variable.startswith(f"BINANCE_{key.upper()}: ")
-    assert what in in_file
-    assert what in in_variable
+    assert warning in in_file
+    assert warning in in_variable
     assert not leaks(in_file + in_variable, [API_KEY, _encoded(API_KEY)])
 
 
@@ -154,7 +156,7 @@ def test_two_keys_in_one_place_are_hidden(folder: Folder) -> None:
 
 @pytest.mark.parametrize("passphrase", ["correct_one:battery", "HORSE_BATTERY_STAPLE"])
 def test_passphrase_is_hidden_whole(folder: Folder, passphrase: str) -> None:
-    """A passphrase that looks like a name, or like a name and a value, is hidden all the same."""
+    """A passphrase that looks like a name, or like a name and a value, is hidden, too."""
     folder.write("a.pem", pem(passphrase.encode()))
     folder.write("pass", passphrase)
     keys = "api_key_file: api.key, private_key_file: a.pem, private_key_passphrase_file: pass"
@@ -164,7 +166,7 @@ def test_passphrase_is_hidden_whole(folder: Folder, passphrase: str) -> None:
 
 
 def test_api_key_in_the_place_of_its_secret_is_a_warning(folder: Folder) -> None:
-    """The API key pasted twice is warned of."""
+    """The API key pasted twice is a warning."""
     folder.write("secret.key", API_KEY)
 
     config = folder.load(f"accounts: [{{name: a, {HMAC}}}]")
@@ -173,7 +175,7 @@ def test_api_key_in_the_place_of_its_secret_is_a_warning(folder: Folder) -> None
     ]
 
 
-def test_keys_of_every_kind_are_no_mistakes(folder: Folder) -> None:
+def test_keys_of_every_kind_give_no_warning(folder: Folder) -> None:
     """Keys as Binance and its testnet issue them, in letters and digits or hexadecimal, give no warning."""
     for text in (API_KEY, "0123456789abcdef" * 4):
         folder.write("api.key", text)

@@ -21,16 +21,16 @@ def test_shards_partition_the_accounts(names: list[str], total: int) -> None:
         assert ("one",) == part.warnings
 
 
-def test_place_of_an_account_is_for_ever() -> None:
-    """An account's shard is that of its name's SHA-256, the same in every release and on every machine."""
+def test_shard_of_an_account_never_changes() -> None:
+    """An account's shard is determined by its name's SHA-256, the same in every release and on every machine."""
     assert [0, 0, 2, 2] == [
         next(index for index in range(3) if Shard(index, 3).owns(name))
         for name in ("main", "desk-a", "\u5e01\u5b89", "desk-b")
     ]
 
 
-def test_shards_are_of_like_size() -> None:
-    """A hundred accounts are spread so that no shard of four has twice its part."""
+def test_shards_are_of_similar_size() -> None:
+    """No shard of four has twice its part of a hundred accounts."""
     owned = [sum(Shard(index, 4).owns(f"desk-{n}") for n in range(100)) for index in range(4)]
 
     assert 100 == sum(owned)
@@ -39,14 +39,14 @@ def test_shards_are_of_like_size() -> None:
 
 @pytest.mark.parametrize(("text", "index"), [("0", 0), ("7", 7), ("exporter-0", 0), ("my-exporter-2-12", 12)])
 def test_index_is_a_number_or_ends_a_pods_name(text: str, index: int) -> None:
-    """A shard's index is given as it is, or by the name that a StatefulSet gives its pod."""
+    """A shard's index is a number, or the end of the name of a StatefulSet's pod."""
     assert index == shard_index(text)
 
 
 @pytest.mark.parametrize(
     "text", ["", "exporter", "-", "exporter-1a", "exporter2", "1.5", "-\u0663", "9999999", "-1", "pod--1"]
 )
-def test_other_texts_are_no_index(text: str) -> None:
-    """A text that neither is nor ends in a number of its own is refused, with the text in the words."""
+def test_other_texts_are_rejected(text: str) -> None:
+    """A text that neither is nor ends in a separate number is rejected with an error that quotes it."""
     with pytest.raises(ValueError, match="neither a number nor a pod's name"):
         shard_index(text)

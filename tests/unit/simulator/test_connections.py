@@ -96,13 +96,13 @@ async def test_connections_stall(account: SimulatedAccount, clock: Clock) -> Non
         stall = exchange.stall_connections()
         with exchange.stall_connections():
             await left.close()
-            asked = asyncio.create_task(old.ask("session.status"))
+            pending = asyncio.create_task(old.ask("session.status"))
             await eventually(lambda: any(connection.unread for connection in exchange.connections))
             async with client_of(exchange, clock) as new:
                 answer = await new.ask("session.status")
-        early = asked.done()
+        early = pending.done()
         stall.close()
-        late = await asked
+        late = await pending
 
     assert (early, answer["status"], late["status"]) == (False, 200, 200)
 

@@ -14,7 +14,7 @@ from support.waiting import PATIENCE_SECONDS, until
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidMessage
 
-from exporter.simulator import SimulatedAccount, SimulatedExchange, fault_catalog
+from exporter.simulator import SimulatedAccount, SimulatedExchange
 from exporter.simulator.fault_catalog import FAULTS
 
 if TYPE_CHECKING:
@@ -133,17 +133,13 @@ async def test_short_lifetimes(exchange: SimulatedExchange, clock: Clock, name: 
     await assert_serving(exchange, clock)
 
 
-# A handshake must fit between two events.
-EVENTS = {"dropped": (0.5, 1006), "shutdown": (0.05, 1001)}
+EVENTS = {"dropped": 1006, "shutdown": 1001}
 
 
+@pytest.mark.usefixtures("virtual_time")
 @pytest.mark.parametrize("name", EVENTS)
-async def test_events_repeat(
-    exchange: SimulatedExchange, clock: Clock, monkeypatch: pytest.MonkeyPatch, name: str
-) -> None:
+async def test_events_repeat(exchange: SimulatedExchange, clock: Clock, name: str) -> None:
     """Connections end repeatedly, after an announcement in the case of a shutdown."""
-    seconds, code = EVENTS[name]
-    monkeypatch.setattr(fault_catalog, "EVENT_SECONDS", seconds)
     frames: list[str | bytes] = []
     codes = []
     with FAULTS[name].switch(exchange):
@@ -154,15 +150,15 @@ async def test_events_repeat(
                         frames.append(await connection.recv())
                 codes.append(connection.close_code)
 
-    assert [code, code] == codes
+    assert [EVENTS[name]] * 2 == codes
     announced = [{"event": {"e": "serverShutdown", "E": clock.now_ms}}] * 2
     assert (announced if name == "shutdown" else []) == [json.loads(frame) for frame in frames]
     await assert_serving(exchange, clock)
 
 
-async def test_clock_jumps(exchange: SimulatedExchange, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.usefixtures("virtual_time")
+async def test_clock_jumps(exchange: SimulatedExchange, clock: Clock) -> None:
     """The exchange's clock jumps ahead and back repeatedly, and is right when the fault is over."""
-    monkeypatch.setattr(fault_catalog, "EVENT_SECONDS", 0.01)
     with FAULTS["clock-jumps"].switch(exchange):
         for ahead in (30, 0, 30):
             await until_server_time(exchange, clock.now + ahead)
@@ -178,11 +174,11 @@ async def test_silent_connection(exchange: SimulatedExchange, clock: Clock) -> N
         (connection,) = exchange.connections
         await until(lambda: connection.stalled)
         pong = asyncio.ensure_future(await silent.connection.ping())
-        asked = asyncio.create_task(silent.ask("session.status"))
+        pending = asyncio.create_task(silent.ask("session.status"))
         await until(lambda: len(connection.unread) > 40)
-        early = pong.done() or asked.done()
+        early = pong.done() or pending.done()
         fault.close()
-        answer = await asked
+        answer = await pending
         await pong
 
     assert not early
@@ -202,17 +198,15 @@ async def test_no_answers(exchange: SimulatedExchange, client: Client, clock: Cl
     await assert_serving(exchange, clock)
 
 
-async def test_slow_answers(
-    exchange: SimulatedExchange, client: Client, clock: Clock, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Answers are delayed."""
-    monkeypatch.setattr(fault_catalog, "SLOW_SECONDS", 0.2)
+@pytest.mark.usefixtures("virtual_time")
+async def test_slow_answers(exchange: SimulatedExchange, client: Client, clock: Clock) -> None:
+    """Answers are delayed by three seconds."""
     with FAULTS["slow-answers"].switch(exchange):
-        asked = asyncio.get_running_loop().time()
+        sent_at = asyncio.get_running_loop().time()
         await client.ask("session.status")
-        answered = asyncio.get_running_loop().time()
+        answered_at = asyncio.get_running_loop().time()
 
-    assert 0.19 < answered - asked
+    assert 3.0 == pytest.approx(answered_at - sent_at, abs=0.1)
     await assert_serving(exchange, clock)
 
 

@@ -106,15 +106,15 @@ def test_rows_and_assets_add_up(make: Any) -> None:
         assert r["maintMargin"] == maintenance_margin(SYMBOLS[row["symbol"]].bracket, r["notional"])
     for asset in status["assets"]:
         a = numbers(asset)
-        own = [numbers(risk) for risk in risks if risk["marginAsset"] == asset["asset"]]
-        cross = [row for row in own if not row["isolatedWallet"]]
+        rows = [numbers(risk) for risk in risks if risk["marginAsset"] == asset["asset"]]
+        cross = [row for row in rows if not row["isolatedWallet"]]
         assert a["marginBalance"] == a["walletBalance"] + a["unrealizedProfit"]
-        assert a["walletBalance"] == a["crossWalletBalance"] + sum(row["isolatedWallet"] for row in own)
-        assert a["unrealizedProfit"] == sum(row["unRealizedProfit"] for row in own)
+        assert a["walletBalance"] == a["crossWalletBalance"] + sum(row["isolatedWallet"] for row in rows)
+        assert a["unrealizedProfit"] == sum(row["unRealizedProfit"] for row in rows)
         assert a["crossUnPnl"] == sum(row["unRealizedProfit"] for row in cross)
-        assert a["maintMargin"] == sum(row["maintMargin"] for row in own)
-        assert a["positionInitialMargin"] == sum(row["positionInitialMargin"] for row in own)
-        assert a["openOrderInitialMargin"] == sum(row["openOrderInitialMargin"] for row in own)
+        assert a["maintMargin"] == sum(row["maintMargin"] for row in rows)
+        assert a["positionInitialMargin"] == sum(row["positionInitialMargin"] for row in rows)
+        assert a["openOrderInitialMargin"] == sum(row["openOrderInitialMargin"] for row in rows)
         assert a["initialMargin"] == a["positionInitialMargin"] + a["openOrderInitialMargin"]
         assert (asset["updateTime"] == 0) == (not a["walletBalance"])
     assert status["totalMarginBalance"] == money(status, "totalWalletBalance", "totalUnrealizedProfit")

@@ -81,7 +81,7 @@ async def test_rate_limits_are_returned_unless_disabled(account: SimulatedAccoun
         async with client_of(exchange, clock, "?returnRateLimits=false") as quiet:
             silent = await quiet.signed(account, STATUS)
             status = await quiet.ask("session.status")
-            asked = await quiet.signed(account, STATUS, returnRateLimits=True)
+            requested = await quiet.signed(account, STATUS, returnRateLimits=True)
 
     (limit,) = with_limits["rateLimits"]
     assert limit == {
@@ -95,7 +95,7 @@ async def test_rate_limits_are_returned_unless_disabled(account: SimulatedAccoun
     assert without_limits["status"] == silent["status"] == 200
     assert "rateLimits" not in without_limits | silent | status
     assert status["result"]["returnRateLimits"] is False
-    assert asked["rateLimits"][0]["count"] == 33
+    assert requested["rateLimits"][0]["count"] == 33
 
 
 async def test_weight_is_counted_by_aligned_minute(account: SimulatedAccount, clock: Clock) -> None:

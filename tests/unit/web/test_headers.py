@@ -1,4 +1,4 @@
-"""Headers of every response, and requests to /-/reload that another site sent."""
+"""Headers of every response, and cross-site requests to /-/reload."""
 
 from __future__ import annotations
 
@@ -56,8 +56,8 @@ async def test_error_inside_the_server() -> None:
     [("GET", b"400"), ("GET / HTTP/1.1\r\n" + "a: b\r\n" * 200 + "c: d", b"431")],
     ids=["malformed", "many-headers"],
 )
-async def test_refused_requests(request_line: str, status: bytes) -> None:
-    """Requests that are refused before they are routed get the headers as well."""
+async def test_rejected_requests(request_line: str, status: bytes) -> None:
+    """Responses to requests that are rejected before routing have the headers as well."""
     async with serving(b"") as (client, _):
         reader, writer = await connect(client, request_line)
         response = await reader.read()
@@ -99,7 +99,7 @@ HOST = "exporter.example:9876"
 )
 @pytest.mark.parametrize("method", ["POST", "PUT"])
 async def test_cross_site_reload(headers: dict[str, str], status: int, method: str) -> None:
-    """A reload that another site makes a browser send is refused with the reason; programs and the own site reload."""
+    """A reload that another site makes a browser send is rejected with the reason; others are accepted."""
     reloads = []
 
     async def reload() -> str:

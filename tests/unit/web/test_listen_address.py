@@ -1,4 +1,4 @@
-"""Where the scrape server can listen, and what is said where it cannot."""
+"""The scrape server's addresses, and the errors if it cannot listen."""
 
 from __future__ import annotations
 
@@ -37,12 +37,12 @@ async def test_empty_host_is_both_families() -> None:
 
 
 async def test_empty_host_without_ipv6(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where a machine has no IPv6, an empty host means all of IPv4."""
+    """On a machine without IPv6, an empty host is all of IPv4."""
     monkeypatch.setattr(socket, "has_dualstack_ipv6", lambda: False)
     async with serving(SMALL, addresses=[ListenAddress("", 0)]) as (client, _):
         response = await client.get("/metrics")
 
-    assert client.base_url.host == "0.0.0.0"  # noqa: S104 - what is tested
+    assert client.base_url.host == "0.0.0.0"  # noqa: S104 - this is tested
     assert SMALL == response.content
 
 
@@ -56,30 +56,30 @@ async def test_listens_on_several_addresses() -> None:
 
 
 def resolve_to(monkeypatch: pytest.MonkeyPatch, *hosts: str) -> None:
-    """Have every name mean these addresses, in this order."""
+    """Make every name resolve to these addresses, in this order."""
     resolve = socket.getaddrinfo
 
     def resolved(_host: str, port: int, **options: Any) -> list[Any]:
-        return [found for host in hosts for found in resolve(host, port, **options)]
+        return [address for host in hosts for address in resolve(host, port, **options)]
 
     monkeypatch.setattr(socket, "getaddrinfo", resolved)
 
 
 async def test_name_of_several_addresses(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every address of a name is served, but for those that this machine has not."""
+    """Every address of a name is served, except those that are not this machine's."""
     with monkeypatch.context() as patch:
         resolve_to(patch, "203.0.113.1", "::1", "127.0.0.1", "127.0.0.1")
         bound = ListenAddress("exporter.example", 0).bind()
-    found = {listening.getsockname()[0] for listening in bound}
+    addresses = {listening.getsockname()[0] for listening in bound}
     for listening in bound:
         listening.close()
 
-    assert {"::1", "127.0.0.1"} == found
+    assert {"::1", "127.0.0.1"} == addresses
     assert 2 == len(bound)
 
 
 def test_name_with_an_address_in_use(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where one address of a name is in use the others are given back."""
+    """If one address of a name is in use, the others are released."""
     with socket.create_server(("127.0.0.1", 0)) as used:
         port = used.getsockname()[1]
         resolve_to(monkeypatch, "127.0.0.2", "127.0.0.1")
@@ -90,7 +90,7 @@ def test_name_with_an_address_in_use(monkeypatch: pytest.MonkeyPatch) -> None:
         assert again.getsockname() == ("127.0.0.2", port)
 
 
-def test_name_of_others(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_name_of_another_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     """A name whose addresses are all another machine's cannot be listened on."""
     resolve_to(monkeypatch, "203.0.113.1", "198.51.100.1")
     with pytest.raises(ListenError, match=r"^cannot listen on exporter\.example:9: Cannot assign requested address"):
@@ -98,7 +98,7 @@ def test_name_of_others(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_port_in_use() -> None:
-    """An address in use is an error that names it, and the addresses before it are given back."""
+    """An address in use is an error that names it, and the addresses before it are released."""
     with socket.create_server(("127.0.0.1", 0)) as listening:
         used = ListenAddress("127.0.0.1", listening.getsockname()[1])
         free = ListenAddress("127.0.0.1", free_port())
@@ -111,13 +111,13 @@ def test_port_in_use() -> None:
 
 
 def test_impossible_host_name() -> None:
-    """A host that cannot be a name is an error that names it, too."""
+    """An invalid host name is an error that names it."""
     with pytest.raises(ListenError, match=r"^cannot listen on a\.\.b:80: 'a\.\.b' is not a host name"):
         ListenAddress("a..b", 80).bind()
 
 
 def test_foreign_address() -> None:
-    """An address that is none of this machine's is an error that names it."""
+    """An address of another machine is an error that names it."""
     with pytest.raises(ListenError, match=r"^cannot listen on 192\.0\.2\.1:9: "):
         ListenAddress("192.0.2.1", 9).bind()
 
@@ -148,7 +148,7 @@ def test_addresses(text: str, host: str, port: int, shown: str) -> None:
     ],
 )
 def test_bad_addresses(text: str) -> None:
-    """What is no address is refused in words that quote it and show what is expected."""
+    """An invalid address is rejected with an error that quotes it and shows the expected form."""
     with pytest.raises(ValueError, match=r"write host:port, \[IPv6\]:port or :port$") as caught:
         ListenAddress.parse(text)
 

@@ -1,4 +1,4 @@
-"""The status page as HTML, from states made by hand: what it says, what it keeps to itself, and that it is sound."""
+"""The status page's HTML, rendered from made-up states: its content, what it must not show, and its validity."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from exporter.account.state import AccountState
     from exporter.binance.connection import Connection
 
-NOW: Final = 1_700_000_000.0  # 2023-11-14 22:13:20 UTC where the clocks of connections are asked
+NOW: Final = 1_700_000_000.0  # 2023-11-14 22:13:20 UTC by the clocks of connections
 FAILURE: Final = Failure(Reason.RATE_LIMITED, "too many requests (code -1003)", "use a longer interval")
 VOID: Final = {"meta"}
 NO_RISK: Final = ("unknown", "unknown")
@@ -48,7 +48,7 @@ HOSTILE: Final = [
 
 
 class Page(HTMLParser):
-    """A page taken apart: its texts by row, its tags with their attributes; tags that do not match fail."""
+    """A parsed page: its texts by row, its tags with their attributes; tags that do not match fail."""
 
     def __init__(self, html: str) -> None:
         super().__init__()
@@ -61,7 +61,7 @@ class Page(HTMLParser):
         assert [] == self._open
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        """Note a tag; cells and rows begin."""
+        """Record a tag; begin a cell or row."""
         assert len(attrs) == len(dict(attrs))
         self.tags.append((tag, dict(attrs)))
         if tag not in VOID:
@@ -72,20 +72,20 @@ class Page(HTMLParser):
             self.rows[-1].append("")
 
     def handle_endtag(self, tag: str) -> None:
-        """End what began last."""
+        """Close the tag that was opened last."""
         assert self._open.pop() == tag
 
     def handle_data(self, data: str) -> None:
-        """Add a text to its cell."""
+        """Add text to its cell."""
         words = " ".join(data.split())
         if not words or {"style", "meter"} & set(self._open):
-            return  # a bar's text stands in for it where no bar can be drawn
+            return  # a bar's text is its fallback
         self.texts.append(words)
         if {"td", "th"} & set(self._open):
             self.rows[-1][-1] = f"{self.rows[-1][-1]} {words}".strip()
 
     def row(self, name: str) -> list[str]:
-        """Return the cells of the one row that begins with a name."""
+        """Return the cells of the only row that begins with a name."""
         (row,) = [row for row in self.rows if row[0] == name]
         return row
 
@@ -96,7 +96,7 @@ def page(
     path: str = "/metrics",
     **snapshots: AccountSnapshot,
 ) -> Page:
-    """Render a page as of NOW, and take it apart."""
+    """Render a page as of NOW, and parse it."""
     return Page(render_page(states, connections, NOW, path, "1.2.3", snapshots))
 
 
@@ -104,12 +104,12 @@ def state(word: str, name: str = "main", **settings: Any) -> AccountState:
     """Make an account that the page shows in a state."""
     if word == "waiting":
         return make_state(name, **settings)
-    made = make_state(name, answered_at={"stale": NOW - 60, "down": None}.get(word, NOW - 15), **settings)
-    if made.answered_at is not None:
-        made.open_positions, made.asset_mode = 1234, AssetMode.MULTI
+    account = make_state(name, answered_at={"stale": NOW - 60, "down": None}.get(word, NOW - 15), **settings)
+    if account.answered_at is not None:
+        account.open_positions, account.asset_mode = 1234, AssetMode.MULTI
     if word != "up":
-        made.first_poll_finished, made.last_poll_succeeded, made.last_failure = True, False, FAILURE
-    return made
+        account.first_poll_finished, account.last_poll_succeeded, account.last_failure = True, False, FAILURE
+    return account
 
 
 @pytest.mark.parametrize(
@@ -135,7 +135,7 @@ def state(word: str, name: str = "main", **settings: Any) -> AccountState:
     ],
 )
 def test_states(word: str, cells: list[str]) -> None:
-    """Each state is a word with a mark, and figures are told only as long as the metrics tell them."""
+    """Each state is a word with a mark, and values are shown only as long as the metrics have them."""
     shown = page([state(word)])
     failure = "Last failure (rate limited): too many requests (code -1003) What to do: use a longer interval"
 
@@ -156,7 +156,7 @@ def test_a_failure_that_is_over_is_not_shown() -> None:
 
 
 def test_flat_is_not_unknown() -> None:
-    """No open position is 0."""
+    """Without open positions their number is 0."""
     flat = state("up")
     flat.open_positions = 0
 
@@ -164,7 +164,7 @@ def test_flat_is_not_unknown() -> None:
 
 
 def test_configured_asset_mode() -> None:
-    """Before an answer tells the asset mode, the configured one is shown."""
+    """Before the asset mode is detected, the configured one is shown."""
     assert "single-asset" == page([state("waiting", asset_mode=AssetMode.SINGLE)]).row("main")[8]
 
 
@@ -192,7 +192,7 @@ def at_risk(symbol: str = "BTCUSDT") -> AccountSnapshot:
 
 
 def test_risk() -> None:
-    """An account tells its worst margin ratio and nearest liquidation, its pools and positions in that order."""
+    """An account shows its highest margin ratio and nearest liquidation, and pools and positions in that order."""
     shown = page([state("up")], main=at_risk())
     table = shown.rows.index(["Pool", "Kind", "Margin ratio"])
 
@@ -210,7 +210,7 @@ def test_risk() -> None:
 
 
 def test_risk_of_the_worst_account_comes_first() -> None:
-    """The account with the highest ratio stands first; one whose ratio is not known is folded and last."""
+    """The account with the highest ratio is first; one whose ratio is unknown is collapsed and last."""
     other = make_snapshot([make_asset()], [make_position(amount=1.0)], asset_mode=AssetMode.SINGLE)
     shown = page([state("up", "other"), state("up")], other=other, main=at_risk())
 
@@ -220,8 +220,8 @@ def test_risk_of_the_worst_account_comes_first() -> None:
 
 
 @pytest.mark.parametrize("word", ["stale", "down", "waiting"])
-def test_no_risk_of_what_is_not_fresh(word: str) -> None:
-    """Nothing of a snapshot is shown that may no longer be, even where there is one."""
+def test_no_risk_of_stale_data(word: str) -> None:
+    """A snapshot that is not fresh is not shown."""
     shown = page([state(word)], main=at_risk())
 
     assert [*NO_RISK] == shown.row("main")[4:6]
@@ -242,7 +242,7 @@ def test_no_risk_of_what_is_not_fresh(word: str) -> None:
         (0.0, "infinite ✕ liquidation", 1.0),
     ],
 )
-def test_words_of_ratios(wallet: float, words: str, value: float) -> None:
+def test_texts_of_ratios(wallet: float, words: str, value: float) -> None:
     """A ratio is a number rounded down, a mark with a word and a bar that ends at liquidation."""
     usdt = make_asset("USDT", cross_wallet_balance=wallet, cross_unrealized_pnl=0.0)
     position = make_position(maintenance_margin=8.0)
@@ -255,8 +255,8 @@ def test_words_of_ratios(wallet: float, words: str, value: float) -> None:
     assert expected | {"low": "0.7", "high": "0.8", "optimum": "0"} == meter
 
 
-def test_flat_account_has_nothing_to_unfold() -> None:
-    """An account without positions has nothing at stake, no liquidation and no tables of its own."""
+def test_flat_account_has_no_details() -> None:
+    """An account without positions has no risk, no liquidation and no tables."""
     usdt = make_asset("USDT", cross_wallet_balance=100.0, cross_unrealized_pnl=0.0)
     shown = page([state("up")], main=make_snapshot([usdt], asset_mode=AssetMode.SINGLE))
 
@@ -265,7 +265,7 @@ def test_flat_account_has_nothing_to_unfold() -> None:
 
 
 def test_many_positions_are_counted() -> None:
-    """Of a great many positions and pools the worst fifty are shown, and the rest is counted."""
+    """Of many positions and pools the worst fifty are shown, and the rest are counted."""
     positions = [
         make_position(f"S{number:02}USDT", maintenance_margin=1.0, isolated_wallet_balance=2.0, unrealized_pnl=0.0)
         for number in range(70)
@@ -288,14 +288,14 @@ def test_hostile_symbols(symbol: str) -> None:
 
 
 def test_no_money() -> None:
-    """Neither balances nor sizes nor profits come to the page."""
+    """The page shows no balances, sizes or profits."""
     html = render_page([state("up")], [], NOW, "/metrics", "1.2.3", {"main": at_risk()})
 
     assert not [figure for figure in ("77.0", "8765", "8,765", "-20", "-40", "100.0<", "6.0<") if figure in html]
 
 
-def test_troubles_come_first() -> None:
-    """Of a hundred accounts those in trouble stand first, the worst before all, and the summary counts them."""
+def test_accounts_with_problems_come_first() -> None:
+    """Of a hundred accounts those with problems are first, sorted by severity, and the summary counts them."""
     states = [state("up", f"account {number}") for number in range(96)]
     words = {"waiting": 10, "failing": 30, "stale": 50, "down": 70}
     for word, place in words.items():
@@ -315,7 +315,7 @@ def test_troubles_come_first() -> None:
     ("words", "summary"), [(["up"], "1 of 1 account up"), (["down"], "0 of 1 account up"), ([], "0 of 0 accounts up")]
 )
 def test_few_accounts(words: list[str], summary: str) -> None:
-    """One account is an account; none is said in words, without a table."""
+    """One account is singular; without accounts there is a text instead of a table."""
     shown = page(state(word) for word in words)
 
     assert f"{summary} · Binance Futures Exporter" in shown.texts
@@ -343,7 +343,7 @@ def test_hostile_texts(name: str) -> None:
 
 
 def test_nothing_secret() -> None:
-    """Neither keys nor addresses with their paths nor a proxy's password come to the page."""
+    """The page shows no keys, no addresses with their paths and no proxy's password."""
     endpoint = Endpoint(
         "mainnet via proxy:3128", "wss://exchange.test/secret-path?x", "http://user:password@proxy:3128"
     )
@@ -356,8 +356,8 @@ def test_nothing_secret() -> None:
     assert "://" not in html
 
 
-def test_endpoint_of_which_nothing_is_known() -> None:
-    """Before anything was told, clock and weight are unknown; there is no bar that could be taken for empty."""
+def test_endpoint_before_the_first_response() -> None:
+    """Before the first response, clock and weight are unknown, without a bar that could be mistaken for empty."""
     shown = page(connections=[make_connection(monotonic=Clock(NOW))])
 
     assert ["localhost:1", "✕ not connected", "not paused", "unknown", "unknown"] == shown.row("localhost:1")
@@ -373,7 +373,7 @@ def test_endpoint_of_which_nothing_is_known() -> None:
     ],
 )
 def test_clock(ahead: float, words: str) -> None:
-    """The clock's offset is said with its direction."""
+    """The clock's offset is shown with its direction."""
     connection = make_connection(monotonic=Clock(NOW))
     connection.clock.synchronize(round((NOW + ahead) * 1000), NOW, NOW)
 
@@ -392,7 +392,7 @@ def test_clock(ahead: float, words: str) -> None:
     ],
 )
 def test_request_weight(count: int | None, limit: int | None, words: str, bars: int) -> None:
-    """Used weight is a bar and words; what was not told is unknown, and then there is no bar."""
+    """Used weight is a bar and a text; if it was not reported it is unknown, without a bar."""
     shown = page(connections=[used(make_connection(monotonic=Clock(NOW)), count, limit)])
 
     assert words == shown.row("localhost:1")[4]
@@ -400,7 +400,7 @@ def test_request_weight(count: int | None, limit: int | None, words: str, bars: 
 
 
 def test_bar() -> None:
-    """The bar says what is much and that little is good."""
+    """The bar has a high mark, and its optimum is low."""
     meter = attributes(page(connections=[used(make_connection(monotonic=Clock(NOW)), 1234, 2400)]), "meter")
 
     assert {"value": "1234", "min": "0", "max": "2400", "low": "1440.0", "high": "2160.0", "optimum": "0"} == {
@@ -416,7 +416,7 @@ def test_bar() -> None:
     ],
 )
 def test_pause(reason: Reason, words: str) -> None:
-    """A pause is told with its reason, its end by the exchange's clock and how long that is; it comes first."""
+    """A pause is shown first, with its reason, its end by the exchange's clock and its duration."""
     paused = make_connection(Endpoint("paused", "ws://localhost:2/"), Clock(NOW))
     paused.budget.pause(reason, int((NOW + 3723) * 1000))
     connected = make_connection(monotonic=Clock(NOW))
@@ -447,11 +447,11 @@ def test_pause(reason: Reason, words: str) -> None:
     ],
 )
 def test_durations(seconds: float, words: str) -> None:
-    """A duration is said in its two largest units that follow each other, rounded down."""
+    """A duration is shown in its two largest adjacent units, rounded down."""
     assert words == format_duration(seconds)
 
 
-def test_is_a_page_for_everybody() -> None:
+def test_page_is_accessible() -> None:
     """The page has a language, one main heading, captions, headers with a scope, and no script."""
     connection = used(make_connection(monotonic=Clock(NOW)), 1, 2400)
     states = [state(word, word) for word in ("up", "failing", "stale", "down", "waiting")]
@@ -478,11 +478,11 @@ def attributes(shown: Page, tag: str) -> dict[str, str | None]:
 
 
 def used(connection: Connection, count: int | None, limit: int | None) -> Connection:
-    """Have a connection know the IP's request weight of this minute."""
+    """Let a connection know the IP's request weight of this minute."""
     budget = connection.budget
     budget.limit = limit
     if count is not None:
         reservation = budget._book(1)
-        told = RateLimit(kind="REQUEST_WEIGHT", interval="MINUTE", interval_num=1, limit=limit or 0, count=count)
-        budget.settle(reservation, told)
+        rate_limit = RateLimit(kind="REQUEST_WEIGHT", interval="MINUTE", interval_num=1, limit=limit or 0, count=count)
+        budget.settle(reservation, rate_limit)
     return connection

@@ -1,4 +1,4 @@
-"""Passwords and headers of the scrape server: who is let in, what is told to the others, and what a flood costs."""
+"""Passwords and headers of the scrape server: who is accepted, the answers to others, and the cost of a flood."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ HASHES = {name.encode(): hashed.encode() for name, hashed in USERS.items()}
 
 
 class Gate:
-    """Holds every bcrypt up until it is opened, and counts."""
+    """Delays every bcrypt check until it is opened, and counts them."""
 
     def __init__(self) -> None:
         self.open = threading.Event()
@@ -56,16 +56,16 @@ class Gate:
 
 @pytest.fixture
 def gate(monkeypatch: pytest.MonkeyPatch) -> Iterator[Gate]:
-    """Bcrypt behind a gate, which is open at the end."""
-    made = Gate()
-    monkeypatch.setattr(bcrypt, "checkpw", made)
-    yield made
-    made.open.set()
+    """Bcrypt behind a gate, which is opened at the end."""
+    closed = Gate()
+    monkeypatch.setattr(bcrypt, "checkpw", closed)
+    yield closed
+    closed.open.set()
 
 
 @contextlib.asynccontextmanager
-async def asking(folder: Path, document: str = DOCUMENT) -> AsyncIterator[httpx.AsyncClient]:
-    """Serve with a web configuration; a client that sends no password by itself."""
+async def serving(folder: Path, document: str = DOCUMENT) -> AsyncIterator[httpx.AsyncClient]:
+    """Serve with a web configuration; yield a client that sends no password by default."""
     limits = httpx.Limits(max_connections=None)
     async with (
         guarded(folder, document) as (url, _),
@@ -75,7 +75,7 @@ async def asking(folder: Path, document: str = DOCUMENT) -> AsyncIterator[httpx.
 
 
 def basic(text: str | bytes) -> str:
-    """Write an Authorization header."""
+    """Return an Authorization header."""
     return "Basic " + base64.b64encode(text.encode() if isinstance(text, str) else text).decode()
 
 
@@ -104,9 +104,9 @@ def basic(text: str | bytes) -> str:
         (basic("prometheus:right").replace("Basic ", ""), 401),
     ],
 )
-async def test_who_is_let_in(tmp_path: Path, authorization: str, status: int) -> None:
-    """The right name and password are let in; whatever else stands in the header is answered 401."""
-    async with asking(tmp_path) as client:
+async def test_authorization(tmp_path: Path, authorization: str, status: int) -> None:
+    """The right name and password are accepted; any other header is answered with 401."""
+    async with serving(tmp_path) as client:
         answers = [await client.get("/metrics", headers={"Authorization": authorization}) for _ in range(2)]
 
     assert [status] * 2 == [answer.status_code for answer in answers]
@@ -126,19 +126,19 @@ async def test_curl_with_a_password(tmp_path: Path) -> None:
 
 
 async def test_two_headers(tmp_path: Path) -> None:
-    """Of two passwords none counts."""
+    """Two Authorization headers are rejected, even if one is right."""
     headers = [("Authorization", basic("prometheus:right")), ("Authorization", basic("prometheus:wrong"))]
-    async with asking(tmp_path) as client:
+    async with serving(tmp_path) as client:
         answers = [await client.get("/metrics", headers=order) for order in (headers, headers[::-1])]
 
     assert [401, 401] == [answer.status_code for answer in answers]
 
 
-async def test_strangers_learn_nothing(tmp_path: Path) -> None:
+async def test_rejections_reveal_nothing(tmp_path: Path) -> None:
     """An unknown name, a wrong password and no password get the same answer, on every path but the health probes."""
-    strangers = [basic("prometheus:wrong"), basic("nobody:wrong"), ""]
-    found = {}
-    async with asking(tmp_path) as client:
+    authorizations = [basic("prometheus:wrong"), basic("nobody:wrong"), ""]
+    answers_by_path = {}
+    async with serving(tmp_path) as client:
         for path in (
             "/",
             "/metrics",
@@ -148,18 +148,18 @@ async def test_strangers_learn_nothing(tmp_path: Path) -> None:
             "/-/healthy%2f..",
             "/-/ready/../metrics",
         ):
-            headers = [{"Authorization": stranger} if stranger else {} for stranger in strangers]
+            headers = [{"Authorization": value} if value else {} for value in authorizations]
             answers = [await client.get(f"{client.base_url}{path}", headers=header) for header in headers]
-            found[path] = {(answer.status_code, answer.text, *answer.headers.keys()) for answer in answers}
+            answers_by_path[path] = {(answer.status_code, answer.text, *answer.headers.keys()) for answer in answers}
         probes = [(await client.get(path)).status_code for path in ("/-/healthy", "/-/ready")]
 
-    assert {401} == {status for answers in found.values() for status, *_ in answers}
-    assert {1} == {len(answers) for answers in found.values()}
+    assert {401} == {status for answers in answers_by_path.values() for status, *_ in answers}
+    assert {1} == {len(answers) for answers in answers_by_path.values()}
     assert [200, 503] == probes
 
 
 async def test_unknown_name_costs_as_much(gate: Gate) -> None:
-    """An unknown name is checked against a hash as costly as some user's, the same at each try."""
+    """An unknown name is checked against a hash as costly as a user's, the same one each time."""
     gate.open.set()
     users = {b"cheap": hash_of("a", 4).encode(), b"dear": hash_of("b", 5).encode()}
     names = [b"nobody%d" % i for i in range(40)]
@@ -174,7 +174,7 @@ async def test_unknown_name_costs_as_much(gate: Gate) -> None:
 
 
 async def test_unknown_name_is_never_right(monkeypatch: pytest.MonkeyPatch) -> None:
-    """An unknown name is not let in, even by a password that fits the hash it is checked against."""
+    """An unknown name is rejected, even with a password that fits the hash it is checked against."""
     monkeypatch.setattr(bcrypt, "checkpw", lambda _password, _hashed: True)
     checks = Passwords()
 
@@ -182,9 +182,9 @@ async def test_unknown_name_is_never_right(monkeypatch: pytest.MonkeyPatch) -> N
     assert await checks.verify(HASHES, b"prometheus", b"right", "")
 
 
-async def test_same_question_is_answered_once(tmp_path: Path, gate: Gate) -> None:
-    """Scrapes with the same credentials share one check while it is under way, and its verdict afterwards."""
-    async with asking(tmp_path) as client:
+async def test_same_credentials_are_checked_once(tmp_path: Path, gate: Gate) -> None:
+    """Scrapes with the same credentials share one check while it is running, and its result afterwards."""
+    async with serving(tmp_path) as client:
         for credentials, status in (("prometheus:right", 200), ("prometheus:wrong", 401), ("nobody:wrong", 401)):
             gate.open.clear()
             before = len(gate.seen)
@@ -199,18 +199,18 @@ async def test_same_question_is_answered_once(tmp_path: Path, gate: Gate) -> Non
 
 
 async def test_flood_of_wrong_passwords(tmp_path: Path, gate: Gate) -> None:
-    """Under a flood those let in before still are; one check runs at a time and few wait, the rest get 503."""
-    known = {"Authorization": basic("prometheus:right")}
-    async with asking(tmp_path) as client:
+    """During a flood known credentials are accepted; one check runs at a time, a few wait, the rest get 503."""
+    right = {"Authorization": basic("prometheus:right")}
+    async with serving(tmp_path) as client:
         gate.open.set()
-        await client.get("/metrics", headers=known)
+        await client.get("/metrics", headers=right)
         gate.open.clear()
         flood = [
             asyncio.create_task(client.get("/metrics", headers={"Authorization": basic(f"prometheus:wrong{i}")}))
             for i in range(100)
         ]
         await until(lambda: sum(task.done() for task in flood) == 84)
-        scrape = await client.get("/metrics", headers=known)
+        scrape = await client.get("/metrics", headers=right)
         elsewhere = await asyncio.to_thread(lambda: "the loop's threads are free")
         probe = await client.get("/-/healthy")
         gate.open.set()
@@ -223,8 +223,8 @@ async def test_flood_of_wrong_passwords(tmp_path: Path, gate: Gate) -> None:
     assert 1 == gate.most_at_once
 
 
-async def test_flood_from_elsewhere(gate: Gate) -> None:
-    """One client's flood leaves room for another's question, but for no more than 256 in all."""
+async def test_flood_from_another_client(gate: Gate) -> None:
+    """One client's flood leaves room for another client's check, up to 256 in all."""
     checks = Passwords()
 
     def ask(name: bytes, client: str) -> asyncio.Task[bool]:
@@ -236,22 +236,22 @@ async def test_flood_from_elsewhere(gate: Gate) -> None:
     gate.open.set()
     await asyncio.gather(*flood, return_exceptions=True)
     gate.open.clear()
-    one = [ask(b"again %d" % i, "flooding") for i in range(20)]
+    repeated = [ask(b"again %d" % i, "flooding") for i in range(20)]
     prometheus = ask(b"prometheus", "prometheus")
     await until(lambda: gate.at_once)
-    shut_out = sum(task.done() for task in one)
+    shut_out = sum(task.done() for task in repeated)
     gate.open.set()
 
     assert 16 == len(full)
     assert 4 == shut_out
     assert await prometheus
-    await asyncio.gather(*one, return_exceptions=True)
+    await asyncio.gather(*repeated, return_exceptions=True)
     assert not checks._waiting
     assert not checks._running
 
 
-async def test_client_that_goes_away(gate: Gate) -> None:
-    """A client that gives up takes the verdict from nobody."""
+async def test_client_that_disconnects(gate: Gate) -> None:
+    """A client that disconnects does not cancel a check that another one waits for."""
     checks = Passwords()
     leaving, staying = (asyncio.create_task(checks.verify(HASHES, b"prometheus", b"right", "same")) for _ in range(2))
     await until(lambda: gate.at_once)
@@ -262,8 +262,8 @@ async def test_client_that_goes_away(gate: Gate) -> None:
     assert 1 == len(gate.seen)
 
 
-async def test_what_is_remembered(gate: Gate, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Wrong passwords are remembered up to a number, without pushing the right ones out; none is kept in clear."""
+async def test_wrong_passwords_are_remembered(gate: Gate, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Wrong passwords are remembered up to a number, without pushing the right ones out; none is kept as plain text."""
     monkeypatch.setattr(passwords, "_WRONG_REMEMBERED", 8)
     gate.open.set()
     checks = Passwords()
@@ -283,7 +283,7 @@ async def test_what_is_remembered(gate: Gate, monkeypatch: pytest.MonkeyPatch) -
 
 
 async def test_headers_on_every_answer(tmp_path: Path) -> None:
-    """Headers of the web configuration stand on every answer once, in the place of the page's own."""
+    """Every answer has each header of the web configuration once, in place of the page's."""
     document = (
         "http_server_config: {headers: {Content-Security-Policy: sandbox, Strict-Transport-Security: max-age=1,"
         f" X-Content-Type-Options: nosniff, X-Frame-Options: deny, X-XSS-Protection: 0}}}}\n{DOCUMENT}"
@@ -295,10 +295,10 @@ async def test_headers_on_every_answer(tmp_path: Path) -> None:
         "x-frame-options": "deny",
         "x-xss-protection": "0",
     }
-    known = {"Authorization": basic("prometheus:right")}
-    async with asking(tmp_path, document) as client:
-        answers = [await client.get(path, headers=known) for path in ("/", "/metrics", "/-/ready", "/nothing")]
-        answers += [await client.post("/metrics", headers=known), await client.get("/metrics"), await client.head("/")]
+    right = {"Authorization": basic("prometheus:right")}
+    async with serving(tmp_path, document) as client:
+        answers = [await client.get(path, headers=right) for path in ("/", "/metrics", "/-/ready", "/nothing")]
+        answers += [await client.post("/metrics", headers=right), await client.get("/metrics"), await client.head("/")]
 
     assert [200, 200, 503, 404, 405, 401, 401] == [answer.status_code for answer in answers]
     for answer in answers:

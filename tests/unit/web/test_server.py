@@ -1,4 +1,4 @@
-"""The scrape server over real sockets: what it answers, where it listens, how it ends."""
+"""The scrape server over real sockets: its responses, and how it stops."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from exporter.web.compression import CompressionError, Compressor, accepts_gzip,
 
 PATHS = ["/metrics", "/", "/-/healthy", "/-/ready"]
 SMALL = b"metric 1.0\n"
-# Neither all alike nor all different, so that it stays large when compressed.
+# Partly repetitive, so that it stays large when compressed.
 LARGE = b"".join(b"metric_%d %d\n" % (i, zlib.crc32(b"%d" % i)) for i in range(100_000))
 
 
@@ -48,7 +48,7 @@ async def test_metrics(body: bytes) -> None:
 
 @pytest.mark.parametrize("accept_encoding", ["gzip", "identity"])
 async def test_head_is_get_without_the_body(accept_encoding: str) -> None:
-    """HEAD tells the same length and type as GET, and the connection goes on."""
+    """HEAD has the same length and type as GET, and the connection stays open."""
     headers = {"Accept-Encoding": accept_encoding}
     async with serving(LARGE) as (client, _):
         got = [await client.get(path, headers=headers) for path in PATHS]
@@ -57,22 +57,22 @@ async def test_head_is_get_without_the_body(accept_encoding: str) -> None:
 
     assert [200] * len(PATHS) == [head.status_code for head in heads]
     assert {b""} == {head.content for head in heads}
-    assert [{**one.headers, "date": ""} for one in got] == [{**head.headers, "date": ""} for head in heads]
+    assert [{**response.headers, "date": ""} for response in got] == [{**head.headers, "date": ""} for head in heads]
     assert again.text == "OK\n"
 
 
-async def test_nothing_elsewhere() -> None:
-    """A path that nobody serves is not found, and nobody is sent on from it."""
+async def test_other_paths_are_not_found() -> None:
+    """An unknown path is answered with 404, without a redirect."""
     paths = ["/metrics/", "/metric", "/-/", "/-/healthy/", "/-/ready/", "/favicon.ico", "/METRICS", "//"]
     async with serving(SMALL) as (client, _):
-        found = {path: (await client.get(f"{client.base_url}{path}")).status_code for path in paths}
+        statuses = {path: (await client.get(f"{client.base_url}{path}")).status_code for path in paths}
 
-    assert dict.fromkeys(paths, 404) == found
+    assert dict.fromkeys(paths, 404) == statuses
 
 
 @pytest.mark.parametrize("path", PATHS)
 async def test_other_methods_are_not_allowed(path: str) -> None:
-    """Nothing can be changed, and the answer says what is allowed."""
+    """Other methods are rejected, and the answer lists those that are allowed."""
     methods = ["POST", "PUT", "DELETE", "OPTIONS", "PATCH"]
     async with serving(SMALL) as (client, _):
         answers = [await client.request(method, path) for method in methods]
@@ -98,21 +98,21 @@ async def test_ready_counts_the_accounts_it_waits_for() -> None:
 
 @pytest.mark.parametrize("path", ["/metrics", "/other/path"])
 async def test_index_links(path: str) -> None:
-    """The page links to the metrics, wherever they are, and to the probes; each link leads somewhere."""
+    """The page links to the metrics, whatever their path, and to the probes; each link can be fetched."""
     async with serving(SMALL, path=path) as (client, _):
         index = await client.get("/")
         links = re.findall(r'href="([^"]*)"', index.text)
-        found = [(await client.get(link)).status_code for link in links]
+        statuses = [(await client.get(link)).status_code for link in links]
         default = await client.get("/metrics")
 
     assert index.headers["Content-Type"] == "text/html; charset=utf-8"
     assert exporter.__version__ in index.text
     assert [f".{path}", "./-/healthy", "./-/ready"] == links
-    assert [200, 200, 200] == found
+    assert [200, 200, 200] == statuses
     assert (200 if path == "/metrics" else 404) == default.status_code
 
 
-async def test_nothing_tells_the_server() -> None:
+async def test_server_software_is_not_revealed() -> None:
     """Answers do not say which software sends them."""
     async with serving(SMALL) as (client, _):
         response = await client.get("/metrics")
@@ -120,8 +120,8 @@ async def test_nothing_tells_the_server() -> None:
     assert "Server" not in response.headers
 
 
-async def test_body_is_of_the_moment() -> None:
-    """Each scrape asks for the body anew, and what was compressed before does not come back."""
+async def test_body_is_current() -> None:
+    """Each scrape gets the current body, not one that was compressed before."""
     bodies = [LARGE, LARGE + SMALL, SMALL]
     async with serving(iter(bodies).__next__) as (client, _):
         answers = [(await client.get("/metrics", headers={"Accept-Encoding": "gzip"})).content for _ in bodies]
@@ -130,9 +130,9 @@ async def test_body_is_of_the_moment() -> None:
 
 
 @pytest.mark.parametrize("accept_encoding", ["gzip", "identity"])
-async def test_reader_that_leaves_disturbs_nobody(accept_encoding: str, caplog: pytest.LogCaptureFixture) -> None:
-    """A client that goes away in the middle of a large body costs neither the others theirs nor a line in the log."""
-    body = LARGE * 20  # more than the sockets' buffers take
+async def test_client_that_disconnects_during_a_body(accept_encoding: str, caplog: pytest.LogCaptureFixture) -> None:
+    """A client that disconnects during a large body affects no other client, and is not logged."""
+    body = LARGE * 20  # more than fits the sockets' buffers
     async with serving(body) as (client, _):
         request = f"GET /metrics HTTP/1.1\r\nAccept-Encoding: {accept_encoding}"
         reader, writer = await connect(client, request, limit=1024)
@@ -151,7 +151,7 @@ async def test_reader_that_leaves_disturbs_nobody(accept_encoding: str, caplog: 
 
 
 async def test_stops_with_an_idle_connection() -> None:
-    """A connection that is kept alive does not keep the server from ending."""
+    """A connection that is kept alive does not keep the server from stopping."""
     async with serving(SMALL) as (client, server):
         reader, writer = await connect(client, "GET /-/healthy")
         await reader.readuntil(b"OK\n")
@@ -163,7 +163,7 @@ async def test_stops_with_an_idle_connection() -> None:
 
 
 async def test_stops_with_a_reader_that_does_not_read(caplog: pytest.LogCaptureFixture) -> None:
-    """A client that takes nothing more of a large body is hung up on, without a complaint in the log."""
+    """A client that stops reading a large body is disconnected at the stop, without a warning in the log."""
     async with serving(LARGE * 20) as (client, _):
         reader, writer = await connect(client, "GET /metrics", limit=1024)
         await reader.readexactly(512)
@@ -191,20 +191,20 @@ async def test_stops_with_a_reader_that_does_not_read(caplog: pytest.LogCaptureF
         ("deflate", False),
     ],
 )
-def test_gzip_is_sent_to_those_who_ask(*, header: str, accepted: bool) -> None:
-    """Gzip is for those who name it, without forbidding it."""
+def test_gzip_is_sent_if_accepted(*, header: str, accepted: bool) -> None:
+    """Gzip is sent to clients that list it with a quality above 0."""
     assert accepted is accepts_gzip(header)
 
 
 @pytest.mark.parametrize("body", [b"", SMALL, LARGE], ids=["empty", "small", "large"])
 @pytest.mark.parametrize("module", ["isal", None])
 async def test_every_gzip_is_gzip(body: bytes, module: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With isal or without it, the body comes back whole and compressed the same each time."""
+    """With or without isal, the body can be decompressed whole, and is compressed the same each time."""
     if module is None:
         monkeypatch.setitem(sys.modules, "isal", None)
     else:
         pytest.importorskip(module)
-    # The fragments of a body are cut anywhere; none of them begins anew.
+    # A body may be split anywhere; all fragments are of one stream.
     shown = ChunkedBody([body[:1000], b"", body[1000:]])
     compressed = bytes(await Compressor().compress(shown))
 
@@ -213,7 +213,7 @@ async def test_every_gzip_is_gzip(body: bytes, module: str | None, monkeypatch: 
 
 
 async def test_large_body_is_compressed_once() -> None:
-    """Scrapes that share a large body share the work, also if one of them goes away; another body is work anew."""
+    """Scrapes of one large body share its compression, even if one disconnects; another body is compressed again."""
     compressor, body, other = Compressor(), ChunkedBody([LARGE]), ChunkedBody([LARGE, SMALL])
     leaving = asyncio.create_task(compressor.compress(body))
     staying = asyncio.create_task(compressor.compress(body))
@@ -229,19 +229,19 @@ async def test_large_body_is_compressed_once() -> None:
     assert leaving.cancelled()
 
 
-async def test_what_was_compressed_goes_with_its_body() -> None:
-    """A body that nobody has any more is not kept for what was compressed of it."""
+async def test_compressed_body_is_freed_with_its_body() -> None:
+    """A compressed body does not keep the original in memory."""
     compressor, body = Compressor(), ChunkedBody([LARGE])
     kept = [weakref.ref(body), weakref.ref(await compressor.compress(body))]
-    await asyncio.sleep(0)  # the task that compressed lets go
+    await asyncio.sleep(0)  # the task that compressed drops its reference
     del body
     gc.collect()
 
     assert [None, None] == [reference() for reference in kept]
 
 
-async def test_what_cannot_be_compressed_is_sent_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without the memory to compress a scrape gets plain text, the next one gzip again, and nothing is kept."""
+async def test_body_that_cannot_be_compressed_is_sent_as_plain_text(monkeypatch: pytest.MonkeyPatch) -> None:
+    """If memory for compression is lacking, a scrape gets plain text, the next one gzip, and nothing is kept."""
     failures = [MemoryError(), RuntimeError("can't start new thread")]
     zip_body, body = gzip_function(), ChunkedBody([LARGE])
 
@@ -259,7 +259,7 @@ async def test_what_cannot_be_compressed_is_sent_as_it_is(monkeypatch: pytest.Mo
         await compressor.compress(body)
     kept = weakref.ref(body)
     del body
-    await until(lambda: gc.collect() >= 0 and kept() is None)  # the thread lets go of what it has raised
+    await until(lambda: gc.collect() >= 0 and kept() is None)  # the thread drops its exception
 
     assert [(200, LARGE)] * 3 == [(answer.status_code, answer.content) for answer in answers]
     assert [None, None, "gzip"] == [answer.headers.get("Content-Encoding") for answer in answers]

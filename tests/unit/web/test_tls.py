@@ -1,4 +1,4 @@
-"""The scrape server over TLS: what is agreed on, and whose certificates are taken."""
+"""The scrape server over TLS: negotiation, and which client certificates are accepted."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 async def test_curl_over_tls(tmp_path: Path) -> None:
-    """Those who trust the certificate get the metrics, those who do not and those without TLS get nothing."""
+    """Clients that trust the certificate get the metrics, those that do not and those without TLS get nothing."""
     folder = prepared(tmp_path)
     async with guarded(folder, f"{TLS}}}") as (url, _):
         port = url.rpartition(":")[2]
@@ -44,7 +44,7 @@ async def test_curl_over_tls(tmp_path: Path) -> None:
 
 
 async def test_inline_certificate(tmp_path: Path) -> None:
-    """A certificate and key in the document itself are served like those of files."""
+    """A certificate and key in the document itself are used like those in files."""
     folder = prepared(tmp_path)
     inline = {name: (folder / f"server.{name}").read_text().replace("\n", "\n    ") for name in ("crt", "key")}
     document = f"tls_server_config:\n  cert: |\n    {inline['crt']}\n  key: |\n    {inline['key']}\n"
@@ -65,7 +65,7 @@ async def test_inline_certificate(tmp_path: Path) -> None:
     ],
 )
 async def test_versions(tmp_path: Path, settings: str, most_of_client: str, agreed: str | None) -> None:
-    """The version is the highest that both sides allow; without one there is no connection."""
+    """The version is the highest that both sides allow; without a common one there is no connection."""
     folder = prepared(tmp_path)
     context = client_of(folder)
     context.maximum_version = ssl.TLSVersion[most_of_client]
@@ -85,7 +85,7 @@ async def test_versions(tmp_path: Path, settings: str, most_of_client: str, agre
     ],
 )
 async def test_ciphers(tmp_path: Path, settings: str, agreed: str) -> None:
-    """The suite is the server's choice, or the client's where that is to be preferred, among those listed."""
+    """The suite is the server's choice among those listed, or the client's if that is preferred."""
     folder = prepared(tmp_path)
     context = client_of(folder)
     context.maximum_version = ssl.TLSVersion.TLSv1_2
@@ -100,7 +100,7 @@ async def test_ciphers(tmp_path: Path, settings: str, agreed: str) -> None:
 
 @pytest.mark.parametrize(("curve", "agreed"), [("CurveP384", SERVED), ("CurveP256", REFUSED.line)])
 async def test_curves(tmp_path: Path, curve: str, agreed: str) -> None:
-    """Nothing but the curve that was chosen is agreed on."""
+    """Only the configured curve is negotiated."""
     folder = prepared(tmp_path)
     context = client_of(folder)
     context.set_ecdh_curve("secp384r1")
@@ -133,7 +133,7 @@ async def test_curves(tmp_path: Path, curve: str, agreed: str) -> None:
     ids=["none", "if given", "required", "address", "name", "another name"],
 )
 async def test_client_certificates(tmp_path: Path, policy: str, served: set[str], version: str) -> None:
-    """Clients are served if their certificate, or that they have none, is what the policy wants."""
+    """Clients are served if their certificate, or its absence, meets the policy."""
     folder = prepared(tmp_path)
     shown = {
         "none": None,
@@ -153,7 +153,7 @@ async def test_client_certificates(tmp_path: Path, policy: str, served: set[str]
 
 
 async def test_stops_while_a_handshake_hangs(tmp_path: Path) -> None:
-    """A client that connects and says nothing does not hold the server up."""
+    """A client that connects and sends nothing does not delay the stop."""
     folder = prepared(tmp_path)
     async with guarded(folder, f"{TLS}}}") as (url, _):
         _, writer = await asyncio.open_connection("127.0.0.1", int(url.rpartition(":")[2]))

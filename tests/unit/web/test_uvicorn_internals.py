@@ -1,4 +1,4 @@
-"""What the exporter relies on inside uvicorn: a version that changes it fails here with the name of what changed."""
+"""The internals of uvicorn that the exporter relies on: a version that changes one fails here with its name."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ ATTRIBUTES = {
 }
 
 
-async def wait_for_ever(_scope: Any, _receive: Any, _send: Any) -> None:
+async def wait_forever(_scope: Any, _receive: Any, _send: Any) -> None:
     """Be an application that does not finish its response."""
     await asyncio.Event().wait()
 
@@ -69,7 +69,7 @@ async def respond(_scope: Any, _receive: Any, send: Any) -> None:
     await send({"type": "http.response.body"})
 
 
-def config(app: Callable[[Any, Any, Any], Awaitable[None]] = wait_for_ever) -> Config:
+def config(app: Callable[[Any, Any, Any], Awaitable[None]] = wait_forever) -> Config:
     """Return a configuration like the exporter's."""
     return Config(app, http="httptools", ws="none", lifespan="off", log_config=None, access_log=False)
 
@@ -125,7 +125,7 @@ async def test_objects_have_the_expected_attributes() -> None:
     """Every attribute of uvicorn that is read or set exists while a request is being answered."""
     async with two_requests() as (server, connection):
         objects = (server, server.config, server.server_state, connection, connection.flow, connection.cycle)
-        by_class = {type(each).__name__: each for each in objects}
+        by_class = {type(instance).__name__: instance for instance in objects}
         missing = {
             f"{owner}.{name}"
             for owner, names in ATTRIBUTES.items()
@@ -149,7 +149,7 @@ async def test_second_request_waits_in_the_pipeline() -> None:
 
 @pytest.mark.parametrize("ours", [ClientConnection, Server])
 async def test_nothing_is_overridden_by_accident(ours: type) -> None:
-    """Nothing that the exporter adds to a class of uvicorn has a name that uvicorn uses itself."""
+    """No attribute that the exporter adds to a class of uvicorn has a name that uvicorn uses."""
     base = ours.__mro__[1]
     server = BASE(config())
     plain = server if ours is Server else HttpToolsProtocol(server.config, server.server_state, {})

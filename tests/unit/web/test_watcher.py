@@ -1,4 +1,4 @@
-"""A web configuration whose files change while the server runs: what is followed, and what leaves all as it was."""
+"""A web configuration whose files change while the server runs: which changes are applied, and which rejected."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ LINKED = "tls_server_config: {cert_file: tls.crt, key_file: tls.key}"
 
 
 async def test_replaced_certificate(tmp_path: Path) -> None:
-    """New connections are shown a replaced certificate without a restart, and open connections go on."""
+    """New connections get a replaced certificate without a restart, and open connections continue."""
     folder = prepared(tmp_path)
     context = client_of(folder)
     async with guarded(folder, f"{TLS}}}") as (url, _):
@@ -48,10 +48,10 @@ async def test_replaced_certificate(tmp_path: Path) -> None:
         write_identity(folder, "localhost", "second.example")
         await until_answer(url, context, lambda answer: answer.last_name == "second.example")
         writer.write(b"GET /-/healthy HTTP/1.1\r\nHost: localhost\r\n\r\n")
-        open_one = await asyncio.wait_for(reader.readline(), DEADLINE_SECONDS)
+        status_line = await asyncio.wait_for(reader.readline(), DEADLINE_SECONDS)
         await close(writer)
 
-    assert b"HTTP/1.1 200 OK\r\n" == open_one
+    assert b"HTTP/1.1 200 OK\r\n" == status_line
 
 
 def point(link: Path, name: str) -> None:
@@ -62,7 +62,7 @@ def point(link: Path, name: str) -> None:
 
 
 def versions(folder: Path, *names: str) -> Path:
-    """Make folders with an identity each, alike but for their content, a link to the first, and links through it."""
+    """Make folders with different identities of equal size and age, a link to the first, and links through it."""
     for name in names:
         (folder / name).mkdir()
         write_identity(folder / name, "localhost", f"{name}.example")
@@ -81,7 +81,7 @@ async def until_read(live: WebConfigWatcher, former: Files) -> None:
 
 
 async def test_swapped_link(tmp_path: Path) -> None:
-    """A folder whose symbolic link is swapped is followed."""
+    """A folder whose symbolic link is swapped is read again."""
     folder = prepared(tmp_path)
     data, context = versions(folder, "first", "second"), client_of(folder)
     async with guarded(folder, LINKED) as (url, _):
@@ -93,7 +93,7 @@ async def test_swapped_link(tmp_path: Path) -> None:
 
 
 async def test_broken_certificate(tmp_path: Path, logged: list[Any]) -> None:
-    """A broken new certificate leaves the old one served, with one warning however often it is read, until mended."""
+    """If a new certificate is broken the old one is served until it is fixed, with one warning."""
     folder = prepared(tmp_path)
     data, context = versions(folder, "first", "second", "third", "fourth"), client_of(folder)
     for broken in ("second", "third"):
@@ -108,13 +108,13 @@ async def test_broken_certificate(tmp_path: Path, logged: list[Any]) -> None:
         await until_answer(url, context, lambda answer: answer.last_name == "fourth.example")
 
     assert "first.example" == during.last_name
-    fault = f"{folder}/web.yml: tls_server_config.cert_file: tls.crt is not a PEM certificate"
-    assert [fault] == [event["error"] for event in logged if event["log_level"] == "warning"]
+    problem = f"{folder}/web.yml: tls_server_config.cert_file: tls.crt is not a PEM certificate"
+    assert [problem] == [event["error"] for event in logged if event["log_level"] == "warning"]
     assert "web configuration reloaded" == logged[-1]["event"]
 
 
 async def test_replaced_client_authority(tmp_path: Path) -> None:
-    """When the clients' CA is replaced, those of the new one are served and those of the old no more."""
+    """When the clients' CA is replaced, clients of the new one are served and those of the old one are not."""
     folder = prepared(tmp_path)
     contexts = [client_of(folder), client_of(folder)]
     new = trustme.CA()
@@ -132,7 +132,7 @@ async def test_replaced_client_authority(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("document", ["", "tls_server_config:\n"])
 async def test_tls_is_not_switched_off(tmp_path: Path, document: str, logged: list[Any]) -> None:
-    """A file that loses TLS, as one half written does, changes nothing but the log."""
+    """A file that loses TLS, like a half-written one, is rejected with a log line."""
     folder = prepared(tmp_path)
     async with guarded(folder, f"{TLS}}}") as (url, _):
         (folder / "web.yml").write_text(document)
@@ -143,8 +143,8 @@ async def test_tls_is_not_switched_off(tmp_path: Path, document: str, logged: li
     assert f"{folder}/web.yml: tls_server_config: can only come or go with a restart" == logged[0]["error"]
 
 
-async def test_files_that_vanish(tmp_path: Path, logged: list[Any]) -> None:
-    """Without its files the server goes on as it was, and takes them when they are back."""
+async def test_files_that_disappear(tmp_path: Path, logged: list[Any]) -> None:
+    """Without its files the server continues unchanged, and reads them when they return."""
     folder = prepared(tmp_path)
     async with guarded(folder, f"{TLS}}}") as (url, live):
         before = live.current
@@ -158,8 +158,8 @@ async def test_files_that_vanish(tmp_path: Path, logged: list[Any]) -> None:
     assert f"{folder}/web.yml: cannot be read: No such file or directory" == logged[0]["error"]
 
 
-async def test_files_are_read_when_they_rest(tmp_path: Path, logged: list[Any]) -> None:
-    """Files that change between two looks are left alone until they have stayed the same for one."""
+async def test_files_are_read_once_they_stop_changing(tmp_path: Path, logged: list[Any]) -> None:
+    """Files that change between two checks are not read until a check finds them unchanged."""
     folder = prepared(tmp_path)
     (folder / "web.yml").write_text(f"{TLS}}}")
     live = WebConfigWatcher(load(folder / "web.yml"))
@@ -177,8 +177,8 @@ async def test_files_are_read_when_they_rest(tmp_path: Path, logged: list[Any]) 
     assert ["web configuration reloaded"] == [event["event"] for event in logged]
 
 
-async def test_users_are_followed(tmp_path: Path) -> None:
-    """A changed password counts without a restart, and the former one no more, although it was remembered."""
+async def test_changed_users_are_applied(tmp_path: Path) -> None:
+    """A changed password is accepted without a restart, and the former one rejected, although it was cached."""
     folder = prepared(tmp_path)
 
     def users(password: bytes) -> str:
@@ -199,28 +199,29 @@ async def test_users_are_followed(tmp_path: Path) -> None:
 
 
 async def test_passwords_are_not_switched_off(tmp_path: Path, logged: list[Any]) -> None:
-    """A file that loses its users, as one half written does, opens nothing."""
+    """A file that loses its users, like a half-written one, does not disable authentication."""
     folder = prepared(tmp_path)
     hashed = bcrypt.hashpw(b"first", bcrypt.gensalt(4)).decode()
     async with guarded(folder, f"basic_auth_users: {{prometheus: '{hashed}'}}") as (url, _):
         (folder / "web.yml").write_text("")
         await until(lambda: logged)
-        _, said = await curl(f"{url}/metrics")
+        _, body = await curl(f"{url}/metrics")
 
-    assert "Unauthorized\n" == said
+    assert "Unauthorized\n" == body
     assert f"{folder}/web.yml: basic_auth_users: can only go with a restart" == logged[0]["error"]
 
 
 async def test_file_that_hangs(tmp_path: Path, logged: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
-    """A web configuration that hangs is logged once with its name, and followed when it responds again."""
-    monkeypatch.setattr("exporter.config.time_limit._FILE_SECONDS", 0.3)
+    """A web configuration that hangs is logged once with its name, and applied when it responds again."""
     path = tmp_path / "web.yml"
     path.write_text("")
     live = WebConfigWatcher(load(path))
     path.unlink()
     os.mkfifo(path)
-    for _ in range(6):
-        await live.check()
+    with monkeypatch.context() as patch:
+        patch.setattr("exporter.config.time_limit._FILE_SECONDS", 0.3)
+        for _ in range(6):
+            await live.check()
     usable = live.usable
     path.unlink()
     path.write_text("http_server_config: {headers: {X-Frame-Options: deny}}")
@@ -233,16 +234,15 @@ async def test_file_that_hangs(tmp_path: Path, logged: list[Any], monkeypatch: p
     assert ((b"x-frame-options", b"deny"),) == live.current.headers
 
 
-async def look_until_usable(live: WebConfigWatcher) -> None:
-    """Look at the files until they can be used."""
+async def check_until_usable(live: WebConfigWatcher) -> None:
+    """Check the files until they can be used."""
     async with asyncio.timeout(DEADLINE_SECONDS):
         while not live.usable:
             await live.check()
 
 
 async def test_file_that_cannot_be_examined(tmp_path: Path, logged: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
-    """Files that can no longer be examined are an error until they can; what was read before still counts."""
-    monkeypatch.setattr("exporter.config.time_limit._FILE_SECONDS", 0.3)
+    """Files that cannot be examined are an error until they can; the previous configuration stays in use."""
     path = tmp_path / "web.yml"
     path.write_text("")
     reports: list[bool] = []
@@ -256,10 +256,11 @@ async def test_file_that_cannot_be_examined(tmp_path: Path, logged: list[Any], m
 
     with monkeypatch.context() as patch:
         patch.setattr(Path, "stat", hang)
+        patch.setattr("exporter.config.time_limit._FILE_SECONDS", 0.3)
         for _ in range(3):
             await live.check()
         release.set()
-    await look_until_usable(live)
+    await check_until_usable(live)
 
     assert [f"{path}: cannot be examined: no response in time"] == [event["error"] for event in logged]
     assert [False, True] == reports

@@ -1,4 +1,4 @@
-"""Files for --web.config.file: those of tests/data/config/web, each rule with its fault, and what is kept to itself."""
+"""Files for --web.config.file: those of tests/data/config/web, each rule with its error, and secrets."""
 
 from __future__ import annotations
 
@@ -103,15 +103,15 @@ def test_bad_file(name: str, material: Path, exporter_yml: Path, capsys: pytest.
 
 
 @pytest.mark.parametrize("command", ["run", "demo"])
-def test_file_that_is_not_there(
+def test_missing_file(
     command: str,
     exporter_yml: Path,
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """A web configuration that cannot be read is a fault of the call, whether a flag or the variable names it."""
-    path = tmp_path / "nothing.yml"
+    """A web configuration that cannot be read is a usage error."""
+    path = tmp_path / "missing.yml"
     monkeypatch.setenv("BINANCE_FUTURES_EXPORTER_WEB_CONFIG_FILE", str(path))
     code = run([command, *([f"--config.file={exporter_yml}"] if command == "run" else [])])
 
@@ -127,12 +127,12 @@ def test_key_that_others_may_read(material: Path, tmp_path: Path) -> None:
     (tmp_path / "web.yml").write_text("tls_server_config: {cert_file: server.crt, key_file: server.key}")
     warnings = load(tmp_path / "web.yml").warnings
 
-    where = f"{tmp_path / 'web.yml'}: tls_server_config.key_file"
-    assert (f"{where}: others may read server.key: chmod 600 server.key",) == warnings
+    place = f"{tmp_path / 'web.yml'}: tls_server_config.key_file"
+    assert (f"{place}: others may read server.key: chmod 600 server.key",) == warnings
 
 
 @pytest.mark.parametrize(
-    ("table", "name", "key", "fault"),
+    ("table", "name", "key", "problem"),
     [
         (
             "_SUITES",
@@ -143,21 +143,21 @@ def test_key_that_others_may_read(material: Path, tmp_path: Path) -> None:
         ("_CURVES", "X25519", "curve_preferences", "is not what this machine's OpenSSL offers"),
     ],
 )
-def test_what_openssl_lacks(
-    table: str, name: str, key: str, fault: str, material: Path, monkeypatch: pytest.MonkeyPatch
+def test_unsupported_by_openssl(
+    table: str, name: str, key: str, problem: str, material: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A suite or a curve that the machine's OpenSSL was built without is a fault that says so."""
+    """A suite or a curve that the machine's OpenSSL lacks is an error that says so."""
     monkeypatch.setitem(getattr(tls, table), name, "unheard-of")
     path = material / "lacking.yml"
     path.write_text(f"tls_server_config: {{cert_file: server.crt, key_file: server.key, {key}: [{name}]}}")
     with pytest.raises(ConfigError) as caught:
         load(path)
 
-    assert f"{path}: tls_server_config.{key}: {fault}" == str(caught.value)
+    assert f"{path}: tls_server_config.{key}: {problem}" == str(caught.value)
 
 
 def test_secrets_are_not_shown(material: Path) -> None:
-    """The settings do not show hashes or keys where they are printed."""
+    """The representation of the settings shows no hashes or keys."""
     config = load(place(FILES / "good" / "users.yml", material / "web.yml"))
 
     assert 3 == len(config.users)
@@ -166,8 +166,8 @@ def test_secrets_are_not_shown(material: Path) -> None:
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(data=st.data())
-def test_any_damage_is_a_fault_or_harmless(data: st.DataObject, material: Path) -> None:
-    """Whatever becomes of a certificate, a key or the file itself, nothing but a list of faults comes of it."""
+def test_any_damage_is_an_error_or_harmless(data: st.DataObject, material: Path) -> None:
+    """However a certificate, a key or the file itself is damaged, loading it succeeds or lists problems."""
     folder = material / "damaged"
     folder.mkdir(exist_ok=True)
     (folder / "web.yml").write_bytes((material / "both.pem").read_bytes())
@@ -182,6 +182,6 @@ def test_any_damage_is_a_fault_or_harmless(data: st.DataObject, material: Path) 
     try:
         config = load(folder / "web.yml")
     except ConfigError as error:
-        assert error.problems  # noqa: PT017 - either way is right
+        assert error.problems  # noqa: PT017 - both outcomes are right
     else:
         assert not config.users
