@@ -1,4 +1,4 @@
-"""Numbers, durations, times and foreign texts as a reader sees them, in one format everywhere."""
+"""Formats numbers, durations, times and external text for display."""
 
 from __future__ import annotations
 
@@ -6,27 +6,27 @@ import math
 from datetime import UTC, datetime
 from typing import Final
 
-_MOST_PERCENT: Final = 9999.0
+_MAX_PERCENT: Final = 9999.0
 _UNITS: Final = (("day", 86400), ("hour", 3600), ("minute", 60), ("second", 1))
 
 
-def format_percent(part: float | None, decimals: int = 1, missing: str = "unknown") -> str:
-    """Return a part in per cent, rounded down, so that 0.9999 is not shown as 100 %; `missing` for None."""
-    if part is None:
+def format_percent(fraction: float | None, decimals: int = 1, missing: str = "unknown") -> str:
+    """Return a fraction as a percentage, rounded down so that 0.9999 is not shown as 100 %; `missing` for None."""
+    if fraction is None:
         return missing
-    if math.isinf(part):
+    if math.isinf(fraction):
         return "infinite"
-    if part * 100 > _MOST_PERCENT:
-        return f"over {_MOST_PERCENT:,.0f} %"
+    if fraction * 100 > _MAX_PERCENT:
+        return f"over {_MAX_PERCENT:,.0f} %"
     steps = 10**decimals
     # The small addend keeps 0.29 from becoming 28.9 %.
-    return f"{math.floor(part * 100 * steps + 1e-6) / steps:,.{decimals}f} %"
+    return f"{math.floor(fraction * 100 * steps + 1e-6) / steps:,.{decimals}f} %"
 
 
 def format_price(price: float | None, missing: str = "-") -> str:
     """Return a price with about seven digits and at least two decimals; `missing` for None.
 
-    The prices of one table may differ by seven powers of ten: no number of decimals suits all.
+    Prices in one table may differ by seven orders of magnitude, so no fixed number of decimals suits all of them.
     """
     if price is None:
         return missing
@@ -44,20 +44,20 @@ def format_duration(seconds: float) -> str:
         if count:
             parts.append(f"{count} {pluralize(unit, count)}")
         elif parts:
-            break  # "3 days 5 seconds" would claim a precision that nobody needs
+            break  # "3 days 5 seconds" would suggest needless precision
     return " ".join(parts[:2]) or "0 seconds"
 
 
 def pluralize(noun: str, count: int) -> str:
-    """Return a regular noun in the form that goes with `count`: "account", "accounts"."""
+    """Return the singular or plural of a regular noun: "account", "accounts"."""
     return noun if count == 1 else f"{noun}s"
 
 
 def format_utc(unix_seconds: float) -> str:
-    """Return a time in UTC, rounded up to a second: 2026-11-28T21:05:00Z."""
+    """Return a time in UTC, rounded up to the second: 2026-11-28T21:05:00Z."""
     return datetime.fromtimestamp(math.ceil(unix_seconds), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def escape_unprintable(text: str, keep: str = "") -> str:
-    """Return a foreign text fit for a terminal or a page: unprintable characters not in `keep` become escapes."""
+    """Return external text with unprintable characters escaped, except those in `keep`."""
     return "".join(c if c.isprintable() or c in keep else c.encode("unicode_escape").decode() for c in text)

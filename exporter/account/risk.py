@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from exporter.account.snapshot import AccountSnapshot, OpenPosition
     from exporter.binance.rows import PositionRisk
 
-# Of a position's margin pool; 1 is liquidation.
+# Margin ratio of a position's pool; 1 is liquidation.
 MARGIN_RATIO_WARNING: Final = 0.7
 MARGIN_RATIO_CRITICAL: Final = 0.8
 # The distance from the mark price to the liquidation price, divided by the mark price.
@@ -43,8 +43,8 @@ class RiskLevel(StrEnum):
 def risk_level(snapshot: AccountSnapshot) -> RiskLevel:
     """Return the worst level of the held positions, by margin ratio and by distance to liquidation.
 
-    Unknown if the level of any held position is: it may be the worst. If ``v2/account.position`` is not requested, only
-    the margin ratio counts.
+    Unknown if the level of any held position is unknown, since that may be the worst. If ``v2/account.position`` is not
+    requested, only the margin ratio counts.
     """
     crosses = {pool.margin_asset: pool.ratio for pool in cross_pools(snapshot)}
     isolated = {(pool.symbol, pool.position_side): pool.ratio for pool in isolated_pools(snapshot)}
@@ -62,17 +62,15 @@ def risk_level(snapshot: AccountSnapshot) -> RiskLevel:
 
 
 def ratio_word(ratio: float | None) -> str:
-    """Return what a margin ratio means, in one to three words."""
+    """Return the level of a margin ratio in one or two words."""
     if ratio is None:
         return "unknown"
-    return next(
-        (word for least, word in MARGIN_RATIO_LEVELS if ratio >= least), "normal" if ratio > 0 else "nothing at stake"
-    )
+    return next((word for least, word in MARGIN_RATIO_LEVELS if ratio >= least), "normal" if ratio > 0 else "no risk")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RiskFigures:
-    """How close a held position is to liquidation; a figure that does not exist or was not sent is None."""
+    """How close a held position is to liquidation; values that do not exist or were not reported are None."""
 
     margin_asset: str | None
     margin_type: str  # cross or isolated
@@ -85,7 +83,7 @@ class RiskFigures:
 
 
 def nearest_first(snapshot: AccountSnapshot) -> list[tuple[OpenPosition, RiskFigures]]:
-    """Return the held positions, those nearest to liquidation first, those of unknown distance last."""
+    """Return the held positions, nearest to liquidation first, those at an unknown distance last."""
     risks = {identity(risk): risk for risk in snapshot.risks}
     rows = [(position, _risk_figures(position, risks.get(identity(position.row)))) for position in snapshot.held]
     return sorted(rows, key=lambda row: math.inf if (distance := row[1].distance_to_liquidation) is None else distance)

@@ -1,4 +1,4 @@
-"""Polls every account once and reports its state, its problem and what to do about it."""
+"""Polls every account once and reports the result: balances and positions, or the problem and what to do about it."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ if TYPE_CHECKING:
     from exporter.binance.dialing import Timing
     from exporter.config import Config
 
-# How long polls may wait for the next minute's request weight.
+# How long polls may wait for the request weight of the next minute.
 _MINUTE_SECONDS: Final = 66.0
-# 15 weight each, with the request for the asset mode: within half of mainnet's limit, which other programs use, too.
+# At a weight of 15 each, with the request for the asset mode, half of mainnet's limit: other programs need the rest.
 _POLLS_A_MINUTE: Final = 40
 
 POSITION_FIGURES: Final = ("amount", "notional", "unrealized_pnl", "initial_margin", "maintenance_margin")
@@ -42,7 +42,7 @@ class AccountReport:
     reason: str | None = None
     problem: str | None = None
     advice: str | None = None
-    resumes_at: str | None = None  # in UTC: nothing is sent before, since the exchange rejects requests from this IP
+    resumes_at: str | None = None  # in UTC; the exchange rejects requests from this IP until then
     clock_offset_seconds: float | None = None
     clock_uncertainty_seconds: float | None = None
     request_weight_used: int | None = None
@@ -57,7 +57,7 @@ class AccountReport:
 
     @property
     def clock_is_wrong(self) -> bool:
-        """Whether this host's clock is so wrong that Binance rejects programs that do not correct for it."""
+        """Whether Binance rejects requests signed with the uncorrected clock of this host."""
         return is_host_clock_wrong(self.clock_offset_seconds or 0.0, self.clock_uncertainty_seconds or 0.0)
 
     @property
@@ -69,8 +69,7 @@ class AccountReport:
 async def check(config: Config, timing: Timing | None = None) -> list[AccountReport]:
     """Poll every account once and report on each, in the configuration's order.
 
-    The accounts of an endpoint are polled concurrently, within its request weight: accounts that do not answer take one
-    timeout together.
+    The accounts of an endpoint are polled concurrently, within its request weight, so their timeouts do not add up.
     """
     snapshots: dict[str, AccountSnapshot] = {}
 
@@ -133,7 +132,7 @@ def _report(state: AccountState, connection: Connection, snapshot: AccountSnapsh
 
 
 def _positions(snapshot: AccountSnapshot) -> list[dict[str, Any]]:
-    """Return the rows of positions: held ones, nearest to liquidation first, then rows with open orders only."""
+    """Return held positions, nearest to liquidation first, then symbols that have only open orders."""
     held = [(position.row, asdict(figures)) for position, figures in nearest_first(snapshot)]
     no_figures = dict.fromkeys(risk_field.name for risk_field in fields(RiskFigures))
     return [

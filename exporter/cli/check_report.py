@@ -1,4 +1,4 @@
-"""The reports of `check` as text or as JSON; reports hold no secrets."""
+"""Formats the reports of `check` as text or JSON; reports contain no secrets."""
 
 from __future__ import annotations
 
@@ -9,11 +9,10 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Final
 
 from exporter.account.margin import CrossPool, IsolatedPool
-from exporter.account.presentation import rank_pools
+from exporter.account.presentation import format_clock_offset, format_request_weight, rank_pools
 from exporter.account.risk import ratio_word
-from exporter.account.snapshot import FIGURES
+from exporter.account.snapshot import FIGURES, AssetMode
 from exporter.app.check import POSITION_FIGURES, AccountReport
-from exporter.binance.clock import DATE_ERROR_SECONDS
 from exporter.formatting import escape_unprintable, format_percent, format_price, pluralize
 
 if TYPE_CHECKING:
@@ -40,7 +39,7 @@ def as_json(reports: Sequence[AccountReport], warnings: Sequence[str] = ()) -> s
     """Return a JSON object: `ok`, `warnings`, and `accounts` with the fields of AccountReport and `ok` for each.
 
     A margin ratio is a number, null if unknown, or the string "Infinity" if no equity is left to cover the maintenance
-    margin: JSON has no such number.
+    margin, since JSON has no infinite numbers.
     """
     accounts = [_strict(asdict(report)) | {"ok": report.good} for report in reports]
     return json.dumps(
@@ -51,25 +50,26 @@ def as_json(reports: Sequence[AccountReport], warnings: Sequence[str] = ()) -> s
 
 
 def as_text(reports: Sequence[AccountReport], warnings: Sequence[str] = (), *, colour: bool) -> str:
-    """Return aligned text: warnings, a paragraph for each account, and a summary in the last line."""
+    """Return aligned text: warnings, a paragraph per account, and a summary as the last line."""
 
     def paint(code: str, text: str) -> str:
         return f"\x1b[{code}m{text}\x1b[0m" if colour else text
 
     paragraphs = ["\n".join(_paragraph(report, paint)) for report in reports]
-    accounts = f"{len(reports)} {pluralize('account', len(reports))}"
     bad = [report.account for report in reports if not report.good]
     if bad:
         names = ", ".join(map(escape_unprintable, bad))
-        summary = paint(_RED, f"{len(bad)} of {accounts} to be looked after: {names}")
+        need = "needs" if len(bad) == 1 else "need"
+        summary = paint(_RED, f"{len(bad)} of {len(reports)} accounts {need} attention: {names}")
     else:
-        summary = paint(_GREEN, f"nothing to mend in {accounts}")
+        every = "all " if len(reports) > 1 else ""
+        summary = paint(_GREEN, f"{every}{len(reports)} {pluralize('account', len(reports))} OK")
     warned = [paint(_YELLOW, f"warning  {escape_unprintable(warning)}") for warning in warnings]
     return "\n\n".join([*warned, *paragraphs, summary])
 
 
 def _strict(value: Any) -> Any:
-    """Return a value without infinite numbers, which strict JSON does not have."""
+    """Return a value with infinite numbers as strings, as strict JSON requires."""
     match value:
         case dict():
             return {name: _strict(item) for name, item in value.items()}
@@ -82,30 +82,35 @@ def _strict(value: Any) -> Any:
 
 
 def _paragraph(report: AccountReport, paint: Callable[[str, str], str]) -> Iterator[str]:
-    verdict = paint(_GREEN, "accepted") if report.accepted else paint(_RED, f"failed: {report.reason}")
+    verdict = paint(_GREEN, "poll succeeded") if report.accepted else paint(_RED, f"poll failed: {report.reason}")
     yield f"{paint(_BOLD, escape_unprintable(report.account))}  {verdict}"
     if not report.accepted:
         yield _line("problem", escape_unprintable(report.problem or ""))
         yield _line("what to do", paint(_YELLOW, escape_unprintable(report.advice or "")))
     if report.resumes_at:
-        yield _line("resumes at", f"{report.resumes_at}: until then requests of this IP are refused")
+        yield _line("resumes at", f"{report.resumes_at}: the exchange rejects requests from this IP until then")
     yield _line("endpoint", escape_unprintable(f"{report.endpoint}, {report.key_type} key"))
     if report.clock_offset_seconds is not None:
-        yield _line("clock", _clock(report.clock_offset_seconds, report.clock_uncertainty_seconds or 0.0))
+        yield _line("clock", format_clock_offset(report.clock_offset_seconds, report.clock_uncertainty_seconds))
         if report.clock_is_wrong:
-            advice = "set this host's clock (NTP): this exporter corrects for it, other programs are refused"
+            advice = (
+                "synchronize this host's clock (NTP): Binance rejects requests of programs that do not correct for it"
+            )
             yield _line("what to do", paint(_YELLOW, advice))
     if report.request_weight_used is not None:
-        used = f"{report.request_weight_used} of {report.request_weight_limit}"
-        yield _line("weight", f"{used} used by this IP in the current minute")
+        weight = format_request_weight(report.request_weight_used, report.request_weight_limit)
+        yield _line("weight", f"{weight}, all programs behind this IP in the current minute")
     if report.accepted:
-        yield _line("asset mode", f"{report.asset_mode}, totals in {report.currency}")
+        covered = (
+            f"all assets in {report.currency}" if report.asset_mode == AssetMode.MULTI else f"{report.currency} only"
+        )
+        yield _line("asset mode", f"{report.asset_mode}, totals cover {covered}")
         yield _line("totals", "")
         yield from _table([{"": _heading(name), " ": report.totals.get(name)} for name in FIGURES])
-        # Available balance does not count: in multi-assets mode every asset shows the account's.
+        # Not the available balance: in multi-assets mode every asset has that of the account.
         held = [row for row in report.assets if any(row.get(name) for name in _ASSET_FIGURES[:-1])]
         empty = len(report.assets) - len(held)
-        yield _line("assets", f"({empty} without a balance left out)" if empty else "")
+        yield _line("assets", f"({empty} without a balance not shown)" if empty else "")
         yield from _table([_named(row, ("asset", *_ASSET_FIGURES)) for row in held])
         yield from _pools(report, paint)
         yield _line("positions", "" if report.positions else "none")
@@ -121,7 +126,7 @@ def _pools(report: AccountReport, paint: Callable[[str, str], str]) -> Iterator[
     cross = [CrossPool(asset, ratio) for asset, ratio in report.cross_margin_ratios.items()]
     isolated = [IsolatedPool(**pool) for pool in report.isolated_margin_ratios]
     pools, idle_count = rank_pools([*cross, *isolated])
-    yield _line("pools", f"({idle_count} with nothing at stake left out)" if idle_count else "" if pools else "none")
+    yield _line("pools", f"({idle_count} without risk not shown)" if idle_count else "" if pools else "none")
     if not pools:
         return
     levels = [ratio_word(pool.ratio) for pool in pools]
@@ -142,14 +147,6 @@ def _risk(row: Mapping[str, Any]) -> dict[str, object]:
     )
 
 
-def _clock(offset_seconds: float, uncertainty_seconds: float) -> str:
-    exact = uncertainty_seconds < DATE_ERROR_SECONDS
-    if abs(offset_seconds) < (0.0005 if exact else uncertainty_seconds):
-        return "this host agrees with the exchange" + ("" if exact else ", as far as its time is known")
-    amount = f"{abs(offset_seconds):.3f}" if exact else f"about {abs(offset_seconds):.0f}"
-    return f"this host is {amount} s {'behind' if offset_seconds > 0 else 'ahead of'} the exchange"
-
-
 def _line(title: str, text: str) -> str:
     return f"  {title:{_TITLE_WIDTH}}{text}".rstrip()
 
@@ -159,12 +156,12 @@ def _heading(name: str) -> str:
 
 
 def _named(row: Mapping[str, object], names: Sequence[str]) -> dict[str, object]:
-    """Return the named columns of a row; None for a missing value."""
+    """Return the named columns of a row; missing values are None."""
     return {_heading(name): row.get(name) for name in names}
 
 
 def _table(rows: Sequence[Mapping[str, object]], right: Sequence[str] = ()) -> Iterator[str]:
-    """Yield aligned lines, with headings first if there are any: texts left, numbers and the `right` columns right."""
+    """Yield aligned lines, headings first unless all are blank; numbers and the `right` columns are right-aligned."""
     if not rows:
         return
     columns = []
@@ -180,7 +177,7 @@ def _table(rows: Sequence[Mapping[str, object]], right: Sequence[str] = ()) -> I
 
 
 def _cells(values: Sequence[object]) -> list[str]:
-    """Format a column: all numbers with as many decimals as any of them needs, from two to eight."""
+    """Format a column: all numbers with the decimals that the longest one needs, two to eight."""
     numbers = [value for value in values if isinstance(value, float) and abs(value) < 1e15]
     decimals = max((len(f"{number:.8f}".partition(".")[2].rstrip("0")) for number in numbers), default=0)
     return [_cell(value, max(decimals, 2)) for value in values]
@@ -191,12 +188,12 @@ def _cell(value: object, decimals: int) -> str:
         return "-"
     if not isinstance(value, float):
         return escape_unprintable(str(value))
-    # A float has only about fifteen digits; z: no sign before a number that rounds to zero.
+    # A float has only about fifteen digits. z: no minus sign for a number that rounds to zero.
     return f"{value:.6e}" if abs(value) >= 1e15 else f"{value:z,.{decimals}f}"
 
 
 def _width(text: str) -> int:
-    """Return the width of a text in columns of a terminal; symbols may be Chinese."""
+    """Return the width of a text in terminal columns; symbols may be Chinese."""
     return sum(2 if unicodedata.east_asian_width(character) in "WF" else 1 for character in text)
 
 

@@ -1,8 +1,7 @@
-"""The catalog of the accounts' metrics: the name, help, labels, source and value of each family.
+"""The catalog of account metrics: the name, help, labels, source and value of each family.
 
 To add a metric, add an entry. The families of a group share rows and labels, so that no entry can omit a label. The
-exposition, the reference and the tests read this catalog and that of the exporter's own families (`self_catalog`), and
-do not name metrics themselves.
+exposition, the reference and the tests read this catalog and `self_catalog`, and do not name metrics themselves.
 """
 
 from __future__ import annotations
@@ -25,10 +24,12 @@ if TYPE_CHECKING:
     from exporter.account.snapshot import AccountSnapshot
 
 
-def _figure_families(prefix: str, row: type[msgspec.Struct], source: str, names: dict[str, str]) -> tuple[Family, ...]:
+def _figure_families(
+    prefix: str, row: type[msgspec.Struct], source: str, descriptions: dict[str, str]
+) -> tuple[Family, ...]:
     return tuple(
         Family(f"{prefix}_{name}", description, f"{wire_name(row, name)} of {source}", attrgetter(name))
-        for name, description in names.items()
+        for name, description in descriptions.items()
     )
 
 
@@ -37,12 +38,12 @@ def _snapshot_group(family: Family) -> Group:
     return Group((), lambda snapshot: (snapshot,), lambda *_: [()], (family,))
 
 
-def _update_timestamp(prefix: str, row: type[msgspec.Struct], source: str) -> Family:
+def _update_timestamp(prefix: str, row: type[msgspec.Struct], source: str, subject: str) -> Family:
     def read(row: AssetBalance | Position) -> float | None:
         # 0 means never; exported as 1970 it would be a false number.
         return row.update_time_ms / 1000 if row.update_time_ms else None
 
-    description = "When the exchange last changed these figures, in Unix seconds; absent where it says 0"
+    description = f"Unix timestamp of the last update of the {subject} by the exchange; absent if reported as 0"
     return Family(
         f"{prefix}_update_timestamp_seconds", description, f"{wire_name(row, 'update_time_ms')} of {source}", read
     )
@@ -64,7 +65,7 @@ _DESCRIPTIONS: Final = {
     "unrealized_pnl": "Unrealized profit and loss of all positions",
     "margin_balance": "Margin balance: wallet balance plus unrealized profit and loss",
     "available_balance": "Balance available for new positions",
-    "max_withdraw_amount": "Most that can be transferred out",
+    "max_withdraw_amount": "Maximum withdrawable amount",
     "initial_margin": "Initial margin required by positions and open orders",
     "maintenance_margin": "Maintenance margin required by positions",
     "position_initial_margin": "Initial margin required by positions at the mark price",
@@ -72,11 +73,31 @@ _DESCRIPTIONS: Final = {
     "cross_wallet_balance": "Wallet balance of the cross margin pool",
     "cross_unrealized_pnl": "Unrealized profit and loss of cross positions",
 }
+_POSITION_DESCRIPTIONS: Final = {
+    "amount": "Position size in the base asset, negative for short positions",
+    "notional": "Position value at the mark price in the margin asset, negative for short positions",
+    "unrealized_pnl": "Unrealized profit and loss of the position in the margin asset",
+    "initial_margin": "Initial margin required by the position and its open orders, in the margin asset",
+    "maintenance_margin": "Maintenance margin required by the position, in the margin asset",
+    "isolated_margin": "Isolated margin including unrealized profit and loss, in the margin asset; 0 if cross",
+    "isolated_wallet_balance": "Wallet balance allocated to the isolated position, in the margin asset; 0 if cross",
+}
+_OPEN_ORDER_DESCRIPTIONS: Final = {
+    "open_order_initial_margin": "Initial margin required by open orders of the symbol, in the margin asset",
+    "bid_notional": "Notional value of open buy orders in the margin asset",
+    "ask_notional": "Notional value of open sell orders in the margin asset",
+}
+_RATIO_SCALE: Final = "higher is worse, 1 is liquidation, 0 means that no maintenance margin is required"
+_TOTALS: Final = "USDT only in single-asset mode, all assets in USD in multi-assets mode"
 _RISK: Final = str(Method.ACCOUNT_POSITION)
 _ACCOUNT: Final = "binance_futures_account"
 _ASSET: Final = "binance_futures_asset"
 _POSITION: Final = "binance_futures_position"
 _ASSET_ROWS: Final = f"assets[] of {_STATUS}"
+_ASSET_AVAILABLE_BALANCE: Final = (
+    f"{_DESCRIPTIONS['available_balance']} per asset, in units of the asset; in multi-assets mode it is that of the "
+    "whole account and must not be summed over assets"
+)
 _POSITION_ROWS: Final = f"positions[] of {_STATUS}"
 
 GROUPS: Final = (
@@ -85,13 +106,13 @@ GROUPS: Final = (
         lambda snapshot: (snapshot.totals,),
         lambda snapshot, _: [(snapshot.currency,)],
         _figure_families(
-            _ACCOUNT, AccountStatus, _STATUS, {name: f"{_DESCRIPTIONS[name]}, of the whole account" for name in FIGURES}
+            _ACCOUNT, AccountStatus, _STATUS, {name: f"{_DESCRIPTIONS[name]}; {_TOTALS}" for name in FIGURES}
         ),
     ),
     _snapshot_group(
         Family(
             f"{_ACCOUNT}_open_positions",
-            "Symbols and sides with a position, 0 when flat",
+            "Number of open positions, counted by symbol and side; 0 if there are none",
             f"rows with a non-zero positionAmt in {_POSITION_ROWS}",
             lambda snapshot: float(snapshot.open_positions),
         )
@@ -102,15 +123,19 @@ GROUPS: Final = (
         lambda _, rows: [(row.asset,) for row in rows],
         (
             *_figure_families(
-                _ASSET, AssetBalance, _ASSET_ROWS, {name: f"{_DESCRIPTIONS[name]}, in the asset" for name in FIGURES}
+                _ASSET,
+                AssetBalance,
+                _ASSET_ROWS,
+                {name: f"{_DESCRIPTIONS[name]} per asset, in units of the asset" for name in FIGURES}
+                | {"available_balance": _ASSET_AVAILABLE_BALANCE},
             ),
             Family(
                 f"{_ASSET}_margin_available",
-                "Whether the asset serves as margin in multi-assets mode (0 or 1); absent where not sent",
+                "Whether the asset can be used as margin in multi-assets mode (1) or not (0); absent if not reported",
                 f"{wire_name(AssetBalance, 'margin_available')} of {_ASSET_ROWS}",
                 _margin_available,
             ),
-            _update_timestamp(_ASSET, AssetBalance, _ASSET_ROWS),
+            _update_timestamp(_ASSET, AssetBalance, _ASSET_ROWS, "asset"),
         ),
     ),
     Group(
@@ -122,17 +147,9 @@ GROUPS: Final = (
                 _POSITION,
                 Position,
                 _POSITION_ROWS,
-                {
-                    "amount": "Size of the position in the base asset, negative when short",
-                    "notional": "Value of the position at the mark price, negative when short",
-                    "unrealized_pnl": "Unrealized profit and loss of the position",
-                    "initial_margin": "Initial margin required by the position and its open orders",
-                    "maintenance_margin": "Maintenance margin required by the position",
-                    "isolated_margin": "Isolated margin including unrealized profit and loss, 0 when cross",
-                    "isolated_wallet_balance": "Wallet balance set apart for the isolated position, 0 when cross",
-                },
+                _POSITION_DESCRIPTIONS,
             ),
-            _update_timestamp(_POSITION, Position, _POSITION_ROWS),
+            _update_timestamp(_POSITION, Position, _POSITION_ROWS, "position"),
         ),
     ),
     Group(
@@ -145,20 +162,20 @@ GROUPS: Final = (
                 PositionRisk,
                 _RISK,
                 {
-                    "entry_price": "Average entry price",
-                    "break_even_price": "Price at which the position breaks even, fees included",
-                    "mark_price": "Mark price",
+                    "entry_price": "Average entry price of the position",
+                    "break_even_price": "Break-even price of the position, including fees",
+                    "mark_price": "Mark price of the symbol",
                 },
             ),
             Family(
                 f"{_POSITION}_liquidation_price",
-                "Binance's own liquidation price, absent where there is none",
+                "Liquidation price reported by Binance; absent if there is none",
                 f"{wire_name(PositionRisk, 'liquidation_price')} of {_RISK}",
                 liquidation_price,
             ),
             Family(
                 f"{_POSITION}_adl_quantile",
-                "Place in the auto-deleveraging queue, 0 to 4, higher is deleveraged earlier; absent where not sent",
+                "Auto-deleveraging (ADL) quantile from 0 to 4, higher is deleveraged earlier; absent if not reported",
                 f"{wire_name(PositionRisk, 'adl_quantile')} of {_RISK}",
                 lambda row: None if row.adl_quantile is None else float(row.adl_quantile),
             ),
@@ -166,18 +183,15 @@ GROUPS: Final = (
                 _POSITION,
                 PositionRisk,
                 _RISK,
-                {
-                    "open_order_initial_margin": "Initial margin required by the symbol's open orders",
-                    "bid_notional": "Value of the open buy orders",
-                    "ask_notional": "Value of the open sell orders",
-                },
+                _OPEN_ORDER_DESCRIPTIONS,
             ),
         ),
     ),
     _snapshot_group(
         Family(
             f"{_POSITION}_risk_missing",
-            "Positions without a mark or liquidation price in two answers in a row; absent if not asked for",
+            "Number of positions without a mark or liquidation price in two consecutive responses; absent if position "
+            "risk is not requested",
             f"markPrice and liquidationPrice of {_RISK}",
             lambda snapshot: None if snapshot.without_risk is None else float(len(snapshot.without_risk)),
         )
@@ -197,8 +211,8 @@ GROUPS: Final = (
         (
             Family(
                 f"{_POSITION}_info",
-                "What the position's money is counted in and its kind of margin, always 1",
-                f"marginAsset of {_RISK}, else the asset that the symbol ends with; isolatedWallet of {_POSITION_ROWS}",
+                "Margin asset and margin type of the position; always 1",
+                f"marginAsset of {_RISK}, or derived from the symbol; isolatedWallet of {_POSITION_ROWS}",
                 lambda _: 1.0,
             ),
         ),
@@ -210,9 +224,8 @@ GROUPS: Final = (
         (
             Family(
                 "binance_futures_cross_margin_ratio",
-                "Margin ratio of the cross pool: maintenance margin of its positions / (crossWalletBalance + "
-                "crossUnPnl), in multi-assets mode totalMaintMargin / totalMarginBalance; high is bad, 1 is "
-                "liquidation, 0 is nothing at stake",
+                "Margin ratio of the cross margin pool: maintenance margin of its positions / (crossWalletBalance + "
+                f"crossUnPnl), or totalMaintMargin / totalMarginBalance in multi-assets mode; {_RATIO_SCALE}",
                 _STATUS,
                 attrgetter("ratio"),
             ),
@@ -225,8 +238,8 @@ GROUPS: Final = (
         (
             Family(
                 "binance_futures_isolated_margin_ratio",
-                "Margin ratio of the isolated position: maintMargin / (isolatedWallet + unrealizedProfit); high is "
-                "bad, 1 is liquidation, 0 is nothing at stake",
+                "Margin ratio of the isolated position: maintMargin / (isolatedWallet + unrealizedProfit); "
+                f"{_RATIO_SCALE}",
                 _STATUS,
                 attrgetter("ratio"),
             ),

@@ -1,4 +1,4 @@
-"""The types of the catalogs' entries: families of an account in groups, and the exporter's own families."""
+"""The types of catalog entries: families of accounts, in groups, and the exporter's own families."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Kind = Literal["gauge", "counter", "histogram"]
 
 @dataclass(frozen=True, slots=True)
 class Family:
-    """A metric with a value for each row of its group; if `read` returns None there is no sample."""
+    """A metric with one value per row of its group; there is no sample if `read` returns None."""
 
     name: str
     description: str
@@ -32,7 +32,7 @@ class Family:
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Families with the same rows and labels; `identify` returns each row's values of `labels`, without `account`."""
+    """Families with the same rows and labels; `identify` returns the label values of each row, without `account`."""
 
     labels: tuple[str, ...]
     rows: Callable[[AccountSnapshot], Iterable[Any]]
@@ -44,8 +44,8 @@ class Group:
 class SelfFamily:
     """A metric of the exporter itself.
 
-    `read` takes a subject (an account's state, a connection or the program) and the monotonic time. It returns for each
-    series the values of `labels`, without the subject's own label, and the number (of a histogram: a Histogram).
+    `read` takes a subject (an account's state, a connection or the program) and the monotonic time. It returns the
+    label values, without the label of the subject, and the value of each series (a Histogram for histograms).
     """
 
     name: str

@@ -38,7 +38,7 @@ def entries() -> Iterator[Entry]:
 
 def as_markdown() -> str:
     """Return a table with one row per metric."""
-    lines = ["| metric | type | labels | what |", "|---|---|---|---|"]
+    lines = ["| metric | type | labels | description |", "|---|---|---|---|"]
     lines += [
         f"| `{entry['name']}` | {entry['type']} | {', '.join(entry['labels'])} | {entry['help']} |"
         for entry in entries()

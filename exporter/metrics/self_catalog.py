@@ -1,4 +1,4 @@
-"""The catalog of the exporter's own metrics: of accounts' polling, of endpoints and of the program."""
+"""The catalog of the exporter's own metrics: polling of accounts, endpoints, and the program itself."""
 
 from __future__ import annotations
 
@@ -43,37 +43,41 @@ def _account_info(state: AccountState, _now: float) -> Iterable[tuple[tuple[str,
 ACCOUNT_FAMILIES: Final = (
     SelfFamily(
         "binance_futures_up",
-        "Whether the account's last due poll succeeded (1) or not (0); absent until its first poll has ended.",
+        "Whether the account's last scheduled poll succeeded (1) or not (0); absent until the first poll has ended.",
         lambda state, now: (((), state.is_up(now)),) if state.first_poll_finished else (),
     ),
     SelfFamily(
         "binance_futures_account_info",
-        "How the account is asked, always 1; asset_mode is single, multi or, until known, unknown.",
+        "Account configuration as labels, always 1; asset_mode is single or multi, or unknown until detected.",
         _account_info,
         ("asset_mode", "endpoint", "key_type"),
     ),
     SelfFamily(
         "binance_futures_last_success_timestamp_seconds",
-        "When the last successful poll ended, in Unix seconds of this host; absent before the first.",
+        "Unix timestamp of the end of the last successful poll, by this host's clock; absent before the first.",
         _attribute("last_success_unix"),
     ),
     SelfFamily(
         "binance_futures_polls_total",
-        "Due polls, whether they could be sent or not.",
+        "Scheduled polls, including those that could not be sent.",
         _attribute("polls"),
         kind="counter",
     ),
     SelfFamily(
-        "binance_futures_poll_failures_total", "Due polls that failed, by reason.", _failures, ("reason",), "counter"
+        "binance_futures_poll_failures_total",
+        "Scheduled polls that failed, by reason.",
+        _failures,
+        ("reason",),
+        "counter",
     ),
     SelfFamily(
         "binance_futures_poll_interval_seconds",
-        "Seconds between two polls of the account: as configured, or longer where the weight budget demands it.",
+        "Interval between polls of the account in seconds: as configured, or longer to fit the request-weight budget.",
         _attribute("interval_seconds"),
     ),
     SelfFamily(
         "binance_futures_stale_after_seconds",
-        "Age in seconds at which the account's last figures vanish, stretched like the interval.",
+        "Age in seconds after which an account's series are dropped; stretched in proportion to the poll interval.",
         _attribute("stale_after_seconds"),
     ),
 )
@@ -95,7 +99,7 @@ def _unmatched_frames(connection: Connection, _now: float) -> Iterable[tuple[tup
 ENDPOINT_FAMILIES: Final = (
     SelfFamily(
         "binance_futures_connected",
-        "Whether requests can be sent to the endpoint now (1) or not (0).",
+        "Whether the exporter is connected to the endpoint (1) or not (0).",
         _attribute("connected"),
     ),
     SelfFamily(
@@ -106,45 +110,46 @@ ENDPOINT_FAMILIES: Final = (
     ),
     SelfFamily(
         "binance_futures_disconnections_total",
-        "Connections to the endpoint that ended or could not be opened, by reason; unreachable is a TCP connection "
-        "that could not be made, rejected an HTTP status at the handshake.",
+        "Connections to the endpoint that ended or could not be opened, by reason; unreachable means that the TCP "
+        "connection failed, rejected that the server did not accept the WebSocket handshake.",
         _disconnections,
         ("reason",),
         "counter",
     ),
     SelfFamily(
         "binance_futures_paused",
-        "Whether nothing is sent to the endpoint because the exchange refused this IP (1) or not (0), by reason.",
+        "Whether requests to the endpoint are paused because the exchange banned or rate-limited this IP (1) or not "
+        "(0), by reason.",
         _pauses,
         ("reason",),
     ),
     SelfFamily(
         "binance_futures_clock_offset_seconds",
-        "How far the exchange's clock is ahead of this host's, in seconds; absent while only known to a second.",
+        "Seconds by which the exchange's clock is ahead of this host's; absent while known only to within a second.",
         _attribute("clock.exact_offset_seconds"),
     ),
     SelfFamily(
         "binance_futures_request_weight_used",
-        "Request weight used in the exchange's current minute by all programs behind this IP (rateLimits[].count): "
-        "of the WebSocket API, including orders sent by REST, but no other REST requests; absent until a response of "
-        "this minute reports it.",
+        "Request weight used in the current minute by all programs behind this IP (rateLimits[].count); counts the "
+        "WebSocket API and orders sent by REST, but no other REST requests; absent until a response reports it in "
+        "this minute.",
         _attribute("budget.used"),
     ),
     SelfFamily(
         "binance_futures_request_weight_limit",
-        "Request weight that all programs behind this IP may use per minute, of the WebSocket API "
-        "(rateLimits[].limit); absent until first reported.",
+        "Request weight of the WebSocket API allowed per minute to all programs behind this IP (rateLimits[].limit); "
+        "absent until first reported.",
         _attribute("budget.limit"),
     ),
     SelfFamily(
         "binance_futures_request_weight_spent_total",
-        "Request weight this exporter has spent on the endpoint, dials included.",
+        "Request weight spent by this exporter on the endpoint, including new connections.",
         _attribute("budget.spent_total"),
         kind="counter",
     ),
     SelfFamily(
         "binance_futures_frames_ignored_total",
-        "Frames from the endpoint that belong to no request, by reason.",
+        "Frames received from the endpoint that match no request, by reason.",
         _unmatched_frames,
         ("reason",),
         "counter",
@@ -167,25 +172,25 @@ def _build_info(_program: Program, _now: float) -> Iterable[tuple[tuple[str, ...
 PROGRAM_FAMILIES: Final = (
     SelfFamily(
         "binance_futures_request_duration_seconds",
-        "Seconds from sending a request to its answer, by method, of all endpoints.",
+        "Time from sending a request to receiving its response in seconds, over all endpoints, by method.",
         _durations,
         ("method",),
         "histogram",
     ),
     SelfFamily(
         "binance_futures_exporter_build_info",
-        "Version of this exporter and of its Python, always 1.",
+        "Versions of the exporter and of Python; always 1.",
         _build_info,
         ("python_version", "revision", "version"),
     ),
     SelfFamily(
         "binance_futures_exporter_config_last_reload_successful",
-        "Whether the configuration was good when it was last read (1) or not (0).",
+        "Whether the last configuration reload was successful (1) or not (0).",
         _attribute("last_reload_succeeded"),
     ),
     SelfFamily(
         "binance_futures_exporter_config_last_reload_success_timestamp_seconds",
-        "When a good configuration was last read, in Unix seconds.",
+        "Unix timestamp of the last successful configuration reload.",
         _attribute("last_reload_success_unix"),
     ),
 )

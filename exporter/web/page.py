@@ -1,7 +1,7 @@
-"""The status page at /: the states of accounts and endpoints as HTML, by a pure function and one template.
+"""The status page at /: accounts and endpoints as HTML, rendered by a pure function from one template.
 
-It shows the state of polling and the distance to liquidation, but never what an account is worth: it is given no
-balance, no position size, no key and no URL.
+It shows the state of polling and the distance to liquidation, but no balances, position sizes, keys or URLs: the
+template does not get them.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from exporter.account.margin import cross_pools, isolated_pools, worst_ratio
 from exporter.account.presentation import rank_pools
 from exporter.account.risk import MARGIN_RATIO_LEVELS, nearest_first, ratio_word
-from exporter.formatting import escape_unprintable, format_duration, format_percent, format_price, pluralize
+from exporter.formatting import escape_unprintable, format_duration, format_percent, format_price
 from exporter.web.endpoints import EndpointRow, endpoint_row
 
 if TYPE_CHECKING:
@@ -30,23 +30,23 @@ if TYPE_CHECKING:
 _NONE: Final = "none"
 _UNKNOWN: Final = "unknown"
 _NO_PRICE: Final = (_NONE, _UNKNOWN)
-# Worst first: the order in which accounts are shown.
+# Worst first, the order in which accounts are listed.
 _STATES: Final = ("down", "stale", "failing", "waiting", "up")
 _MARKS: Final = {"down": "✕", "stale": "■", "failing": "▲", "waiting": "○", "up": "●"}
-# Levels look like the states of accounts.
+# Risk levels are styled like account states.
 _LEVEL_STYLES: Final = {"normal": "up", "high": "failing", "critical": "stale", "liquidation": "down"}
 _MODES: Final = {"single": "single-asset", "multi": "multi-assets"}
 _KEY_TYPES: Final = {"hmac": "HMAC", "rsa": "RSA", "ed25519": "Ed25519"}
 
-# Four hundred accounts with a hundred positions each would make a page of forty thousand rows.
-_MOST_ROWS: Final = 2000
-_ROWS_OF_ACCOUNT: Final = (5, 50)  # at least and at most
+# 400 accounts with 100 positions each would otherwise make a page of 40,000 rows.
+_MAX_ROWS: Final = 2000
+_MAX_ROWS_PER_ACCOUNT: Final = (5, 50)  # bounds of the limit per account
 _NO_SNAPSHOTS: Final[Mapping[str, AccountSnapshot]] = MappingProxyType({})
 
 _TEMPLATE: Final = Environment(
     loader=PackageLoader("exporter.web"),
     autoescape=True,
-    # Escapes control and bidi characters in every text. What a macro returns is Markup, whose parts came through here.
+    # Escapes control and bidi characters in every string. Macros return Markup, whose parts have been escaped already.
     finalize=lambda value: escape_unprintable(value) if type(value) is str else value,
     undefined=StrictUndefined,
     auto_reload=False,
@@ -57,7 +57,7 @@ _TEMPLATE: Final = Environment(
 
 @dataclass(frozen=True, slots=True)
 class _Ratio:
-    """A margin ratio as a number, a text and a level, with the level's style and mark."""
+    """A margin ratio as a number, as text and as a level with its style and mark."""
 
     number: float | None
 
@@ -80,7 +80,7 @@ class _Ratio:
 
 @dataclass(frozen=True, slots=True)
 class _Position:
-    """A row of an account's positions."""
+    """A row of the positions table of an account."""
 
     symbol: str
     side: str
@@ -94,7 +94,7 @@ class _Position:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Risk:
-    """How near an account is to liquidation: the cells of its row, and the tables that can be unfolded."""
+    """How close an account is to liquidation: the cells of its row, and its expandable tables."""
 
     number: int
     worst: _Ratio
@@ -109,7 +109,7 @@ class _Risk:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Account:
-    """A row of the accounts' table, with the last failure if there is one to show."""
+    """A row of the accounts table, with the last failure if the account is failing."""
 
     name: str
     state: str
@@ -121,7 +121,7 @@ class _Account:
     key_type: str
     asset_mode: str
     failure: Failure | None
-    risk: _Risk | None  # None: there is no snapshot that may be shown
+    risk: _Risk | None  # None: there is no fresh snapshot
 
 
 def render_page(
@@ -140,12 +140,12 @@ def render_page(
         now: the current time, in monotonic seconds.
         telemetry_path: the path of the metrics.
         version: the exporter's version.
-        snapshots: the snapshots that may be shown now, by account.
+        snapshots: the snapshots of fresh accounts, by account.
     """
-    most_rows = sorted((*_ROWS_OF_ACCOUNT, _MOST_ROWS // max(1, len(snapshots))))[1]
+    max_rows = sorted((*_MAX_ROWS_PER_ACCOUNT, _MAX_ROWS // max(1, len(snapshots))))[1]
     accounts = [
         _account(
-            state, now, _risk(number, snapshots.get(state.settings.name) if state.is_fresh(now) else None, most_rows)
+            state, now, _risk(number, snapshots.get(state.settings.name) if state.is_fresh(now) else None, max_rows)
         )
         for number, state in enumerate(states, 1)
     ]
@@ -155,7 +155,7 @@ def render_page(
     return _TEMPLATE.render(
         accounts=accounts,
         summary=_summary(accounts),
-        troubles=_troubles(accounts, endpoints),
+        problems=_problems(accounts, endpoints),
         at_risk=sorted(
             (account for account in accounts if account.risk and account.risk.positions),
             key=lambda account: account.risk.worst.number or 0.0 if account.risk else 0.0,
@@ -182,13 +182,13 @@ def _account(state: AccountState, now: float, risk: _Risk | None) -> _Account:
         open_positions=state.open_positions if state.is_fresh(now) else None,
         endpoint=settings.endpoint.label,
         key_type=_KEY_TYPES.get(settings.credentials.key_type, settings.credentials.key_type),
-        asset_mode=_MODES[asset_mode] if asset_mode else "unknown",
+        asset_mode=_MODES[asset_mode] if asset_mode else _UNKNOWN,
         failure=None if word == "waiting" or state.last_poll_succeeded else state.last_failure,
         risk=risk,
     )
 
 
-def _risk(number: int, snapshot: AccountSnapshot | None, most_rows: int) -> _Risk | None:
+def _risk(number: int, snapshot: AccountSnapshot | None, max_rows: int) -> _Risk | None:
     if snapshot is None:
         return None
     pools, idle_count = rank_pools([*cross_pools(snapshot), *isolated_pools(snapshot)])
@@ -198,11 +198,11 @@ def _risk(number: int, snapshot: AccountSnapshot | None, most_rows: int) -> _Ris
         worst=_Ratio(worst_ratio(snapshot)),
         nearest=next((position for position in positions if position.distance not in _NO_PRICE), None),
         nearest_unknown=any(position.distance == _UNKNOWN for position in positions),
-        pools=[(pool, _Ratio(pool.ratio)) for pool in pools[:most_rows]],
+        pools=[(pool, _Ratio(pool.ratio)) for pool in pools[:max_rows]],
         idle_pools=idle_count,
-        further_pools=max(0, len(pools) - most_rows),
-        positions=positions[:most_rows],
-        further_positions=max(0, len(positions) - most_rows),
+        further_pools=max(0, len(pools) - max_rows),
+        positions=positions[:max_rows],
+        further_positions=max(0, len(positions) - max_rows),
     )
 
 
@@ -237,30 +237,29 @@ def _state_word(state: AccountState, now: float) -> str:
     return "failing" if state.is_fresh(now) else "stale"
 
 
-def _remark(word: str, shown_for: float) -> str:
+def _remark(word: str, seconds_left: float) -> str:
     match word:
         case "waiting":
-            return "no poll has ended yet"
+            return "first poll pending"
         case "down":
-            return "no good answer yet"
+            return "no successful poll yet"
         case "stale":
-            return "figures withdrawn"
+            return "data expired"
         case "failing":
-            return f"figures shown for another {format_duration(shown_for)}"
+            return f"data expires in {format_duration(seconds_left)}"
         case _:
             return ""
 
 
 def _summary(accounts: Sequence[_Account]) -> str:
     up = sum(account.state == "up" for account in accounts)
-    return f"{up:,} of {len(accounts):,} {pluralize('account', len(accounts))} up"
+    return f"{up:,} of {len(accounts):,} accounts up"
 
 
-def _troubles(accounts: Sequence[_Account], endpoints: Sequence[EndpointRow]) -> list[tuple[str, str]]:
-    """Return a state and a text for each kind of trouble, so that it can be seen at the top of the page."""
+def _problems(accounts: Sequence[_Account], endpoints: Sequence[EndpointRow]) -> list[tuple[str, str]]:
+    """Return a style and a text for each kind of problem, for the top of the page."""
     counts = Counter(account.state for account in accounts)
-    troubles = [(state, f"{counts[state]:,} {state}") for state in _STATES if state != "up" and counts[state]]
+    problems = [(state, f"{counts[state]:,} {state}") for state in _STATES if state != "up" and counts[state]]
     if unusable := sum(not endpoint.usable for endpoint in endpoints):
-        noun = pluralize("endpoint", len(endpoints))
-        troubles.append(("down", f"{unusable:,} of {len(endpoints):,} {noun} not connected or paused"))
-    return troubles
+        problems.append(("down", f"{unusable:,} of {len(endpoints):,} endpoints not connected or paused"))
+    return problems

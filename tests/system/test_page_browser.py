@@ -164,8 +164,8 @@ async def test_what_a_screen_reader_gets(browser: Browser, url: str, size: tuple
         ).count():  # absent until an answer of this minute has rateLimits
             await page.reload()
         endpoint = await page.locator(".endpoints tbody th").inner_text()
-        accounts = page.get_by_role("table", name="How each account is polled; those in trouble come first")
-        endpoints = page.get_by_role("table", name="The exchange as this exporter reaches it")
+        accounts = page.get_by_role("table", name="Polling status of each account, problems first")
+        endpoints = page.get_by_role("table", name="Connections to the exchange")
         names = await accounts.get_by_role("rowheader").all_inner_texts()
         columns = await accounts.get_by_role("columnheader").all_inner_texts()
         troubled = accounts.get_by_role("row").filter(has=page.get_by_role("rowheader", name="hedge", exact=True))

@@ -188,7 +188,7 @@ def test_thresholds_are_those_of_the_rules() -> None:
     ("expected", "ratio"),
     [
         ("unknown", None),
-        ("nothing at stake", 0.0),
+        ("no risk", 0.0),
         ("normal", 0.69),
         ("high", 0.7),
         ("critical", 0.8),

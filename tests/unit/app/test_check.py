@@ -75,10 +75,10 @@ async def test_wrong_clock(exchange: SimulatedExchange, tmp_path: Path, skew: fl
 
     assert skew == pytest.approx(reports[0].clock_offset_seconds, abs=0.5)
     assert all(report.accepted and report.clock_is_wrong and not report.good for report in reports)
-    assert f"s {'behind' if skew > 0 else 'ahead of'} the exchange" in text
-    assert "set this host's clock (NTP)" in text
-    assert "2 of 2 accounts to be looked after: alice, bob" in text
-    assert words[:2] in {text.partition("this host is ")[2][:2], "10"}
+    assert f"s {'behind' if skew > 0 else 'ahead of'} exchange" in text
+    assert "synchronize this host's clock (NTP)" in text
+    assert "2 of 2 accounts need attention: alice, bob" in text
+    assert words[:2] in {text.partition("host ")[2][:2], "10"}
 
 
 async def test_no_network(exchange: SimulatedExchange, tmp_path: Path) -> None:
@@ -108,7 +108,7 @@ def test_text_is_aligned_and_shows_what_was_not_sent() -> None:
         "    BTCUSDT       BOTH             1.50  -1,234,567.25               -",
         "    币安人生USDT  BOTH           -20.00              -               -",
     ] == [line[: len(line) - len("  initial margin  maintenance margin")] for line in lines[heading : heading + 3]]
-    assert "  assets      (1 without a balance left out)" in lines
+    assert "  assets      (1 without a balance not shown)" in lines
     assert "    wallet balance             12.50" in lines
 
 
@@ -134,7 +134,7 @@ def test_pools_are_sorted_by_ratio() -> None:
     cross: dict[str, float | None] = {"BNB": 0.0, "USDT": 0.29, "USDC": math.inf, "BTC": 0.0, "BFUSD": 0.7999}
     report = replace(GOOD, cross_margin_ratios=cross, isolated_margin_ratios=isolated)
     lines = as_text([report], colour=False).splitlines()
-    heading = lines.index("  pools       (2 with nothing at stake left out)")
+    heading = lines.index("  pools       (2 without risk not shown)")
 
     assert [
         "    margin    pool                  ratio",
@@ -150,9 +150,9 @@ def test_pools_are_sorted_by_ratio() -> None:
 def test_pools_without_positions() -> None:
     """If no pool has positions, one of them is shown and the others are counted."""
     lines = as_text([replace(GOOD, cross_margin_ratios={"USDT": 0.0, "BNB": 0.0})], colour=False).splitlines()
-    heading = lines.index("  pools       (1 with nothing at stake left out)")
+    heading = lines.index("  pools       (1 without risk not shown)")
 
-    assert "    cross   USDT  0.0 %  nothing at stake" == lines[heading + 2]
+    assert "    cross   USDT  0.0 %  no risk" == lines[heading + 2]
 
 
 def test_liquidation_is_shown_for_held_positions() -> None:
@@ -236,7 +236,7 @@ def test_empty_account() -> None:
     lines = as_text([GOOD], colour=False).splitlines()
 
     assert {"  pools       none", "  positions   none"} <= {*lines}
-    assert "nothing to mend in 1 account" == lines[-1]
+    assert "1 account OK" == lines[-1]
 
 
 def test_colour_is_decoration_only() -> None:
@@ -327,15 +327,16 @@ def test_clock_is_judged_as_the_exchange_does(offset: float, uncertainty: float,
     report = replace(GOOD, clock_offset_seconds=offset, clock_uncertainty_seconds=uncertainty)
 
     assert wrong is report.clock_is_wrong
-    assert wrong is ("other programs are refused" in as_text([report], colour=False))
+    assert wrong is ("programs that do not correct for it" in as_text([report], colour=False))
 
 
 @pytest.mark.parametrize(
     ("offset", "uncertainty", "words"),
     [
-        (0.25, 0.02, "this host is 0.250 s behind the exchange"),
-        (-29.6, 1.5, "this host is about 30 s ahead of the exchange"),
-        (0.7, 1.5, "this host agrees with the exchange, as far as its time is known"),
+        (0.25, 0.02, "host 0.250 s behind exchange"),
+        (-29.6, 1.5, "host about 30 s ahead of exchange"),
+        (0.7, 1.5, "host and exchange agree to within 1.5 s"),
+        (0.7, 1e9, "unknown"),
     ],
 )
 def test_clock_is_reported_as_precisely_as_it_is_known(offset: float, uncertainty: float, words: str) -> None:
@@ -343,6 +344,41 @@ def test_clock_is_reported_as_precisely_as_it_is_known(offset: float, uncertaint
     report = replace(GOOD, clock_offset_seconds=offset, clock_uncertainty_seconds=uncertainty)
 
     assert f"{words}\n" in as_text([report], colour=False)
+
+
+@pytest.mark.parametrize(("limit", "words"), [(2400, "1,234 of 2,400"), (None, "1,234 (limit unknown)")])
+def test_request_weight_is_reported_with_its_limit(limit: int | None, words: str) -> None:
+    """The used request weight is printed with its limit, which may be unknown."""
+    report = replace(GOOD, request_weight_used=1234, request_weight_limit=limit)
+
+    assert f"  weight      {words}, all programs behind this IP" in as_text([report], colour=False)
+
+
+@pytest.mark.parametrize(
+    ("mode", "currency", "words"),
+    [("single", "USDT", "single, totals cover USDT only"), ("multi", "USD", "multi, totals cover all assets in USD")],
+)
+def test_report_says_what_totals_cover(mode: str, currency: str, words: str) -> None:
+    """The asset mode is printed with what the account totals cover."""
+    report = replace(GOOD, asset_mode=mode, currency=currency)
+
+    assert f"  asset mode  {words}\n" in as_text([report], colour=False)
+
+
+@pytest.mark.parametrize(
+    ("good", "bad", "summary"),
+    [
+        (1, 0, "1 account OK"),
+        (4, 0, "all 4 accounts OK"),
+        (0, 1, "1 of 1 accounts needs attention: b"),
+        (2, 2, "2 of 4 accounts need attention: b, b"),
+    ],
+)
+def test_summary(good: int, bad: int, summary: str) -> None:
+    """The last line says whether any account needs attention, and which."""
+    failed = replace(GOOD, account="b", accepted=False, reason="timeout", problem="p", advice="a")
+
+    assert summary == as_text([GOOD] * good + [failed] * bad, colour=False).splitlines()[-1]
 
 
 def test_hostile_texts_cannot_reach_the_terminal() -> None:

@@ -119,18 +119,21 @@ def state(word: str, name: str = "main", **settings: Any) -> AccountState:
         (
             "failing",
             [
-                *("▲ failing figures shown for another 45 seconds", "15 seconds", "1,234"),
+                *("▲ failing data expires in 45 seconds", "15 seconds", "1,234"),
                 *(*NO_RISK, "localhost:1", "HMAC", "multi-assets"),
             ],
         ),
         (
             "stale",
-            ["■ stale figures withdrawn", "1 minute", "unknown", *NO_RISK, "localhost:1", "HMAC", "multi-assets"],
+            ["■ stale data expired", "1 minute", "unknown", *NO_RISK, "localhost:1", "HMAC", "multi-assets"],
         ),
-        ("down", ["✕ down no good answer yet", "no data yet", "unknown", *NO_RISK, "localhost:1", "HMAC", "unknown"]),
+        (
+            "down",
+            ["✕ down no successful poll yet", "no data yet", "unknown", *NO_RISK, "localhost:1", "HMAC", "unknown"],
+        ),
         (
             "waiting",
-            ["○ waiting no poll has ended yet", "no data yet", "unknown", *NO_RISK, "localhost:1", "HMAC", "unknown"],
+            ["○ waiting first poll pending", "no data yet", "unknown", *NO_RISK, "localhost:1", "HMAC", "unknown"],
         ),
     ],
 )
@@ -151,7 +154,7 @@ def test_a_failure_that_is_over_is_not_shown() -> None:
     shown = page([recovered, grown_old])
 
     assert "● up" == shown.row("recovered")[1]
-    assert "■ stale figures withdrawn" == shown.row("grown old")[1]
+    assert "■ stale data expired" == shown.row("grown old")[1]
     assert FAILURE.message not in shown.texts
 
 
@@ -194,18 +197,27 @@ def at_risk(symbol: str = "BTCUSDT") -> AccountSnapshot:
 def test_risk() -> None:
     """An account shows its highest margin ratio and nearest liquidation, and pools and positions in that order."""
     shown = page([state("up")], main=at_risk())
-    table = shown.rows.index(["Pool", "Kind", "Margin ratio"])
+    table = shown.rows.index(["Pool", "Margin type", "Margin ratio"])
 
     assert ["81.0 % ■ critical", "0.25 % away ETHUSDT SHORT"] == shown.row("main")[4:6]
     assert [
         ["SOLUSDT BOTH", "isolated", "81.0 % ■ critical"],
         ["USDT", "cross", "10.0 % ● normal"],
-        ["Symbol", "Side", "Margin", "Margin asset", "Mark price", "Liquidation price", "Distance", "ADL quantile"],
+        [
+            "Symbol",
+            "Side",
+            "Margin type",
+            "Margin asset",
+            "Mark price",
+            "Liquidation price",
+            "Distance",
+            "ADL quantile",
+        ],
         ["ETHUSDT", "SHORT", "cross", "USDT", "4,000.00", "4,010.00", "0.25 %", "unknown"],
         ["BTCUSDT", "BOTH", "cross", "USDT", "100.00", "90.00", "10.00 %", "2 of 4"],
         ["SOLUSDT", "BOTH", "isolated", "USDT", "150.50", "none", "none", "0 of 4"],
     ] == shown.rows[table + 1 :]
-    assert "Left out: 1 with nothing at stake." in shown.texts
+    assert "Not shown: 1 without risk." in shown.texts
     assert {"open": None} == attributes(shown, "details")
 
 
@@ -260,7 +272,7 @@ def test_flat_account_has_no_details() -> None:
     usdt = make_asset("USDT", cross_wallet_balance=100.0, cross_unrealized_pnl=0.0)
     shown = page([state("up")], main=make_snapshot([usdt], asset_mode=AssetMode.SINGLE))
 
-    assert ["0.0 % ○ nothing at stake", "none"] == shown.row("main")[4:6]
+    assert ["0.0 % ○ no risk", "none"] == shown.row("main")[4:6]
     assert "details" not in [tag for tag, _ in shown.tags]
 
 
@@ -272,7 +284,7 @@ def test_many_positions_are_counted() -> None:
     ]
     shown = page([state("up")], main=make_snapshot([make_asset()], positions))
 
-    assert {"Left out: 20 with lower ratios; 1 with nothing at stake.", "Left out: 20 further from liquidation."} <= {
+    assert {"Not shown: 20 with lower ratios; 1 without risk.", "Not shown: 20 further from liquidation."} <= {
         *shown.texts
     }
     assert 50 == len([row for row in shown.rows if row[0].endswith("USDT")])
@@ -312,14 +324,14 @@ def test_accounts_with_problems_come_first() -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "summary"), [(["up"], "1 of 1 account up"), (["down"], "0 of 1 account up"), ([], "0 of 0 accounts up")]
+    ("words", "summary"), [(["up"], "1 of 1 accounts up"), (["down"], "0 of 1 accounts up"), ([], "0 of 0 accounts up")]
 )
 def test_few_accounts(words: list[str], summary: str) -> None:
     """One account is singular; without accounts there is a text instead of a table."""
     shown = page(state(word) for word in words)
 
     assert f"{summary} · Binance Futures Exporter" in shown.texts
-    assert (not words) is ("This exporter has no account to poll." in shown.texts)
+    assert (not words) is ("No accounts to poll." in shown.texts)
     assert bool(words) is bool(shown.rows)
 
 
@@ -367,9 +379,9 @@ def test_endpoint_before_the_first_response() -> None:
 @pytest.mark.parametrize(
     ("ahead", "words"),
     [
-        (0.0421, "exchange 0.042 s ahead"),
-        (-2.5, "exchange 2.500 s behind"),
-        (0.0, "exchange and host agree"),
+        (0.0421, "host 0.042 s behind exchange"),
+        (-2.5, "host 2.500 s ahead of exchange"),
+        (0.0, "host and exchange agree"),
     ],
 )
 def test_clock(ahead: float, words: str) -> None:
@@ -387,7 +399,7 @@ def test_clock(ahead: float, words: str) -> None:
         (3000, 2400, "3,000 of 2,400", 1),
         (0, 2400, "0 of 2,400", 1),
         (None, 2400, "unknown of 2,400", 0),
-        (12, None, "12, limit unknown", 0),
+        (12, None, "12 (limit unknown)", 0),
         (None, None, "unknown", 0),
     ],
 )
@@ -411,8 +423,8 @@ def test_bar() -> None:
 @pytest.mark.parametrize(
     ("reason", "words"),
     [
-        (Reason.BANNED, "the exchange has banned this IP"),
-        (Reason.RATE_LIMITED, "the rate limit is reached"),
+        (Reason.BANNED, "IP banned by the exchange"),
+        (Reason.RATE_LIMITED, "rate limit exceeded"),
     ],
 )
 def test_pause(reason: Reason, words: str) -> None:
@@ -423,7 +435,7 @@ def test_pause(reason: Reason, words: str) -> None:
     connected._current.link = object()  # type: ignore[assignment]
     shown = page([state("up")], [connected, paused])
 
-    until = "2023-11-14 23:15:24 UTC, for another 1 hour 2 minutes"
+    until = "2023-11-14 23:15:24 UTC (1 hour 2 minutes left)"
     assert f"■ paused {words}; until {until}" == shown.row("paused")[2]
     assert ["● connected", "not paused"] == shown.row("localhost:1")[1:3]
     assert ["paused", "localhost:1"] == [row[0] for row in shown.rows[-2:]]
