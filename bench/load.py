@@ -1,4 +1,4 @@
-"""The load of a soak: faults of the exchange that come and go, and clients that scrape or close connections early."""
+"""The load of a soak test: temporary faults of the exchange, and clients that scrape or disconnect early."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ _SCRAPERS: Final = (
     (0.5, {"Accept": "application/openmetrics-text", "Accept-Encoding": "gzip"}),
 )
 _ABORT_EVERY_SECONDS: Final = 1 / 3
-# Without those that rightly make an exporter stop polling for minutes: weight that others spend, a rejected key, a
-# method that no longer exists.
+# Without faults that rightly stop polling for minutes: weight spent by other programs, a rejected key, a method that no
+# longer exists.
 _FAULTS: Final = (
     *("handshake-403", "handshake-451", "handshake-503", "handshake-garbage", "handshake-closed", "handshake-silent"),
     *("open-and-close", "short-lived", "cut-frames", "silent", "no-answers", "wrong-ids", "null-ids"),

@@ -2,7 +2,7 @@
 
 `python -m bench.peers PEER EXCHANGE WARM_UP POLLS` polls and prints the CPU seconds of one poll. EXCHANGE is JSON: the
 exchange's URL, a key, the number of positions and the families to set. The module needs nothing but prometheus_client,
-since ccxt has an environment to itself; each client is imported by its own function.
+since ccxt has a separate environment; each client is imported by its own function.
 """
 
 from __future__ import annotations
@@ -37,13 +37,13 @@ class Peer(NamedTuple):
 
 
 class Gauges:
-    """The usual exporter's last step: Gauge.labels().set() for each figure of an answer, the same families as ours.
+    """What most exporters do with a response: Gauge.labels().set() for each value, for the same families as ours.
 
     Args:
-        families: of account, account without currency, asset and position, each with Binance's name of its figure.
-        clears: whether the series of all positions are dropped before each poll, as closed ones require.
-        name: converts Binance's name of a figure to the one that `read` takes.
-        read: returns a row's figure of that name, None if it is absent.
+        families: of account, account without currency, asset and position, each with Binance's name of its field.
+        clears: whether all series of positions are removed before each poll, so that closed ones disappear.
+        name: converts Binance's name of a field to the one that `read` takes.
+        read: returns a row's value of that name, None if it is absent.
     """
 
     def __init__(
@@ -72,7 +72,7 @@ class Gauges:
         )
 
     def set(self, status: Any, assets: Iterable[Any], positions: Iterable[Any]) -> None:
-        """Set every figure of an answer, given its totals and its rows."""
+        """Set every value of a response, given its totals and its rows."""
         read = self._read
         if self._clears:
             for _, gauge in self._positions:
@@ -119,7 +119,7 @@ async def _this_exporter(exchange: Exchange, *, position_risk: bool = False) -> 
     log.configure("error", "logfmt")
     clock = ExchangeClock()
     budget = WeightBudget(0.9, clock)
-    budget.limit = 10**6  # the exchange's own becomes known with the first answer; until then nothing may wait for it
+    budget.limit = 10**6  # so that nothing waits for the first response, which reports the limit
     endpoint = Endpoint("bench", exchange["url"])
     connection = Connection(endpoint, budget, clock)
     state = AccountState(
@@ -205,7 +205,7 @@ def _snake_case(name: str) -> str:
 async def _ccxt(exchange: Exchange) -> AsyncIterator[Peer]:
     """Connect with the first poll.
 
-    Of v2/account.status ccxt returns the assets alone: positions need a second request, and totals are not available.
+    ccxt returns only the assets of v2/account.status: positions need a second request, and there are no totals.
     """
     import ccxt.pro
 
@@ -235,12 +235,12 @@ def _ccxt_market(symbol: str, base: str, margin_asset: str) -> dict[str, Any]:
 PEERS: Final[dict[str, Callable[[Exchange], AbstractAsyncContextManager[Peer]]]] = {
     OURS: _this_exporter,
     "python-binance": _python_binance,
-    "the same, clearing": partial(_python_binance, clears=True),
+    "python-binance, clearing": partial(_python_binance, clears=True),
     "Binance's SDK": _binance_sdk,
     CCXT: _ccxt,
     OURS_BOTH: partial(_this_exporter, position_risk=True),
 }
-"""The peers by their names in the table, in its order."""
+"""The peers by name, in the order of the table."""
 
 
 async def _measure(peer: str, exchange: Exchange, warm_up: int, polls: int) -> float:

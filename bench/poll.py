@@ -1,4 +1,4 @@
-"""The CPU of a poll, compared with other clients that set Gauges: from the socket to what a scrape reads."""
+"""The CPU time of a poll, compared with other clients that set Gauges: from the socket to the text of a scrape."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ Costs = dict[str, list[float]]
 
 @contextlib.contextmanager
 def exchange(positions: int) -> Iterator[dict[str, Any]]:
-    """Serve one account for the time of the block, and return what peers need to poll it."""
+    """Serve one account within the block, and return what peers need to poll it."""
     symbols = [(symbol.name, symbol.base_asset, symbol.margin_asset) for symbol in SYMBOLS.values()]
     with started(sys.executable, "-m", "bench.exchange", "1", str(positions)) as program:
         yield {**json.loads(program.line()), "families": families(), "symbols": symbols}
@@ -49,7 +49,7 @@ def seconds_of(peer: str, exchange: dict[str, Any], warm_up: int = WARM_UP, poll
 
 
 def compare(positions: int, rounds: int = ROUNDS, warm_up: int = WARM_UP, polls: int = POLLS) -> Costs:
-    """Measure the peers in turns, so that a change of the machine's speed affects all."""
+    """Measure the peers alternately, so that changes in the machine's speed affect all of them."""
     costs: Costs = {peer: [] for peer in PEERS if peer != CCXT or CCXT_PYTHON.exists()}
     with exchange(positions) as served:
         for _ in range(rounds):
@@ -70,13 +70,13 @@ def report(sizes: Iterable[int] = SIZES, rounds: int = ROUNDS, warm_up: int = WA
         for peer in PEERS
     ]
     return (
-        "**A poll** of `v2/account.status` with 20 assets: CPU in µs from the socket to what a scrape reads, each "
-        "position's notional, profit and margins new; in brackets what part of the peer's ours is. Peers set Gauges, "
-        "and only one of them clears those of closed positions. ccxt keeps no positions of that answer and has to ask "
-        "`v2/account.position`, too, for the figures that ours has of one; with both questions, and all that they "
-        f"tell, ours is the last line, in brackets what part of ccxt's. ccxt is {_ccxt_version()}. {rounds} rounds in "
-        f"turn of {polls} polls, medians.\n\n"
-    ) + markdown(["", *(f"{size} positions" for size in costs_by_size), f"aim at {_AIMED_SIZE}"], rows)
+        "**A poll** of `v2/account.status` with 20 assets: CPU time in µs from reading the socket to the text that a "
+        "scrape returns, with a new notional, PnL and margins in every position; in brackets, this exporter's time as "
+        "a fraction of the peer's. The peers set Gauges, and only one of them removes those of closed positions. ccxt "
+        "does not keep the positions in this response and needs a second request, `v2/account.position`; the last row "
+        f"is this exporter with both requests, as a fraction of ccxt's time. ccxt is {_ccxt_version()}. Medians of "
+        f"{rounds} alternating rounds of {polls} polls.\n\n"
+    ) + markdown(["", *(f"{size} positions" for size in costs_by_size), f"target at {_AIMED_SIZE}"], rows)
 
 
 def _cell(costs: Costs, peer: str) -> str:
@@ -108,7 +108,7 @@ def _verdict(costs: Costs, peer: str) -> str:
 
 
 def families() -> list[list[dict[str, Any]]]:
-    """Return the families that one v2/account.status fills, in their groups, with Binance's name of each figure."""
+    """Return the families that v2/account.status fills, in groups, each with Binance's name of its field."""
     return [
         [
             {

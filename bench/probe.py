@@ -1,9 +1,8 @@
-"""The exporter as the command line runs it, with a view into its process: prints its URL, then answers questions.
+"""Runs the exporter as the command does, with a view into its process: prints its URL, then answers commands.
 
-`python -m bench.probe CONFIGURATION [--soak]` answers each line of standard input with a line of JSON, and ends with
-that input: `delays` with how late the event loop was since the last question, in seconds; `memory` with what the
-process holds; `collected` with the same after a garbage collection. With `--soak` connections are replaced after
-seconds.
+`python -m bench.probe CONFIGURATION [--soak]` answers each line of standard input with a line of JSON, and ends when it
+is closed: `delays` with the delays of the event loop since the last command, in seconds; `memory` with the memory in
+use; `collected` with the same after a garbage collection. With `--soak`, connections are replaced every few seconds.
 """
 
 from __future__ import annotations
@@ -40,7 +39,7 @@ _SOAK_TIMING: Final = Timing(
 
 
 class _Malloc(ctypes.Structure):
-    """glibc's `mallinfo2`: ten figures, of which two are the bytes in use, in pages and in smaller blocks."""
+    """glibc's `mallinfo2`: ten numbers, two of which are the bytes in use, in pages and in smaller blocks."""
 
     _fields_ = (
         ("_before", ctypes.c_size_t * 4),
@@ -66,7 +65,7 @@ def _memory() -> dict[str, int]:
 
 
 async def main(path: Path, timing: Timing | None) -> None:
-    """Poll and serve what the configuration at `path` says until standard input ends."""
+    """Run the exporter with the configuration at `path` until standard input is closed."""
     loop, stop = asyncio.get_running_loop(), asyncio.Event()
     loop.set_default_executor(DaemonThreads())
     delays: list[float] = []
@@ -89,7 +88,7 @@ async def main(path: Path, timing: Timing | None) -> None:
             await asyncio.sleep(_DELAY_SECONDS)
             delays.append(max(time.monotonic() - due, 0.0))
 
-    # So that a leak of descriptors is measured, not cut short.
+    # So that a leak of descriptors is measured and does not hit the limit.
     limit = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (limit, limit))
     web = WebSettings(addresses=(ListenAddress("127.0.0.1", 0),))

@@ -1,4 +1,4 @@
-"""Measured programs: started, ended by closing their standard input, and observed from outside (Linux)."""
+"""Starts and stops measured programs and observes them from outside (Linux)."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Program:
         """Wait for the next line of output, and return it."""
         line = self._stdout.readline()
         if not line:
-            raise SystemExit("a measured program has ended")
+            raise SystemExit("a measured program has exited")
         return line.strip()
 
     def ask(self, question: str) -> str:

@@ -22,7 +22,7 @@ _TIMEOUT_SECONDS: Final = 60.0
 def scrape(target: str, interval_seconds: float, folder: Path) -> str:
     """Let Prometheus scrape a few times, and return a sentence about the result."""
     if not shutil.which("prometheus"):
-        return "No Prometheus is here to scrape it: make test-tools."
+        return "Prometheus is not installed: run make test-tools."
     (folder / "prometheus.yml").write_text(
         f"global: {{scrape_interval: {interval_seconds:.0f}s}}\n"
         f"scrape_configs: [{{job_name: bench, static_configs: [{{targets: ['{target}']}}]}}]\n",
@@ -38,10 +38,10 @@ def scrape(target: str, interval_seconds: float, folder: Path) -> str:
     warnings = [line for line in warnings if "SIGTERM" not in line]
     version = re.search(r'version="?\(?version=([\d.]+)', output)
     return (
-        f"Prometheus {version[1] if version else '(?)'} scrapes the last one in at most "
-        f"{highest['scrape_duration_seconds']:.2f} s (its parsing and storing included): "
+        f"Prometheus {version[1] if version else '(?)'} needs at most {highest['scrape_duration_seconds']:.2f} s to "
+        "scrape the largest number of accounts, including parsing and storing: "
         f"{highest['scrape_samples_scraped']:,.0f} samples, "
-        f"{'no warning' if not warnings else 'WARNINGS: ' + ' '.join(warnings)}."
+        f"{'no warnings' if not warnings else 'WARNINGS: ' + ' '.join(warnings)}."
     )
 
 
@@ -55,7 +55,7 @@ def _ask(address: str, interval_seconds: float) -> dict[str, float]:
             families = ("scrape_duration_seconds", "scrape_samples_scraped")
             return {family: _query(address, f"max_over_time({family}[1h])") for family in families}
         time.sleep(min(1.0, interval_seconds))
-    raise SystemExit("Prometheus does not scrape")
+    raise SystemExit("Prometheus did not scrape the exporter in time")
 
 
 def _query(address: str, expression: str) -> float:

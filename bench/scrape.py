@@ -1,4 +1,4 @@
-"""The CPU of a scrape, compared with prometheus_client and Go's client_golang serving the same series."""
+"""The CPU time of a scrape, compared with prometheus_client and client_golang serving the same series."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ Costs = dict[str, list[float]]
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """The cost of a scrape of so many series, by encoding and peer."""
+    """The cost of a scrape of a number of series, by encoding and peer."""
 
     size: int  # as requested
     series: int  # as served: whole accounts
@@ -48,9 +48,9 @@ class Comparison:
 
 
 def build_go(folder: Path) -> Path | str:
-    """Build the peer in Go from Debian's packages; return its path, or a text why it cannot be built."""
+    """Build the peer in Go from Debian's packages; return its path, or the reason why it cannot be built."""
     if not shutil.which("go"):
-        return f"Go is not here: apt-get install {_GO_PACKAGES}"
+        return f"Go is not installed: apt-get install {_GO_PACKAGES}"
     settings = {"GO111MODULE": "off", "GOPATH": "/usr/share/gocode", "GOCACHE": str(folder / "cache"), "GOFLAGS": ""}
     target = folder / "client_golang"
     built = subprocess.run(
@@ -71,11 +71,11 @@ def go_versions() -> str:
     go = subprocess.run(["go", "version"], check=True, capture_output=True, text=True).stdout  # noqa: S607 - likewise
     package = ["dpkg-query", "--show", "--showformat=${Version}", _GO_PACKAGES.split()[1]]
     client = subprocess.run(package, check=False, capture_output=True, text=True).stdout
-    return f"client_golang {client or '(of unknown version)'} is built by {go.split()[2]}"
+    return f"client_golang {client or '(unknown version)'} is built with {go.split()[2]}"
 
 
 def compare(size: int, go: Path | str, rounds: int = ROUNDS) -> Comparison:
-    """Scrape the peers in turns, so that a change of the machine's speed affects all."""
+    """Scrape the peers alternately, so that changes in the machine's speed affect all of them."""
     with tempfile.TemporaryDirectory(prefix="bench-") as folder, contextlib.ExitStack() as running:
         file = Path(folder, "metrics.txt")
         commands: dict[str, list[str | Path]] = {OURS: [sys.executable, "-m", "bench.servers", str(size), file]}
@@ -115,10 +115,11 @@ def report(sizes: Iterable[int] = SIZES, rounds: int = ROUNDS) -> str:
         comparisons = [compare(size, go, rounds) for size in sizes]
     rows = [_row(comparison, encoding, comparisons) for comparison in comparisons for encoding in _ENCODINGS]
     text = (
-        "**A scrape**: CPU of the server in ms, each time of a new body; in brackets what part of the peer's ours is. "
-        f"{rounds} rounds in turn, medians. {go_versions() if isinstance(go, Path) else 'There is no Go here'}.\n\n"
+        "**A scrape**: CPU time of the server in ms, with new content at every scrape; in brackets, this exporter's "
+        f"time as a fraction of the peer's. Medians of {rounds} alternating rounds. "
+        f"{go_versions() if isinstance(go, Path) else 'Go is not installed'}.\n\n"
     )
-    text += markdown(["series", "", OURS, GO, PYTHON, "aim"], rows)
+    text += markdown(["series", "", OURS, GO, PYTHON, "target"], rows)
     return text if isinstance(go, Path) else f"{text}\n\nWithout client_golang: {go}."
 
 
@@ -143,8 +144,8 @@ def _verdicts(comparison: Comparison, encoding: str, ours: float, comparisons: l
         seconds, part = _AIMS[encoding]
         yield verdict(f"≤ {1000 * seconds:.0f}", met=ours <= seconds)
         if GO in comparison.costs[encoding]:
-            yield verdict(f"≤ 1/{part} of Go's", met=_times(comparison.costs[encoding], GO) >= part)
+            yield verdict(f"≤ 1/{part} of client_golang", met=_times(comparison.costs[encoding], GO) >= part)
     base = next((other for other in comparisons if other.size == _AIMED_SIZE), None)
     if base and comparison.size == 4 * _AIMED_SIZE:
         grown = ours / statistics.median(base.costs[encoding][OURS])
-        yield verdict(f"≤ {_AIMED_GROWTH:g} times that of {_AIMED_SIZE:,}, is {grown:.1f}", met=grown <= _AIMED_GROWTH)
+        yield verdict(f"≤ {_AIMED_GROWTH:g} times that of {_AIMED_SIZE:,} (is {grown:.1f})", met=grown <= _AIMED_GROWTH)

@@ -8,13 +8,13 @@ import time
 from typing import Final, NamedTuple, Self
 from urllib.parse import urlsplit
 
-# Prometheus prefers OpenMetrics, which costs prometheus_client half as much again and this exporter the same.
+# Prometheus prefers OpenMetrics, which costs prometheus_client 50 % more and this exporter the same.
 _ACCEPT: Final = "text/plain;version=0.0.4"
 _TIMEOUT_SECONDS: Final = 300.0
 
 
 class Scrape(NamedTuple):
-    """An answer as received, and how long it took."""
+    """A response as received, and how long it took."""
 
     body: bytes
     zipped: bool
@@ -32,7 +32,7 @@ def series_of(text: str) -> int:
 
 
 class Scraper:
-    """A client of the server at `url`; one connection for the time of a block."""
+    """A client of the server at `url`, with one connection per block."""
 
     def __init__(self, url: str) -> None:
         address = urlsplit(url)

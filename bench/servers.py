@@ -1,8 +1,8 @@
-"""The servers in Python that the scrape benchmark compares: each prints its URL, and serves until its input is closed.
+"""The Python servers of the scrape benchmark: each prints its URL and serves until standard input is closed.
 
-`python -m bench.servers SERIES FILE` is this exporter's over unchanging figures; every scrape is of a new body, as when
-accounts were polled since the last one. It writes the text that it serves to FILE. `python -m bench.servers FILE` is
-prometheus_client's over the same series as Gauges.
+`python -m bench.servers SERIES FILE` serves unchanging data with this exporter's server; every scrape renders a new
+body, as if accounts had been polled since the last one. It writes the text that it serves to FILE. `python -m
+bench.servers FILE` serves the same series as Gauges with prometheus_client.
 """
 
 from __future__ import annotations
@@ -42,11 +42,11 @@ _SERIES_OF_A_POSITION: Final = 9
 
 
 async def serve_exporter(series: int, file: Path) -> None:
-    """Serve so many series, rounded to whole accounts."""
+    """Serve about `series` series, rounded to whole accounts."""
     states: list[AccountState] = []
     self_metrics = SelfMetrics(Program(), lambda: states, time.monotonic)
     exposition = Exposition(self_metrics.render, time.monotonic)
-    # For few series, one account of all positions, with its assets and the exporter's own series, would be too many.
+    # For few series, one account with all positions would already be too large.
     positions = min(POSITIONS, max(1, (series - _SERIES_WITHOUT_POSITIONS) // _SERIES_OF_A_POSITION))
     ledgers = Ledgers(Market(1), positions)
     endpoint = Endpoint("bench", "ws://127.0.0.1:9")

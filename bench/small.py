@@ -1,4 +1,4 @@
-"""The exporter as a trader runs it: the demo's four accounts at the default interval, with the real command."""
+"""A small installation: the demo's four accounts at the default interval, polled by the installed command."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def measure(seconds: float) -> tuple[int, float, float]:
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
         exchange, log = Path(folder, "exchange.log"), Path(folder, "exporter.log")
         simulate = ("simulate", "--listen-address=127.0.0.1:0", f"--config.dir={folder}/configured")
-        with logging(exchange, r"to ask it: .*--config\.file (\S+)", *_COMMAND, *simulate) as (_, path):
+        with logging(exchange, r"--config\.file (\S+)", *_COMMAND, *simulate) as (_, path):
             run = (f"--config.file={path}", "--web.listen-address=127.0.0.1:0", "--log.format=logfmt")
             with (
                 logging(log, r" metrics=(http://\S+)/metrics", *_COMMAND, *run) as (pid, url),
@@ -50,6 +50,6 @@ def report(seconds: float = SECONDS) -> str:
         ["peak memory, MiB", f"{mib:.0f}", verdict(f"≤ {_MAX_MIB}", met=mib <= _MAX_MIB)],
     ]
     return (
-        "**A trader's**: the demo's four accounts, polled with position risk and scraped with gzip, both every 15 s, "
-        f"for {seconds:.0f} s.\n\n"
-    ) + markdown(["", "the command itself", "aim"], rows)
+        "**A small installation**: the demo's four accounts, polled with position risk and scraped with gzip every 15 "
+        f"s, measured for {seconds:.0f} s.\n\n"
+    ) + markdown(["", "this exporter", "target"], rows)

@@ -1,8 +1,8 @@
-"""The soak: minutes of faults and scrapes during which nothing of the exporter may grow. `make soak` runs it.
+"""The soak test: the exporter under faults and scrapes for minutes, during which nothing may grow (`make soak`).
 
 Two quiet times are compared, one after a warm-up and one at the end. Between them faults come and go, connections are
 replaced every few seconds, and many clients scrape. Both are at the same point of the demo's scenario, so that the same
-positions are open. It needs Linux and glibc, which report what a process holds.
+positions are open. It requires Linux and glibc, which report the memory of a process.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ _EXPECTED_ERRORS: Final = {"requests paused"}
 
 
 class Soak:
-    """One run: `process` serves at `url` and should poll so many accounts."""
+    """One run: `process` serves at `url` and polls `accounts` accounts."""
 
     def __init__(self, process: Process, url: str, accounts: int, load: Load) -> None:
         self.samples: list[Sample] = []
@@ -54,13 +54,13 @@ class Soak:
         self._body = ""
 
     async def run(self, minutes: float) -> tuple[list[Sample], list[Sample]]:
-        """Return the samples of the two quiet times; it takes about `minutes`, but two at least."""
+        """Run for about `minutes`, at least two, and return the samples of the two quiet times."""
         async with self._client:
             start = await self._quiet_after(_WARM_UP_PART * 60 * minutes)
             return start, await self._quiet_after(max(60 * minutes - _ROUND, self._now))
 
     def verdicts(self) -> list[tuple[str, bool]]:
-        """Return what else to report of the run, each with whether it is as it should be."""
+        """Return the other results of the run, each with whether it is acceptable."""
         ended = self._values("binance_futures_disconnections_total{")
         by_reason = {series.split('reason="')[1].split('"')[0]: int(count) for series, count in ended.items() if count}
         dials = sum(self._values("binance_futures_connections_total{").values())
@@ -71,7 +71,7 @@ class Soak:
         p50, p99, longest = (1000 * seconds for seconds in (cuts[49], cuts[98], max(load.latencies_seconds)))
         return [
             (f"faults: {_counts(load.faults)}", bool(load.faults)),
-            (f"polls: {polls:.0f}, of which failed: {failed:.0f}", failed < polls),
+            (f"polls: {polls:.0f}, {failed:.0f} of them failed", failed < polls),
             (f"connections: {dials:.0f}; disconnections: {_counts(by_reason)}", "rotation" in by_reason),
             (f"scrapes: {_counts(load.answers)}; aborted: {load.aborted}", set(load.answers) == {"200"}),
             (f"scrape latency in ms: p50 {p50:.1f}, p99 {p99:.1f}, max {longest:.1f}", True),
@@ -144,7 +144,7 @@ class Soak:
 
 
 async def soak(minutes: float, seed: int) -> bool:
-    """Soak an exporter, print the measurements, and return whether it passed."""
+    """Run the soak test, print the results, and return whether it passed."""
     with contextlib.ExitStack() as files:
         directory = Path(files.enter_context(tempfile.TemporaryDirectory(prefix="binance-futures-exporter-soak-")))
         log = files.enter_context((directory / "log").open("w+b"))
@@ -206,9 +206,9 @@ def _counts(counter: Mapping[str, int]) -> str:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description="Soak the exporter, and fail if anything of it grows.")
-    parser.add_argument("minutes", type=float, help="how long, at least 2")
-    parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(10**6), help="of the faults")
+    parser = argparse.ArgumentParser(description="Run the exporter under faults, and fail if its memory or load grows.")
+    parser.add_argument("minutes", type=float, help="duration, at least 2")
+    parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(10**6), help="seed of the faults")
     arguments = parser.parse_args()
     print(f"{arguments.minutes:g} minutes, seed {arguments.seed}\n", flush=True)
     sys.exit(0 if asyncio.run(soak(arguments.minutes, arguments.seed)) else 1)

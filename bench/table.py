@@ -14,9 +14,9 @@ def markdown(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
 
 
-def verdict(aim: str, *, met: bool) -> str:
-    """Return an aim and whether it was met."""
-    return f"{aim}: {'met' if met else '**short**'}"
+def verdict(target: str, *, met: bool) -> str:
+    """Return a target and whether it was met."""
+    return f"{target}: {'met' if met else '**missed**'}"
 
 
 def part_of(ours: float, theirs: float) -> str:

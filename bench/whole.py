@@ -1,4 +1,4 @@
-"""The whole exporter: CPU, memory, delays and missed polls while it polls accounts and is scraped."""
+"""Many accounts: CPU, memory, delays and missed polls while the exporter polls and is scraped."""
 
 from __future__ import annotations
 
@@ -40,20 +40,20 @@ class Load:
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """The figures of one run, for `seconds` from when every account had been polled twice."""
+    """The results of one run, over `seconds` after every account had been polled twice."""
 
     load: Load
     seconds: float
     cpu_seconds: float
     peak_mib: float
-    delays_seconds: list[float]  # how late the event loop was, every 50 ms
-    ages_seconds: list[float]  # of every account's figures at every scrape
+    delays_seconds: list[float]  # of the event loop, every 50 ms
+    ages_seconds: list[float]  # of every account's data at every scrape
     scrapes_seconds: list[float]
     polls: list[float]  # of each account
     failures: float  # since the start
     weight: float
     last: Scrape
-    prometheus: str  # what a real one reports, empty without one
+    prometheus: str  # what a real Prometheus reports; empty if it was not run
 
     @property
     def core_percent(self) -> float:
@@ -62,7 +62,7 @@ class Measured:
 
     @property
     def missed(self) -> float:
-        """Polls that failed, or were due and did not take place."""
+        """Polls that failed, or that were due and did not take place."""
         due = int(self.seconds / self.load.interval_seconds)
         return self.failures + sum(max(0.0, due - polls) for polls in self.polls)
 
@@ -162,36 +162,36 @@ class Row:
 
 _ROWS: Final = (
     Row("series", lambda run: series_of(run.last.text)),
-    Row("polls a minute", lambda run: 60 * sum(run.polls) / run.seconds),
+    Row("polls per minute", lambda run: 60 * sum(run.polls) / run.seconds),
     Row("CPU, % of one core", lambda run: run.core_percent, 2, lambda _: 4.0),
     Row("peak memory, MiB", lambda run: run.peak_mib, 0, lambda _: 260.0),
-    Row("event loop late, ms, p50", lambda run: 1000 * percentile(run.delays_seconds, 50), 1),
+    Row("event loop delay, ms, p50", lambda run: 1000 * percentile(run.delays_seconds, 50), 1),
     Row("… p99", lambda run: 1000 * percentile(run.delays_seconds, 99), 1, lambda _: 20.0),
     Row(
-        "age of the figures, s, p99",
+        "age of the data, s, p99",
         lambda run: percentile(run.ages_seconds, 99),
         1,
         lambda load: load.interval_seconds + 2,
     ),
     Row("scrape, gzip, ms, p50", lambda run: 1000 * percentile(run.scrapes_seconds, 50)),
-    Row("… the slowest", lambda run: 1000 * max(run.scrapes_seconds), 0, lambda _: 1000.0),
-    Row("… sent, MiB", lambda run: len(run.last.body) / _MIB, 2),
-    Row("weight a minute", lambda run: 60 * run.weight / run.seconds),
-    Row("polls missed", lambda run: run.missed, 0, lambda _: 0.0),
+    Row("… slowest", lambda run: 1000 * max(run.scrapes_seconds), 0, lambda _: 1000.0),
+    Row("… size, MiB", lambda run: len(run.last.body) / _MIB, 2),
+    Row("request weight per minute", lambda run: 60 * run.weight / run.seconds),
+    Row("missed polls", lambda run: run.missed, 0, lambda _: 0.0),
 )
 
 
 def report(sizes: Iterable[int] = SIZES, load: Load | None = None, seconds: float = SECONDS) -> str:
-    """Run with several numbers of accounts, and return a table in Markdown; aims are for the last run."""
+    """Run with several numbers of accounts, and return a table in Markdown; targets are for the last run."""
     load = load or Load(accounts=0)
     loads = [replace(load, accounts=size) for size in sizes]
     runs = [measure(size_load, seconds, by_prometheus=size_load is loads[-1]) for size_load in loads]
     rows = [[row.name, *(f"{row.read(run):,.{row.digits}f}" for run in runs), _verdict(row, runs[-1])] for row in _ROWS]
-    head = ["", *(f"{run.load.accounts:,} account{'s' * (run.load.accounts > 1)}" for run in runs), "aim"]
+    head = ["", *(f"{run.load.accounts:,} account{'s' * (run.load.accounts > 1)}" for run in runs), "target"]
     return (
-        f"**The whole**: accounts of {load.positions} positions and 20 assets, status alone every "
-        f"{load.interval_seconds:.0f} s with `weight_share` 0.9, scraped every {load.scrape_seconds:.0f} s with gzip; "
-        f"each for {seconds:.0f} s, once every account had been polled twice.\n\n"
+        f"**Many accounts**: each with {load.positions} positions and 20 assets, polled without position risk every "
+        f"{load.interval_seconds:.0f} s with `weight_share` 0.9 and scraped with gzip every {load.scrape_seconds:.0f} "
+        f"s; measured for {seconds:.0f} s after every account had been polled twice.\n\n"
     ) + "\n\n".join([markdown(head, rows), runs[-1].prometheus])
 
 

@@ -1,8 +1,8 @@
-"""The PromQL that recording rules and dashboards share, over the exporter's own series.
+"""PromQL shared by recording rules and dashboards.
 
-Rules and dashboards differ in the series they select and in the labels that identify an account. Two exporters may show
-an account while it moves from one to the other: what belongs together is joined within one exporter's series first, and
-only then is the worse of the two taken.
+Rules and dashboards differ in the series that they select and in the labels that identify an account. Two exporters may
+expose an account while it moves from one to the other. Series are therefore joined within each exporter first; then the
+worse of the two values is used.
 """
 
 from __future__ import annotations
@@ -15,19 +15,19 @@ PREFIX = "binance_futures_"
 
 @dataclass(frozen=True, slots=True)
 class Labels:
-    """The labels that identify an exporter and an account, as in `by (…)` and `on (…)`."""
+    """The labels that identify an exporter and an account, for `by (…)` and `on (…)`."""
 
     exporter: str
     account: str
 
     @property
     def exporter_account(self) -> str:
-        """The labels of an account as one exporter shows it."""
+        """The labels of an account in one exporter's series."""
         return f"{self.exporter}, account"
 
     @property
     def exporter_position(self) -> str:
-        """The labels of a position as one exporter shows it."""
+        """The labels of a position in one exporter's series."""
         return f"{self.exporter_account}, symbol, position_side"
 
     @property
@@ -37,17 +37,17 @@ class Labels:
 
     @property
     def position(self) -> str:
-        """The labels of a position, and so of an isolated margin pool."""
+        """The labels of a position, which are also those of an isolated margin pool."""
         return f"{self.account}, symbol, position_side"
 
 
 def block(text: str) -> str:
-    """Return an expression written as an indented block without the indentation."""
+    """Return an expression without the common indentation of its lines."""
     return dedent(text).strip()
 
 
 def series(metric: str, *selectors: str) -> str:
-    """Return the exporter's series of a metric, named without its prefix; a selector is like `job="x", account="y"`."""
+    """Return a metric, named without its prefix, with selectors such as `job="x", account="y"`."""
     selector = ", ".join(filter(None, selectors))
     return f"{PREFIX}{metric}{{{selector}}}" if selector else f"{PREFIX}{metric}"
 
@@ -67,13 +67,13 @@ def pool_margin_ratio(labels: Labels, selector: str = "") -> str:
 
 
 def position_margin_ratio(labels: Labels, selector: str = "", *, accounts: str = "", in_usd_pool: str = "") -> str:
-    """Return the margin ratio of the pool that each position would be liquidated with.
+    """Return the margin ratio of the pool that each position belongs to.
 
     Args:
-        labels: by which to join and aggregate.
-        selector: of series of positions.
-        accounts: the selector of series of accounts.
-        in_usd_pool: the positions that belong to the pool of multi-assets mode, if not only the known cross positions.
+        labels: the labels to join and aggregate by.
+        selector: the selector for series of positions.
+        accounts: the selector for series of accounts.
+        in_usd_pool: the positions in the pool of multi-assets mode; by default those known to be cross.
     """
     cross_position = series("position_info", selector, 'margin_type="cross"')
     in_usd_pool = in_usd_pool or cross_position
@@ -111,7 +111,7 @@ def liquidation_distance(by: str, selector: str = "") -> str:
 
 
 def in_margin_asset(metric: str, labels: Labels, selector: str = "") -> str:
-    """Return a monetary metric of each position with its margin asset; orders without a position have none."""
+    """Return a monetary metric of each position with a `margin_asset` label; orders without a position are left out."""
     key = f"{labels.exporter_position}, margin_asset"
     return block(f"""
         max by ({labels.position}, margin_asset) (
@@ -123,7 +123,7 @@ def in_margin_asset(metric: str, labels: Labels, selector: str = "") -> str:
 
 
 def leverage(labels: Labels, selector: str = "") -> str:
-    """Return the leverage in use: notional over the initial margin of the position, without that of its open orders."""
+    """Return the leverage in use: notional divided by the position's initial margin, open orders excluded."""
     position_margin = series("position_initial_margin", selector)
     order_margin = series("position_open_order_initial_margin", selector)
     return block(f"""

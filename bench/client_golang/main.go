@@ -1,4 +1,4 @@
-// Go's client_golang over the same series as gauges: prints its URL, and serves until standard input ends.
+// Serves the same series as gauges with client_golang: prints its URL, and serves until standard input is closed.
 package main
 
 import (

@@ -1,1 +1,1 @@
-"""Grafana dashboards, generated from one set of queries and panels."""
+"""Grafana dashboards, built from shared queries and panels."""

@@ -14,21 +14,21 @@ if TYPE_CHECKING:
     from grafana_foundation_sdk.models.dashboard import Dashboard
 
 UID: Final = "binance-futures-account"
-_FLAT: Final = "No open position known"
+_FLAT: Final = "No open position, or the account is down"
 _POSITION: Final = q.LABELS.position
 _POSITION_LEGEND: Final = "{{account}} {{symbol}} {{position_side}}"
 
 _SUMMARY: Final = (
     p.stat_panel(
         "State",
-        "Whether the last due poll succeeded; if several accounts are selected, the worst of them.",
+        "Whether the last due poll succeeded. If several accounts are selected, the worst of them is shown.",
         p.Query(f"min({q.max_by('up')})"),
         mappings=p.UP_TEXTS,
         no_value="not polled",
     ),
     p.stat_panel(
         "Data age",
-        "Time since the last successful poll; if several accounts are selected, the longest.",
+        "Time since the last successful poll. If several accounts are selected, the longest is shown.",
         p.Query(f"max({q.age()})"),
         unit=p.SECONDS,
         decimals=0,
@@ -38,7 +38,7 @@ _SUMMARY: Final = (
     p.stat_panel(
         "Worst margin ratio",
         """
-        The highest margin ratio of the cross and isolated pools: maintenance margin divided by equity. Higher is
+        The highest margin ratio (maintenance margin divided by equity) of the cross and isolated pools. Higher is
         worse: 100 % is liquidation, and 0 % means that no maintenance margin is required.
         """,
         p.Query(f"max({q.margin_ratio()})"),
@@ -63,8 +63,8 @@ _SUMMARY: Final = (
     p.stat_panel(
         "Equity",
         """
-        Margin balance, which is wallet balance plus unrealized profit and loss, by currency. In single-asset mode
-        it covers only USDT; other assets are listed under Balances by asset.
+        Margin balance (wallet balance plus unrealized profit and loss) by currency. In single-asset mode it covers
+        USDT only; other assets are listed under Balances by asset.
         """,
         p.Query(q.total_by_currency("margin_balance"), "{{currency}}"),
         unit=p.MONEY,
@@ -92,10 +92,10 @@ _POSITIONS: Final = table_panel(
     "Positions, the nearest to liquidation first",
     """
     Every open position. Distance is the distance between the mark price and Binance's liquidation price as a percentage
-    of the mark price, or none if Binance reports no such price. Margin ratio is that of the position's pool, which all
-    cross positions of a margin asset share. Leverage is the notional divided by the initial margin in use. Notional and
-    PnL are in the margin asset shown under Asset. Side is BOTH in one-way mode. Positions with ADL 4 are deleveraged
-    first.
+    of the mark price, or none if Binance reports no such price. Margin ratio is the ratio of the position's pool, which
+    all cross positions of a margin asset share. Leverage is the notional divided by the initial margin in use. Notional
+    and PnL are in the margin asset shown under Asset. Side is BOTH in one-way mode. Positions with ADL 4 are
+    deleveraged first.
     """,
     [
         Column("Account", "account", link=("Show this account", link_to(UID, "account"))),
@@ -157,9 +157,9 @@ _RISK: Final = (
         "Margin ratio by pool",
         """
         Maintenance margin divided by equity of each cross pool (by margin asset; USD in multi-assets mode) and each
-        isolated position; 100 % is liquidation. Values are capped at 200 %, also where no equity is left; pools
-        that require no maintenance margin are left out. Only the ten highest cross pools and the ten highest
-        isolated positions within the time range are shown.
+        isolated position. 100 % is liquidation. Values are capped at 200 %, including those of pools without any
+        equity left. Pools that require no maintenance margin are not shown. Only the ten highest cross pools and the
+        ten highest isolated positions within the time range are shown.
         """,
         p.Query(
             q.top(10, _CROSS, "account, margin_asset"),
@@ -176,7 +176,7 @@ _RISK: Final = (
     p.time_series_panel(
         "Distance to liquidation by position",
         """
-        The distance between mark price and Binance's liquidation price, as a percentage of the mark price; 0 % is
+        The distance between mark price and Binance's liquidation price, as a percentage of the mark price. 0 % is
         liquidation. The axis ends at 25 %. Only the ten positions with the shortest distance within the time range
         are shown.
         """,
@@ -186,7 +186,7 @@ _RISK: Final = (
         steps=p.DISTANCE_LINES,
         minimum=0,
         maximum=0.25,
-        no_value="No position with a liquidation price known",
+        no_value="No position with a liquidation price, or the account is down",
         legend_values=("lastNotNull", "min"),
         lowest_first=True,
     ),
@@ -212,8 +212,8 @@ _MONEY: Final = (
     p.time_series_panel(
         "Exposure by margin asset",
         """
-        Value of the positions at the mark price, separately for each margin asset: long, short (negative) and the
-        net of both. In multi-assets mode each position still counts in its own margin asset.
+        Value of the positions at the mark price for each margin asset: long, short (negative) and the net of both.
+        In multi-assets mode each position still counts in its own margin asset.
         """,
         p.Query(f"sum by (margin_asset) (clamp_min({_NOTIONAL}, 0))", "long {{margin_asset}}"),
         p.Query(f"sum by (margin_asset) (clamp_max({_NOTIONAL}, 0))", "short {{margin_asset}}"),

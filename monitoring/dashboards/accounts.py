@@ -14,20 +14,20 @@ if TYPE_CHECKING:
     from grafana_foundation_sdk.models.dashboard import Dashboard
 
 UID: Final = "binance-futures-accounts"
-_DOWN: Final = "No data: no account selected, or all of them down"
-_FLAT: Final = "No position with a liquidation price known"
+_DOWN: Final = "No data: no account is selected, or all are down"
+_FLAT: Final = "No position with a liquidation price, or all accounts are down"
 
 _SUMMARY: Final = (
     p.stat_panel(
         "Accounts polled",
-        "Accounts that the exporters are configured to poll, including those that cannot be polled.",
+        "Accounts that the exporters are configured to poll, including those that are down.",
         p.Query(f"count({q.max_by('up')})"),
         no_value="none",
     ),
     p.stat_panel(
         "Accounts down",
         """
-        Accounts whose last due poll failed. The data of such an account disappear when they are older than its
+        Accounts whose last due poll failed. The series of such an account are dropped once they are older than its
         `stale_after`.
         """,
         p.Query(f"sum(1 - {q.max_by('up')})"),
@@ -37,7 +37,7 @@ _SUMMARY: Final = (
     p.stat_panel(
         "Worst margin ratio",
         """
-        The highest margin ratio of any cross or isolated pool: maintenance margin divided by equity. Higher is
+        The highest margin ratio (maintenance margin divided by equity) of any cross or isolated pool. Higher is
         worse: 100 % is liquidation, and 0 % means that no maintenance margin is required.
         """,
         p.Query(f"max({q.margin_ratio()})"),
@@ -61,13 +61,13 @@ _SUMMARY: Final = (
     ),
     p.stat_panel(
         "Open positions",
-        "Open positions by symbol and side, over all selected accounts that have data.",
+        "Number of open positions of all selected accounts that have data. Each side of a symbol counts separately.",
         p.Query(f"sum({q.max_by('account_open_positions')})"),
         no_value="unknown",
     ),
     p.stat_panel(
         "Oldest data",
-        "Time since the last successful poll of the account that was polled longest ago.",
+        "Time since the last successful poll, of the account for which it is longest.",
         p.Query(f"max({q.age()})"),
         unit=p.SECONDS,
         decimals=0,
@@ -80,9 +80,8 @@ _MONEY: Final = (
     p.stat_panel(
         "Equity",
         """
-        Margin balance of the selected accounts, which is wallet balance plus unrealized profit and loss, summed per
-        currency. USDT covers only the USDT of single-asset accounts; USD is the total value that multi-assets
-        accounts report.
+        Margin balance (wallet balance plus unrealized profit and loss) of the selected accounts, summed by currency.
+        USDT covers only the USDT of single-asset accounts. USD is the total value that multi-assets accounts report.
         """,
         p.Query(q.total_by_currency("margin_balance"), "{{currency}}"),
         unit=p.MONEY,
@@ -93,7 +92,7 @@ _MONEY: Final = (
     ),
     p.stat_panel(
         "Unrealized PnL",
-        "Unrealized profit and loss of the selected accounts, summed per currency.",
+        "Unrealized profit and loss of the selected accounts, summed by currency.",
         p.Query(q.total_by_currency("unrealized_pnl"), "{{currency}}"),
         unit=p.MONEY,
         decimals=2,
@@ -104,7 +103,7 @@ _MONEY: Final = (
     ),
     p.stat_panel(
         "Available for new positions",
-        "Available balance of the selected accounts, summed per currency.",
+        "Available balance of the selected accounts, summed by currency.",
         p.Query(q.total_by_currency("available_balance"), "{{currency}}"),
         unit=p.MONEY,
         decimals=2,
@@ -117,9 +116,10 @@ _MONEY: Final = (
 _TABLE: Final = table_panel(
     "Accounts",
     """
-    One row per account: accounts that are down come first, then the highest margin ratio. A dash means that there is no
-    value, because the account is down or has, for example, no position with a liquidation price. The data of an account
-    that cannot be polled disappear when they are older than its `stale_after`. Click an account to open its dashboard.
+    One row per account: accounts that are down come first, then those with the highest margin ratio. A dash means that
+    there is no value, because the account is down or has, for example, no position with a liquidation price. The series
+    of an account that is down are dropped once they are older than its `stale_after`. Click an account to open its
+    dashboard.
     """,
     [
         Column("Account", "account", link=("Show this account", link_to("binance-futures-account", "account"))),
@@ -176,9 +176,9 @@ _CHARTS: Final = (
     p.time_series_panel(
         "Worst margin ratio by account",
         """
-        The highest margin ratio of each account's cross and isolated pools; 100 % is liquidation. Values are capped
-        at 200 %, also where no equity is left. Only the ten accounts with the highest ratio within the time range
-        are shown.
+        The highest margin ratio of each account's cross and isolated pools. 100 % is liquidation. Values are capped
+        at 200 %, including those of pools without any equity left. Only the ten accounts with the highest ratio
+        within the time range are shown.
         """,
         p.Query(q.top(10, _RATIO, "account"), "{{account}}"),
         unit=p.PERCENT,
@@ -191,7 +191,7 @@ _CHARTS: Final = (
     p.time_series_panel(
         "Nearest liquidation by account",
         """
-        The shortest distance between mark price and Binance's liquidation price, as a percentage of the mark price;
+        The shortest distance between mark price and Binance's liquidation price, as a percentage of the mark price.
         0 % is liquidation. The axis ends at 25 %. Only the ten accounts with the shortest distance within the time
         range are shown.
         """,

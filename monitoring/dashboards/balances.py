@@ -11,9 +11,9 @@ from monitoring.dashboards.tables import Column, table_panel
 BALANCES: Final = table_panel(
     "Balances by asset",
     """
-    Each asset that is held, owed or used as margin, in its own units; assets are never added up. In multi-assets mode,
-    Available and Can be withdrawn are what the exchange would release in that asset. Margin is whether the asset serves
-    as margin in multi-assets mode.
+    Each asset that is held, owed or used as margin, in units of the asset. Amounts in different assets are never added.
+    In multi-assets mode, Available and Can be withdrawn are the account's total expressed in that asset. Margin shows
+    whether the asset serves as margin in multi-assets mode.
     """,
     [
         Column("Account", "account", width=130),
@@ -65,9 +65,9 @@ EQUITY_AND_ORDERS: Final = (
     p.time_series_panel(
         "Equity and margin",
         """
-        Margin balance, wallet balance, initial margin and maintenance margin of the whole account, by currency. A
-        cross account is liquidated when its equity falls to the maintenance margin; isolated positions are
-        liquidated earlier, each on its own.
+        Margin balance, wallet balance, initial margin and maintenance margin of the account, by currency. Cross
+        positions are liquidated when their equity falls to the maintenance margin. Isolated positions are liquidated
+        separately and may be liquidated earlier.
         """,
         p.Query(q.total_by_currency("margin_balance"), "equity, {{currency}}"),
         p.Query(q.total_by_currency("wallet_balance"), "wallet, {{currency}}"),
@@ -81,7 +81,7 @@ EQUITY_AND_ORDERS: Final = (
     ),
     table_panel(
         "Open orders by symbol",
-        "Value of the open buy and sell orders and the initial margin they require, in the symbol's margin asset.",
+        "Value of the open buy and sell orders and their initial margin, in the margin asset of the symbol.",
         [
             Column("Account", "account"),
             Column("Symbol", "symbol", width=140),
@@ -97,6 +97,6 @@ EQUITY_AND_ORDERS: Final = (
             ),
         ],
         sort=[("Initial margin", True)],
-        no_value="No open order known",
+        no_value="No open order, or the account is down",
     ),
 )

@@ -1,4 +1,4 @@
-"""The texts of the dashboards' files; `make generate` writes them."""
+"""Dashboards as JSON files; `make generate` writes them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ DASHBOARDS: Final = {"accounts": accounts_dashboard, "account": account_dashboar
 
 
 def dashboard_files() -> dict[str, str]:
-    """Return the text of each file in grafana/dashboards by its name."""
+    """Return the text of each file in grafana/dashboards by file name."""
     return {
         f"{name}.json": json.dumps(make(), cls=JSONEncoder, indent=2, ensure_ascii=False, sort_keys=True) + "\n"
         for name, make in DASHBOARDS.items()

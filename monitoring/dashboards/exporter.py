@@ -47,14 +47,14 @@ _SUMMARY: Final = (
     ),
     p.stat_panel(
         "Not connected",
-        "Endpoints to which no request can be sent now.",
+        "Endpoints without a connection, to which no request can be sent.",
         p.Query(f"sum(1 - {q.max_by('connected', _ENDPOINT, q.PROCESS)})"),
         steps=p.RED_FROM_ONE,
         no_value="no endpoint",
     ),
     p.stat_panel(
         "Pauses",
-        "Endpoints to which nothing is sent because the exchange has banned this IP or limited its rate.",
+        "Endpoints to which no requests are sent because the exchange has banned or rate limited the IP.",
         p.Query(f"sum({q.max_by('paused', f'{_ENDPOINT}, reason', q.PROCESS)})"),
         steps=p.RED_FROM_ONE,
         no_value="no endpoint",
@@ -62,16 +62,16 @@ _SUMMARY: Final = (
     p.stat_panel(
         "Configuration",
         """
-        Whether the last configuration that was read was valid; otherwise the previous one is still in use. If
-        several exporters are selected, the worst of them.
+        Whether the last reload of the configuration succeeded. If it failed, the previous configuration is still in
+        use. If several exporters are selected, the worst of them is shown.
         """,
         p.Query(f"min({q.series('exporter_config_last_reload_successful', q.PROCESS)})"),
-        mappings=(p.value_texts({"0": ("refused", "red"), "1": ("in use", "green")}),),
+        mappings=(p.value_texts({"0": ("reload failed", "red"), "1": ("in use", "green")}),),
         no_value="unknown",
     ),
     p.stat_panel(
         "Version",
-        "Running versions, with the revisions they were built from.",
+        "Versions of the running exporters and the revisions they were built from.",
         p.Query(
             f"count by (version, revision) ({q.series('exporter_build_info', q.PROCESS)})",
             "{{version}} ({{revision}})",
@@ -84,7 +84,7 @@ _SUMMARY: Final = (
 _POLLS: Final = (
     p.time_series_panel(
         "Polls",
-        "Due polls per minute, and those of them that failed or could not be sent.",
+        "Scheduled polls per minute, and those that failed or could not be sent.",
         p.Query(_rate("polls_total", "instance", q.PROCESS, per="60 * "), "{{instance}} due"),
         p.Query(_rate("poll_failures_total", "instance", q.PROCESS, per="60 * "), "{{instance}} failed"),
         minimum=0,
@@ -94,8 +94,8 @@ _POLLS: Final = (
     p.time_series_panel(
         "Failed polls by reason",
         """
-        Failed polls per minute. `refused` concerns the API key, `clock` this host's clock, `rate_limited` and
-        `banned` the IP, and `decode` and `protocol` a response that is not understood.
+        Failed polls per minute. `refused` concerns the API key, `clock` the host's clock, `rate_limited` and `banned`
+        the IP, and `decode` and `protocol` a response that the exporter cannot interpret.
         """,
         p.Query(f"{_rate('poll_failures_total', 'reason', q.PROCESS, per='60 * ')} > 0", "{{reason}}"),
         minimum=0,
@@ -105,7 +105,7 @@ _POLLS: Final = (
     ),
     p.time_series_panel(
         "Request duration",
-        "Quantiles of the time between request and response over all endpoints, by method.",
+        "Median and 99th percentile of the time between request and response over all endpoints, by method.",
         *[
             p.Query(
                 f"histogram_quantile({quantile}, sum by (le, method) (\n"
@@ -124,9 +124,9 @@ _WEIGHT: Final = (
     p.time_series_panel(
         "Request weight used of the IP's limit",
         """
-        What all programs behind the IP have used of the WebSocket API's pool in the exchange's current minute, as a
-        percentage of its limit. REST requests other than orders have their own pool and are not included. The count
-        restarts every minute. At 100 % the exchange rejects requests, and it bans an IP that continues.
+        The part of the WebSocket API's request weight that all programs behind the IP have used in the current
+        minute, which starts from 0 every minute. REST requests other than orders have a separate pool and are not
+        included. At 100 % the exchange rejects requests, and it bans an IP that continues to send them.
         """,
         p.Query(
             f"max by ({_ENDPOINT}) (\n"
@@ -139,13 +139,13 @@ _WEIGHT: Final = (
         minimum=0,
         soft_range=(None, 1.05),
         stepped=True,
-        no_value="No response of this minute has reported it",
+        no_value="Not reported within this minute",
     ),
     p.time_series_panel(
         "Request weight spent",
         """
-        What this exporter spends per minute, connections included. The difference to what the IP has used is spent
-        by other programs.
+        Request weight that the exporter spends per minute, connections included. Other programs spend the remainder
+        of what the IP has used.
         """,
         p.Query(_rate("request_weight_spent_total", _ENDPOINT, q.PROCESS, per="60 * "), _ENDPOINT_LEGEND),
         minimum=0,
@@ -154,7 +154,7 @@ _WEIGHT: Final = (
     ),
     p.time_series_panel(
         "Pauses by reason",
-        "1 while nothing is sent because the exchange has banned this IP or limited its rate.",
+        "1 while no requests are sent because the exchange has banned or rate limited the IP.",
         p.Query(q.max_by("paused", f"{_ENDPOINT}, reason", q.PROCESS), f"{_ENDPOINT_LEGEND} {{{{reason}}}}"),
         minimum=0,
         soft_range=(None, 1),
@@ -169,8 +169,8 @@ _CONNECTIONS: Final = (
     p.time_series_panel(
         "Clock of the exchange",
         """
-        How far the exchange's clock is ahead of this host's. Requests are stamped with the corrected time; a
-        growing offset means that the host's clock is not synchronized.
+        How far the exchange's clock is ahead of the host's. Requests are signed with the corrected time. A growing
+        offset means that the host's clock is not synchronized.
         """,
         p.Query(q.max_by("clock_offset_seconds", _ENDPOINT, q.PROCESS), _ENDPOINT_LEGEND),
         unit=p.SECONDS,
@@ -182,7 +182,7 @@ _CONNECTIONS: Final = (
     p.time_series_panel(
         "Connections opened and ended",
         """
-        Connections within five minutes. `rotation` is planned: the exchange ends every connection after a day, so
+        Connections within five minutes. `rotation` is planned: the exchange closes every connection after a day, so
         the exporter replaces it before that.
         """,
         p.Query(f"sum(increase({q.series('connections_total', q.PROCESS)}[5m]))", "opened"),
@@ -198,8 +198,8 @@ _CONNECTIONS: Final = (
     p.time_series_panel(
         "Frames without a matching request",
         """
-        Ignored frames per minute, by reason. A few are notices of the exchange; many mean that a proxy or the
-        exchange misbehaves.
+        Ignored frames per minute, by reason. A few are notices from the exchange. Many of them mean that a proxy or
+        the exchange misbehaves.
         """,
         p.Query(f"{_rate('frames_ignored_total', 'reason', q.PROCESS, per='60 * ')} > 0", "{{reason}}"),
         minimum=0,
@@ -220,7 +220,7 @@ _MACHINE: Final = (
     ),
     p.time_series_panel(
         "CPU",
-        "Percentage of one processor that the process uses.",
+        "CPU time that the process uses, as a percentage of one core.",
         p.Query(
             f"sum by (instance) (rate(process_cpu_seconds_total{{{q.PROCESS}}}[$__rate_interval]))", "{{instance}}"
         ),
@@ -231,7 +231,7 @@ _MACHINE: Final = (
     ),
     p.time_series_panel(
         "Open files",
-        "Open file descriptors, sockets included; unlimited growth is a leak.",
+        "Open file descriptors, sockets included. Steady growth indicates a leak.",
         p.Query(_process("process_open_fds"), "{{instance}}"),
         minimum=0,
         decimals=0,
@@ -243,9 +243,9 @@ _INFO: Final = "account, endpoint, key_type, asset_mode"
 _ACCOUNTS: Final = table_panel(
     "Polling by account",
     """
-    One row per account: accounts that are down come first. The interval is longer than configured where the request
-    weight requires it; data older than allowed are dropped. Failed polls is their percentage of the polls due within
-    the time range.
+    One row per account: accounts that are down come first. Interval is longer than configured if it was stretched to
+    fit the request-weight budget. Series older than Stale after are dropped. Failed polls is the percentage of polls
+    scheduled within the time range that failed.
     """,
     [
         Column("Account", "account", link=("Show this account", link_to("binance-futures-account", "account"))),

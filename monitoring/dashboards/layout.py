@@ -1,4 +1,4 @@
-"""Builds dashboards from rows of panels, variables, and links that keep time range and variables."""
+"""Builds dashboards from rows of panels, variables, and links that preserve time range and variables."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _WIDTH: Final = 24
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """Panels next to each other, of the same height, and of the same width unless `widths` adds up to 24 otherwise."""
+    """Panels next to each other, of the same height; `widths`, if given, adds up to 24."""
 
     height: int
     panels: Sequence[Builder[models.Panel]]
@@ -47,38 +47,38 @@ def _query_variable(name: str, label: str, query: str, description: str, *, all_
 
 
 def variables(*names: str, all_selected: Sequence[str] = ()) -> list[Any]:
-    """Return the variables of a dashboard: data source and job, then those named.
+    """Return the variables of a dashboard: data source and job, then the named ones.
 
-    "All" is the default of the job and of those in `all_selected`. Where the list of values may be long, or may lack
-    series that have just ended, "All" is the pattern `.+`.
+    The job and the variables in `all_selected` default to "All". If the list of values may be long, or may lack series
+    that have just ended, "All" is the pattern `.+`.
     """
     available = {
         "account": _query_variable(
             "account",
             "Account",
             'label_values(binance_futures_up{job=~"$job"}, account)',
-            "The accounts to show, by their names in the exporter's configuration.",
+            "The accounts to show, by name.",
             all_value=".+",
         ),
         "symbol": _query_variable(
             "symbol",
             "Symbol",
             'label_values(binance_futures_position_amount{job=~"$job", account=~"$account"}, symbol)',
-            "The symbols whose positions are shown; totals of the account always include all symbols.",
+            "The symbols whose positions are shown. Totals of the account always include all symbols.",
             all_value=".+",
         ),
         "instance": _query_variable(
             "instance",
             "Exporter",
             'label_values(binance_futures_exporter_build_info{job=~"$job"}, instance)',
-            "The exporters to show, by the address they are scraped at.",
+            "The exporters to show, by the address at which they are scraped.",
             all_value=".+",
         ),
         "job": _query_variable(
             "job",
             "Job",
             "label_values(binance_futures_exporter_build_info, job)",
-            "The scrape jobs of the exporters; accounts with the same name in several jobs are shown as one.",
+            "The scrape jobs of the exporters. Accounts with the same name in several jobs are shown as one.",
         ),
     }
     everything = models.VariableOption(text=["All"], value=["$__all"], selected=True)
@@ -89,7 +89,7 @@ def variables(*names: str, all_selected: Sequence[str] = ()) -> list[Any]:
 
 
 def dashboard(uid: str, title: str, description: str, chosen: Iterable[Any], rows: Iterable[Row]) -> models.Dashboard:
-    """Lay rows out from top to bottom, and link to the other dashboards with time range and variables kept."""
+    """Return a dashboard of rows from top to bottom, with links to the other dashboards."""
     board = (
         builders.Dashboard(title)
         .uid(uid)
@@ -113,7 +113,7 @@ def dashboard(uid: str, title: str, description: str, chosen: Iterable[Any], row
         board.with_variable(variable)
     built = board.build()
     for model in built.templating.list_val or ():
-        # The SDK sets on every variable what only interval variables have.
+        # The SDK sets fields of interval variables on every variable.
         model.auto = model.auto_count = model.auto_min = None
     built.panels = []
     top = 0
@@ -123,7 +123,7 @@ def dashboard(uid: str, title: str, description: str, chosen: Iterable[Any], row
         for width, panel in zip(widths, row.panels, strict=True):
             built_panel = panel.build()
             if isinstance(built_panel.options, table.Options):
-                # The SDK's default, which Grafana no longer reads.
+                # The SDK sets a default that Grafana no longer reads.
                 built_panel.options.footer = None
             built_panel.id_val = len(built.panels) + 1
             built_panel.grid_pos = models.GridPos(h=row.height, w=width, x=left, y=top)
@@ -134,6 +134,6 @@ def dashboard(uid: str, title: str, description: str, chosen: Iterable[Any], row
 
 
 def link_to(uid: str, variable: str) -> str:
-    """Return the URL of a dashboard with a variable set to the cell's text; time range, data source and job stay."""
+    """Return the URL of a dashboard with a variable set to the cell's text, preserving time range and job."""
     kept = "${__url_time_range}&${datasource:queryparam}&${job:queryparam}"
     return f"/d/{uid}?var-{variable}=${{__value.text}}&{kept}"

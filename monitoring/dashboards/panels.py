@@ -1,4 +1,4 @@
-"""Builds stat and time series panels, with the units, thresholds and texts that all dashboards share."""
+"""Builds stat and time series panels; units, thresholds and texts shared by all dashboards."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ DATASOURCE: Final = looks.DataSourceRef(type_val="prometheus", uid="${datasource
 NAME: Final = looks.BigValueTextMode.NAME
 VALUE_AND_NAME: Final = looks.BigValueTextMode.VALUE_AND_NAME
 
-# Units, by Grafana's ids. Money has no symbol, because the asset is shown next to it.
+# Ids of units in Grafana. Money has no symbol, because the asset is shown next to it.
 MONEY: Final = "locale"
 PERCENT: Final = "percentunit"
 SECONDS: Final = "s"
@@ -76,7 +76,7 @@ def null_text(text: str) -> models.SpecialValueMap:
 
 
 UP_TEXTS: Final = (value_texts({"0": ("down", "red"), "1": ("up", _GOOD)}),)
-# A maintenance margin without any equity left is +Inf.
+# The ratio is +Inf if there is maintenance margin but no equity left.
 RATIO_TEXTS: Final = (range_text(100, None, "no equity left", _LEVEL_COLORS["liquidation"]),)
 DISTANCE_TEXTS: Final = (range_text(1e6, None, "none", "text"),)
 
@@ -90,7 +90,7 @@ class Query:
 
 
 def target(query: Query, number: int, *, instant: bool = False, as_table: bool = False) -> queries.Dataquery:
-    """Return a query of a panel, the first of which is A; those of a table are instant queries."""
+    """Return a query of a panel; the first is named A. Queries of tables are instant."""
     built = queries.Dataquery().ref_id(chr(ord("A") + number)).datasource(DATASOURCE).expr(query.expression)
     if query.legend:
         built.legend_format(query.legend)
@@ -125,14 +125,14 @@ def stat_panel(
     """Make a panel of a single number, or of one per series, at the end of the time range.
 
     Args:
-        title: of the panel.
-        description: full sentences; line breaks do not count.
-        query: its series.
-        unit: Grafana's id of the unit.
+        title: the panel's title.
+        description: full sentences; line breaks are ignored.
+        query: the panel's series.
+        unit: the id of the unit in Grafana.
         decimals: maximum number of decimals.
         steps: the colours, each with the value at which it begins.
-        mappings: texts for certain values.
-        no_value: the text if there is no series.
+        mappings: texts shown instead of certain values.
+        no_value: the text shown if there is no series.
         sparkline: whether to draw its history in the background.
         text_mode: whether to show the value, its legend, or both.
     """
@@ -177,20 +177,20 @@ def time_series_panel(
     """Make a panel of lines over time, with a legend that is a table of their last and extreme values.
 
     Args:
-        title: of the panel.
-        description: full sentences; line breaks do not count.
-        series: its series.
-        unit: Grafana's id of the unit.
+        title: the panel's title.
+        description: full sentences; line breaks are ignored.
+        series: the panel's series.
+        unit: the id of the unit in Grafana.
         decimals: maximum number of decimals.
         steps: thresholds to draw as dashed lines.
-        minimum: the beginning of the axis.
+        minimum: the start of the axis.
         maximum: the end of the axis.
-        soft_range: the part of the axis to show even if no line reaches it.
-        no_value: the text if there is no series.
-        fill: opacity of the area below a line, in per cent.
+        soft_range: the range of the axis that is always shown.
+        no_value: the text shown if there is no series.
+        fill: opacity of the area below a line, in percent.
         bars: draw stacked bars instead of lines.
-        stepped: keep a value until the next one, for values that jump.
-        lowest_first: sort the legend in ascending order, for what is worse when lower.
+        stepped: hold each value until the next one.
+        lowest_first: sort the legend in ascending order, for values where lower is worse.
         legend_values: the columns of the legend, which is sorted by the last value.
     """
     legend = (

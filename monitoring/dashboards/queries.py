@@ -1,7 +1,7 @@
-"""The PromQL of the dashboards, over the exporter's own series, so that they need no recording rules.
+"""PromQL of the dashboards. It uses only the exporter's series, so that dashboards need no recording rules.
 
-While an account moves from one exporter to another, both show it: every metric is first reduced to one series per
-account, the worse of the two, and only then summed. Money of different assets is never added.
+While an account moves from one exporter to another, both expose it. Every metric is therefore reduced to one series per
+account, the worse of the two, before it is summed. Amounts in different assets are never added.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def series(metric: str, selector: str = ACCOUNT) -> str:
 
 
 def max_by(metric: str, labels: str = "account", selector: str = ACCOUNT) -> str:
-    """Return a metric as one series per combination of labels, whichever exporter shows it."""
+    """Return a metric as one series per combination of labels, regardless of the exporter."""
     return f"max by ({labels}) ({series(metric, selector)})"
 
 
@@ -55,7 +55,7 @@ def position(metric: str) -> str:
 
 
 def seven_digits(price: str) -> str:
-    """Return prices rounded to seven significant digits: Binance reports some with eight decimals and more."""
+    """Return prices rounded to seven significant digits; Binance reports some with eight or more decimals."""
     scale = f"10 ^ (6 - floor(log10({price})))"
     return f"round({price} * {scale}) / {scale}"
 
@@ -81,7 +81,7 @@ def distance(by: str = LABELS.position, selector: str = ACCOUNT) -> str:
 
 
 def distance_or_infinite() -> str:
-    """Return the distance of every open position: infinite without a liquidation price, so that it sorts last."""
+    """Return the distance of every open position; infinite without a liquidation price, so that it sorts last."""
     return f"{distance(selector=POSITION)}\nor\n{max_by('position_info', LABELS.position, POSITION)} * +Inf"
 
 
@@ -101,13 +101,13 @@ def age() -> str:
 
 
 def top(count: int, expression: str, labels: str, *, ranked_by: str = "", lowest: bool = False) -> str:
-    """Return the series with the highest values within the time range, including those that ended in it.
+    """Return the series with the highest values within the time range, including series that ended within it.
 
     Args:
         count: how many to return.
         expression: the series, with at least the labels.
-        labels: that identify a series.
-        ranked_by: the expression to rank by, if not the series themselves.
+        labels: the labels that identify a series.
+        ranked_by: the expression to rank by; by default the series themselves.
         lowest: return the series with the lowest values instead.
     """
     keep, extreme = ("bottomk", "min_over_time") if lowest else ("topk", "max_over_time")

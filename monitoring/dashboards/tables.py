@@ -1,4 +1,4 @@
-"""Builds panels with tables: each row holds labels, and the values of the series that have them."""
+"""Builds table panels, which join series by their labels."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _NO_VALUE: Final = "-"
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column of a table: the label or the expression whose value it shows, and how."""
+    """A column of a table: the label or expression that it shows, and how."""
 
     title: str
     label: str = ""
@@ -46,11 +46,11 @@ def table_panel(
     """Make a table that joins the series of its columns by their labels.
 
     Args:
-        title: of the panel.
-        description: full sentences; line breaks do not count.
+        title: the panel's title.
+        description: full sentences; line breaks are ignored.
         columns: from left to right.
         sort: titles of the columns to sort by, each with True for descending order.
-        no_value: the text if there is no row.
+        no_value: the text shown if there is no row.
     """
     sorting: list[Builder[looks.TableSortByFieldState]] = [
         common.TableSortByFieldState().display_name(column_title).desc(descending) for column_title, descending in sort
@@ -69,7 +69,7 @@ def table_panel(
     queried = [column for column in columns if column.expression]
     single = len(queried) == 1
     order: dict[str, int] = {}
-    # A missing value in a row is shown as a dash; the panel's own text is for a table without rows.
+    # A missing value in a row is shown as a dash; `no_value` is for a table without rows.
     panel.override_by_regexp("/.*/", [models.DynamicConfigValue("noValue", _NO_VALUE)])
     for index, column in enumerate(columns):
         name = column.label

@@ -1,4 +1,4 @@
-"""The conditions that the risk alerts and the recorded risk level share, by severity."""
+"""Conditions by severity, shared by the risk alerts and the recorded risk level."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ _DISTANCE: Final = f"position:binance_futures_liquidation_distance:last_over_tim
 
 
 def margin_ratio_high(severity: str, threshold: Mapping[str, str]) -> str:
-    """Return the condition of a margin pool; its value is the margin ratio."""
+    """Return the condition for a margin pool; its value is the margin ratio."""
     return _beyond(_RATIO, f"> {threshold[f'margin_ratio_{severity}']}")
 
 
 def liquidation_near(severity: str, threshold: Mapping[str, str]) -> str:
-    """Return the condition of a position; its value is the distance as a fraction of the mark price."""
+    """Return the condition for a position; its value is the distance as a fraction of the mark price."""
     near = _beyond(_DISTANCE, f"< {threshold['liquidation_distance_warning']}")
     if severity == "warning":
         return near
@@ -37,8 +37,8 @@ def liquidation_near(severity: str, threshold: Mapping[str, str]) -> str:
 
 
 def _beyond(recorded: str, limit: str) -> str:
-    """Compare with a limit (`> 0.8`): beyond it now, or recently beyond it on average and still present.
+    """Return a comparison with a limit (`> 0.8`): beyond it now, or beyond it on average recently and still present.
 
-    One sample on the safe side neither ends an alert nor restarts its `for`.
+    A single sample within the limit neither ends an alert nor restarts its `for`.
     """
     return f"{recorded} {limit} or (avg_over_time({recorded}[{RECENT}]) {limit} and {recorded})"

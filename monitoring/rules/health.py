@@ -1,4 +1,4 @@
-"""The alerts on the monitoring itself: the exporter, the polls of its accounts, and the connection to each endpoint."""
+"""Alerts on the monitoring itself: the exporter, the polls of its accounts, and the connection to each endpoint."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from monitoring.rules.rule import (
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-_IP: Final = "the IP from which {{ $labels.instance }} asks {{ $labels.endpoint }}"
+_IP: Final = "the IP that {{ $labels.instance }} uses for {{ $labels.endpoint }}"
 
 
 def health(threshold: Mapping[str, str], job: str = JOB) -> Group:
@@ -38,7 +38,7 @@ def _failing(up: str, threshold: Mapping[str, str]) -> str:
     """Return the condition of a series of 1 and 0: 0 now, or repeatedly and too often.
 
     A single success among failures does not end it. A series younger than the window is judged by its current value
-    only, because its first failures would be a large part of its few samples.
+    only, because a failure at its start would be a large part of its few samples.
     """
     return block(f"""
         {up} == 0
@@ -55,7 +55,8 @@ def _failing(up: str, threshold: Mapping[str, str]) -> str:
 
 def _exporter_alerts(threshold: Mapping[str, str], job: str) -> tuple[Alert, ...]:
     return (
-        # By the job's name, which is all that is left once nothing is scraped; and every other exporter ever scraped.
+        # Identified by the job name, which is all that is left when there is no target, and in addition every exporter
+        # that was scraped under another job name.
         Alert(
             "BinanceFuturesExporterDown",
             "critical",
@@ -64,24 +65,24 @@ def _exporter_alerts(threshold: Mapping[str, str], job: str) -> tuple[Alert, ...
             + f'\nor\nabsent(up{{job="{job}"}})',
             "5m",
             "The exporter cannot be scraped",
-            "{{ if $labels.instance }}Scrapes of {{ $labels.instance }} fail{{ else }}Prometheus finds no target"
-            "{{ end }} (job {{ $labels.job }}): the accounts it polls are not watched.",
+            "Prometheus {{ if $labels.instance }}cannot scrape {{ $labels.instance }}{{ else }}has no target{{ end }} "
+            "(job {{ $labels.job }}). The accounts that it polls are not monitored.",
         ),
         Alert(
             "BinanceFuturesReloadFailed",
             "warning",
             f"max by ({INSTANCE}) (binance_futures_exporter_config_last_reload_successful) == 0",
             "5m",
-            "The exporter's configuration was not taken over",
-            "The configuration that {{ $labels.instance }} read last is faulty: it goes on with the one before.",
+            "Configuration reload failed",
+            "{{ $labels.instance }} could not load its configuration and keeps using the previous one.",
         ),
     )
 
 
 def _account_alerts(threshold: Mapping[str, str]) -> tuple[Alert, ...]:
     # An account that disappeared, with the shard that polled it or by a configuration mistake, is down as well. A
-    # target that cannot be scraped has its own alert. An account that an exporter has never polled gets five more
-    # minutes: the first round of many accounts takes a while.
+    # target that cannot be scraped has its own alert. An account that has never been polled gets five more minutes,
+    # because the first round over many accounts takes a while.
     each_account = LABELS.exporter_account
     down = block("""
         %s
@@ -110,8 +111,8 @@ def _account_alerts(threshold: Mapping[str, str]) -> tuple[Alert, ...]:
             f"and\nlast_over_time(account:binance_futures_open_positions:max[{EXPECTED}]) > 0",
             "15m",
             "An account with open positions cannot be polled",
-            "Polls of account {{ $labels.account }} fail, and it had open positions: its figures vanish, and no alert "
-            "on them can fire.",
+            "Polls of account {{ $labels.account }}, which had open positions, are failing. Its series are dropped, "
+            "and alerts on its margin, positions and balances cannot fire.",
         ),
         Alert(
             "BinanceFuturesAccountDown",
@@ -119,7 +120,8 @@ def _account_alerts(threshold: Mapping[str, str]) -> tuple[Alert, ...]:
             down,
             "5m",
             "An account cannot be polled",
-            "Polls of account {{ $labels.account }} fail or have never started: no alert on its figures can fire.",
+            "Polls of account {{ $labels.account }} are failing or have not started. Alerts on its margin, positions "
+            "and balances cannot fire.",
         ),
         Alert(
             "BinanceFuturesDataStale",
@@ -130,12 +132,12 @@ def _account_alerts(threshold: Mapping[str, str]) -> tuple[Alert, ...]:
                 max by ({ACCOUNT}) (binance_futures_stale_after_seconds)
             """),
             "5m",
-            "An account's figures are too old to be shown",
-            "The last good answer for account {{ $labels.account }} is {{ $value | humanizeDuration }} old.",
+            "An account's data has expired",
+            "The last successful poll of account {{ $labels.account }} was {{ $value | humanizeDuration }} ago.",
         ),
-        # Refused keys are retried after at most five minutes, and every poll until then counts as refused, too. The
-        # last value of `up` counts, since a restart of the exporter would interrupt `up == 0`. By exporter: if two poll
-        # an account, each with its own key, one of them may be refused.
+        # Rejected keys are retried after at most five minutes, and every poll until then counts as refused, too. The
+        # last value of `up` is used because a restart of the exporter would interrupt `up == 0`. Calculated for each
+        # exporter: if two poll an account, each with its own key, only one of them may be rejected.
         Alert(
             "BinanceFuturesKeyRefused",
             "warning",
@@ -148,15 +150,15 @@ def _account_alerts(threshold: Mapping[str, str]) -> tuple[Alert, ...]:
                 )
             """),
             "10m",
-            "The exchange refuses an account's API key",
-            "The exchange refuses the key of account {{ $labels.account }}: "
-            '{{ $value | printf "%.0f" }} polls were refused or held back for it in 15 minutes.',
+            "The exchange rejects an account's API key",
+            "The exchange rejects the API key of account {{ $labels.account }}: "
+            '{{ $value | printf "%.0f" }} polls were rejected or held back in 15 minutes.',
         ),
     )
 
 
 def _endpoint_alerts(threshold: Mapping[str, str]) -> tuple[Alert, ...]:
-    # A pause ends before the next one begins: for a scrape or two there is none.
+    # There is a gap of a scrape or two between consecutive pauses.
     paused = f'max by ({ENDPOINT}, reason) (max_over_time(binance_futures_paused{{reason="%s"}}[{RECENT}])) == 1'
     return (
         Alert(
@@ -165,17 +167,18 @@ def _endpoint_alerts(threshold: Mapping[str, str]) -> tuple[Alert, ...]:
             paused % "banned",
             "0s",
             "The exchange has banned an IP",
-            f"The exchange has banned {_IP}: nothing is sent, and any bot behind the same IP is banned as well.",
+            f"The exchange has banned {_IP}. The exporter sends no requests. Every other program behind the IP, such "
+            "as a trading bot, is banned as well.",
         ),
         Alert(
             "BinanceFuturesPaused",
             "warning",
             paused % "rate_limited",
             "5m",
-            "The exchange has limited an IP's rate",
-            f"The exchange has limited the rate of {_IP}: nothing is sent meanwhile.",
+            "The exchange is rate limiting an IP",
+            f"The exchange is rate limiting {_IP}. The exporter sends no requests until the limit ends.",
         ),
-        # The gauge restarts every minute, and is absent until a response of that minute reports it.
+        # The gauge restarts every minute and is absent until a response within that minute reports it.
         Alert(
             "BinanceFuturesRequestWeightHigh",
             "warning",
@@ -185,22 +188,22 @@ def _endpoint_alerts(threshold: Mapping[str, str]) -> tuple[Alert, ...]:
                 ) > {threshold["request_weight"]}
             """),
             "5m",
-            "An IP uses most of its request weight",
-            f"{{{{ $value | humanizePercentage }}}} of the WebSocket API's request weight per minute are used by {_IP}"
-            ", which all programs behind that IP share.",
+            "The request weight of an IP is nearly used up",
+            f"Programs behind {_IP} use {{{{ $value | humanizePercentage }}}} of the WebSocket API's request weight "
+            "per minute.",
         ),
         Alert(
             "BinanceFuturesClockOff",
             "warning",
             f"max by ({ENDPOINT}) (abs(binance_futures_clock_offset_seconds)) > {threshold['clock_offset_seconds']}",
             "5m",
-            "A host's clock differs from the exchange's",
-            "The clocks of {{ $labels.instance }} and of {{ $labels.endpoint }} differ by "
+            "The clocks of host and exchange differ",
+            "The clocks of {{ $labels.instance }} and {{ $labels.endpoint }} differ by "
             "{{ $value | humanizeDuration }}.",
         ),
-        # Every connection except planned replacements follows one that broke. Failed dials do not count: a single
-        # outage causes many. Rounded, because `increase` extrapolates to the ends of its window, which makes a little
-        # more than five out of five.
+        # Every connection except a planned replacement follows one that broke. Failed dials are not counted, because
+        # a single outage causes many. Rounded, because `increase` extrapolates to the ends of its window, which turns
+        # five into slightly more than five.
         Alert(
             "BinanceFuturesConnectionUnstable",
             "warning",

@@ -1,6 +1,6 @@
-"""The recording rules: one series for each account, pool or position, whichever exporter shows it.
+"""Recording rules: one series for each account, pool or position, regardless of which exporter polls it.
 
-Sums are over such series only, and money of different assets is never added: sums keep `margin_asset`.
+Only such series are added up, and amounts in different assets are never added: sums keep `margin_asset`.
 """
 
 from __future__ import annotations
@@ -35,9 +35,9 @@ _POLLED: Final = "(account:binance_futures_open_positions:max or account:binance
 
 
 def _pool_recording(aggregate: str, metric: str) -> Recording:
-    """Record an amount of what covers losses: each asset in single-asset mode, everything in USD in multi-assets mode.
+    """Record an amount of the funds that cover losses: per asset in single-asset mode, in USD in multi-assets mode.
 
-    In single-asset mode BNB is left out: it covers no position, and falls with every fee that is paid from it.
+    In single-asset mode BNB is left out: it covers no position and falls with every fee that is paid from it.
     """
     return Recording(
         f"pool:binance_futures_{metric}:{aggregate}",
@@ -58,10 +58,10 @@ def _pool_recording(aggregate: str, metric: str) -> Recording:
 
 
 def _held(recorded: str, or_else: str = "") -> Recording:
-    """Record the last recorded value, also while the account is not polled or its ratios are not known.
+    """Record the current value, or the last one while the account is not polled or its ratios are unknown.
 
-    The value of a closed position is dropped at once: its account is polled, and no ratio is missing. An alert on this
-    neither restarts nor ends because polls fail.
+    The value of a closed position is dropped at once, since its account is polled and no ratio is missing. An alert on
+    this series neither restarts nor resolves because polls fail.
     """
     level, metric, _ = recorded.split(":")
     held = block(f"""
@@ -83,7 +83,7 @@ def _held(recorded: str, or_else: str = "") -> Recording:
 
 
 _POLLING: Final = (
-    # Every target that was an exporter within the last day, whatever the name of its job.
+    # Every target that was an exporter within the last day, regardless of its job name.
     Recording(
         "instance:binance_futures_exporter_up:max",
         block(f"""
@@ -124,7 +124,7 @@ _POSITIONS: Final = (
     Recording(
         "account:binance_futures_open_positions:max", f"max by ({ACCOUNT}) (binance_futures_account_open_positions)"
     ),
-    # Positions and maintenance margin without a ratio: the exchange did not report the margin asset of a position.
+    # Positions and maintenance margin without a ratio, because the exchange did not report a position's margin asset.
     Recording(
         "account:binance_futures_positions_without_margin_ratio:count",
         block(f"""
@@ -179,14 +179,14 @@ _MONEY: Final = (
 
 _DISTANCE: Final = "position:binance_futures_liquidation_distance:min"
 _HELD: Final = (
-    # A cross pool remains when its positions are closed. It disappears only when the asset mode changes, and the alert
-    # on the pool that replaces it has to wait for its `for`.
+    # A cross pool remains when its positions are closed. It disappears only when the asset mode changes; the held value
+    # bridges the `for` of the alert on the pool that replaces it.
     _held(
         "pool:binance_futures_margin_ratio:max",
         'or\nlast_over_time(pool:binance_futures_margin_ratio:max{margin_asset!=""}[3m])',
     ),
     _held("position:binance_futures_margin_ratio:max"),
-    # Also while the prices of a position that is still open are missing. One that has them but no liquidation price
+    # Also held while the prices of an open position are missing. A position with prices but without a liquidation price
     # cannot be liquidated.
     _held(
         _DISTANCE,
@@ -205,10 +205,10 @@ _HELD: Final = (
 
 
 def _risk_level(threshold: Mapping[str, str]) -> Recording:
-    """Record the level of the worst alert on an account's risk (0: none, 1: warning, 2: critical), only while known.
+    """Record the highest severity among the alerts on an account's risk (0 none, 1 warning, 2 critical), while known.
 
     The conditions are those of the alerts, so that the last level is at least as severe as any of them that fires.
-    If two exporters poll an account, one that has all data is enough.
+    If two exporters poll an account, it is sufficient that one of them has all data.
     """
     levels = [
         f"group by ({ACCOUNT}) (\n"
@@ -232,8 +232,8 @@ def _risk_level(threshold: Mapping[str, str]) -> Recording:
     return Recording(RISK_LEVEL, f"(\n{level}\n)\n{known}")
 
 
-# Assets worth about a dollar (USDT, USDC, FDUSD, BFUSD, USD1, LDUSDT, RWUSD, and in multi-assets mode USD), and those
-# worth thousands. There is no price for any other asset.
+# Assets worth about a dollar (USDT, USDC, FDUSD, BFUSD, USD1, LDUSDT, RWUSD, and in multi-assets mode USD), and assets
+# worth thousands. No metric has the price of an asset.
 _DOLLARS: Final = ".*USD.?|BNFCR"
 _COINS: Final = ".*BTC|.*ETH"
 
@@ -253,7 +253,7 @@ def _at_stake(threshold: Mapping[str, str]) -> Recording:
 
 
 def recordings(threshold: Mapping[str, str]) -> Group:
-    """Return the recording rules; `threshold` maps the name of each threshold to its text in the expressions."""
+    """Return the recording rules; `threshold` maps each threshold's name to its text in the expressions."""
     return Group(
         "binance-futures-recordings",
         (*_POLLING, *_MARGIN, *_POSITIONS, *_MONEY, _at_stake(threshold), *_HELD, _risk_level(threshold)),

@@ -1,4 +1,4 @@
-"""The alerts on the accounts: margin, liquidation, auto-deleveraging and money."""
+"""Alerts on the accounts: margin, liquidation, auto-deleveraging and balances."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 _NAMED_POSITION: Final = "{{ $labels.symbol }} ({{ $labels.position_side }}) of account {{ $labels.account }}"
-_ASSET: Final = "in {{ $labels.margin_asset }} of account {{ $labels.account }}"
+_WALLET: Final = "{{ $labels.margin_asset }} wallet balance"
 
 
 def risk(threshold: Mapping[str, str]) -> Group:
@@ -43,16 +43,16 @@ def _margin_alerts(threshold: Mapping[str, str]) -> tuple[Alert, ...]:
         )
 
     return (
-        high("critical", "1m", "Liquidation is close: a margin ratio is very high"),
+        high("critical", "1m", "A margin ratio is very high: liquidation is near"),
         high("warning", "2m", "A margin ratio is high"),
         Alert(
             "BinanceFuturesMarginRatioUnknown",
             "warning",
             "account:binance_futures_positions_without_margin_ratio:count > 0",
             "5m",
-            "The margin ratio of open positions is not known",
-            "Open positions of account {{ $labels.account }} whose margin ratio is not known, though it is polled: "
-            "{{ $value }}. No alert on their margin can fire.",
+            "The margin ratio of open positions is unknown",
+            "Open positions of account {{ $labels.account }} with an unknown margin ratio: {{ $value }}. Alerts on "
+            "their margin ratio cannot fire.",
         ),
     )
 
@@ -68,7 +68,7 @@ def _position_alerts(threshold: Mapping[str, str]) -> tuple[Alert, ...]:
             # If two exporters poll the account, one that has all prices is enough.
             f"min by ({ACCOUNT}) (binance_futures_position_risk_missing) > 0",
             "5m",
-            "The liquidation prices of open positions are not known",
+            "The liquidation price of open positions is unknown",
             "Open positions of account {{ $labels.account }} without a mark or liquidation price: {{ $value }}. Alerts "
             "on their distance to liquidation cannot fire.",
         ),
@@ -77,7 +77,7 @@ def _position_alerts(threshold: Mapping[str, str]) -> tuple[Alert, ...]:
             "critical",
             liquidation_near("critical", threshold),
             "1m",
-            "The mark price is very near to a position's liquidation price",
+            "The mark price is very close to a position's liquidation price",
             description,
         ),
         Alert(
@@ -85,7 +85,7 @@ def _position_alerts(threshold: Mapping[str, str]) -> tuple[Alert, ...]:
             "warning",
             liquidation_near("warning", threshold),
             "2m",
-            "The mark price is near to a position's liquidation price",
+            "The mark price is close to a position's liquidation price",
             description,
         ),
         Alert(
@@ -99,16 +99,16 @@ def _position_alerts(threshold: Mapping[str, str]) -> tuple[Alert, ...]:
             "15m",
             "A position is first in line for auto-deleveraging",
             f"The auto-deleveraging quantile of {_NAMED_POSITION} is {{{{ $value }}}}: the exchange may close it to "
-            "cover another's liquidation.",
+            "cover another trader's liquidation.",
         ),
     )
 
 
 def _risk_unknown(severity: Severity, last: str, summary: str, risk: str) -> Alert:
-    """Return the alert that replaces those on margin ratio and liquidation when the data they need are missing.
+    """Return the alert that replaces those on margin ratio and liquidation when the data they need is missing.
 
-    It fires while they are still held. Its `keep_firing_for` prevents that a single good poll among many failures ends
-    it.
+    It fires while their last values are still held. `keep_firing_for` keeps a single successful poll among many
+    failures from ending it.
     """
     return Alert(
         "BinanceFuturesRiskUnknown",
@@ -120,25 +120,25 @@ def _risk_unknown(severity: Severity, last: str, summary: str, risk: str) -> Ale
         """),
         "1m",
         summary,
-        f"Account {{{{ $labels.account }}}} {risk} when its risk was last known; since then its polls have failed, "
-        "or figures of its positions are missing.",
+        f"Account {{{{ $labels.account }}}} {risk} when its risk was last known. It is unknown now because polls fail "
+        "or data of its positions is missing.",
         keep_firing_for="5m",
     )
 
 
 def _unknown_alerts(threshold: Mapping[str, str]) -> tuple[Alert, ...]:
     last = f"last_over_time({RISK_LEVEL}[{EXPECTED}])"
-    # The level is not recorded while prices are missing; a ratio that was critical then counts as well.
+    # The level is not recorded while prices are missing, so a ratio that became critical meanwhile counts as well.
     ratio = (
         f"last_over_time(account:binance_futures_margin_ratio:max[{EXPECTED}]) > {threshold['margin_ratio_critical']}"
     )
     near, raised = (
         "The risk of an account near liquidation is unknown",
-        "The risk of an account is unknown, and it was raised",
+        "The risk of an account is unknown and was elevated",
     )
     return (
         _risk_unknown("critical", f"{last} == 2 or {ratio}", near, "was near liquidation"),
-        _risk_unknown("warning", f"{last} == 1", raised, "was at risk"),
+        _risk_unknown("warning", f"{last} == 1", raised, "was at elevated risk"),
     )
 
 
@@ -150,23 +150,26 @@ def _money_alerts(threshold: Mapping[str, str]) -> tuple[Alert, ...]:
             "warning",
             f"-pool:binance_futures_unrealized_pnl:wallet_ratio > {threshold['unrealized_loss']}\nand\n{AT_STAKE}",
             "5m",
-            "Open positions lose a large part of the wallet",
-            f"The unrealized loss {_ASSET} is {{{{ $value | humanizePercentage }}}} of the wallet balance.",
+            "The unrealized loss is a large part of the wallet balance",
+            "The unrealized loss of account {{ $labels.account }} is {{ $value | humanizePercentage }} of its "
+            f"{_WALLET}.",
         ),
         Alert(
             "BinanceFuturesWalletBalanceDrop",
             "warning",
             f"1 - {wallet} / max_over_time({AT_STAKE}[1h]) > {threshold['wallet_drop']}",
             "2m",
-            "A wallet balance has fallen fast",
-            f"The wallet balance {_ASSET} is {{{{ $value | humanizePercentage }}}} below the highest of the last hour.",
+            "A wallet balance has dropped sharply",
+            f"The {_WALLET} of account {{{{ $labels.account }}}} is {{{{ $value | humanizePercentage }}}} below its "
+            "highest value in the last hour.",
         ),
         Alert(
             "BinanceFuturesWithdrawableGone",
             "warning",
             f"pool:binance_futures_max_withdraw_amount:max / {AT_STAKE} < {threshold['withdrawable']}",
             "15m",
-            "Nothing can be withdrawn although the wallet is not empty",
-            f"Of the wallet balance {_ASSET} {{{{ $value | humanizePercentage }}}} can be withdrawn.",
+            "Almost none of a wallet balance can be withdrawn",
+            f"{{{{ $value | humanizePercentage }}}} of the {_WALLET} of account {{{{ $labels.account }}}} can be "
+            "withdrawn.",
         ),
     )

@@ -7,13 +7,13 @@ from typing import Final, Literal
 
 from monitoring.promql import Labels
 
-# The scrape job, named as in prometheus.yml. Where no target is left, only this name shows that one is missing.
+# The scrape job, named as in prometheus.yml. If no target is left, only this name shows that one is missing.
 JOB: Final = "binance-futures"
 
-# Account names are unique only within one exporter's configuration: an exporter of testnet and one of mainnet may both
-# have a "main". So every aggregation keeps the job, and the namespace, which Prometheus Operator adds (where there is
-# no such label it does no harm). The instance is dropped: accounts move between the shards of a job, and for a while
-# two shards show the same account.
+# Account names are unique only within one exporter's configuration: a testnet and a mainnet exporter may both have an
+# account "main". Every aggregation therefore keeps the job and the namespace, a label that Prometheus Operator adds (it
+# does no harm where it is missing). The instance is dropped, because accounts move between the shards of a job, and for
+# a while two shards expose the same account.
 SCOPE: Final = "job, namespace"
 # Weight, bans, clocks and connections belong to one machine.
 INSTANCE: Final = f"{SCOPE}, instance"
@@ -26,7 +26,7 @@ OPEN_POSITION: Final = f"max by ({POSITION}) (abs(binance_futures_position_amoun
 
 # How long the last value is held while an account is not polled.
 HOLD: Final = "15m"
-# How far back a condition is looked for, so that a single sample neither ends an alert nor restarts its `for`.
+# The window in which a condition counts, so that a single sample neither ends an alert nor restarts its `for`.
 RECENT: Final = "2m"
 # How long an exporter or account is expected after it was last seen.
 EXPECTED: Final = "1d"
@@ -46,7 +46,7 @@ class Recording:
 class Alert:
     """An alert rule; two with the same name are the two severities of one alert.
 
-    `summary` holds no labels, so that notifications of many can share it; `description` holds labels and the value.
+    `summary` has no labels, so that a grouped notification can show it once; `description` has labels and the value.
     """
 
     name: str
@@ -60,7 +60,7 @@ class Alert:
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Rules that are evaluated one after the other, as one instant."""
+    """Rules that are evaluated in order, all at the same timestamp."""
 
     name: str
     rules: tuple[Recording | Alert, ...]

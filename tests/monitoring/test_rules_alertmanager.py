@@ -142,7 +142,7 @@ async def test_inhibition(tmp_path: Path) -> None:
 def test_runbook(name: str) -> None:
     """A runbook is named after its alert, has the four sections, and links only to existing files."""
     lines = (PROMETHEUS / "runbooks" / f"{name}.md").read_text(encoding="utf-8").splitlines()
-    links = [part.split(")")[0] for line in lines for part in line.split("](")[1:]]
+    links = [part.split(")")[0].partition("#")[0] for line in lines for part in line.split("](")[1:]]
 
     assert f"# {name}" == lines[0]
     assert SECTIONS == [line.removeprefix("## ") for line in lines if line.startswith("## ")]

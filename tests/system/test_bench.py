@@ -76,10 +76,10 @@ def test_whole_at_two_sizes() -> None:
     report = whole.report(sizes=(1, 2), load=load, seconds=3.0)
     rows = cells(report)
 
-    assert ["1 account", "2 accounts", "aim"] == rows[""]
-    assert ["0", "0", "none: met"] == rows["polls missed"]
+    assert ["1 account", "2 accounts", "target"] == rows[""]
+    assert ["0", "0", "none: met"] == rows["missed polls"]
     assert float(rows["series"][0]) < float(rows["series"][1])
-    assert re.search(r"Prometheus [\d.]+ scrapes the last one .*: [\d,]+ samples, no warning\.$", report)
+    assert re.search(r"Prometheus [\d.]+ needs at most .*: [\d,]+ samples, no warnings\.$", report)
 
 
 @pytest.mark.parametrize(
@@ -107,7 +107,7 @@ def test_missed_polls_are_counted(polls: list[float], failures: int, missed: int
 
 @pytest.mark.waits
 def test_small_is_the_command_itself() -> None:
-    """The command polls four accounts and is scraped; its CPU and memory are reported with their aims."""
+    """The command polls four accounts and is scraped; its CPU and memory are reported with their targets."""
     rows = cells(small.report(seconds=1.0))
 
     assert float(rows["series"][0].replace(",", "")) > 400
@@ -118,7 +118,7 @@ def test_missing_prometheus_is_reported(monkeypatch: pytest.MonkeyPatch, tmp_pat
     """Without Prometheus the report says so."""
     monkeypatch.setattr(shutil, "which", lambda _: None)
 
-    assert "No Prometheus is here" in prometheus.scrape("127.0.0.1:9", 1.0, tmp_path)
+    assert "Prometheus is not installed" in prometheus.scrape("127.0.0.1:9", 1.0, tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -130,8 +130,8 @@ def test_part(ours: float, theirs: float, part: str) -> None:
 
 
 def test_verdict() -> None:
-    """An aim that was not met is emphasized."""
-    assert ["≤ 4: met", "≤ 4: **short**"] == [table.verdict("≤ 4", met=met) for met in (True, False)]
+    """A target that was missed is emphasized."""
+    assert ["≤ 4: met", "≤ 4: **missed**"] == [table.verdict("≤ 4", met=met) for met in (True, False)]
 
 
 def test_page_gets_all_parts_or_none(
@@ -150,7 +150,7 @@ def test_page_gets_all_parts_or_none(
     main.main()
     text = page.read_text()
 
-    assert "name no part with it" in capsys.readouterr().err
+    assert "cannot be combined with a part" in capsys.readouterr().err
     assert "\nold\n" in before
     assert re.search(
         r"^before\n<!-- bench: begin, x -->\nMeasured on .*\n\n\| 1 \|\n\n\| 2 \|\n<!-- bench: end -->\nafter\n$", text
