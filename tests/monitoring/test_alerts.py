@@ -16,6 +16,7 @@ from support.expressions import (
     Query,
     dashboard_queries,
     dashboard_variables,
+    docs_queries,
     rule_queries,
     shortened_rules,
     silent_in_demo,
@@ -180,6 +181,14 @@ def test_every_panel_has_data(demo: MonitoredDemo) -> None:
     assert [] == without_data(demo, PANEL_QUERIES)
 
 
+def test_every_query_of_the_docs_has_data(demo: MonitoredDemo) -> None:
+    """Every PromQL example of the documentation returns data at some time of the story."""
+    queries = docs_queries()
+
+    assert len(queries) >= 15
+    assert [] == without_data(demo, queries)
+
+
 @pytest.mark.parametrize(
     ("selector", "label"),
     [pytest.param(*variable, id=name) for name, *variable in dashboard_variables()],
@@ -193,12 +202,15 @@ def test_every_variable_has_values(demo: MonitoredDemo, selector: str, label: st
 
 
 def test_documented_emptiness(demo: MonitoredDemo) -> None:
-    """Rules documented to never return data return none, and every documented name is that of a rule or a query."""
+    """Rules documented to never return data return none, and every documented name is that of a valid rule or query."""
     wait_for_a_round(demo)
+    panels = {query.name: query.expression for query in PANEL_QUERIES}
     rules = {query.name: query.expression for query in RULE_QUERIES}
 
     assert set() == (NEVER.keys() | UNLESS_SLOW.keys()) - rules.keys()
-    assert set() == PANELS_WITHOUT_DATA.keys() - {query.name for query in PANEL_QUERIES}
+    assert set() == PANELS_WITHOUT_DATA.keys() - panels.keys()
+    for name in PANELS_WITHOUT_DATA:
+        demo.has_data(panels[name])
     assert [] == [name for name in NEVER if demo.has_data(rules[name])]
 
 

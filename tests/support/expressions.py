@@ -10,7 +10,7 @@ import yaml
 
 from monitoring.rules.build import PROMETHEUS
 from support.dashboards import NAMES, filled, load
-from support.paths import DATA
+from support.paths import DATA, ROOT
 
 _SECONDS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _WINDOW: Final = re.compile(r"(?<=\[)\d+[smhd](?=\])|(?<=offset )\d+[smhd]")
@@ -79,6 +79,16 @@ def dashboard_queries() -> list[Query]:
         for name in NAMES
         for panel in load(name)["panels"]
         for target in panel["targets"]
+    ]
+
+
+def docs_queries() -> list[Query]:
+    """Return the PromQL in docs/, named `page line`; a day's offset is shortened to what the demo has lasted."""
+    return [
+        Query(f"{page.name} {text.count(chr(10), 0, block.start()) + 1}", block[1].replace("offset 1d", "offset 10s"))
+        for page in sorted(ROOT.glob("docs/*.md"))
+        for text in [page.read_text(encoding="utf-8")]
+        for block in re.finditer(r"^```promql\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
     ]
 
 
