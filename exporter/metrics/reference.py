@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, TypedDict
+from itertools import groupby
+from operator import itemgetter
+from typing import TYPE_CHECKING, Final, TypedDict
 
 from exporter.metrics.catalog import GROUPS
 from exporter.metrics.self_catalog import ACCOUNT_FAMILIES, ENDPOINT_FAMILIES, PROGRAM_FAMILIES
@@ -21,29 +23,48 @@ class Entry(TypedDict):
     help: str
 
 
-def entries() -> Iterator[Entry]:
-    """Yield all metrics in the order of the exposition, except those of the process, platform and garbage collector."""
+# The sections of the accounts' metrics, by the first word of their names.
+_SECTIONS: Final = {
+    "account": "Account totals",
+    "asset": "Assets",
+    "position": "Positions",
+    "cross": "Margin pools",
+    "isolated": "Margin pools",
+}
+
+
+def _sections() -> Iterator[tuple[str, Entry]]:
+    """Yield each metric with the title of its section."""
     for group in GROUPS:
         for family in group.families:
-            yield Entry(name=family.name, type=family.kind, labels=sorted(("account", *group.labels)), help=family.help)
-    for identity, families in (
-        (("account",), ACCOUNT_FAMILIES),
-        (("endpoint",), ENDPOINT_FAMILIES),
-        ((), PROGRAM_FAMILIES),
+            title = _SECTIONS[family.name.removeprefix("binance_futures_").split("_")[0]]
+            labels = sorted(("account", *group.labels))
+            yield title, Entry(name=family.name, type=family.kind, labels=labels, help=family.help)
+    for title, identity, families in (
+        ("Polling", ("account",), ACCOUNT_FAMILIES),
+        ("Connections", ("endpoint",), ENDPOINT_FAMILIES),
+        ("Exporter", (), PROGRAM_FAMILIES),
     ):
         for self_family in families:
             labels = sorted((*identity, *self_family.labels))
-            yield Entry(name=self_family.name, type=self_family.kind, labels=labels, help=self_family.help)
+            yield title, Entry(name=self_family.name, type=self_family.kind, labels=labels, help=self_family.help)
+
+
+def entries() -> Iterator[Entry]:
+    """Yield all metrics in the order of the exposition, except those of the process, platform and garbage collector."""
+    return (entry for _, entry in _sections())
 
 
 def as_markdown() -> str:
-    """Return a table with one row per metric."""
-    lines = ["| metric | type | labels | description |", "|---|---|---|---|"]
-    lines += [
-        f"| `{entry['name']}` | {entry['type']} | {', '.join(entry['labels'])} | {entry['help']} |"
-        for entry in entries()
-    ]
-    return "\n".join(lines)
+    """Return a table per section, with one row per metric."""
+    lines: list[str] = []
+    for title, metrics in groupby(_sections(), key=itemgetter(0)):
+        lines += ["", f"### {title}", "", "| metric | type | labels | description |", "|---|---|---|---|"]
+        lines += [
+            f"| `{entry['name']}` | {entry['type']} | {', '.join(entry['labels'])} | {entry['help']} |"
+            for _, entry in metrics
+        ]
+    return "\n".join(lines[1:])
 
 
 def as_json() -> str:
