@@ -11,16 +11,18 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from exporter import __version__
 from exporter.cli.flags import FLAGS, Flag
 from exporter.metrics import reference
 from monitoring.dashboards.build import dashboard_files
-from monitoring.rules.build import alerts_table, rule_files, thresholds_table
+from monitoring.rules.build import alerts_table, home_url, rule_files, thresholds_table
 from tools import chart
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
 ROOT: Final = Path(__file__).parent.parent
+CHART: Final = "helm/binance-futures-exporter"
 
 
 def flags_table() -> str:
@@ -55,7 +57,7 @@ TABLES: Final[dict[str, dict[str, Callable[[], str]]]] = {
     "docs/configuration.md": {"flags": flags_table},
     "docs/metrics.md": {"metrics": reference.as_markdown},
     "docs/alerts.md": {"alerts": alerts_table, "thresholds": thresholds_table},
-    "helm/binance-futures-exporter/README.md": {"values": chart.as_markdown},
+    f"{CHART}/README.md": {"values": chart.as_markdown},
 }
 
 
@@ -72,12 +74,19 @@ def with_table(text: str, name: str, table: str) -> str:
     return text
 
 
+def chart_yaml(text: str) -> str:
+    """Return the chart's Chart.yaml with the version of the package and the home page of the project."""
+    for key, value in (("version", __version__), ("appVersion", f'"{__version__}"'), ("home", home_url())):
+        text = re.sub(rf"^{key}: .*$", f"{key}: {value}", text, flags=re.MULTILINE)
+    return text
+
+
 def folders(runbooks: str) -> dict[str, dict[str, str]]:
     """Return the folders that hold only generated files, with the text of each file by its name."""
     dashboards = dashboard_files()
     return {
         "grafana/dashboards": dashboards,
-        "helm/binance-futures-exporter/files/dashboards": dashboards,  # Helm warns about symbolic links
+        f"{CHART}/files/dashboards": dashboards,  # Helm warns about symbolic links
         "prometheus/rules": rule_files(runbooks),
         "tests/data/golden": golden_files(),
     }
@@ -89,7 +98,8 @@ def generated(root: Path, runbooks: str = "") -> dict[Path, str | None]:
     for folder, files in folders(runbooks).items():
         texts |= dict.fromkeys(sorted((root / folder).iterdir()))
         texts |= {root / folder / name: text for name, text in files.items()}
-    texts[root / "helm/binance-futures-exporter/files/rules.json"] = chart.rules()
+    texts[root / CHART / "files/rules.json"] = chart.rules()
+    texts[root / CHART / "Chart.yaml"] = chart_yaml((root / CHART / "Chart.yaml").read_text(encoding="utf-8"))
     for path, tables in TABLES.items():
         text = (root / path).read_text(encoding="utf-8")
         for name, make_table in tables.items():
