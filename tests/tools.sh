@@ -1,7 +1,6 @@
 #!/bin/sh
-# Finds the tools that are no Python packages, those of the tests or those that are named, or installs them where this is
-# root on Debian.
-# Under CI=true a missing tool is a failure.
+# Checks that programs are installed, by default those that the tests need; as root on Debian, installs missing ones.
+# With CI=true a missing program is an error.
 set -eu
 missing=
 packages=
@@ -13,7 +12,7 @@ for tool in "$@"; do
     promtool) packages="$packages prometheus" ;;
     amtool) packages="$packages prometheus-alertmanager" ;;
     node) packages="$packages nodejs" ;;
-    go) packages="$packages golang golang-github-prometheus-client-golang-dev" ;; # what bench/client_golang is built of
+    go) packages="$packages golang golang-github-prometheus-client-golang-dev" ;; # for bench/client_golang
     bwrap) packages="$packages bubblewrap" ;;
     setpriv | nsenter) packages="$packages util-linux" ;;
     *) packages="$packages $tool" ;;
@@ -28,5 +27,5 @@ if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then
   apt-get -qq -o DPkg::Lock::Timeout=300 install -y --no-install-recommends $packages >/dev/null
   exit 0
 fi
-echo "missing:$missing; on Debian: apt-get install$packages (what needs them is left out without)" >&2
+echo "missing:$missing; on Debian: apt-get install$packages (tests that need them are skipped)" >&2
 [ "${CI:-}" != true ]

@@ -1,1 +1,1 @@
-"""Tools of development: the generator of derived files, and the checks of the chart and the image."""
+"""Development tools: the generator of derived files, and checks of the chart and the image."""

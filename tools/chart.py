@@ -1,4 +1,4 @@
-"""Generated parts of the chart: its rules and its README's table of values; `make generate` writes them."""
+"""Generated parts of the chart: its rules and the table of values in its README; `make generate` writes them."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ class Value:
 
 
 def rules() -> str:
-    """Return the shipped rules with __NAME__ in the place of each threshold and of the job, which templates replace."""
+    """Return the rules with placeholders (__NAME__) for the thresholds and the job, which templates replace."""
     places = {threshold.name: f"__{threshold.name}__" for threshold in THRESHOLDS}
     groups = [recordings(places), health(places, job="__job__"), risk(places)]
     return json.dumps({"groups": [as_mapping(group) for group in groups]}, indent=1, ensure_ascii=False) + "\n"
 
 
 def values() -> list[Value]:
-    """Return every value of values.yaml, in its order; a mapping written in one line is one value."""
+    """Return every value of values.yaml in order; a mapping on one line counts as one value."""
     text = (CHART / "values.yaml").read_text(encoding="utf-8")
     root = yaml.compose(text, yaml.SafeLoader)
     assert isinstance(root, yaml.MappingNode)
@@ -60,7 +60,7 @@ def _values(mapping: yaml.MappingNode, prefix: str, text: str) -> Iterator[Value
 
 
 def as_markdown() -> str:
-    """Return the README's table of values."""
+    """Return the table of values for the README."""
     lines = ["| value | default | description |", "|---|---|---|"]
     lines += [f"| `{value.path}` | `{value.default}` | {' '.join(value.comments)} |" for value in values()]
     return "\n".join(lines)

@@ -26,12 +26,12 @@ CHART: Final = "helm/binance-futures-exporter"
 
 
 def flags_table() -> str:
-    """Return a Markdown table of all flags, each with the commands that have it and its default in each."""
+    """Return a Markdown table of all flags, with their defaults and commands."""
     by_name: dict[str, dict[str, Flag]] = {}
     for command, flags in FLAGS.items():
         for flag in flags:
             by_name.setdefault(flag.name, {})[command] = flag
-    lines = ["| flag | what | default | commands |", "|---|---|---|---|"]
+    lines = ["| flag | description | default | commands |", "|---|---|---|---|"]
     for name, by_command in by_name.items():
         first = next(iter(by_command.values()))
         choices = f" ({', '.join(first.choices)})" if first.choices else ""
@@ -45,14 +45,14 @@ def flags_table() -> str:
 
 
 def golden_files() -> dict[str, str]:
-    """Return the text of each golden file by its name."""
-    sys.path.append(str(ROOT / "tests"))  # for `support`, as in pyproject.toml's settings of pytest
-    from support import golden  # noqa: PLC0415 - found only now
+    """Return the text of each golden file by file name."""
+    sys.path.append(str(ROOT / "tests"))  # for `support`, as in the pytest settings in pyproject.toml
+    from support import golden  # noqa: PLC0415 - needs the path above
 
     return golden.golden_files()
 
 
-# Tables within files that are otherwise written by hand, by the name in their markers.
+# Generated tables within hand-written files, by the name in their markers.
 TABLES: Final[dict[str, dict[str, Callable[[], str]]]] = {
     "docs/configuration.md": {"flags": flags_table},
     "docs/metrics.md": {"metrics": reference.as_markdown},
@@ -65,7 +65,7 @@ def with_table(text: str, name: str, table: str) -> str:
     """Return a text with the table between `<!-- NAME: begin … -->` and `<!-- NAME: end -->` replaced.
 
     Raises:
-        ValueError: the markers are not there exactly once.
+        ValueError: the markers do not occur exactly once.
     """
     between = re.compile(rf"(<!-- {name}: begin.*?-->\n).*?(<!-- {name}: end -->)", re.DOTALL)
     text, count = between.subn(lambda match: f"{match[1]}{table}\n{match[2]}", text)
@@ -82,7 +82,7 @@ def chart_yaml(text: str) -> str:
 
 
 def folders(runbooks: str) -> dict[str, dict[str, str]]:
-    """Return the folders that hold only generated files, with the text of each file by its name."""
+    """Return the directories that contain only generated files, with the text of each file by file name."""
     dashboards = dashboard_files()
     return {
         "grafana/dashboards": dashboards,
@@ -93,7 +93,7 @@ def folders(runbooks: str) -> dict[str, dict[str, str]]:
 
 
 def generated(root: Path, runbooks: str = "") -> dict[Path, str | None]:
-    """Return the text of each derived file, and None for a file that should no longer be there."""
+    """Return the text of each derived file, or None for a file that should no longer exist."""
     texts: dict[Path, str | None] = {}
     for folder, files in folders(runbooks).items():
         texts |= dict.fromkeys(sorted((root / folder).iterdir()))
@@ -112,7 +112,9 @@ def main(arguments: Sequence[str], root: Path = ROOT) -> int:
     """Write or check the derived files below `root`, and return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m tools.generate", description="Write every derived file.")
     parser.add_argument("--check", action="store_true", help="write nothing; exit with 1 if a file is out of date")
-    parser.add_argument("--runbooks", default="", help="address of the runbooks, if not the project's")
+    parser.add_argument(
+        "--runbooks", default="", help="address of your own copy of the runbooks (default: the project's)"
+    )
     options = parser.parse_args(arguments)
     outdated = {
         path: text

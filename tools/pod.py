@@ -1,4 +1,4 @@
-"""What Kubernetes would make of the chart's objects for a pod: its container, its arguments and its mounted files."""
+"""Derives a pod from the chart's objects as Kubernetes would: its container, arguments and mounted files."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Object = dict[str, Any]
 
 
 def only(objects: Sequence[Object], kind: str) -> Object:
-    """Return the one object of a kind."""
+    """Return the only object of a kind."""
     [found] = [each for each in objects if each["kind"] == kind]
     return found
 
@@ -31,14 +31,14 @@ def exporter_of(objects: Sequence[Object]) -> Object:
 
 
 def config_map_of(objects: Sequence[Object]) -> Object:
-    """Return the ConfigMap that the chart made for the exporter, which has the StatefulSet's name."""
+    """Return the exporter's ConfigMap, which has the StatefulSet's name."""
     name = only(objects, "StatefulSet")["metadata"]["name"]
     [found] = [each for each in objects if each["kind"] == "ConfigMap" and each["metadata"]["name"] == name]
     return found
 
 
 def arguments_of(objects: Sequence[Object], shard: int = 0, directory: str = DIRECTORY) -> list[str]:
-    """Return the exporter's arguments in one of the pods; `directory` stands for the one that mounts are below."""
+    """Return the exporter's arguments in one of the pods; `directory` replaces the directory of the mounts."""
     pod = f"{only(objects, 'StatefulSet')['metadata']['name']}-{shard}"
     arguments = exporter_of(objects)["args"]
     return [each.replace("$(POD_NAME)", pod).replace(DIRECTORY, directory) for each in arguments]
@@ -47,13 +47,13 @@ def arguments_of(objects: Sequence[Object], shard: int = 0, directory: str = DIR
 def mount(
     objects: Sequence[Object], existing: Mapping[str, Mapping[str, str]], root: Path, directory: str = DIRECTORY
 ) -> None:
-    """Write below `root` what the kubelet would mount into the exporter's container, with the modes that it would have.
+    """Write the files that the kubelet would mount into the exporter's container, with their modes, below `root`.
 
     Args:
-        objects: what Helm has rendered.
-        existing: the content of each Secret, ConfigMap and SecretProviderClass that the chart does not make.
-        root: the container's root.
-        directory: the path that the program will find `DIRECTORY` at.
+        objects: the rendered chart.
+        existing: the content of each Secret, ConfigMap and SecretProviderClass that the chart does not create.
+        root: the container's root directory.
+        directory: the path that replaces `DIRECTORY`.
     """
     own = {each["metadata"]["name"]: each["data"] for each in objects if each["kind"] == "ConfigMap"}
     mounts = {each["name"]: each["mountPath"] for each in exporter_of(objects)["volumeMounts"]}
@@ -72,7 +72,7 @@ def mount(
 
 
 def _source(kind: str, value: Object) -> tuple[str, list[dict[str, str]] | None]:
-    """Return what a volume's source is called, and its items if it names them."""
+    """Return the name of a volume's source, and its items if it lists them."""
     if kind == "csi":
         return value["volumeAttributes"]["secretProviderClass"], None
     return value.get("name") or value["secretName"], value.get("items")

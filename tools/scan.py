@@ -1,6 +1,6 @@
-"""Scans the rendered chart and the Dockerfile for what policies forbid: `make scan`; nothing may be high or critical.
+"""Scans the rendered chart and the Dockerfile with trivy: `make scan`; fails on high and critical findings.
 
-trivy goes by the checks that are built into it: nothing is fetched. What it finds of lesser severity is listed.
+Only trivy's built-in checks are used; nothing is downloaded. Findings of lower severity are listed.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ ROOT: Final = Path(__file__).parent.parent
 CHART: Final = ROOT / "helm" / "binance-futures-exporter"
 HELM: Final = ROOT / "tools" / "bin" / "helm-4"
 TRIVY: Final = ROOT / "tools" / ".venv" / "bin" / "trivy"
-_UNBEARABLE: Final = {"HIGH", "CRITICAL"}
+_SEVERE: Final = {"HIGH", "CRITICAL"}
 _OFFLINE: Final = ("--skip-check-update", "--skip-version-check", "--disable-telemetry", "--quiet", "--format=json")
 
 
 def render(folder: Path, name: str, *arguments: str) -> None:
-    """Write into a folder what Helm makes of the values of ci/NAME-values.yaml."""
+    """Render the chart with ci/NAME-values.yaml into a folder."""
     values = CHART / "ci" / f"{name}-values.yaml"
     command: list[str | Path] = [HELM, "template", "desk", CHART, "--namespace=trading", "--values", values, *arguments]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -33,7 +33,7 @@ def render(folder: Path, name: str, *arguments: str) -> None:
 
 
 def scan(folder: Path) -> tuple[set[str], list[dict[str, Any]]]:
-    """Return the names of the files in a folder that trivy knew how to check, and what it found in them."""
+    """Return the names of the files in a folder that trivy has checked, and its findings."""
     with tempfile.TemporaryDirectory(prefix="trivy-") as cache:
         command: list[str | Path] = [TRIVY, "config", *_OFFLINE, "--cache-dir", cache, folder]
         report = json.loads(subprocess.run(command, stdout=subprocess.PIPE, check=True).stdout)
@@ -43,23 +43,23 @@ def scan(folder: Path) -> tuple[set[str], list[dict[str, Any]]]:
     ]
 
 
-def unbearable(findings: list[dict[str, Any]]) -> list[str]:
-    """Return in words what must not be."""
+def severe(findings: list[dict[str, Any]]) -> list[str]:
+    """Return the high and critical findings as text."""
     return [
         f"{each['Target']}: {each['Severity']} {each['ID']}: {each['Message']}"
         for each in findings
-        if each["Severity"] in _UNBEARABLE
+        if each["Severity"] in _SEVERE
     ]
 
 
 def main() -> None:
-    """Scan everything, after having seen that the scanner finds what is wrong."""
+    """Scan everything, after checking that trivy detects a violation."""
     with tempfile.TemporaryDirectory(prefix="scan-") as temporary:
         wrong, good = Path(temporary, "wrong"), Path(temporary, "good")
         wrong.mkdir()
         render(wrong, "demo", "--set=securityContext.readOnlyRootFilesystem=false,securityContext.privileged=true")
-        if not unbearable(scan(wrong)[1]):
-            sys.exit("trivy finds nothing wrong with a privileged container: it has no checks")
+        if not severe(scan(wrong)[1]):
+            sys.exit("trivy reports nothing for a privileged container: its checks are missing")
         good.mkdir()
         names = {path.name.removesuffix("-values.yaml") for path in (CHART / "ci").iterdir()}
         for name in names:
@@ -67,14 +67,14 @@ def main() -> None:
         shutil.copy(ROOT / "Dockerfile", good)
         scanned, findings = scan(good)
         if scanned != {"Dockerfile", *(f"{name}.yaml" for name in names)}:
-            sys.exit(f"trivy looked at {sorted(scanned)} only")
+            sys.exit(f"trivy has checked only {sorted(scanned)}")
     for (severity, check, title), times in sorted(
         Counter((f["Severity"], f["ID"], f["Title"]) for f in findings).items()
     ):
         print(f"{severity:8} {check} {title} ({times} times)")
-    if bad := unbearable(findings):
+    if bad := severe(findings):
         sys.exit("\n".join(bad))
-    print(f"nothing high or critical in {len(scanned)} files")
+    print(f"no high or critical findings in {len(scanned)} files")
 
 
 if __name__ == "__main__":
