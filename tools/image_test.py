@@ -1,8 +1,8 @@
 """Builds the image without a daemon and runs it as Kubernetes would: `make image-test`, as root on Debian.
 
-buildah builds in a chroot, on a base image that mmdebstrap creates from Debian packages. bubblewrap runs the result with
-a read-only root, without capabilities and without a network, as UID 10001, first alone, then with the arguments and files
-of the chart. The Dockerfile is the usual one, on another base; what Docker and a kubelet add is not tested.
+buildah builds in a chroot, on a base image that mmdebstrap creates from Debian packages. bubblewrap runs the result
+with a read-only root, without capabilities and without a network, as UID 10001, first alone, then with the arguments
+and files of the chart. The Dockerfile is the usual one, on another base; what Docker and a kubelet add is not tested.
 """
 
 from __future__ import annotations
