@@ -230,6 +230,7 @@ async def test_v1_is_requested_as_soon_as_it_can_be(exchange: SimulatedExchange)
     assert {Reason.CONNECTION: 1} == polled.state.failures
 
 
+@pytest.mark.no_cover  # coverage slows long virtual times; other tests run the same lines
 @pytest.mark.usefixtures("virtual_time")
 @pytest.mark.parametrize(
     ("patience", "answer"), [(4.0, lambda _: "unanswered"), (60.0, lambda _: "unanswered"), (10.0, error(500, -1000))]
@@ -252,6 +253,7 @@ async def test_v1_that_does_not_respond_is_requested_less_and_less(
     assert {} == polled.state.failures
 
 
+@pytest.mark.no_cover
 @pytest.mark.usefixtures("virtual_time")
 async def test_v1_that_stops_responding_is_requested_less_and_less(exchange: SimulatedExchange) -> None:
     """If v1 responded once and then never again, it is not requested at every poll, and the reported mode is kept."""

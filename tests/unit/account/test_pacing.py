@@ -60,6 +60,7 @@ class TestRefused:
         assert {Reason.REFUSED: state.polls} == state.failures
         assert 23 <= state.polls <= 25
 
+    @pytest.mark.no_cover  # coverage slows long virtual times; other tests run the same lines
     @in_virtual_time
     async def test_delays_of_a_bad_key_among_good_ones(self) -> None:
         """Accounts that were never refused do not shorten the delays of one that is."""
@@ -120,6 +121,7 @@ class TestRefused:
         assert len(refused) + 1 == len(exchange.queries(V1))
         assert AssetMode.MULTI is state.asset_mode
 
+    @pytest.mark.no_cover
     @in_virtual_time
     async def test_hundred_keys_take_turns(self) -> None:
         """A hundred keys refused at once are retried 12 times a minute together, each as often as any other."""
@@ -142,6 +144,7 @@ class TestRefused:
         assert [2, 3] == sorted(set(counts.values()))
         assert all(79 <= number <= 81 for number in polls)  # every due poll counts, whether it was sent or not
 
+    @pytest.mark.no_cover
     @in_virtual_time
     async def test_keys_that_are_accepted_again_are_soon_back(self) -> None:
         """Once the exchange accepts the keys again they come back at 12 a minute, not each after its own delay."""
@@ -161,6 +164,7 @@ class TestRefused:
 
         assert 60 <= took <= 150
 
+    @pytest.mark.no_cover
     @in_virtual_time
     async def test_accepted_key_ends_the_hold_of_another(self) -> None:
         """A key that was refused for long is retried at its next interval once another one was accepted again."""
@@ -179,6 +183,7 @@ class TestRefused:
 
         assert took <= 5.5
 
+    @pytest.mark.no_cover
     @in_virtual_time
     async def test_seldom_polled_accounts_get_their_turns(self) -> None:
         """Where turns are short, accounts with long intervals get theirs, and do not keep the others from theirs."""

@@ -30,7 +30,7 @@ pytestmark = pytest.mark.usefixtures("virtual_time")
 
 
 async def request_status(connection: Connection, exchange: SimulatedExchange, timeout_seconds: float = 30.0) -> None:
-    """Ask for an account's status."""
+    """Request an account's status."""
     (outcome,) = await connection.request(
         Method.ACCOUNT_STATUS,
         credentials=credentials_of(exchange.accounts["alice"]),
@@ -96,7 +96,7 @@ async def test_link_in_use_survives_a_successor_that_does_not_respond(exchange: 
 
 
 async def test_late_response_sets_the_time(exchange: SimulatedExchange, logged: list[Any]) -> None:
-    """An answer that polls did not wait for still teaches the time, and nothing is logged as a problem."""
+    """An answer that polls did not wait for still sets the clock, and no problem is logged."""
     with exchange.delay_answers(0.5, SESSION):
         async with connected(exchange.url, timing=replace(TIMING, clock_grace=0.1)) as connection:
             exact_at_first = connection.clock.exact_offset_seconds
@@ -155,10 +155,10 @@ async def test_wrong_time_is_corrected_by_the_next_handshake(exchange: Simulated
         async with connected(exchange.url, timing=replace(TIMING, stable_after=0.0)) as connection:
             await request_status(connection, exchange)
             with exchange.skew_clock(-3.0):
-                asked_at = connection.clock.monotonic()
+                sent_at = connection.clock.monotonic()
                 with pytest.raises(ExchangeError, match="-1021"):
                     await request_status(connection, exchange)
-                await connection.resync_clock(asked_at)
+                await connection.resync_clock(sent_at)
                 await until(lambda: connection.disconnections[DisconnectReason.ROTATION] == 1)
                 await request_status(connection, exchange)
 

@@ -230,7 +230,7 @@ async def test_large_body_is_compressed_once() -> None:
 
 
 async def test_compressed_body_is_freed_with_its_body() -> None:
-    """A compressed body does not keep the original in memory."""
+    """Neither a body nor its compressed form is kept once the body is no longer in use."""
     compressor, body = Compressor(), ChunkedBody([LARGE])
     kept = [weakref.ref(body), weakref.ref(await compressor.compress(body))]
     await asyncio.sleep(0)  # the task that compressed drops its reference
