@@ -25,10 +25,10 @@ def measure(seconds: float) -> tuple[int, float, float]:
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
         exchange, log = Path(folder, "exchange.log"), Path(folder, "exporter.log")
         simulate = ("simulate", "--listen-address=127.0.0.1:0", f"--config.dir={folder}/configured")
-        with logging(exchange, r"--config\.file (\S+)", *_COMMAND, *simulate) as (_, path):
+        with logging(exchange, r"to poll it, run: .*--config\.file (\S+)", *_COMMAND, *simulate) as (_, path):
             run = (f"--config.file={path}", "--web.listen-address=127.0.0.1:0", "--log.format=logfmt")
             with (
-                logging(log, r" metrics=(http://\S+)/metrics", *_COMMAND, *run) as (pid, url),
+                logging(log, r" url=(http://\S+)/metrics", *_COMMAND, *run) as (pid, url),
                 Scraper(url) as scraper,
             ):
                 while scraper.scrape().text.count("\nbinance_futures_last_success_timestamp_seconds{") < _ACCOUNTS:

@@ -83,7 +83,7 @@ def print_error(text: str) -> None:
 
 
 def log_uncaught() -> None:
-    """Log what Python would write to standard error itself: warnings and uncaught exceptions."""
+    """Log warnings and uncaught exceptions, which Python would write to standard error."""
     logging.captureWarnings(capture=True)
     sys.excepthook = _log_uncaught
     threading.excepthook = lambda args: _log_uncaught(args.exc_type, args.exc_value, args.exc_traceback)
@@ -93,7 +93,7 @@ def log_uncaught() -> None:
 def _log_uncaught(kind: type[BaseException], error: BaseException | None, trace: TracebackType | None) -> None:
     if issubclass(kind, KeyboardInterrupt | SystemExit):
         return
-    logging.getLogger("exporter").critical("fault of this program", exc_info=(kind, error or kind(), trace))
+    logging.getLogger("exporter").critical("internal error, please report it", exc_info=(kind, error or kind(), trace))
 
 
 class _Handler(logging.StreamHandler[TextIO]):

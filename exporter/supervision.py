@@ -69,6 +69,6 @@ async def supervise(name: str, work: Callable[[], Coroutine[Any, Any, object]]) 
         if loop.time() - started_at > _LONGEST_DELAY_SECONDS:
             delay = _FIRST_DELAY_SECONDS
         if failures.is_due(error and "".join(traceback.format_exception_only(error))):
-            log.error("task failed, restarting it", task=name, retry_in_seconds=delay, exc_info=error)
+            log.error("task failed, restarting", task=name, retry_in_seconds=delay, exc_info=error)
         await asyncio.sleep(delay)
         delay = min(2 * delay, _LONGEST_DELAY_SECONDS)

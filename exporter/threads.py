@@ -47,7 +47,7 @@ class DaemonThreads(ThreadPoolExecutor):
         try:
             threading.Thread(target=work, daemon=True).start()
         except (RuntimeError, MemoryError) as error:
-            raise ThreadUnavailable("no thread can be started") from error
+            raise ThreadUnavailable("cannot start another thread") from error
         return future
 
     def shutdown(self, *_args: Any, **_options: Any) -> None:

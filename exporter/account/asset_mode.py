@@ -141,9 +141,12 @@ class AssetModeDetector:
         if is_unknown_method(error):
             self._reported_mode = None
             if self._availability.mark_unavailable(_METHOD):
-                log.warning("asset modes are told from the figures", endpoint=self._connection.endpoint.label)
+                log.warning(
+                    "v1 account.status unavailable, inferring asset mode from balances",
+                    endpoint=self._connection.endpoint.label,
+                )
             return
-        log.debug("asset mode not told", account=self._state.settings.name, error=str(error))
+        log.debug("could not read asset mode", account=self._state.settings.name, error=str(error))
         self._retry_later()
 
     def _retry_later(self) -> None:

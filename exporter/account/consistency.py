@@ -61,7 +61,7 @@ class ConsistencyCheck:
         )
         if missing_again:
             name = " ".join(min(missing_again))
-            raise DecodeError("result.positions", f"does not hold {name}, but {Method.ACCOUNT_POSITION} does")
+            raise DecodeError("result.positions", f"does not contain {name}, but {Method.ACCOUNT_POSITION} does")
         if missing and self._published and any(identity(position.row) in missing for position in self._published.held):
             return self._published  # an alert on a position must not end because of one such response
         previous, self._without_risk = self._without_risk, snapshot.without_risk or frozenset()
@@ -74,9 +74,9 @@ class ConsistencyCheck:
 def _check_totals(snapshot: AccountSnapshot, previous: AccountSnapshot | None) -> None:
     totals = {name: getattr(snapshot.totals, name) for name in FIGURES}
     if all(figure is None for figure in totals.values()):
-        raise DecodeError("result", "has none of the account's totals")
+        raise DecodeError("result", "contains no account totals")
     if None in totals.values() and not any(totals.values()) and not snapshot.held and _has_content(previous):
-        raise DecodeError("result", "lacks totals and has none that is not 0, unlike the last answer")
+        raise DecodeError("result", "lacks some totals and the others are 0, unlike in the previous response")
     if not snapshot.assets:
         _check_empty_assets(totals, previous)
     if not snapshot.held:
@@ -91,7 +91,7 @@ def _check_empty_assets(totals: dict[str, float | None], previous: AccountSnapsh
     if name := next((name for name, figure in totals.items() if figure), None):
         raise DecodeError("result.assets", f"is empty, but {_total(name)} is not 0")
     if _has_content(previous):
-        raise DecodeError("result.assets", "is empty, but the last answer had a position or a wallet balance")
+        raise DecodeError("result.assets", "is empty, but the previous response had a position or a wallet balance")
 
 
 def _has_content(previous: AccountSnapshot | None) -> bool:
@@ -108,7 +108,7 @@ def _check_margin_type(snapshot: AccountSnapshot, previous: AccountSnapshot | No
     for position in previous.held if previous and without_wallet else ():
         if position.isolated and identity(position.row) in without_wallet:
             raise DecodeError(
-                "result.positions", f"lacks the isolated wallet of {position.row.symbol}, which was isolated"
+                "result.positions", f"lacks the isolated wallet of {position.row.symbol}, an isolated position"
             )
 
 
@@ -116,11 +116,11 @@ def _check_flat(snapshot: AccountSnapshot) -> None:
     """Reject non-zero figures that require a position, if there is none."""
     for name in _POSITION_FIGURES:
         if _is_not_zero(snapshot.totals, name):
-            raise DecodeError("result.positions", f"has no position, but {_total(name)} is not 0")
+            raise DecodeError("result.positions", f"contains no position, but {_total(name)} is not 0")
         for index, row in enumerate(snapshot.assets):
             if _is_not_zero(row, name):
                 path = f"result.assets[{index}].{wire_name(AssetBalance, name)}"
-                raise DecodeError("result.positions", f"has no position, but {path} is not 0")
+                raise DecodeError("result.positions", f"contains no position, but {path} is not 0")
 
 
 def _check_multi_assets(snapshot: AccountSnapshot) -> None:
@@ -134,7 +134,7 @@ def _check_multi_assets(snapshot: AccountSnapshot) -> None:
 def _check_zero_totals(snapshot: AccountSnapshot) -> None:
     """Reject totals of 0 if the wallet holds USDT, which counts in both modes."""
     if any(row.asset == "USDT" and (row.wallet_balance or 0.0) > _MIN_USDT for row in snapshot.assets):
-        raise DecodeError("result", "has totals of 0, but the wallet balance of USDT is above 1")
+        raise DecodeError("result", "contains totals of 0, but the wallet balance of USDT is above 1")
 
 
 def _is_not_zero(figures: AccountStatus | AssetBalance, name: str) -> bool:

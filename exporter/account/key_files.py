@@ -55,7 +55,11 @@ class KeyFiles:
             credentials = reading.result()
         except (KeyProblem, ThreadUnavailable) as error:
             if self._logged_problems.is_due(str(error)):
-                log.warning("changed key files cannot be used", account=settings.name, error=str(error))
+                log.warning(
+                    "changed key files cannot be used, keeping the previous key",
+                    account=settings.name,
+                    error=str(error),
+                )
             return False
         except Exception as error:  # the poll still fails because the key was refused
             if self._logged_problems.is_due("".join(traceback.format_exception_only(error))):
@@ -65,5 +69,5 @@ class KeyFiles:
         if credentials is None or credentials == settings.credentials:
             return False
         self._state.settings = replace(settings, credentials=credentials)
-        log.info("key files have changed: trying them", account=settings.name)
+        log.info("key files changed, polling with the new key", account=settings.name)
         return True

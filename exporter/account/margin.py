@@ -141,7 +141,7 @@ def explain_unknown_ratios(snapshot: AccountSnapshot) -> list[str]:
     if single and not reasons:
         margins = _MaintenanceMargins(snapshot)
         reasons = [
-            f"{row.asset}: more margin than its positions require"
+            f"{row.asset}: maintenance margin exceeds that of its positions"
             for row in snapshot.assets
             if margins.is_unaccounted(row)
         ]

@@ -22,7 +22,7 @@ _MAX_DELAY_SECONDS: Final = 300.0
 
 
 def refusal_delay(refusals: int, interval_seconds: float) -> float:
-    """Return the seconds from an account's last request to its next one after so many refusals in a row."""
+    """Return the seconds from an account's last request to its next one after this many refusals in a row."""
     return min(interval_seconds * 2.0 ** min(refusals - 1, 16), _MAX_DELAY_SECONDS)
 
 

@@ -59,8 +59,8 @@ _MAX_UNANSWERED_RISK_REQUESTS: Final = 3
 _UNANSWERED_RISK_RETRY_SECONDS: Final = 300.0
 _WOKEN_FAILURE: Final = Failure(
     Reason.CLOCK,
-    "the host was suspended, or its clock jumped ahead, since the last answer",
-    "none needed: the account is polled again; if this repeats, check the host's time synchronization",
+    "the host was suspended, or its clock jumped ahead, since the last response",
+    "no action needed, the account is polled again; if this recurs, check the host's time synchronization",
 )
 
 
@@ -154,7 +154,9 @@ class Poller:
             if self._internal_errors.is_due("".join(traceback.format_exception_only(error))):
                 log.exception("poll failed, internal error", account=self.state.settings.name)
             self._set_hold(self._backoff_seconds())
-            self._record_failure(Failure(Reason.PROTOCOL, "internal error", "report the traceback in the log"))
+            self._record_failure(
+                Failure(Reason.PROTOCOL, "internal error", "please report it, with the traceback from the log")
+            )
         finally:
             self.state.first_poll_finished = True
             self.state.revision += 1
@@ -238,7 +240,9 @@ class Poller:
             return risks
         if is_new:
             endpoint = self._connection.endpoint.label
-            log.error("position risk figures are not available", endpoint=endpoint, error=str(outcome))
+            log.error(
+                "v2/account.position unavailable, position risk metrics disabled", endpoint=endpoint, error=str(outcome)
+            )
         return None
 
     def _record_success(self, snapshot: AccountSnapshot) -> None:

@@ -75,15 +75,15 @@ class Requester:
                 deadline=deadline,
             )
         except BinanceError as error:
-            log.debug("query not sent", account=settings.name, methods=methods, error=str(error))
+            log.debug("request not sent", account=settings.name, methods=methods, error=str(error))
             raise
         for method, outcome in zip(methods, outcomes, strict=True):
             self._log(method, outcome, self._connection.clock.monotonic() - began_at)
         return outcomes
 
     def _log(self, method: Method, outcome: Outcome, seconds: float) -> None:
-        query = {"account": self._state.settings.name, "method": method.value, "weight": WEIGHT[method]}
+        fields = {"account": self._state.settings.name, "method": method.value, "weight": WEIGHT[method]}
         if isinstance(outcome, BinanceError):
-            log.debug("query failed", **query, duration_seconds=round(seconds, 3), error=str(outcome))
+            log.debug("request failed", **fields, duration_seconds=round(seconds, 3), error=str(outcome))
         else:
-            log.debug("query answered", **query, duration_seconds=round(outcome.received_at - outcome.sent_at, 3))
+            log.debug("request succeeded", **fields, duration_seconds=round(outcome.received_at - outcome.sent_at, 3))

@@ -267,4 +267,4 @@ def _reject_duplicates(name: str, rows: Iterable[_Row], identify: Callable[[_Row
     for index, row in enumerate(rows):
         first = seen.setdefault(identify(row), index)
         if first != index:
-            raise DecodeError(f"{path}[{index}]", f"is the same row as {path}[{first}]")
+            raise DecodeError(f"{path}[{index}]", f"duplicates {path}[{first}]")

@@ -164,7 +164,7 @@ class Service:
             self._program.last_reload_success_unix = time.time()
             self._record_reload()
         for warning in config.warnings:
-            log.warning("configuration", warning=warning)
+            log.warning("configuration warning", warning=warning)
         log.info("configuration reloaded", accounts=len(config.accounts), **asdict(changes))
         return ""
 
@@ -186,7 +186,7 @@ class Service:
                     return loaded.result()
                 except ThreadUnavailable as error:
                     raise ConfigError(Problem("cannot read the configuration", str(error))) from error
-        raise ConfigError(Problem("cannot read the configuration", "reading it has not ended in time"))
+        raise ConfigError(Problem("cannot read the configuration", "timed out"))
 
     def _apply(self, config: Config) -> Changes:
         self._not_ready()  # a service that was ready stays ready when accounts are added

@@ -110,7 +110,7 @@ class Connection:
             async with asyncio.timeout(deadline - self.clock.monotonic()):
                 reservation = await self.budget.acquire(sum(WEIGHT[method] for method in methods))
         except TimeoutError:
-            raise OverBudget("this IP's request weight left no room for the poll within its interval") from None
+            raise OverBudget("not enough request weight left on this IP for a poll within its interval") from None
         # A poll must end before the next one is due, even where the configured timeout is longer.
         timeout_seconds = min(timeout_seconds, max(deadline - self.clock.monotonic(), 0.0))
         try:
@@ -166,8 +166,8 @@ class Connection:
                 return self._handle_dial_failure(error, sent_at)
             return await self._use_until_replaced(socket)
         except Exception:  # an internal error must not prevent the next dial
-            log.exception("connection supervisor failed", endpoint=self.endpoint.label)
-            self._record_disconnect(DisconnectReason.CLOSED, "a fault of this program: see the log, and report it")
+            log.exception("connection failed, internal error", endpoint=self.endpoint.label)
+            self._record_disconnect(DisconnectReason.CLOSED, "internal error, please report it")
             return self._backoff.next_seconds()
         finally:
             self._end_first_attempt()
@@ -185,7 +185,7 @@ class Connection:
             reader.cancel()
             raise
         if not is_usable:
-            link.abort("the connection did not answer its first question")  # it would not respond to a poll either
+            link.abort("no response to the first request")  # it would not respond to a poll either
             await reader
             return self._backoff.next_seconds()
         if reader.done():  # it ended right after its first response
@@ -246,9 +246,7 @@ class Connection:
             requested.cancel()
         if not reader.done():
             link.replacement_reason = link.replacement_reason or DisconnectReason.ROTATION
-            log.info(
-                "connection due for replacement", endpoint=self.endpoint.label, reason=link.replacement_reason.value
-            )
+            log.info("replacing connection", endpoint=self.endpoint.label, reason=link.replacement_reason.value)
 
     async def _read_until_end(self, link: Link) -> None:
         """Read a link's frames until it ends, and record why it ended."""
@@ -287,5 +285,7 @@ class Connection:
     def _record_disconnect(self, reason: DisconnectReason, message: str, advice: str = "") -> None:
         self.disconnections[reason] += 1
         self._current.set_failure(message, advice)
-        event = "no connection" if self._current.link is None else "no new connection: the one before still serves"
+        event = (
+            "not connected" if self._current.link is None else "reconnect failed, still using the previous connection"
+        )
         log.warning(event, endpoint=self.endpoint.label, reason=reason.value, error=message)

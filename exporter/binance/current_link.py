@@ -24,7 +24,7 @@ class CurrentLink:
         self.dial_waits_for_weight = False
         self.endpoint = endpoint
         self._available = asyncio.Event()
-        self._message, self._advice = "not dialled yet", ""
+        self._message, self._advice = "not attempted yet", ""
 
     def use(self, link: Link) -> None:
         """Send requests over `link` from now on."""
@@ -56,7 +56,7 @@ class CurrentLink:
             OverBudget: there is none, and the next dial waits for request weight.
         """
         if self.link is None and self.dial_waits_for_weight:
-            raise OverBudget("this IP's request weight leaves no room to connect anew")
+            raise OverBudget("not enough request weight left on this IP to connect")
         if self.link is None:
             raise NotConnected(f"not connected to {self.endpoint}: {self._message}", self._advice)
         return self.link

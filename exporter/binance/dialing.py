@@ -76,7 +76,7 @@ class ProxyFailure(Exception):
 
 class _Connect(connect):
     def process_redirect(self, exc: Exception) -> Exception | str:
-        # Following a redirect would send signed requests to a host that nobody configured.
+        # Following a redirect would send signed requests to a host that is not configured.
         return exc
 
 
@@ -150,7 +150,7 @@ def name_environment_proxy(endpoint: Endpoint) -> str:
         return ""  # its own message names the variable
     if not proxy or not proxy.variable:
         return ""
-    return f" (through the environment's proxy {proxy.host_and_port}, of {proxy.variable})"
+    return f" (through the proxy {proxy.host_and_port} from {proxy.variable})"
 
 
 def handshake_date_ms(socket: ClientConnection) -> int | None:

@@ -38,7 +38,7 @@ def explain_dial_failure(error: Exception) -> DialFailure:
     match error:
         case InvalidStatus():
             status = error.response.status_code
-            message = f"the handshake was answered with HTTP {status}"
+            message = f"handshake rejected with HTTP status {status}"
             return DialFailure(DisconnectReason.REJECTED, message, status, retry_after_seconds(error.response.headers))
         case OSError() | UnicodeError() | EOFError() | InvalidMessage():
             return _explain_network_error(error)
@@ -49,8 +49,8 @@ def explain_dial_failure(error: Exception) -> DialFailure:
                 if failure.reason in {DisconnectReason.DNS, DisconnectReason.TLS}
                 else DisconnectReason.UNREACHABLE
             )
-            advice = "check the proxy's scheme, host and port, and whether it runs and this host can reach it"
-            return DialFailure(proxy_reason, f"failed at the proxy: {failure.message}", advice=advice)
+            advice = "check the proxy's scheme, host and port, and that it is running and reachable from this host"
+            return DialFailure(proxy_reason, f"cannot connect to the proxy: {failure.message}", advice=advice)
         case ProxyError():
             # Without the proxy's status: the exchange was not reached, and so does not ask for a pause.
             message, advice = explain_proxy_error(error)
@@ -59,7 +59,7 @@ def explain_dial_failure(error: Exception) -> DialFailure:
             return DialFailure(DisconnectReason.UNREACHABLE, str(error), advice="correct the proxy's URL")
         case InvalidProxy() | InvalidURI():
             # Their texts contain the whole URL, which may contain a password.
-            return DialFailure(DisconnectReason.UNREACHABLE, f"an address cannot be used: {scrub(error.msg)}")
+            return DialFailure(DisconnectReason.UNREACHABLE, f"invalid URL: {scrub(error.msg)}")
         case _:
             reason = DisconnectReason.REJECTED if isinstance(error, InvalidHandshake) else DisconnectReason.UNREACHABLE
             return DialFailure(reason, scrub(f"{type(error).__name__}: {error}"))
@@ -68,23 +68,23 @@ def explain_dial_failure(error: Exception) -> DialFailure:
 def _explain_network_error(error: OSError | UnicodeError | EOFError | InvalidMessage) -> DialFailure:
     match error:
         case ssl.SSLCertVerificationError():
-            return DialFailure(DisconnectReason.TLS, f"the certificate is not trusted: {scrub(error.verify_message)}")
+            return DialFailure(DisconnectReason.TLS, f"certificate verification failed: {scrub(error.verify_message)}")
         case ssl.SSLError():
-            return DialFailure(DisconnectReason.TLS, f"no TLS connection: {scrub(error.reason or str(error))}")
+            return DialFailure(DisconnectReason.TLS, f"TLS handshake failed: {scrub(error.reason or str(error))}")
         case socket.gaierror() | UnicodeError():
-            problem = getattr(error, "strerror", "it is not a valid name")
-            return DialFailure(DisconnectReason.DNS, f"the host name cannot be resolved: {problem}")
+            problem = getattr(error, "strerror", "not a valid name")
+            return DialFailure(DisconnectReason.DNS, f"cannot resolve host name: {problem}")
         case TimeoutError():
             reason, stage = (
                 (DisconnectReason.UNREACHABLE, "TCP connection")
                 if error.errno
-                else (DisconnectReason.SILENT, "connection")
+                else (DisconnectReason.SILENT, "handshake")
             )
-            return DialFailure(reason, f"no {stage} within {dialing.OPEN_TIMEOUT_SECONDS} s")
+            return DialFailure(reason, f"{stage} timed out after {dialing.OPEN_TIMEOUT_SECONDS} s")
         case ConnectionRefusedError():
-            return DialFailure(DisconnectReason.UNREACHABLE, "the connection was refused")
+            return DialFailure(DisconnectReason.UNREACHABLE, "connection refused")
         case ConnectionError() | EOFError() | InvalidMessage():
-            return DialFailure(DisconnectReason.RESET, "the connection ended during the handshake")
+            return DialFailure(DisconnectReason.RESET, "connection closed during the handshake")
         case _:
             return DialFailure(
                 DisconnectReason.UNREACHABLE, scrub(error.strerror or str(error) or type(error).__name__)
@@ -94,16 +94,16 @@ def _explain_network_error(error: OSError | UnicodeError | EOFError | InvalidMes
 def explain_disconnect(closed: ConnectionClosed) -> tuple[DisconnectReason, str]:
     """Return why an open connection ended, and a message that may be logged."""
     if is_oversized(closed):
-        return DisconnectReason.CLOSED, f"a frame of more than {dialing.MAX_FRAME_BYTES} bytes came"
+        return DisconnectReason.CLOSED, f"received a frame of more than {dialing.MAX_FRAME_BYTES} bytes"
     if closed.sent is not None and (closed.rcvd is None or not closed.rcvd_then_sent):
         if closed.sent.code == 1011:
             return DisconnectReason.SILENT, f"no pong within {dialing.PING_SECONDS} s"
-        return DisconnectReason.CLOSED, f"closed here with code {closed.sent.code}"
+        return DisconnectReason.CLOSED, f"closed by the exporter with code {closed.sent.code}"
     if closed.rcvd is not None:
         return DisconnectReason.CLOSED, scrub(
             f"closed by the exchange with code {closed.rcvd.code} {closed.rcvd.reason}"
         )
-    return DisconnectReason.RESET, "the connection broke off"
+    return DisconnectReason.RESET, "connection reset"
 
 
 def is_oversized(closed: ConnectionClosed) -> bool:

@@ -68,7 +68,7 @@ class Action(Enum):
     RESYNC = "read the exchange's time and send the request once more"
     WAIT = "send nothing to this endpoint for a while"
     REFUSED = "retry after doubling delays: it may be spurious, or an operator may fix the key"
-    BUG = "as refused, but this program or the exchange must change"
+    BUG = "as REFUSED, but only a new release or the exchange can fix it"
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,8 +100,10 @@ class Paused(NotSent):
 
     def __init__(self, reason: Reason, seconds: float) -> None:
         # Without the remaining time: the message is shown long after it has passed.
-        cause = "the exchange has banned this IP" if reason is Reason.BANNED else "the rate limit is reached"
-        super().__init__(f"{cause}: nothing is sent until its pause is over")
+        if reason is Reason.BANNED:
+            super().__init__("the exchange has banned this IP; requests are paused until the ban ends")
+        else:
+            super().__init__("the exchange's rate limit is reached; requests are paused until it resets")
         self.reason = reason
         self.seconds = seconds
 

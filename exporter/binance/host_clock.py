@@ -51,7 +51,7 @@ class HostClock:
         self._last_wall, self._last_monotonic = wall, now
         if gained_seconds > _JUMP_SECONDS:
             self._gained_seconds += gained_seconds
-            self._wake("wall clock jumped ahead, polling all accounts again", gained_seconds)
+            self._wake("wall clock jumped ahead, polling all accounts now", gained_seconds)
         return (now if moment is None else moment) + self._gained_seconds
 
     async def watch(self, woken: Callable[[], None]) -> NoReturn:
@@ -66,7 +66,7 @@ class HostClock:
             self.data_time()
             late_seconds = self.monotonic() - due
             if late_seconds > _JUMP_SECONDS:
-                self._wake("resumed after a suspend, polling all accounts again", late_seconds)
+                self._wake("host resumed from suspend, polling all accounts now", late_seconds)
             if self.woken_at > handled_at:
                 handled_at = self.woken_at
                 woken()

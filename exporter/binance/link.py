@@ -72,7 +72,7 @@ class Link:
         loop = asyncio.get_running_loop()
         responses: dict[int | str, asyncio.Future[Reply]] = {request_id: loop.create_future() for request_id in frames}
         self._pending.update(responses)
-        failure: BinanceError = NoResponse(f"no answer within {round(timeout_seconds, 2):g} s")
+        failure: BinanceError = NoResponse(f"no response within {round(timeout_seconds, 2):g} s")
         try:
             async with asyncio.timeout(timeout_seconds):
                 for frame in frames.values():
@@ -92,7 +92,7 @@ class Link:
 
     async def read(self) -> tuple[DisconnectReason, str]:
         """Read frames until the connection ends; return why it ended, as a reason and a message."""
-        reason, message = DisconnectReason.CLOSED, "the connection ended"
+        reason, message = DisconnectReason.CLOSED, "connection closed"
         try:
             while True:
                 for _ in range(_FRAMES_PER_YIELD):

@@ -81,7 +81,7 @@ class _Event(Struct, frozen=True):
 class FrameKind(Enum):
     """What a text frame is, before it is matched to a request."""
 
-    ANSWER = "answer"
+    RESPONSE = "response"
     NULL_ID = "null_id"
     EVENT = "event"
 
@@ -100,7 +100,7 @@ class Envelope(Struct, frozen=True, kw_only=True):
     def kind(self) -> FrameKind:
         """Distinguish responses from errors without an id and from unsolicited events."""
         if self.id is not None:
-            return FrameKind.ANSWER
+            return FrameKind.RESPONSE
         return FrameKind.EVENT if self.status is None and not self.failed else FrameKind.NULL_ID
 
     @property
@@ -147,7 +147,7 @@ def decode_envelope(frame: str) -> Envelope:
     Raises:
         DecodeError: it is not a JSON object of that shape.
     """
-    return _decode(_envelope_decoder, frame, "answer")
+    return _decode(_envelope_decoder, frame, "response")
 
 
 def find_request_id(frame: str) -> int | None:
@@ -239,7 +239,7 @@ def _decode(decoder: msgspec.json.Decoder[_Decoded], encoded: Raw | str, name: s
     except RecursionError:
         raise DecodeError(name, "is nested too deeply") from None
     except UnicodeError:
-        raise DecodeError(name, "is no Unicode text") from None
+        raise DecodeError(name, "is not valid Unicode text") from None
     except msgspec.DecodeError as error:
         # msgspec names types and the path, never a value: "Expected `str`, got `int` - at `$.assets[1].asset`"
         problem, _, location = str(error).partition(" - at `$")

@@ -33,17 +33,19 @@ _PROXY_PATTERN: Final = re.compile(
     re.IGNORECASE | re.DOTALL,
 )
 
-_CREDENTIALS_ADVICE: Final = "check the user and password in the proxy's URL, special characters percent-encoded"
+_CREDENTIALS_ADVICE: Final = (
+    "check the user and password in the proxy's URL; special characters must be percent-encoded"
+)
 _RULES_ADVICE: Final = (
-    "the proxy forbids this host or port: have its rules allow the endpoint; if they go by name, "
+    "the proxy forbids this host or port: allow the endpoint in its rules; if they match host names, "
     "use socks5h://, with which the proxy resolves names, instead of socks5://"
 )
 _UNREACHABLE_ADVICE: Final = (
-    "the proxy cannot reach the exchange: check its network and name servers; "
+    "the proxy cannot reach the exchange: check its network and DNS servers; "
     "with socks5h:// instead of socks5:// the proxy resolves the name"
 )
 _SCHEME_ADVICE: Final = (
-    "check the scheme (http://, socks5://) and the port of the proxy's URL against what the proxy speaks"
+    "check that the scheme (http://, socks5://) and the port in the proxy's URL are those of the proxy"
 )
 _SOCKS_REPLIES: Final = {
     1: ("general failure", "see the proxy's log; with socks5h:// instead of socks5:// the proxy resolves the name"),
@@ -52,8 +54,8 @@ _SOCKS_REPLIES: Final = {
     4: ("host unreachable", _UNREACHABLE_ADVICE),
     5: ("connection refused by the destination", "check the endpoint's host and port, and the proxy's firewall"),
     6: ("TTL expired", _UNREACHABLE_ADVICE),
-    7: ("command not supported", "the proxy does not support CONNECT, which is needed: use another one"),
-    8: ("address type not supported", "use socks5h:// instead of socks5://, or the other way round"),
+    7: ("command not supported", "the proxy does not support CONNECT, which is required: use another proxy"),
+    8: ("address type not supported", "use socks5h:// instead of socks5://, or vice versa"),
     # SOCKS4
     91: ("request rejected or failed", _RULES_ADVICE),
     92: ("request rejected: no identd on this host", _CREDENTIALS_ADVICE),
@@ -62,13 +64,13 @@ _SOCKS_REPLIES: Final = {
 _STATUS_ADVICE: Final = {
     400: _SCHEME_ADVICE,
     401: _CREDENTIALS_ADVICE,
-    403: "the proxy forbids this host or port: have its rules allow CONNECT to the endpoint",
+    403: "the proxy forbids this host or port: allow CONNECT to the endpoint in its rules",
     404: _SCHEME_ADVICE,
-    405: "the proxy does not allow CONNECT to this port: have its rules allow it",
+    405: "the proxy does not allow CONNECT to this port: allow it in its rules",
     407: _CREDENTIALS_ADVICE,
-    429: "the proxy limits its users: wait, or raise its limit",
-    451: "the proxy forbids this host: have its rules allow CONNECT to the endpoint",
-    501: "the proxy does not support CONNECT, which is needed: use another one",
+    429: "the proxy's rate limit is reached: wait, or raise it",
+    451: "the proxy forbids this host: allow CONNECT to the endpoint in its rules",
+    501: "the proxy does not support CONNECT, which is required: use another proxy",
 }
 
 
@@ -101,12 +103,12 @@ def parse_proxy(text: str, variable: str = "", default_scheme: str = "http") -> 
     """
     match = _PROXY_PATTERN.fullmatch(text.strip())
     if not match:
-        raise UnusableProxy("must be host:port or a URL that ends after the port, such as http://proxy:3128")
+        raise UnusableProxy("must be host:port or a URL without path, such as http://proxy:3128")
     host = normalize_host(match["host"] or "")
     if not host:
         raise UnusableProxy("must be a URL with a host")
     if (match["rest"] or "/") != "/":
-        raise UnusableProxy("must end after the port")
+        raise UnusableProxy("must not have a path, query or fragment")
     scheme = _SCHEMES.get((match["scheme"] or default_scheme).lower())
     if not scheme:
         raise UnusableProxy("must be a http://, https://, socks4://, socks4a://, socks5:// or socks5h:// URL")
@@ -131,7 +133,7 @@ def environment_proxy(url: str) -> Proxy | None:
         default_scheme = "socks5h" if variable.lower() == "socks_proxy" else "http"
         return parse_proxy(os.environ[variable], variable, default_scheme)
     except UnusableProxy as error:
-        raise UnusableProxy(f"{variable} cannot be used: {error}") from None
+        raise UnusableProxy(f"{variable} is invalid: {error}") from None
 
 
 def find_proxy(url: str, configured: str | None) -> Proxy | None:
@@ -166,13 +168,11 @@ def environment_warnings(url: str) -> list[str]:
     proxy_variables = {base for bases in _VARIABLES.values() for base in bases}
     present = [name for name, value in sorted(os.environ.items()) if value and name.lower() in proxy_variables]
     if proxy is None:
-        problem = (
-            f"is not used for {scheme}:// endpoints, which are connected to directly: set {_SUGGESTED_VARIABLE[scheme]}"
-        )
+        problem = f"has no effect on {scheme}:// endpoints, no proxy is used: set {_SUGGESTED_VARIABLE[scheme]}"
         return [f"{name} {problem}" for name in present]
     variable_used = proxy.variable
     return [
-        f"{name} is ignored: {variable_used} is set as well, and used"
+        f"{name} is ignored: {variable_used} takes precedence"
         for name in present
         if name.lower() == variable_used.lower() and os.environ[name] != os.environ[variable_used]
     ]
@@ -186,11 +186,11 @@ def explain_proxy_error(error: ProxyError) -> tuple[str, str]:
             status = error.response.status_code
             phrase = f" ({HTTPStatus(status).phrase})" if status in set(HTTPStatus) else ""
             advice = _STATUS_ADVICE.get(status, _UNREACHABLE_ADVICE if status >= 500 else _SCHEME_ADVICE)
-            return f"the proxy answered with HTTP {status}{phrase}", advice
+            return f"the proxy responded with HTTP status {status}{phrase}", advice
         case _ if isinstance(cause, python_socks.ProxyError):
             return _explain_socks_error(cause)
         case _:
-            return "the proxy's answer was not understood", _SCHEME_ADVICE
+            return "unexpected response from the proxy", _SCHEME_ADVICE
 
 
 def _explain_socks_error(error: python_socks.ProxyError) -> tuple[str, str]:
@@ -199,12 +199,12 @@ def _explain_socks_error(error: python_socks.ProxyError) -> tuple[str, str]:
         return f"the SOCKS proxy replied: {reply}", advice
     text = str(error)  # the library distinguishes these only by their text
     if "No acceptable authentication" in text:
-        return "the SOCKS proxy accepts none of the offered ways to authenticate", _CREDENTIALS_ADVICE
+        return "the SOCKS proxy accepts none of the offered authentication methods", _CREDENTIALS_ADVICE
     if "authentication failure" in text:
         return "the SOCKS proxy rejected the user or password", _CREDENTIALS_ADVICE
     if "closed" in text:
         return "the SOCKS proxy closed the connection", f"{_CREDENTIALS_ADVICE}; {_SCHEME_ADVICE}"
-    return "the proxy's answer was not understood as SOCKS", _SCHEME_ADVICE
+    return "the proxy's response is not valid SOCKS", _SCHEME_ADVICE
 
 
 def _normalize_login(login: str | None) -> str:
@@ -217,9 +217,9 @@ def _normalize_login(login: str | None) -> str:
         user, password = (unquote(text, errors="strict") for text in (user, password))
         normalized = f"{quote(user, safe='')}:{quote(password, safe='')}@"
     except UnicodeError:
-        raise UnusableProxy("must percent-encode its user and password as UTF-8") from None
+        raise UnusableProxy("user and password must be percent-encoded UTF-8") from None
     if ":" in user:
-        raise UnusableProxy("must not have a colon in its user")
+        raise UnusableProxy("the user must not contain a colon")
     return normalized
 
 

@@ -120,7 +120,8 @@ class RequestSender:
             # The exchange may not support the other methods, and never answer them.
             status_unanswered = Method.ACCOUNT_STATUS in methods and isinstance(replies[0], NoResponse)
             if status_unanswered and self._clock.monotonic() - link.last_frame_at > self._silence_timeout_seconds:
-                link.abort("nothing came for long, although it was asked")  # half-open: this side can still send
+                # Half-open: this side can still send.
+                link.abort(f"nothing received for {self._silence_timeout_seconds:g} s despite requests")
             return [
                 self._outcome(method, reply, reservation, asked_at, sent_at)
                 for method, reply, reservation in zip(methods, replies, reservations, strict=True)
@@ -193,7 +194,7 @@ class RequestSender:
             self._pause_if_refused(error, sent_at)
             return error
         if envelope.status is None and not envelope.result:
-            return ProtocolError("the answer holds neither a result nor an error")
+            return ProtocolError("the response contains neither a result nor an error")
         return Response(envelope.result, asked_at, self._clock.host.data_time(received_at), sent_at, received_at)
 
     def _sign(self, credentials: Credentials, recv_window_ms: int) -> Mapping[str, str | int]:
@@ -218,9 +219,11 @@ class RequestSender:
         if (stretch := self._budget.stretch) != self._logged_stretch:
             self._logged_stretch = stretch
             log.warning(
-                "polling intervals follow the weight budget",
+                "poll intervals stretched to fit the request-weight budget"
+                if stretch > 1
+                else "poll intervals back to the configured values",
                 endpoint=self._endpoint,
-                times_configured=round(stretch, 3),
+                factor=round(stretch, 3),
                 weight_limit=self._budget.limit,
                 weight_share=self._budget.share,
             )

@@ -126,10 +126,10 @@ class ServerTimeSync:
         is_wrong = is_host_clock_wrong(offset, self._clock.uncertainty_seconds)
         if is_wrong and not self._host_clock_wrong:
             log.warning(
-                "clock of this host is wrong",
+                "host clock is wrong",
                 endpoint=self._current.endpoint,
-                exchange_ahead_seconds=round(offset, 3),
-                advice="set this host's clock (NTP): this exporter corrects for it, other programs are refused",
+                clock_offset_seconds=round(offset, 3),
+                advice="synchronize this host's clock (NTP); without it, other programs' requests may be rejected",
             )
         self._host_clock_wrong = is_wrong
 
@@ -141,5 +141,5 @@ class ServerTimeSync:
                 "could not read server time from session.status",
                 endpoint=self._current.endpoint,
                 error=self._logged_error,
-                using="Date of the handshake" if self._clock.synchronized else "clock of this host",
+                using="handshake Date header" if self._clock.synchronized else "host clock",
             )

@@ -94,7 +94,7 @@ class Credentials:
         try:
             key = load_pem_private_key(_encode(pem.reveal()), password)
         except TypeError:
-            # cryptography's words for "a passphrase is missing" and "a passphrase was given for a plain key"
+            # cryptography raises it without a passphrase for an encrypted key, and with one for a plain key
             if passphrase is None:
                 raise KeyProblem("is encrypted: set private_key_passphrase_file") from None
             raise KeyProblem("is not encrypted: remove private_key_passphrase_file") from None
@@ -106,10 +106,10 @@ class Credentials:
             return cls(api_key, "ed25519", pem, lambda payload: _base64(key.sign(payload)))
         if isinstance(key, RSAPrivateKey):
             if key.key_size < _MIN_RSA_BITS:
-                raise KeyProblem(f"is an RSA key of {key.key_size} bits: Binance takes 2048 or 4096")
+                raise KeyProblem(f"is an RSA key of {key.key_size} bits: Binance accepts 2048 or 4096")
             # PKCS#1 v1.5, not PSS: that is what Binance verifies.
             return cls(api_key, "rsa", pem, lambda payload: _base64(key.sign(payload, PKCS1v15(), SHA256())))
-        raise KeyProblem("holds neither an RSA nor an Ed25519 key: Binance takes only these")
+        raise KeyProblem("contains neither an RSA nor an Ed25519 key, the only types that Binance accepts")
 
     def sign(self, params: Mapping[str, str | int]) -> str:
         """Return the signature of `params`: all of a request's parameters except the signature itself."""

@@ -1,4 +1,4 @@
-"""Parsers of flag values: each returns the value of a text, or raises ArgumentTypeError with the expected form."""
+"""Parsers of flag values: each converts a text, or raises ArgumentTypeError with the expected form."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ def listen_address(text: str) -> ListenAddress:
 def telemetry_path(text: str) -> str:
     """Return the path of the metrics."""
     if not re.fullmatch(r"(/\w[\w.~-]*)+", text, re.ASCII):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a path like /metrics")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a valid path, such as /metrics")
     return text
 
 
 def file_path(text: str) -> Path:
     """Return the path of a file or directory."""
     if not text:
-        raise argparse.ArgumentTypeError("the name is empty")
+        raise argparse.ArgumentTypeError("must not be empty")
     return Path(text)
 
 
@@ -41,7 +41,7 @@ def interval(text: str) -> float:
     """Return an interval, in seconds."""
     seconds = _parse(parse_duration, text)
     if not 0.1 <= seconds <= 3600:
-        raise argparse.ArgumentTypeError(f"{text!r} is not from 100ms to 1h")
+        raise argparse.ArgumentTypeError(f"{text!r} is not between 100ms and 1h")
     return seconds
 
 
@@ -49,21 +49,21 @@ def speed(text: str) -> float:
     """Return how many times faster the simulated market runs."""
     speed = _parse(float, text)
     if not 0 < speed <= 10_000:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number above 0 and up to 10000")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number greater than 0 and at most 10000")
     return speed
 
 
 def seed(text: str) -> int:
     """Return a seed."""
     if not re.fullmatch(r"[+-]?\d{1,18}", text, re.ASCII):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at most 18 digits")
+        raise argparse.ArgumentTypeError(f"{text!r} is not an integer of at most 18 digits")
     return int(text)
 
 
 def fault(text: str) -> str:
     """Return a fault's name."""
     if text not in FAULTS:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a fault; there are: {', '.join(FAULTS)}")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a known fault; valid faults: {', '.join(FAULTS)}")
     return text
 
 
@@ -75,7 +75,7 @@ def shard(text: str) -> int:
 def total_shards(text: str) -> int:
     """Return the number of shards."""
     if not re.fullmatch(r"[1-9]\d{0,5}", text, re.ASCII):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1 to 999999")
+        raise argparse.ArgumentTypeError(f"{text!r} is not an integer between 1 and 999999")
     return int(text)
 
 

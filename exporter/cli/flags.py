@@ -23,11 +23,11 @@ if TYPE_CHECKING:
 PROGRAM: Final = "binance-futures-exporter"
 VARIABLE_PREFIX: Final = "BINANCE_FUTURES_EXPORTER_"
 COMMANDS: Final = {
-    "run": "poll the configured accounts (also without a command)",
-    "demo": "the same with a simulated exchange; no key needed",
-    "check": "poll every account once; say what is wrong and what to do",
-    "metrics": "print the reference of all metrics",
-    "simulate": "the simulated exchange alone, and a configuration for it",
+    "run": "poll the configured accounts (the default command)",
+    "demo": "poll a simulated exchange; no API key needed",
+    "check": "poll every account once; report problems and what to do",
+    "metrics": "print a reference of all metrics",
+    "simulate": "run only the simulated exchange; write a configuration for it",
 }
 _VERSION: Final = (
     f"{PROGRAM}, version {exporter.__version__} (revision: {exporter.__revision__})\n"
@@ -61,7 +61,7 @@ class Flag:
 
     @property
     def variable(self) -> str:
-        """The environment variable that stands for the flag."""
+        """The environment variable that also sets the flag."""
         return VARIABLE_PREFIX + self.destination.upper()
 
     @property
@@ -71,22 +71,28 @@ class Flag:
 
 
 _LOG_FORMAT: Final = Flag(
-    "--log.format", "how log lines look", shown_default="logfmt, or colours on a terminal", choices=FORMATS
+    "--log.format",
+    "output format of log messages",
+    shown_default="logfmt; coloured text on a terminal",
+    choices=FORMATS,
 )
 
 
 def _log_level(default: str) -> Flag:
-    return Flag("--log.level", "least severity that is logged", str, default, default, LOG_LEVELS)
+    return Flag("--log.level", "only log messages of this severity or above", str, default, default, LOG_LEVELS)
 
 
 _LOG: Final = (_log_level("info"), _LOG_FORMAT)
 _CONFIG_FILE: Final = Flag(
-    "--config.file", "the configuration; without it the BINANCE_* variables", flag_values.file_path, value="FILE"
+    "--config.file",
+    "path of the configuration file; without it, BINANCE_* variables are read",
+    flag_values.file_path,
+    value="FILE",
 )
 _WEB: Final = (
     Flag(
         "--web.listen-address",
-        "where to serve, host:port, [IPv6]:port or :port; repeatable (in the variable: commas)",
+        "address to listen on: host:port, [IPv6]:port or :port; repeatable (variable: comma-separated)",
         flag_values.listen_address,
         default=(DEFAULT_ADDRESS,),
         shown_default=str(DEFAULT_ADDRESS),
@@ -95,65 +101,77 @@ _WEB: Final = (
     ),
     Flag(
         "--web.config.file",
-        "TLS, passwords and headers, as for Prometheus' own exporters",
+        "path of a file that enables TLS or authentication (exporter-toolkit format)",
         flag_values.file_path,
         value="FILE",
     ),
     Flag(
-        "--web.telemetry-path", "path of the metrics", flag_values.telemetry_path, "/metrics", "/metrics", value="PATH"
+        "--web.telemetry-path",
+        "path under which to expose metrics",
+        flag_values.telemetry_path,
+        "/metrics",
+        "/metrics",
+        value="PATH",
     ),
     Flag(
         "--web.disable-exporter-metrics",
-        "leave out the metrics of the process, the platform and the garbage collector",
+        "exclude metrics about the process and the Python runtime (process_*, python_*)",
         None,
         default=False,
     ),
 )
 _MARKET: Final = (
-    Flag("--speed", "how many times faster the simulated story runs", flag_values.speed, 1.0, "1", value="FACTOR"),
-    Flag("--seed", "number that decides the simulated market and its HMAC keys", flag_values.seed, value="NUMBER"),
+    Flag(
+        "--speed", "speed of the simulated scenario relative to real time", flag_values.speed, 1.0, "1", value="FACTOR"
+    ),
+    Flag("--seed", "seed of the simulated market and its HMAC keys", flag_values.seed, value="NUMBER"),
 )
 FLAGS: Final[dict[str, tuple[Flag, ...]]] = {
     "run": (
         _CONFIG_FILE,
         Flag(
             "--config.check",
-            "check the configuration, its key files and the web configuration, then exit",
+            "check the configuration, key files and web configuration, and exit",
             None,
             default=False,
         ),
         Flag(
             "--shard",
-            "which of the shards this is, from 0, or a pod's name that ends in it",
+            "index of this shard, from 0, or a pod name that ends in it",
             flag_values.shard,
             0,
             "0",
             value="NUMBER",
         ),
         Flag(
-            "--total-shards", "how many processes share the accounts", flag_values.total_shards, 1, "1", value="NUMBER"
+            "--total-shards",
+            "number of shards that the accounts are divided among",
+            flag_values.total_shards,
+            1,
+            "1",
+            value="NUMBER",
         ),
         *_WEB,
-        Flag("--web.enable-lifecycle", "let POST and PUT of /-/reload reload the configuration", None, default=False),
+        Flag("--web.enable-lifecycle", "enable reloading by HTTP POST or PUT to /-/reload", None, default=False),
         *_LOG,
     ),
     "demo": (
-        Flag("--interval", "time between two polls of an account", flag_values.interval, 5.0, "5s", value="DURATION"),
+        Flag("--interval", "poll interval of each account", flag_values.interval, 5.0, "5s", value="DURATION"),
         *_MARKET,
         *_WEB,
         *_LOG,
     ),
     "check": (
         _CONFIG_FILE,
-        Flag("--output", "for a reader or for a script", str, "text", "text", ("text", "json")),
+        Flag("--output", "output format", str, "text", "text", ("text", "json")),
         _log_level("error"),  # problems are in the report
         _LOG_FORMAT,
     ),
-    "metrics": (Flag("--format", "for a reader or for a program", str, "markdown", "markdown", ("markdown", "json")),),
+    "metrics": (Flag("--format", "output format", str, "markdown", "markdown", ("markdown", "json")),),
     "simulate": (
         Flag(
             "--listen-address",
-            "where the exchange listens, host:port",
+            "address for the simulated exchange to listen on",
             flag_values.listen_address,
             default=ListenAddress("127.0.0.1", 10428),
             shown_default="127.0.0.1:10428",
@@ -161,14 +179,14 @@ FLAGS: Final[dict[str, tuple[Flag, ...]]] = {
         ),
         Flag(
             "--config.dir",
-            "where to write exporter.yml and keys for the simulated accounts",
+            "directory in which to write exporter.yml and the keys of the simulated accounts",
             flag_values.file_path,
-            shown_default="a directory that is removed at the end",
+            shown_default="a temporary directory",
             value="DIRECTORY",
         ),
         Flag(
             "--fault",
-            "what is wrong with the exchange, by name; repeatable (in the variable: commas)",
+            "fault of the simulated exchange, by name; repeatable (variable: comma-separated)",
             flag_values.fault,
             default=(),
             value="NAME",
@@ -188,7 +206,7 @@ def parse(argv: Sequence[str], environ: Mapping[str, str]) -> tuple[str, Namespa
     """
     command, rest = _take_command(argv)
     if command not in FLAGS:
-        _parser("run").error(f"unknown command {command!r}; there are: {', '.join(FLAGS)}")
+        _parser("run").error(f"unknown command {command!r}; valid commands: {', '.join(FLAGS)}")
     parser = _parser(command)
     values = parser.parse_args(rest)
     if "help" in values:
@@ -233,7 +251,8 @@ class _Formatter(argparse.RawDescriptionHelpFormatter):
 def _parser(command: str) -> _Parser:
     commands = "\n".join(f"  {name:10}{help_text}" for name, help_text in COMMANDS.items())
     faults = "\n".join(f"  {name:19}{fault.help}" for name, fault in FAULTS.items())
-    variables = f"Every flag can be set by a variable: {FLAGS[command][-1].variable}\nfor {FLAGS[command][-1].name}."
+    example = FLAGS[command][-1]
+    variables = f"Each flag can also be set by an environment variable, such as\n{example.variable} for {example.name}."
     parser = _Parser(
         prog=PROGRAM if command == "run" else f"{PROGRAM} {command}",
         usage=f"{PROGRAM} {'[COMMAND]' if command == 'run' else command} [flags]",
@@ -259,8 +278,8 @@ def _parser(command: str) -> _Parser:
                 metavar=flag.value or None,
                 action="append" if flag.repeatable else "store",
             )
-    group.add_argument("--version", action="store_true", help="print the version, then exit")
-    group.add_argument("-h", "--help", action="store_true", help="print this help, then exit")
+    group.add_argument("--version", action="store_true", help="print the version and exit")
+    group.add_argument("-h", "--help", action="store_true", help="print this help and exit")
     return parser
 
 
@@ -271,7 +290,7 @@ def _from_environment(parser: _Parser, flag: Flag, environ: Mapping[str, str]) -
     if flag.read is None:
         if text.lower() in {"true", "1", "false", "0"}:
             return text.lower() in {"true", "1"}
-        parser.error(f"{flag.variable}: write true or false, not {text!r}")
+        parser.error(f"{flag.variable}: must be true or false, not {text!r}")
     texts = text.split(",") if flag.repeatable else [text]
     try:
         values = parser.parse_args([f"{flag.name}={value.strip()}" for value in texts])

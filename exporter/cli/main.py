@@ -25,6 +25,7 @@ from exporter.cli.check_report import as_json, as_text
 from exporter.cli.flags import PROGRAM, Usage, parse
 from exporter.config.document import Problem
 from exporter.config.shards import Shard
+from exporter.formatting import pluralize
 from exporter.metrics import reference
 from exporter.simulator.demo import demo_exchange, write_configuration
 from exporter.simulator.fault_catalog import FAULTS
@@ -60,7 +61,7 @@ def run(argv: Sequence[str]) -> int:
     try:
         return _run_command(argv)
     except configuration.ConfigError as error:
-        logging.print_error(f"{PROGRAM}: the configuration cannot be used:\n{error}")
+        logging.print_error(f"{PROGRAM}: invalid configuration:\n{error}")
         return _INVALID_INPUT
     except BrokenPipeError:  # the reader of the output has ended, as in: … --help | head
         return _FAILURE
@@ -73,7 +74,7 @@ def run(argv: Sequence[str]) -> int:
         logging.print_error(f"{PROGRAM}: {error}")
         return _FAILURE
     except Exception:  # the log redacts the traceback
-        log.exception("ended by a fault of this program: report it")
+        log.exception("internal error, please report it")
         return _FAILURE
 
 
@@ -92,7 +93,7 @@ def _run_command(argv: Sequence[str]) -> int:
 def _run(flags: Namespace) -> int:
     shard = Shard(flags.shard, flags.total_shards)
     if shard.index >= shard.total:
-        message = f"{shard.index} is not below --total-shards {shard.total}: shards count from 0"
+        message = f"{shard.index} must be less than --total-shards ({shard.total}): shards are numbered from 0"
         raise configuration.ConfigError(Problem("--shard", message))
 
     previous: Config | None = None
@@ -105,9 +106,11 @@ def _run(flags: Namespace) -> int:
     config = load()
     web = _web_config(flags)
     for warning in config.warnings:
-        log.warning("configuration", warning=warning)
+        log.warning("configuration warning", warning=warning)
     if flags.config_check:
-        _print_message(f"the configuration is good: {len(config.accounts)} account(s)")
+        _print_message(
+            f"the configuration is valid: {len(config.accounts)} {pluralize('account', len(config.accounts))}"
+        )
         return _SUCCESS
     return _run_in_loop(_until_signal(lambda stop: _serve(config, web, flags, stop, load)))
 
@@ -158,10 +161,10 @@ def _simulate(flags: Namespace) -> int:
         try:
             with nullcontext(flags.config_dir) if flags.config_dir else _temporary_directory() as directory:
                 path = _write_configuration(exchange, directory)
-                _print_message(f"the simulated exchange is at {exchange.url}")
+                _print_message(f"simulated exchange listening on {exchange.url}")
                 for name in flags.fault:
                     _print_message(f"fault {name}: {FAULTS[name].help}")
-                _print_message(f"to ask it: binance-futures-exporter --config.file {path}")
+                _print_message(f"to poll it, run: binance-futures-exporter --config.file {path}")
                 await stop.wait()
         finally:
             await exchange.stop()
@@ -227,7 +230,7 @@ async def _serve(
     urls = service.bind()
     log.info("started", version=exporter.__version__, accounts=len(config.accounts))
     for url in urls:
-        log.info("listening", metrics=url + flags.web_telemetry_path)
+        log.info("listening", url=url + flags.web_telemetry_path)
     if load is not None:
         reloads: set[asyncio.Task[str]] = set()  # the loop holds only weak references to tasks
 
@@ -246,7 +249,7 @@ async def _serve(
 def _web_config(flags: Namespace) -> WebConfig:
     web = web_configuration.load(flags.web_config_file)
     for warning in web.warnings:
-        log.warning("web configuration", warning=warning)
+        log.warning("web configuration warning", warning=warning)
     return web
 
 
@@ -269,7 +272,7 @@ def _temporary_directory() -> Iterator[Path]:
     try:
         directory = tempfile.TemporaryDirectory(prefix=f"{PROGRAM}-")
     except OSError as error:
-        reason = f"{error.strerror or error}: set TMPDIR to a directory that can be written to"
+        reason = f"{error.strerror or error}: set TMPDIR to a writable directory"
         raise OSError(f"cannot create a temporary directory: {reason}") from error
     with directory as name:
         yield Path(name)

@@ -43,8 +43,8 @@ __all__ = ["VARIABLES", "Config", "ConfigError", "load", "parse_duration"]
 
 _DEFAULT_WEIGHT_SHARE: Final = 0.5
 _NOTHING_CONFIGURED: Final = (
-    "write a configuration file and name it with --config.file, or set BINANCE_API_KEY and BINANCE_SECRET_KEY "
-    "(or BINANCE_PRIVATE_KEY_FILE), or see it work without any key: binance-futures-exporter demo"
+    "pass a configuration file with --config.file, or set BINANCE_API_KEY and BINANCE_SECRET_KEY "
+    "(or BINANCE_PRIVATE_KEY_FILE); to try the exporter without an API key, run: binance-futures-exporter demo"
 )
 
 
@@ -89,7 +89,7 @@ def load(path: Path | None, environ: Mapping[str, str], previous: Config | None 
         name = environment.take("account", account_name, "main")
         accounts.add(environment, name, KeyFiles(environment, Path(), loader), binance, _Poll(), None)
     else:
-        findings.add_problem("nothing is configured", _NOTHING_CONFIGURED)
+        findings.add_problem("no account is configured", _NOTHING_CONFIGURED)
     if findings.problems:
         raise ConfigError(*findings.problems)
     return Config(
@@ -112,7 +112,7 @@ class _Poll:
     """The values under `poll:`, with their paths, since a default and an account's value may contradict each other."""
 
     interval_seconds: float = 15.0
-    interval_path: str = "the default"
+    interval_path: str = "default"
     stale_after_seconds: float | None = None
     stale_after_path: str = ""
     position_risk: bool = True
@@ -145,16 +145,16 @@ class _Accounts:
         stale_after_seconds = self._stale_after(poll)
         path = reader.path_of("name")
         if name is not None and self._names.setdefault(name, path) != path:
-            reader.add_problem("name", f"is also the name at {self._names[name]}")
+            reader.add_problem("name", f"is already used at {self._names[name]}")
         if name is None or credentials is None:
             return
         if redaction.redact(name) != name:
-            reader.add_problem("name", "looks like a key: name the account, as it shall be called in labels")
+            reader.add_problem("name", "looks like an API key; use a display name")
         endpoint = self._endpoint(reader, binance.url, binance.proxy)
         path = reader.path_of("api_key_file")
         first = self._keys.setdefault((endpoint, credentials.api_key), path)
         if first != path:
-            message = f"is the same key on {endpoint.label} as at {first}: both accounts will show the same figures"
+            message = f"is the same API key on {endpoint.label} as at {first}; both accounts will show the same data"
             self.findings.add_warning(path, message)
         self.settings.append(
             AccountSettings(
@@ -175,13 +175,14 @@ class _Accounts:
         if poll.stale_after_seconds is None:
             return max(4 * poll.interval_seconds, 60.0)
         minimum = 2 * poll.interval_seconds
-        # An invalid value was replaced by a default, which the user did not choose: no second problem about that.
+        # An invalid value was replaced by a default, which the user did not choose: do not report that, too.
         if poll.stale_after_seconds < minimum and not self.findings.has_problem(
             poll.stale_after_path, poll.interval_path
         ):
             self.findings.add_problem(
                 poll.stale_after_path,
-                f"must be at least 2 intervals ({minimum:g}s): {poll.interval_seconds:g}s by {poll.interval_path}",
+                f"must be at least twice the interval ({minimum:g}s), "
+                f"which is {poll.interval_seconds:g}s by {poll.interval_path}",
             )
         return poll.stale_after_seconds
 
@@ -196,8 +197,8 @@ class _Accounts:
             first = self._weight_labels.setdefault(weight_key(url, proxy), endpoint.label)
             if first != endpoint.label:
                 message = (
-                    f"asks {endpoint.label}, which may be {first} of accounts before it, asked from the same IP: "
-                    "each spends weight_share by itself; write both in the same way, or divide weight_share"
+                    f"uses {endpoint.label}, which may be the same exchange as {first} of an earlier account, reached "
+                    "from the same IP; each spends the whole weight_share: use one spelling, or divide weight_share"
                 )
                 self.findings.add_warning(reader.path_of("name"), message)
             self._endpoints[url, proxy] = endpoint
@@ -246,7 +247,7 @@ def _binance(reader: Reader, inherited: _Binance) -> _Binance:
 def _warn_if_unencrypted(reader: Reader, binance: _Binance) -> None:
     if reader.has("endpoint") and is_unencrypted(binance.url):
         reader.findings.add_warning(
-            reader.path_of("endpoint"), "ws:// sends keys and signed requests in clear: use wss://"
+            reader.path_of("endpoint"), "ws:// sends API keys and signed requests unencrypted; use wss://"
         )
 
 

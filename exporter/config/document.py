@@ -106,7 +106,7 @@ class Reader:
         return key in self._mapping
 
     def take(self, key: str, check: Callable[[object], T], default: T) -> T:
-        """Return what `check` makes of the value of `key`; `default` if `key` is missing or its value invalid."""
+        """Return the value of `key` as converted by `check`; `default` if `key` is missing or its value invalid."""
         if self.has(key):
             try:
                 return check(self._mapping[key])
@@ -143,7 +143,7 @@ class Reader:
             if key not in self._known_keys:
                 text = str(key)[:_LONGEST_KEY]  # comparing and redacting would take minutes for a megabyte
                 near = difflib.get_close_matches(text, list(self._known_keys), n=1)
-                hint = f"did you mean {near[0]}?" if near else f"known here: {', '.join(self._known_keys)}"
+                hint = f"did you mean {near[0]}?" if near else f"valid keys: {', '.join(self._known_keys)}"
                 self.add_problem(_shown(text), f"unknown key; {hint}")
 
 
@@ -172,7 +172,7 @@ def _parse(text: str) -> object:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         place = f" at line {mark.line + 1}, column {mark.column + 1}" if mark else ""
-        # PyYAML quotes the text it stumbled over, which may be part of a pasted secret.
+        # PyYAML quotes the invalid text, which may be part of a pasted secret.
         problem = _QUOTED.sub(lambda quoted: quoted[0] if len(quoted[0]) <= 4 else "…", error.problem or "")
         raise InvalidValue(f"is not valid YAML{place}: {problem}") from None
     except yaml.reader.ReaderError as error:
@@ -193,9 +193,7 @@ class _StrictLoader(yaml.SafeLoader):
             identity = (key.tag, key.value) if isinstance(key, yaml.ScalarNode) else key
             first = first_lines.setdefault(identity, key.start_mark.line + 1)
             if first_lines[identity] != key.start_mark.line + 1:
-                raise yaml.MarkedYAMLError(
-                    problem=f"the key of line {first} stands here again", problem_mark=key.start_mark
-                )
+                raise yaml.MarkedYAMLError(problem=f"duplicate of the key on line {first}", problem_mark=key.start_mark)
         return node
 
     def construct_object(self, node: yaml.Node, deep: bool = False) -> object:  # noqa: FBT001, FBT002
@@ -206,5 +204,5 @@ class _StrictLoader(yaml.SafeLoader):
         except (ValueError, TypeError, LookupError, AttributeError, OverflowError):
             # PyYAML lets these through for a date such as 2026-13-01 or a value that does not fit its tag.
             raise yaml.MarkedYAMLError(
-                problem="a value that its type cannot hold", problem_mark=node.start_mark
+                problem="a value that is invalid for its type", problem_mark=node.start_mark
             ) from None

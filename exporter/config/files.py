@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 _PIECE_BYTES: Final = 64 * 1024
 _LARGEST_DOCUMENT: Final = 1024 * 1024
 
-# What changes with a file, or with a symbolic link on the way to it; None if it cannot be examined.
+# Changes when a file does, or a symbolic link in its path; None if it cannot be read.
 Stamp = tuple[int, ...] | None
 
 
@@ -89,7 +89,7 @@ class Files:
             try:
                 stamps[path] = limit.run(path, lambda _, path=path: _stamp(path))  # type: ignore[misc]
             except UnreadableFile as error:
-                raise InvalidValue(f"{path}: cannot be examined: {error}") from None
+                raise InvalidValue(f"{path}: cannot be checked for changes: {error}") from None
         return None if stamps == self._stamps else stamps
 
 
@@ -127,7 +127,7 @@ def read_named_file(
         file = files.read(files.folder / name, largest)
     except UnreadableFile as error:
         hidden = hides_bare_name and "/" not in name and "." not in name
-        shown = "the file (a name without / or . is not shown)" if hidden else name
+        shown = "the file (a name without / or . may be a key and is not shown)" if hidden else name
         reader.add_problem(key, f"cannot read {shown}: {error}")
         return None
     except InvalidValue as error:
@@ -137,7 +137,7 @@ def read_named_file(
         reader.add_problem(key, f"{name} is empty")
         return None
     if is_secret and file.readable_by_others:
-        reader.findings.add_warning(reader.path_of(key), f"others may read {name}: chmod 600 {name}")
+        reader.findings.add_warning(reader.path_of(key), f"{name} is readable by other users; run: chmod 600 {name}")
     return NamedFile(name, file.content)
 
 
@@ -185,7 +185,7 @@ def _read_all(descriptor: int, largest: int, deadline: float, *, is_pipe: bool) 
         if piece:
             content += piece
             continue
-        # Before its first writer opens it, a pipe looks as if it had ended.
+        # Until its first writer opens it, a pipe reads as ended.
         if piece is not None and (content or hung_up or not is_pipe):
             break
         events = poll.poll(max(deadline - time.monotonic(), 0.0) * 1000)

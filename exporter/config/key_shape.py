@@ -1,4 +1,4 @@
-"""What a Binance key looks like, and which mistakes are made with one. No text made here quotes any part of a key."""
+"""What a Binance key looks like, and common mistakes with one. No text made here quotes any part of a key."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _VARIABLE: Final = re.compile(r"\$\(?\w+\)?|%\w+%|.*(?:\$\{|\{\{).*", re.ASCII)
 _ASSIGNMENT: Final = re.compile(r"[A-Za-z_][\w.-]*(?:=(?!=*$)|:)(?=.)", re.ASCII)
 # Without digits: two keys may have been pasted with a colon between them.
 _NAME_BEFORE: Final = re.compile(r"\A[A-Za-z_.-]{1,40}[=:](?=.)")
-# Such as BINANCE_SECRET_KEY: no key holds one, and hiding it would hide the place in messages about it.
+# Such as BINANCE_SECRET_KEY: no key contains one, and hiding it would hide the variable in messages about it.
 _NAME: Final = re.compile(r"(?<![A-Za-z0-9_])[A-Z]+(?:_[A-Z]+)+(?![A-Za-z0-9_])")
 _SHORTEST_BASE64: Final = 24
 _PEM: Final = re.compile(r"(-----BEGIN [A-Z ]+-----)(.*?)(-----END [A-Z ]+-----)", re.DOTALL)
@@ -26,17 +26,17 @@ def explain_mistake(text: str) -> str | None:
     if _KEY.fullmatch(text):
         return None
     if text[0] in _QUOTES or text[-1] in _QUOTES:
-        return "the key has quotes around it: remove them"
+        return "the key is quoted: remove the quotes"
     if text.startswith("<") or text.endswith(">"):
-        return "a <placeholder> stands where the key belongs: replace it, with its brackets, by the key"
+        return "this is a <placeholder>: replace it, including the brackets, with the key"
     if _VARIABLE.fullmatch(text):
-        return "a variable stands where the key belongs, and was not replaced by its value"
+        return "this is a variable that was not replaced with its value"
     if _ASSIGNMENT.match(text):
-        return "a name and a separator precede the key (NAME=value): keep only the key"
+        return "a name precedes the key (NAME=value): keep only the key"
     if decode_base64(text) is not None:
         return "this is base64-encoded text: decode it"
     if "/" in text:
-        return "this may be the path of a file: a Binance key has 64 letters and digits"
+        return "this may be a file path: a Binance key has 64 letters and digits"
     return "this does not look like a Binance key, which has 64 letters and digits"
 
 
@@ -53,7 +53,7 @@ def decode_base64(text: str) -> str | None:
 
 
 def without_names(text: str) -> str:
-    """Return `text` without what is not secret: NAME= before the key, and names of variables."""
+    """Return only the secret part of `text`: without NAME= before the key, and without names of variables."""
     return _NAME.sub("", _NAME_BEFORE.sub("", text))
 
 

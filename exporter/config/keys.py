@@ -126,15 +126,15 @@ def _read_credentials(reader: Reader, files: Files, loader: KeyLoader) -> Creden
     if with_hmac and with_pem:
         reader.add_problem("private_key_file", "must not be set together with an HMAC secret")
     if with_passphrase and not with_pem:
-        reader.add_problem("private_key_passphrase_file", f"only goes with {pem_key}")
+        reader.add_problem("private_key_passphrase_file", f"requires {pem_key}")
     if secret_key and api_key:
         if secret_key == api_key:
             place = "secret_key" if reader.has("secret_key") else "secret_key_file"
-            reader.findings.add_warning(reader.path_of(place), "this is the API key itself, not its secret")
+            reader.findings.add_warning(reader.path_of(place), "is identical to the API key, must be its secret")
         return Credentials.hmac(api_key, secret_key)
     if pem and (passphrase or not with_passphrase):
         try:
-            # Even without an API key, which is already a problem: this key's problems are to be found, too.
+            # Even without an API key, which is already a problem, so that this key's problems are also reported.
             return loader.load(api_key or Secret(""), pem, passphrase)
         except KeyProblem as error:
             reason = str(error).replace("private_key_passphrase_file", reader.spell("private_key_passphrase_file"))
@@ -172,10 +172,12 @@ def _read_token(reader: Reader, key: str, files: Files) -> Secret | None:
     text = secret.reveal()
     if _is_pem(secret):
         pem_key = reader.spell("private_key_file")
-        reader.add_problem(place, f"must not be a PEM: a private key goes in {pem_key}")
+        reader.add_problem(place, f"must not be a PEM; set {pem_key} for a private key")
     elif not text or not text.isascii() or not text.isprintable() or " " in text:
         mistake = explain_mistake(text) if text else None
-        reader.add_problem(place, f"must be one word of printable ASCII characters{f'; {mistake}' if mistake else ''}")
+        reader.add_problem(
+            place, f"must be a single line of printable ASCII without spaces{f'; {mistake}' if mistake else ''}"
+        )
     else:
         if mistake := explain_mistake(text):
             reader.findings.add_warning(reader.path_of(place), mistake)
@@ -191,9 +193,9 @@ def _read_pem(reader: Reader, files: Files) -> Secret | None:
     if _is_pem(pem):
         return pem
     if "-----BEGIN" in (decode_base64(content.reveal()) or ""):
-        mistake = "is the base64 of a PEM: decode it"
+        mistake = "is a base64-encoded PEM: decode it"
     else:
-        mistake = f"is not a PEM: the secret of an HMAC key goes in {reader.spell('secret_key_file')}"
+        mistake = f"is not a PEM; set {reader.spell('secret_key_file')} for the secret of an HMAC key"
     reader.add_problem("private_key_file", f"{_name_of_file(reader, 'private_key_file')} {mistake}")
     return None
 

@@ -35,5 +35,5 @@ def shard_index(text: str) -> int:
     """
     match = re.search(r"(?:^|[^-]-)(\d{1,6})$", text, re.ASCII)
     if not match:
-        raise ValueError(f"{text!r} is neither a number nor a pod's name with a number at its end, like exporter-0")
+        raise ValueError(f"{text!r} is neither a number nor a pod name that ends in one, such as exporter-0")
     return int(match[1])

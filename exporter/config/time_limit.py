@@ -45,7 +45,7 @@ class TimeLimit:
         """
         seconds = min(_FILE_SECONDS, self._remaining)
         if seconds <= 0:
-            raise UnreadableFile("not attempted, other files took too long to respond")
+            raise UnreadableFile("not attempted because other files took too long to respond")
         started_at = time.monotonic()
         try:
             # A call that can give up by itself should do so first.

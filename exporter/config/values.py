@@ -46,7 +46,7 @@ def parse_duration(text: str) -> float:
     if text == "0":
         return 0.0
     if text.isdecimal():
-        raise InvalidValue("must be a duration with its unit, such as 15s, 1m30s or 500ms: a number alone has none")
+        raise InvalidValue("must be a duration with a unit, such as 15s, 1m30s or 500ms")
     match = _DURATION.fullmatch(text)
     if not match or not text:
         raise InvalidValue("must be a duration such as 15s, 1m30s or 500ms")
@@ -81,12 +81,12 @@ def weight_share(value: object) -> float:
 def account_name(value: object) -> str:
     """Check an account's name, which becomes a label's value."""
     if not isinstance(value, str):
-        raise InvalidValue("must be text: put it in quotes")
+        raise InvalidValue("must be a string; put it in quotes")
     if not 1 <= len(value) <= 100:
         raise InvalidValue("must be 1 to 100 characters long")
     # Lone surrogates cannot be written as UTF-8; the others break a line somewhere.
     if value != value.strip() or any(unicodedata.category(c) in {"Cc", "Cs", "Zl", "Zp"} for c in value):
-        raise InvalidValue("must not begin or end with a space, nor hold control characters")
+        raise InvalidValue("must not start or end with a space, or contain control characters")
     return value
 
 
@@ -109,9 +109,9 @@ def asset_mode(value: object) -> AssetMode | None:
 def file_name(value: object) -> str:
     """Check the path of a file, as written."""
     if not isinstance(value, str) or not value:
-        raise InvalidValue("must be the path of a file")
+        raise InvalidValue("must be a file path")
     if not value.isprintable() or len(value) > _LONGEST_PATH:
-        raise InvalidValue("must be the path of a file, not its content")
+        raise InvalidValue("must be a file path, not the content of the file")
     return value
 
 
@@ -122,9 +122,9 @@ def endpoint_url(value: object) -> str:
         return _NETWORKS[value]
     parts = _split(value, DEFAULT_PORTS, allowed)
     if "@" in parts.netloc:
-        raise InvalidValue("must not hold a user or password: requests are signed")
+        raise InvalidValue("must not contain a user or password")
     if "#" in str(value):
-        raise InvalidValue("must not have a fragment (#…)")
+        raise InvalidValue("must not contain a fragment (#…)")
     host = normalize_host(parts.hostname or "")
     if not host:
         raise InvalidValue("must be a URL with a host")
@@ -150,9 +150,9 @@ def proxy_url(value: object) -> str | None:
     except UnusableProxy as error:
         raise InvalidValue(str(error)) from None
     if not proxy.has_port:
-        raise InvalidValue("must name its port, such as http://proxy:3128")
+        raise InvalidValue("must include the port, such as http://proxy:3128")
     if ":@" in proxy.url:
-        raise InvalidValue("must hold a password where it holds a user")
+        raise InvalidValue("must contain a password if it contains a user")
     return proxy.url
 
 

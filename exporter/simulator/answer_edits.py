@@ -1,7 +1,7 @@
-"""Edits of an answer, for `replace_answer`: each takes an answer and returns what is sent in its place.
+"""Edits of an answer, for `replace_answer`: each takes an answer and returns what is sent instead.
 
 A path leads from the top of an answer to a value, as in `id`, `rateLimits.0.limit`, `result.totalMarginBalance` or
-`result.positions.*.notional`; `*` is every row. An answer without that place stays as it is.
+`result.positions.*.notional`; `*` is every row. An answer without that value is not changed.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def error(status: object = None, **body: Any) -> Replacement:
 
 
 def body(fields: Mapping[str, Any]) -> Replacement:
-    """Answer with the id and these fields alone."""
+    """Answer with only the id and these fields."""
     return lambda answer: {"id": answer["id"], **fields}
 
 
@@ -129,13 +129,13 @@ def binary(answer: Answer) -> Frame:
 
 
 def padded(size_bytes: int = _OVER_8_MIB) -> Replacement:
-    """Make the answer at least so long, by an unknown field."""
+    """Pad the answer to at least this size with an unknown field."""
     return lambda answer: answer | {"padding": "x" * size_bytes}
 
 
 def nested(depth: int = 100_000) -> Replacement:
-    """Replace the result by nested lists."""
-    # As text, since the encoder rejects such a depth.
+    """Replace the result with nested lists."""
+    # As text, since the encoder rejects this depth.
     return lambda answer: f'{{"id":{json.dumps(answer["id"])},"status":200,"result":{"[" * depth}{"]" * depth}}}'
 
 

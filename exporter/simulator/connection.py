@@ -1,4 +1,4 @@
-"""One client's connection, which can stall or break off, even during its handshake."""
+"""One client's connection, which can stall or be reset, even during its handshake."""
 
 from __future__ import annotations
 

@@ -31,14 +31,14 @@ def write_configuration(exchange_url: str, accounts: Iterable[SimulatedAccount],
     """Write `exporter.yml` and the key files it names into a directory; only the owner can read the keys.
 
     Raises:
-        FileExistsError: the directory holds a configuration or keys that were not written here.
+        FileExistsError: the directory contains a configuration or keys that were not written by this function.
     """
     keys = directory / "keys"
     path = directory / "exporter.yml"
     # A user's own files are likely to have the same names.
     written_here = path.exists() and path.read_text(encoding="utf-8").startswith(_MARK)
     if not written_here and (path.exists() or keys.exists()):
-        raise FileExistsError(f"{directory} already holds exporter.yml or keys: name another directory")
+        raise FileExistsError(f"{directory} already contains exporter.yml or keys: choose another directory")
     keys.mkdir(mode=0o700, parents=True, exist_ok=True)
     entries: list[dict[str, Any]] = []
     for account in accounts:

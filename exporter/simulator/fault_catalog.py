@@ -96,10 +96,10 @@ def _clock_jumps(exchange: SimulatedExchange) -> ExitStack:
 
 
 FAULTS: Final[dict[str, Fault]] = {
-    "handshake-403": Fault("new connections are refused with 403", _rejecting(403)),
-    "handshake-429": Fault("new connections are refused with 429, Retry-After 30", _rejecting(429, "30")),
-    "handshake-451": Fault("new connections are refused with 451", _rejecting(451)),
-    "handshake-503": Fault("new connections are refused with 503", _rejecting(503)),
+    "handshake-403": Fault("new connections are rejected with 403", _rejecting(403)),
+    "handshake-429": Fault("new connections are rejected with 429, Retry-After 30", _rejecting(429, "30")),
+    "handshake-451": Fault("new connections are rejected with 451", _rejecting(451)),
+    "handshake-503": Fault("new connections are rejected with 503", _rejecting(503)),
     "handshake-garbage": Fault(
         "new connections get bytes that are not HTTP", lambda exchange: exchange.garble_handshake()
     ),
@@ -108,53 +108,58 @@ FAULTS: Final[dict[str, Fault]] = {
     "open-and-close": Fault("connections open and close at once", lambda exchange: exchange.close_after(0, 1001)),
     "short-lived": Fault("connections close after 10 requests", lambda exchange: exchange.close_after(_REQUESTS)),
     "dropped": Fault(
-        "connections are cut every 10 s", lambda exchange: exchange.repeat(EVENT_SECONDS, exchange.drop_connections)
+        "connections are reset every 10 s", lambda exchange: exchange.repeat(EVENT_SECONDS, exchange.drop_connections)
     ),
-    "cut-frames": Fault("connections are cut within an answer", lambda exchange: exchange.cut_answers()),
-    "silent": Fault("connections open, then nothing comes, not even pongs", lambda exchange: exchange.stall_after(0)),
-    "shutdown": Fault("serverShutdown every 30 s, closed 10 s later", _shutdown),
-    "no-answers": Fault("requests are never answered", lambda exchange: exchange.lose_answers()),
-    "slow-answers": Fault("answers come after 3 s", lambda exchange: exchange.delay_answers(SLOW_SECONDS)),
-    "wrong-ids": Fault("answers carry an unknown id", _answers(lambda: field("id", "nobody"))),
-    "null-ids": Fault("answers carry the id null", _answers(lambda: field("id", None))),
-    "double-answers": Fault("answers come twice", _answers(lambda: twice)),
-    "swapped-answers": Fault("two answers carry each other's id", _answers(lambda: InPairs(swap_ids=True))),
-    "unsolicited": Fault("an unsolicited frame before every answer", _answers(lambda: accompanied('{"stream":"x"}'))),
-    "garbage": Fault("answers are not JSON", _answers(lambda: raw(_GARBAGE))),
-    "truncated": Fault("answers end in the middle", _answers(lambda: truncated)),
-    "nested": Fault("results are 100000 lists deep", _answers(nested)),
-    "huge": Fault("answers are over 8 MiB", _answers(padded)),
-    "binary": Fault("answers are binary frames", _answers(lambda: binary)),
+    "cut-frames": Fault("connections are reset in the middle of a response", lambda exchange: exchange.cut_answers()),
+    "silent": Fault("connections open, then stay silent, even to pings", lambda exchange: exchange.stall_after(0)),
+    "shutdown": Fault("serverShutdown is announced every 30 s, closed 10 s later", _shutdown),
+    "no-answers": Fault("requests get no response", lambda exchange: exchange.lose_answers()),
+    "slow-answers": Fault("responses are delayed by 3 s", lambda exchange: exchange.delay_answers(SLOW_SECONDS)),
+    "wrong-ids": Fault("responses have an unknown id", _answers(lambda: field("id", "unknown"))),
+    "null-ids": Fault("responses have the id null", _answers(lambda: field("id", None))),
+    "double-answers": Fault("responses are sent twice", _answers(lambda: twice)),
+    "swapped-answers": Fault(
+        "responses are sent in pairs with their ids swapped", _answers(lambda: InPairs(swap_ids=True))
+    ),
+    "unsolicited": Fault(
+        "every response is preceded by an unsolicited frame", _answers(lambda: accompanied('{"stream":"x"}'))
+    ),
+    "garbage": Fault("responses are not JSON", _answers(lambda: raw(_GARBAGE))),
+    "truncated": Fault("responses are truncated", _answers(lambda: truncated)),
+    "nested": Fault("results are nested 100000 levels deep", _answers(nested)),
+    "huge": Fault("responses are larger than 8 MiB", _answers(padded)),
+    "binary": Fault("responses are binary frames", _answers(lambda: binary)),
     "server-errors": Fault(
-        "answers are status 500, code -1000", _answers(lambda: error(500, code=-1000, msg="An unknown error occurred."))
+        "responses are errors: status 500, code -1000",
+        _answers(lambda: error(500, code=-1000, msg="An unknown error occurred.")),
     ),
     "maintenance": Fault(
-        "answers report maintenance, without a code", _answers(lambda: body({"239999": _MAINTENANCE}))
+        "responses report maintenance, without a code", _answers(lambda: body({"239999": _MAINTENANCE}))
     ),
     "maintenance-503": Fault(
-        "answers are status 503 with maintenance as the error", _answers(lambda: error(503, **{"239999": _MAINTENANCE}))
+        "responses report maintenance with status 503", _answers(lambda: error(503, **{"239999": _MAINTENANCE}))
     ),
-    "no-rate-limits": Fault("answers lack rateLimits", _answers(lambda: without("rateLimits"))),
+    "no-rate-limits": Fault("responses lack rateLimits", _answers(lambda: without("rateLimits"))),
     "zero-limit": Fault("rateLimits report a limit of 0", _answers(lambda: field("rateLimits.*.limit", 0))),
     "nonsense-figures": Fault(
         "totalWalletBalance is NaN", _answers(lambda: field("result.totalWalletBalance", "NaN"), _STATUS)
     ),
     "no-assets": Fault("v2/account.status lacks assets", _answers(lambda: without("result.assets"), _STATUS)),
     "rows-twice": Fault(
-        "v2/account.status has a position twice", _answers(lambda: row_twice("result.positions.0"), _STATUS)
+        "v2/account.status contains a position twice", _answers(lambda: row_twice("result.positions.0"), _STATUS)
     ),
     "hollow-answers": Fault(
         "v2/account.status has neither totals nor rows", _answers(lambda: field("result", dict(_NO_ROWS)), _STATUS)
     ),
     "no-rows": Fault(
-        "v2/account.status has totals and no rows",
+        "v2/account.status has totals but no rows",
         _answers(lambda: field("result", lambda result: result | _NO_ROWS), _STATUS),
     ),
     "null-totals": Fault(
-        "v2/account.status has rows, and null for every total", _answers(lambda: field("result", _null_totals), _STATUS)
+        "v2/account.status has rows, but null for every total", _answers(lambda: field("result", _null_totals), _STATUS)
     ),
     "no-positions": Fault(
-        "v2/account.status has margin and no positions", _answers(lambda: field("result.positions", []), _STATUS)
+        "v2/account.status has margin but no positions", _answers(lambda: field("result.positions", []), _STATUS)
     ),
     "no-risk-rows": Fault("v2/account.position has no rows", _answers(lambda: field("result", []), _POSITION)),
     "risk-row-missing": Fault(
@@ -163,12 +168,12 @@ FAULTS: Final[dict[str, Fault]] = {
     "no-margin-assets": Fault(
         "v2/account.position lacks marginAsset", _answers(lambda: without("result.*.marginAsset"), _POSITION)
     ),
-    "credits-mode": Fault("BNFCR carries the margin of USDT symbols", _answers(lambda: in_credits_mode)),
+    "credits-mode": Fault("accounts are in credits mode (margin in BNFCR)", _answers(lambda: in_credits_mode)),
     "time-unanswered": Fault(
-        "session.status is never answered", lambda exchange: exchange.lose_answers("session.status")
+        "session.status gets no response", lambda exchange: exchange.lose_answers("session.status")
     ),
     "v1-unanswered": Fault(
-        "account.status (v1) is never answered", lambda exchange: exchange.lose_answers("account.status")
+        "account.status (v1) gets no response", lambda exchange: exchange.lose_answers("account.status")
     ),
     "position-gone": Fault(
         "v2/account.position does not exist: 404, code -5000",
@@ -176,17 +181,17 @@ FAULTS: Final[dict[str, Fault]] = {
     ),
     "clock-ahead": Fault("the exchange's clock is 30 s ahead", lambda exchange: exchange.skew_clock(_SKEW_SECONDS)),
     "clock-behind": Fault("the exchange's clock is 30 s behind", lambda exchange: exchange.skew_clock(-_SKEW_SECONDS)),
-    "clock-jumps": Fault("the exchange's clock jumps 30 s ahead or back every 10 s", _clock_jumps),
+    "clock-jumps": Fault("the exchange's clock jumps by 30 s every 10 s", _clock_jumps),
     "banned": Fault("the IP is banned for 3 days", lambda exchange: exchange.ban(_LONGEST_BAN_SECONDS)),
-    "banned-untold": Fault(
-        "the IP is banned for 3 days, its end not reported",
+    "banned-open-end": Fault(
+        "the IP is banned for 3 days; the end is not reported",
         lambda exchange: exchange.ban(_LONGEST_BAN_SECONDS, data=False, text=False),
     ),
-    "busy-ip": Fault("others spend 80 % of every minute's weight", _busy_ip),
-    "rate-limited": Fault("others spend all of every minute's weight", _rate_limited),
+    "busy-ip": Fault("other programs use 80 % of the request weight", _busy_ip),
+    "rate-limited": Fault("other programs use all of the request weight", _rate_limited),
     "refused-once": Fault(
-        "the next v2/account.status is refused, code -2015",
+        "the next v2/account.status fails with code -2015",
         _answers(lambda: once(error(401, code=-2015, msg="Invalid API-key, IP, or permissions for action.")), _STATUS),
     ),
-    "key-revoked": Fault("the key of the first account is invalid", _key_revoked),
+    "key-revoked": Fault("the API key of the first account is revoked", _key_revoked),
 }

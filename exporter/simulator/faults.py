@@ -60,7 +60,7 @@ class Faults:
         return self._clock() + self._skews.last(0.0)
 
     def skew_clock(self, seconds: float) -> ExitStack:
-        """Step the exchange's clock by so many seconds, back where negative."""
+        """Step the exchange's clock by this many seconds; a negative number steps it back."""
         return self._skews.switch_on(seconds)
 
     def ban(self, seconds: float, *, data: bool | None = None, text: bool | None = None) -> ExitStack:
@@ -89,7 +89,7 @@ class Faults:
         self.weight.add(weight, self.server_time())
 
     def share_weight(self, weight: int) -> ExitStack:
-        """Spend so much as another program behind the same IP now, and at the start of every minute."""
+        """Spend this weight as another program behind the same IP now, and at the start of every minute."""
         undo = self._other_traffic.switch_on(weight)
         self.add_other_traffic(weight)
         self._other_traffic_minute = int(self.server_time() // 60)
@@ -146,7 +146,7 @@ class Faults:
         return undo
 
     def close_after(self, requests: int, code: int | None = 1000, reason: str = "") -> ExitStack:
-        """Close each connection after so many requests (0: once open), or reset it if the code is None.
+        """Close each connection after this many requests (0: once open), or reset it if the code is None.
 
         A connection with more requests is closed after its next one.
         """
@@ -160,7 +160,7 @@ class Faults:
         return self._closings.switch_on((requests, end))
 
     def stall_after(self, requests: int) -> ExitStack:
-        """Stall each connection after so many requests (0: once open); see stall_connections."""
+        """Stall each connection after this many requests (0: once open); see stall_connections."""
         stalls = ExitStack()
 
         async def end(connection: Connection) -> None:
@@ -171,7 +171,7 @@ class Faults:
         return undo
 
     async def announce_shutdown(self, seconds: float = 10.0) -> None:
-        """Send `serverShutdown` to every open connection, and close those after so many seconds."""
+        """Send `serverShutdown` to every open connection, and close them after this many seconds."""
         announced = self._open_connections()
         event = f'{{"event":{{"e":"serverShutdown","E":{int(self.server_time() * 1000)}}}}}'
         await self.send_raw(event)
@@ -185,7 +185,7 @@ class Faults:
                 await connection.send(data)
 
     def repeat(self, seconds: float, action: Callable[[], Awaitable[None] | None]) -> ExitStack:
-        """Run an action every so many seconds, the first time after that delay."""
+        """Run an action at this interval in seconds, the first time after one interval."""
 
         async def repeat() -> None:
             while True:
@@ -212,13 +212,13 @@ class Faults:
         return self._cuts.switch_on(True, method, account)  # noqa: FBT003 - the value that is switched on
 
     def replace_answer(self, method: str | None, account: str | None, function: Replacement) -> ExitStack:
-        """Replace answers by another one, by a raw frame, or by a list of these; replacements are chained.
+        """Replace answers with another one, a raw frame, or a list of these; replacements are chained.
 
         A raw frame is not replaced further. `exporter.simulator.answer_edits` has ready-made functions.
         """
         return self._replacements.switch_on(function, method, account)
 
-    # Queries by the exchange.
+    # Read by the exchange.
 
     def charge(self, weight: int) -> int:
         """Add a request's weight, after other programs' of this minute, and return the status to answer with."""
@@ -238,14 +238,14 @@ class Faults:
         return self._garbage.last(None)
 
     def on_accept(self, connection: Connection) -> None:
-        """Close or stall a connection that was just accepted, if it should be."""
+        """Close or stall a connection that was just accepted, if such a fault is on."""
         if self._closed_at_accept.of():
             connection.transport.close()
         for stalls in self._stalled_handshakes.of():
             stalls.enter_context(connection.stall())
 
     async def close_if_due(self, connection: Connection) -> None:
-        """Close or stall a connection that has had its number of requests."""
+        """Close or stall a connection that has reached its number of requests."""
         for requests, end in self._closings.of():
             if connection.requests >= requests:
                 await end(connection)

@@ -27,7 +27,7 @@ _WORST_SECONDS: Final = range(int(BOTTOM_FROM) - 12, int(BOTTOM_UNTIL) + 13, 4)
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """An action of an account, `at` so many seconds into every round."""
+    """An action of an account, `at` seconds into every round."""
 
     at: float
     account: str

@@ -39,14 +39,14 @@ class AuthMiddleware:
         await app(scope, receive, send)
 
     async def _authenticate(self, config: WebConfig, scope: Scope) -> ASGIApp:
-        """Return the application for a request with the right password, else the response that rejects it."""
+        """Return the application for a request with the right password, or the response that rejects it."""
         credentials = _credentials(scope["headers"])
         client = scope["client"][0] if scope["client"] else ""
         try:
             if credentials and await self._passwords.verify(config.users, *credentials, client):
                 return self._app
         except Busy:
-            text = "too many passwords are being checked: try again\n"
+            text = "too many authentication attempts: try again later\n"
             return PlainTextResponse(text, status_code=503, headers={"Retry-After": "1"})
         return PlainTextResponse("Unauthorized\n", status_code=401, headers={"WWW-Authenticate": "Basic"})
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 # The 22nd character of the salt holds only two bits: bcrypt rejects hashes with any other character there.
 _HASH: Final = re.compile(r"\$2[abxy]\$([0-9]{2})\$[./A-Za-z0-9]{21}[.Oeu][./A-Za-z0-9]{31}")
 _COSTS: Final = range(4, 19)  # each step doubles the time: 10 takes about 60 ms, 18 a quarter of a minute
-_NO_HASH: Final = "must be a bcrypt hash, such as htpasswd -nBC 10 makes"
+_NO_HASH: Final = "must be a bcrypt hash, as printed by htpasswd -nBC 10"
 # The toolkit's closed set, with the values that it allows; None: any.
 _HEADERS: Final[dict[str, tuple[str, ...] | None]] = {
     "Content-Security-Policy": None,
@@ -83,13 +83,13 @@ def _any_value(value: object) -> Any:
 
 def _no_http2(value: object) -> bool:
     if value is not False:
-        raise InvalidValue("must be false, or left out: only HTTP/1.1 is spoken here")
+        raise InvalidValue("must be false or omitted: only HTTP/1.1 is supported")
     return value
 
 
 def _no_rate_limit(value: object) -> None:
     if value:
-        raise InvalidValue("is not offered here: leave it out")
+        raise InvalidValue("is not supported: remove it")
 
 
 def _headers(reader: Reader) -> tuple[tuple[bytes, bytes], ...]:
@@ -107,7 +107,7 @@ def _header(allowed: tuple[str, ...] | None) -> Callable[[object], str]:
             raise InvalidValue(f"must be {' or '.join(allowed)}")
         # A line break would begin another header.
         if not isinstance(text, str) or not text.isascii() or not text.isprintable():
-            raise InvalidValue("must be one line of printable ASCII characters")
+            raise InvalidValue("must be a single line of printable ASCII characters")
         return text
 
     return check
@@ -121,10 +121,10 @@ class _Users(Reader):
         names = []
         for number, name in enumerate(self._mapping, 1):
             if not isinstance(name, str) or not 1 <= len(name) <= 100 or ":" in name or not name.isprintable():
-                message = "must be text of 1 to 100 characters, in quotes if need be, without a colon"
+                message = "must be a string of 1 to 100 printable characters without a colon"
             elif _HASH.fullmatch(name):
                 redaction.hide(name)
-                message = "must stand before the colon, and the hash behind it"
+                message = "must come before the colon, and the hash after it"
             else:
                 names.append(name)
                 continue
@@ -146,5 +146,5 @@ def _bcrypt_hash(value: object) -> bytes:
     if not match or not isinstance(value, str):
         raise InvalidValue(_NO_HASH)
     if int(match[1]) not in _COSTS:
-        raise InvalidValue(f"must be a bcrypt hash of a cost from {_COSTS[0]} to {_COSTS[-1]}")
+        raise InvalidValue(f"must be a bcrypt hash with a cost from {_COSTS[0]} to {_COSTS[-1]}")
     return value.encode()

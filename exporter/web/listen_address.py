@@ -1,4 +1,4 @@
-"""Addresses to listen on, and why one cannot be."""
+"""Addresses to listen on, and the errors of listening on them."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class ListenAddress:
         """
         match = re.fullmatch(r"(?:\[([^\[\]]+)\]|([^\[\]:]*)):(\d{1,5})", text)
         if not match or int(match[3]) > 65535:
-            raise ValueError(f"{text!r} is not an address: write host:port, [IPv6]:port or :port")
+            raise ValueError(f"{text!r} is not a valid address: expected host:port, [IPv6]:port or :port")
         return cls(match[1] or match[2], int(match[3]))
 
     def bind(self) -> list[socket.socket]:
@@ -61,7 +61,7 @@ class ListenAddress:
 
 @contextlib.contextmanager
 def explain_listen_errors(address: ListenAddress, flag: str) -> Iterator[None]:
-    """Turn the errors of a block that listens on `address`, which `flag` sets.
+    """Turn the errors of a block that listens on `address`, which `flag` sets, into ListenError.
 
     Raises:
         ListenError: the block raised OSError or UnicodeError.
@@ -69,15 +69,15 @@ def explain_listen_errors(address: ListenAddress, flag: str) -> Iterator[None]:
     try:
         yield
     except UnicodeError as error:
-        raise ListenError(f"cannot listen on {address}: {address.host!r} is not a host name") from error
+        raise ListenError(f"cannot listen on {address}: {address.host!r} is not a valid host name") from error
     except OSError as error:
         # Python adds the address to strerror. Name resolution has negative numbers, which os.strerror does not know.
         reason = os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror
-        raise ListenError(f"cannot listen on {address}: {reason}; choose another with {flag}") from error
+        raise ListenError(f"cannot listen on {address}: {reason}; set another address with {flag}") from error
 
 
 def _bind_all(resolved: Iterable[tuple[Any, ...]]) -> list[socket.socket]:
-    """Listen on every address of a name, except those that this machine turns out not to have."""
+    """Listen on every address of a name, except those that this machine does not have."""
     listening: list[socket.socket] = []
     unavailable: OSError | None = None
     for family, _, _, _, address in dict.fromkeys(resolved):

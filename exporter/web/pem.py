@@ -46,12 +46,12 @@ def load_identity(reader: Reader, context: ssl.SSLContext, files: Files) -> bool
     key = read_pem(reader, "key", files)
     for name, pem in (("cert", cert), ("key", key)):
         if pem is None and not reader.has(name) and not reader.has(f"{name}_file"):
-            reader.add_problem(f"{name}_file", f"is missing: TLS needs it, or {name} with the PEM itself")
+            reader.add_problem(f"{name}_file", f"is missing: TLS requires it, or {name} with an inline PEM")
     public, private = _key_of_certificate(reader, cert), _public_key(reader, key)
     if not (cert and key and public and private):
         return False
     if public != private:
-        reader.add_problem(key.place, f"{key.shown} does not belong to the certificate in {reader.spell(cert.place)}")
+        reader.add_problem(key.place, f"{key.shown} does not match the certificate in {reader.spell(cert.place)}")
         return False
     try:
         with contextlib.ExitStack() as stack:
@@ -59,7 +59,7 @@ def load_identity(reader: Reader, context: ssl.SSLContext, files: Files) -> bool
             cert_path, key_path = (stack.enter_context(_temporary_file(pem.content)) for pem in (cert, key))
             context.load_cert_chain(cert_path, key_path, password="")  # without one OpenSSL would ask on the terminal
     except (OSError, ValueError) as error:
-        reader.add_problem(cert.place, f"{cert.shown} cannot be used by OpenSSL{_reason(error)}")
+        reader.add_problem(cert.place, f"{cert.shown} is rejected by OpenSSL{_reason(error)}")
         return False
     return True
 
@@ -82,7 +82,7 @@ def _public_key(reader: Reader, key: Pem | None) -> bytes | None:
     try:
         return _encoded(load_pem_private_key(key.content, None).public_key())
     except TypeError:
-        reader.add_problem(key.place, f"{key.shown} is encrypted: only a key without a passphrase can be used")
+        reader.add_problem(key.place, f"{key.shown} is encrypted: only unencrypted keys are supported")
     except (ValueError, UnsupportedAlgorithm):
         reader.add_problem(key.place, f"{key.shown} is not a PEM private key")
     return None
@@ -113,14 +113,14 @@ def read_pem(reader: Reader, name: str, files: Files) -> Pem | None:
             return None
         if name == "key":
             redaction.hide(text)
-        return Pem(text.encode(), name, "the text here")
+        return Pem(text.encode(), name, "the inline PEM")
     file = read_named_file(reader, place, files, _LARGEST_BYTES, is_secret=name == "key")
     return Pem(file.content, place, file.name) if file else None
 
 
 def _pem_text(value: object) -> str:
     if not isinstance(value, str) or "-----BEGIN" not in value or not value.isascii():
-        raise InvalidValue("must be the text of a PEM")
+        raise InvalidValue("must be a PEM")
     return value
 
 

@@ -188,14 +188,14 @@ class WebServer:
 
     async def _handle_reload(self, request: Request) -> Response:
         if reason := cross_site_reason(request.headers):
-            return PlainTextResponse(f"cross-site request refused: {reason}\n", status_code=403)
+            return PlainTextResponse(f"cross-site request rejected: {reason}\n", status_code=403)
         if self._reload is None:
             return PlainTextResponse(
-                "reloading by request is off: start with --web.enable-lifecycle\n", status_code=403
+                "lifecycle API is not enabled: start with --web.enable-lifecycle\n", status_code=403
             )
         # Shielded: a client that disconnects must not interrupt the reload.
         if problems := await asyncio.shield(self._reload()):
-            text = f"the configuration cannot be used:\n{problems}\n"
+            text = f"configuration reload failed, keeping the previous configuration:\n{problems}\n"
             # A file's name may not be valid Unicode.
             return PlainTextResponse(text.encode(errors="backslashreplace"), status_code=500)
         return PlainTextResponse("OK\n")

@@ -37,7 +37,7 @@ _SUITES: Final = {
         ("AES_256_CBC_SHA", "AES256-SHA"),
     )
 }
-# Neither Go nor Python can disable single suites of TLS 1.3: they may be named, and are always on.
+# Neither Go nor Python can disable single suites of TLS 1.3: naming them has no effect.
 _SUITES_OF_TLS13: Final = ("TLS_AES_128_GCM_SHA256", "TLS_AES_256_GCM_SHA384", "TLS_CHACHA20_POLY1305_SHA256")
 
 
@@ -101,7 +101,7 @@ def _versions(reader: Reader, context: ssl.SSLContext) -> bool:
     minimum = reader.take("min_version", _version, ssl.TLSVersion.TLSv1_2)
     maximum = reader.take("max_version", _version, ssl.TLSVersion.TLSv1_3)
     if minimum > maximum:
-        reader.add_problem("max_version", "must not be below min_version, which is TLS12 where it is not set")
+        reader.add_problem("max_version", "must not be lower than min_version (default: TLS12)")
         return False
     context.minimum_version, context.maximum_version = minimum, maximum
     return True
@@ -109,7 +109,7 @@ def _versions(reader: Reader, context: ssl.SSLContext) -> bool:
 
 def _version(value: object) -> ssl.TLSVersion:
     if value in ("TLS10", "TLS11"):
-        raise InvalidValue("must be TLS12 or TLS13: OpenSSL no longer speaks what is older")
+        raise InvalidValue("must be TLS12 or TLS13: older versions are not supported")
     return _choice(_VERSIONS)(value)
 
 
@@ -119,9 +119,9 @@ def _clients(reader: Reader, context: _ServerContext, files: Files) -> bool:
     place = "client_ca" if reader.has("client_ca") else "client_ca_file"
     is_invalid = reader.findings.has_problem(reader.path_of("client_auth_type"))
     if reader.has(place) and mode == ssl.CERT_NONE and not is_invalid:
-        reader.add_problem(place, "needs client_auth_type: VerifyClientCertIfGiven or RequireAndVerifyClientCert")
+        reader.add_problem(place, "requires client_auth_type: VerifyClientCertIfGiven or RequireAndVerifyClientCert")
     if not reader.has(place) and mode != ssl.CERT_NONE:
-        reader.add_problem(place, "is missing: client_auth_type needs it, or client_ca with the PEM itself")
+        reader.add_problem(place, "is missing: client_auth_type requires it, or client_ca with an inline PEM")
     if authority is not None:
         try:
             context.load_verify_locations(cadata=authority.content.decode("ascii", errors="ignore"))
@@ -132,14 +132,14 @@ def _clients(reader: Reader, context: _ServerContext, files: Files) -> bool:
     if reader.take("client_allowed_sans", _is_set, default=False):
         context.allowed_sans = frozenset(map(_normalize_name, names))
         if mode != ssl.CERT_REQUIRED and not is_invalid:
-            reader.add_problem("client_allowed_sans", "needs client_auth_type: RequireAndVerifyClientCert")
+            reader.add_problem("client_allowed_sans", "requires client_auth_type: RequireAndVerifyClientCert")
     return authority is not None or mode == ssl.CERT_NONE
 
 
 def _client_auth(value: object) -> ssl.VerifyMode:
     if value in ("RequestClientCert", "RequireAnyClientCert", "RequireClientCert"):
         raise InvalidValue(
-            "is not possible here, since Python verifies every client certificate that it asks for: "
+            "is not supported, since Python verifies every client certificate that it requests: "
             f"must be {_join_names(_CLIENT_AUTH)}"
         )
     return _choice(_CLIENT_AUTH)(value)
@@ -147,13 +147,13 @@ def _client_auth(value: object) -> ssl.VerifyMode:
 
 def _is_set(value: object) -> bool:
     if value == []:
-        raise InvalidValue("must name somebody, or be left out: with nobody in it no client could connect")
+        raise InvalidValue("must not be empty, since no client could connect: list a name, or remove it")
     return value is not None
 
 
 def _client_name(value: object) -> str:
     if not isinstance(value, str) or not value:
-        raise InvalidValue("must be a DNS name, IP address, e-mail address or URI, as text")
+        raise InvalidValue("must be a DNS name, IP address, e-mail address or URI, as a string")
     return value
 
 
@@ -163,14 +163,14 @@ def _ciphers(reader: Reader, context: ssl.SSLContext) -> bool:
     suites = _take_list(reader, "cipher_suites", _choice(_SUITES | dict.fromkeys(_SUITES_OF_TLS13, "")))
     tls12_suites = [suite for suite in suites if suite]
     if suites and not tls12_suites and context.minimum_version < ssl.TLSVersion.TLSv1_3:
-        message = "must name one for TLS 1.2, too, unless min_version is TLS13: those of TLS 1.3 are always on"
+        message = "must include one for TLS 1.2 unless min_version is TLS13; those of TLS 1.3 are always enabled"
         reader.add_problem("cipher_suites", message)
         return False
     if tls12_suites:
         try:
             context.set_ciphers(":".join(tls12_suites))
         except ssl.SSLError:
-            reader.add_problem("cipher_suites", "holds none that this machine's OpenSSL allows")
+            reader.add_problem("cipher_suites", "contains none that this host's OpenSSL supports")
             return False
     return True
 
@@ -179,14 +179,14 @@ def _curves(reader: Reader, context: ssl.SSLContext) -> bool:
     curves = _take_list(reader, "curve_preferences", _choice(_CURVES))
     if len(curves) > 1:
         reader.add_problem(
-            "curve_preferences", "must be a list of one: Python's TLS takes one curve, or chooses by itself"
+            "curve_preferences", "must not contain more than one curve, which is all that Python's TLS supports"
         )
         return False
     for curve in curves:
         try:
             context.set_ecdh_curve(curve)
         except (OSError, ValueError):
-            reader.add_problem("curve_preferences", "is not what this machine's OpenSSL offers")
+            reader.add_problem("curve_preferences", "is not supported by this host's OpenSSL")
             return False
     return True
 

@@ -43,7 +43,7 @@ class WebConfigWatcher:
         self._files = config.files
         self._changed_stamps: dict[Path, Stamp] | None = None  # at the last check
         self._read_error = ""  # of the files as they were last read
-        self._error = ""  # the same, or why they cannot be examined now
+        self._error = ""  # the same, or why they cannot be checked now
 
     @property
     def usable(self) -> bool:
@@ -57,7 +57,7 @@ class WebConfigWatcher:
         return self.current.tls
 
     async def run(self) -> NoReturn:
-        """Check the files at every interval, for ever."""
+        """Check the files at every interval until cancelled."""
         while True:
             await asyncio.sleep(self._every_seconds)
             await self.check()
@@ -114,10 +114,16 @@ class WebConfigWatcher:
         """
         problems = []
         if (config.tls is None) != (self.current.tls is None):
-            problems.append(Problem(f"{config.path}: tls_server_config", "can only come or go with a restart"))
+            problems.append(
+                Problem(f"{config.path}: tls_server_config", "cannot be added or removed without a restart")
+            )
         if self.current.tls and config.tls and weakens_client_auth(config.tls, self.current.tls):
-            problems.append(Problem(f"{config.path}: tls_server_config", "can only ask less of clients with a restart"))
+            problems.append(
+                Problem(
+                    f"{config.path}: tls_server_config", "client authentication cannot be weakened without a restart"
+                )
+            )
         if self.current.users and not config.users:
-            problems.append(Problem(f"{config.path}: basic_auth_users", "can only go with a restart"))
+            problems.append(Problem(f"{config.path}: basic_auth_users", "cannot be removed without a restart"))
         if problems:
             raise ConfigError(*problems)

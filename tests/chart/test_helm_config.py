@@ -109,7 +109,7 @@ def test_configuration_is_good(name: str, tmp_path: Path, capsys: pytest.Capture
 
     printed = capsys.readouterr()
     assert 0 == code, printed.err
-    assert "others may read" not in printed.out + printed.err or name == "csi"  # the driver's modes are its own
+    assert "readable by other users" not in printed.out + printed.err or name == "csi"  # the driver's modes are its own
 
 
 @pytest.mark.parametrize("name", FEATURES)

@@ -37,7 +37,7 @@ def check_bad(capsys: pytest.CaptureFixture[str], file: Path, path: Path, *argum
     first, *errors = output.splitlines()
 
     assert 2 == code
-    assert "binance-futures-exporter: the configuration cannot be used:" == first
+    assert "binance-futures-exporter: invalid configuration:" == first
     assert all(error.startswith(f"{path}: ") for error in errors)
     assert expected == [error.replace(f"{path}: ", "") for error in errors]
     return output

@@ -167,7 +167,7 @@ def monitored_demo(
         since = time.time()
         exporter = running.enter_context(started(folder, "demo", "--web.listen-address=127.0.0.1:0", *demo))
         running.callback(exporter.end, signal.SIGTERM)
-        target = exporter.wait_for(r" metrics=http://(\S+)/metrics\n")
+        target = exporter.wait_for(r" url=http://(\S+)/metrics\n")
         for name, rule_file in rules.items():
             _write(folder / name, rule_file)
         _write(folder / "prometheus.yml", _configuration(list(rules), target, alertmanager_address, interval_seconds))

@@ -41,7 +41,7 @@ class Program:
 
     def scrape(self, accounts: int) -> str:
         """Wait until so many accounts are up, and return that scrape."""
-        url = self.wait_for(r" metrics=(http\S+)\n")
+        url = self.wait_for(r" url=(http\S+)\n")
         with httpx.Client(trust_env=False, timeout=DEADLINE_SECONDS) as client:
             wait_for(lambda: len(UP.findall(client.get(url).text)) == accounts)
             return client.get(url).text

@@ -61,7 +61,7 @@ def test_nothing_configured(capsys: pytest.CaptureFixture[str]) -> None:
     captured = capsys.readouterr()
 
     assert (code, captured.out) == (2, "")
-    assert captured.err.startswith(f"{PROGRAM}: the configuration cannot be used:\n")
+    assert captured.err.startswith(f"{PROGRAM}: invalid configuration:\n")
     for way in ("--config.file", "BINANCE_API_KEY", "BINANCE_SECRET_KEY", f"{PROGRAM} demo"):
         assert way in captured.err
 
@@ -80,7 +80,7 @@ def test_invalid_file(check: list[str], tmp_path: Path, capsys: pytest.CaptureFi
     lines = captured.err.splitlines()
 
     assert (code, captured.out) == (2, "")
-    assert lines[0] == f"{PROGRAM}: the configuration cannot be used:"
+    assert lines[0] == f"{PROGRAM}: invalid configuration:"
     assert {
         "poll.interval",
         "nonsense",
@@ -101,8 +101,10 @@ def test_valid_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     code = run(["--config.file", str(path), "--config.check"])
     captured = capsys.readouterr()
 
-    assert (code, captured.out) == (0, f"{PROGRAM}: the configuration is good: 1 account(s)\n")
-    assert ["others may read main.key: chmod 600 main.key"] == re.findall(r"others .*(?=\")", captured.err)
+    assert (code, captured.out) == (0, f"{PROGRAM}: the configuration is valid: 1 account\n")
+    assert ["main.key is readable by other users; run: chmod 600 main.key"] == re.findall(
+        r"main\.key is .*(?=\")", captured.err
+    )
 
 
 def test_valid_variables(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
@@ -114,7 +116,7 @@ def test_valid_variables(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capture
     captured = capsys.readouterr()
 
     assert (code, captured.err) == (0, "")
-    assert "the configuration is good: 1 account(s)" in captured.out
+    assert "the configuration is valid: 1 account" in captured.out
 
 
 @pytest.mark.parametrize("command", ["run", "demo"])
@@ -141,7 +143,7 @@ def test_exchange_port_in_use(capsys: pytest.CaptureFixture[str]) -> None:
     captured = capsys.readouterr()
 
     assert (code, captured.out) == (1, "")
-    reason = "Address already in use; choose another with --listen-address"
+    reason = "Address already in use; set another address with --listen-address"
     assert f"{PROGRAM}: cannot listen on {address}: {reason}\n" == captured.err
 
 
@@ -155,7 +157,7 @@ def test_no_temporary_directory(
     captured = capsys.readouterr()
 
     assert (code, captured.out) == (1, "")
-    reason = "No such file or directory: set TMPDIR to a directory that can be written to"
+    reason = "No such file or directory: set TMPDIR to a writable directory"
     assert f"{PROGRAM}: cannot create a temporary directory: {reason}\n" == captured.err
 
 
@@ -199,7 +201,7 @@ def test_simulate_and_run(tmp_path: Path) -> None:
             file.write("poll: {interval: 1s}\n")  # the default is too long for a test
         checked = run(["--config.check", "--config.file", path])
         with started(tmp_path, "run", "--config.file", path, *serving) as program:
-            url = program.wait_for(r'"metrics": "([^"]+)"')
+            url = program.wait_for(r'"url": "([^"]+)"')
             with httpx.Client(trust_env=False, timeout=DEADLINE_SECONDS) as client:
                 wait_for(lambda: len(UP.findall(client.get(url).text)) == 4)
                 text = client.get(url).text
@@ -230,7 +232,7 @@ def test_simulate_with_faults(tmp_path: Path) -> None:
     """The faults of the command line are logged and are on from the start."""
     faults = ("--fault", "position-gone", "--fault", "handshake-451")
     with started(tmp_path, "simulate", "--listen-address", "127.0.0.1:0", *faults) as exchange:
-        url = exchange.wait_for(r"exchange is at (ws://\S+)\n")
+        url = exchange.wait_for(r"exchange listening on (ws://\S+)\n")
         exchange.wait_for(r"(--config\.file)")
         with httpx.Client(trust_env=False, timeout=DEADLINE_SECONDS) as client:
             answer = client.get(url.replace("ws:", "http:"))
@@ -238,7 +240,7 @@ def test_simulate_with_faults(tmp_path: Path) -> None:
 
     assert (451, 0) == (answer.status_code, code)
     assert f"{PROGRAM}: fault position-gone: v2/account.position does not exist: 404, code -5000\n" in exchange.output
-    assert f"{PROGRAM}: fault handshake-451: new connections are refused with 451\n" in exchange.output
+    assert f"{PROGRAM}: fault handshake-451: new connections are rejected with 451\n" in exchange.output
 
 
 def test_unknown_fault(capsys: pytest.CaptureFixture[str]) -> None:
@@ -247,7 +249,7 @@ def test_unknown_fault(capsys: pytest.CaptureFixture[str]) -> None:
     captured = capsys.readouterr()
 
     assert (2, "") == (code, captured.out)
-    assert "'nonsense' is not a fault; there are: handshake-403, " in captured.err
+    assert "'nonsense' is not a known fault; valid faults: handshake-403, " in captured.err
 
 
 def test_run_without_an_exchange(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -67,4 +67,4 @@ def test_configuration_names_the_credentials(tmp_path: Path, capsys: pytest.Capt
 
     assert set(loaded) == set(re.findall(rf"{re.escape(CREDENTIALS)}(\S+)", text))
     assert (0, "") == (code, captured.err)
-    assert "the configuration is good: 1 account(s)" in captured.out
+    assert "the configuration is valid: 1 account" in captured.out

@@ -42,7 +42,7 @@ async def test_prometheus_over_tls_with_a_password(tmp_path: Path) -> None:
         "--log.format=logfmt",
     )
     with started(folder, "demo", *arguments) as program:
-        target = await asyncio.to_thread(program.wait_for, r" metrics=https://(\S+)/metrics\n")
+        target = await asyncio.to_thread(program.wait_for, r" url=https://(\S+)/metrics\n")
         async with scraping(folder, CONFIGURATION.format(target=target)) as (prometheus, complaints):
             await until_all_are_up(prometheus)
         code = await asyncio.to_thread(program.end, signal.SIGTERM)

@@ -121,7 +121,7 @@ async def test_account_and_proxy_of_the_environment(tmp_path: Path) -> None:
             program.kill()
 
     assert 0 == code
-    assert "(through the environment's proxy 127.0.0.1:" in program.output
+    assert "(through the proxy 127.0.0.1:" in program.output
     assert set() == KNOWN.names_in(program.output, *served)
 
 
@@ -143,7 +143,7 @@ async def test_bug_of_the_program(fault: str, format_: str, tmp_path: Path) -> N
         program = Program(tmp_path, *RUN, "--log.format", format_, **variables)
         try:
             if fault == "supervisor":
-                await until(lambda: "task failed, restarting it" in program.output)
+                await until(lambda: "task failed, restarting" in program.output)
                 await program.end()
             else:
                 url = await program.url()

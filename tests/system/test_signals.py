@@ -68,8 +68,8 @@ def running(arguments: list[str], log_file: Path, **environment: str) -> Iterato
 
 def url_in(log_file: Path) -> str:
     """Wait until the program listens, and return the URL of its metrics."""
-    wait_for(lambda: " metrics=" in log_file.read_text())
-    match = re.search(r" metrics=(\S+)\n", log_file.read_text())
+    wait_for(lambda: " url=" in log_file.read_text())
+    match = re.search(r" url=(\S+)\n", log_file.read_text())
     assert match
     return match[1]
 
@@ -221,7 +221,7 @@ def test_end_while_clients_do_not_read(tmp_path: Path) -> None:
         for _ in range(20):
             client = stack.enter_context(socket.socket())
             client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-            client.connect(address_of(program.wait_for(r" metrics=(http\S+)\n")))
+            client.connect(address_of(program.wait_for(r" url=(http\S+)\n")))
             client.sendall(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n" * 8)
         program.scrape(accounts=4)
         code = program.end(signal.SIGTERM)
@@ -236,7 +236,7 @@ def test_end_while_the_log_is_not_read() -> None:
     process = subprocess.Popen([sys.executable, "-m", "exporter", "run"], env=os.environ | ENVIRONMENT, stderr=writing)
     try:
         text = b""
-        while not (match := re.search(rb" metrics=(\S+)\n", text)):
+        while not (match := re.search(rb" url=(\S+)\n", text)):
             text += os.read(reading, 65536)
         url = match[1].decode()
         # Its own opening of the pipe: being non-blocking is a property of that.

@@ -40,7 +40,7 @@ def test_wheel_runs_the_demo(program: Path, tmp_path: Path, monkeypatch: pytest.
         monkeypatch.delenv(name)
     with started(tmp_path, "demo", "--web.listen-address", "127.0.0.1:0", program=program) as demo:
         demo.scrape(accounts=4)
-        url = demo.wait_for(r" metrics=(http\S+)/metrics\n")
+        url = demo.wait_for(r" url=(http\S+)/metrics\n")
         page = httpx.get(url, trust_env=False, timeout=DEADLINE_SECONDS)
         code = demo.end(signal.SIGTERM)
 

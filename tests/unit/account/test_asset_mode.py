@@ -175,7 +175,7 @@ async def test_unknown_v1_applies_to_the_whole_endpoint(exchange: SimulatedExcha
     assert [AssetMode.SINGLE] * 7 == modes(pair[0].snapshots)
     assert [*[AssetMode.MULTI] * 6, AssetMode.SINGLE] == modes(pair[1].snapshots)
     assert [{}, {}] == [polled.state.failures for polled in pair]
-    assert ["asset modes are told from the figures"] == [
+    assert ["v1 account.status unavailable, inferring asset mode from balances"] == [
         event["event"] for event in logged if event["log_level"] in {"warning", "error"}
     ]
 

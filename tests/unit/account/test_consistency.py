@@ -76,53 +76,53 @@ def test_plausible_answer_is_accepted(snapshot: AccountSnapshot, before: Account
 @pytest.mark.parametrize(
     ("expected", "snapshot", "before"),
     [
-        ("result: has none of the account's totals", make_snapshot(), None),
-        ("result: has none of the account's totals", make_snapshot([make_asset()], [make_held()]), None),
+        ("result: contains no account totals", make_snapshot(), None),
+        ("result: contains no account totals", make_snapshot([make_asset()], [make_held()]), None),
         (
             "result.assets: is empty, but result.totalWalletBalance is not 0",
             make_snapshot(**ZEROS | {"wallet_balance": 1e-8}),
             None,
         ),
-        ("result.assets: is empty, but the last answer had a position or a wallet balance", EMPTY, HELD),
+        ("result.assets: is empty, but the previous response had a position or a wallet balance", EMPTY, HELD),
         (
-            "result.assets: is empty, but the last answer had a position or a wallet balance",
+            "result.assets: is empty, but the previous response had a position or a wallet balance",
             EMPTY,
             make_snapshot([make_asset("BNB", wallet_balance=0.1)], **ZEROS),
         ),
         (
-            f"result.positions: has no position, but {TOTAL} is not 0",
+            f"result.positions: contains no position, but {TOTAL} is not 0",
             make_snapshot([make_asset()], maintenance_margin=1.1e-7),
             None,
         ),
         (
-            f"result.positions: has no position, but {TOTAL} is not 0",
+            f"result.positions: contains no position, but {TOTAL} is not 0",
             make_snapshot(
                 [make_asset()], [make_position(amount=0.0)], maintenance_margin=1.1e-3, margin_balance=1000.0
             ),
             None,
         ),
         (
-            "result.positions: has no position, but result.totalUnrealizedProfit is not 0",
+            "result.positions: contains no position, but result.totalUnrealizedProfit is not 0",
             make_snapshot([make_asset()], **ZEROS | {"unrealized_pnl": -200.0, "maintenance_margin": None}),
             None,
         ),
         (
-            "result.positions: has no position, but result.assets[0].positionInitialMargin is not 0",
+            "result.positions: contains no position, but result.assets[0].positionInitialMargin is not 0",
             make_snapshot([make_asset(position_initial_margin=700.0)], **ZEROS | {"maintenance_margin": None}),
             None,
         ),
         (
-            "result: lacks totals and has none that is not 0, unlike the last answer",
+            "result: lacks some totals and the others are 0, unlike in the previous response",
             make_snapshot([make_asset()], wallet_balance=0.0),
             HELD,
         ),
         (
-            "result: has totals of 0, but the wallet balance of USDT is above 1",
+            "result: contains totals of 0, but the wallet balance of USDT is above 1",
             make_snapshot([make_asset("USDT", wallet_balance=1.01)], asset_mode=SINGLE, **ZEROS),
             None,
         ),
         (
-            "result.positions: has no position, but result.assets[1].maintMargin is not 0",
+            "result.positions: contains no position, but result.assets[1].maintMargin is not 0",
             make_snapshot([make_asset("BNB"), make_asset("USDC", maintenance_margin=640.0)], **ZEROS),
             None,
         ),
@@ -132,7 +132,7 @@ def test_plausible_answer_is_accepted(snapshot: AccountSnapshot, before: Account
             None,
         ),
         (
-            "result: has totals of 0, but the wallet balance of USDT is above 1",
+            "result: contains totals of 0, but the wallet balance of USDT is above 1",
             make_snapshot([make_asset("USDT", wallet_balance=1.01)], asset_mode=MULTI, **ZEROS),
             None,
         ),

@@ -73,10 +73,10 @@ async def test_every_poll_is_logged_at_debug(exchange: SimulatedExchange, logged
     queries = [event for event in logged if event["log_level"] == "debug" and "method" in event]
 
     assert [
-        ("query answered", "alice", STATUS, 5),
-        ("query answered", "alice", POSITION, 5),
-        ("query failed", "bob", STATUS, 5),
-        ("query answered", "bob", POSITION, 5),
+        ("request succeeded", "alice", STATUS, 5),
+        ("request succeeded", "alice", POSITION, 5),
+        ("request failed", "bob", STATUS, 5),
+        ("request succeeded", "bob", POSITION, 5),
     ] == [(entry["event"], entry["account"], entry["method"], entry["weight"]) for entry in queries]
     assert all(entry["duration_seconds"] > 0 for entry in queries)
     secrets = [text for account in exchange.accounts.values() for text in (account.api_key, account.secret_key) if text]

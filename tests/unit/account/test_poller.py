@@ -216,13 +216,13 @@ async def test_decode_failure_names_the_field(exchange: SimulatedExchange, logge
 @pytest.mark.parametrize(
     ("breaking", "words"),
     [
-        (lambda text: text[: len(text) // 2], "answer: Input data was truncated"),
+        (lambda text: text[: len(text) // 2], "response: Input data was truncated"),
         (
             lambda text: text.replace('"status":200', '"status":"good"'),
-            "answer.status: Expected `int | null`, got `str`",
+            "response.status: Expected `int | null`, got `str`",
         ),
-        (lambda text: text.replace('"updateTime":', '"updateTime":NaN,"was":', 1), "answer: JSON is malformed"),
-        (lambda text: text.replace('"BTCUSDT"', '"\\ud800"', 1), "answer"),
+        (lambda text: text.replace('"updateTime":', '"updateTime":NaN,"was":', 1), "response: JSON is malformed"),
+        (lambda text: text.replace('"BTCUSDT"', '"\\ud800"', 1), "response"),
         (lambda text: text.replace('"updateTime":', '"updateTime":1' + "0" * 400 + ',"was":', 1), "result.assets[0]"),
     ],
     ids=["truncated", "status", "NaN", "surrogate", "huge"],
@@ -498,7 +498,7 @@ async def test_second_answer_that_fails_fails_the_poll(
     ("expected", "broken"),
     [
         ("result[0].positionAmt: is missing", lambda result: result[0].pop("positionAmt")),
-        ("result[1]: is the same row as result[0]", lambda result: result.append(result[0])),
+        ("result[1]: duplicates result[0]", lambda result: result.append(result[0])),
         ("result[0].adl: Expected `int | null`, got `array`", lambda result: result[0].update(adl=[])),
     ],
 )

@@ -52,13 +52,13 @@ def test_snapshot_is_frozen() -> None:
 @pytest.mark.parametrize(
     ("assets", "positions", "path", "text"),
     [
-        ([USDT, BNB, USDT], [], "result.assets[2]", "result.assets[2]: is the same row as result.assets[0]"),
-        ([USDT], [ETH, BTC, BTC], "result.positions[2]", "result.positions[2]: is the same row as result.positions[1]"),
+        ([USDT, BNB, USDT], [], "result.assets[2]", "result.assets[2]: duplicates result.assets[0]"),
+        ([USDT], [ETH, BTC, BTC], "result.positions[2]", "result.positions[2]: duplicates result.positions[1]"),
         (
             [],
             [make_position(side="LONG", amount=1.0), make_position(side="LONG", amount=2.0)],
             "result.positions[1]",
-            "result.positions[1]: is the same row as result.positions[0]",
+            "result.positions[1]: duplicates result.positions[0]",
         ),
     ],
 )
@@ -397,7 +397,7 @@ def test_risk_rows_with_one_identity_are_refused() -> None:
         make_snapshot([USDT], [ETH], [make_risk("BTCUSDT"), make_risk("BTCUSDT", amount=2.0)])
 
     assert "result[1]" == caught.value.path
-    assert "result[1]: is the same row as result[0]" == str(caught.value)
+    assert "result[1]: duplicates result[0]" == str(caught.value)
 
 
 def test_many_assets_cost_their_sum_not_their_product() -> None:

@@ -62,7 +62,7 @@ async def test_key_of_the_other_environment(exchange: SimulatedExchange, tmp_pat
 
     assert "refused" == reports[0].reason
     assert "-2015" in (reports[0].problem or "")
-    for cause in ("futures are enabled", "IP is on the key's list", "mainnet and testnet have keys of their own"):
+    for cause in ("futures are enabled", "key's IP list", "mainnet and testnet have separate keys"):
         assert cause in (reports[0].advice or "")
 
 
@@ -87,8 +87,8 @@ async def test_no_network(exchange: SimulatedExchange, tmp_path: Path) -> None:
         reports = await report_on(exchange, tmp_path)
 
     assert ["connection", "connection"] == [report.reason for report in reports]
-    assert "the handshake was answered with HTTP 503" in (reports[0].problem or "")
-    assert "the exchange reports trouble of its own: try again later" == reports[0].advice
+    assert "handshake rejected with HTTP status 503" in (reports[0].problem or "")
+    assert "the exchange reports an internal error: try again later" == reports[0].advice
     assert None is reports[0].clock_offset_seconds is reports[0].request_weight_used
 
 
@@ -402,5 +402,9 @@ def test_odd_numbers_stay_readable() -> None:
 
 def test_warnings_of_the_configuration_are_shown() -> None:
     """The configuration's warnings are in the text and in the JSON."""
-    assert as_text([GOOD], ["others may read keys/a.key"], colour=False).startswith("warning  others may read")
-    assert ["others may read keys/a.key"] == json.loads(as_json([GOOD], ["others may read keys/a.key"]))["warnings"]
+    assert as_text([GOOD], ["keys/a.key is readable by other users"], colour=False).startswith(
+        "warning  keys/a.key is readable"
+    )
+    assert ["keys/a.key is readable by other users"] == json.loads(
+        as_json([GOOD], ["keys/a.key is readable by other users"])
+    )["warnings"]

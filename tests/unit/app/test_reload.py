@@ -367,7 +367,7 @@ async def test_reload_that_hangs_is_never_applied(real_time_system: System, monk
         assert "" == await real_time_system.service.reload()
 
         assert 1 == len(real_time_system.service._fleet.states)
-    assert ["cannot read the configuration: reading it has not ended in time"] * 2 == errors
+    assert ["cannot read the configuration: timed out"] * 2 == errors
     assert 0 == value(failed, "exporter_config_last_reload_successful")
     assert (2, 2) == (accounts, load.begun)
 
@@ -438,7 +438,7 @@ async def test_rotated_key_files_are_noticed(system: System, logged: list[Any]) 
         (alice, _) = system.service._fleet.states
         await until(lambda: alice.failures[Reason.REFUSED] >= 1)
         good.write_text(" ")  # half written
-        await until(lambda: "changed key files cannot be used" in {event["event"] for event in logged})
+        await until(lambda: any(event["event"].startswith("changed key files cannot be used") for event in logged))
         good.write_text(right)
         await system.shows(1, "up", "alice")
 
@@ -456,7 +456,7 @@ def test_added_accounts_fill_the_gaps() -> None:
 
 @pytest.mark.parametrize(
     ("shard", "total", "expected"),
-    [("0", "1", "1 account"), ("0", "2", "0 account"), ("1", "2", "1 account"), ("2", "2", "2 is not below")],
+    [("0", "1", "1 account"), ("0", "2", "0 account"), ("1", "2", "1 account"), ("2", "2", "2 must be less than")],
 )
 def test_shard_of_the_configuration(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], shard: str, total: str, expected: str
@@ -468,7 +468,7 @@ def test_shard_of_the_configuration(
     code = run(flags)
     captured = capsys.readouterr()
 
-    assert (2 if "not" in expected else 0) == code
+    assert (2 if "must" in expected else 0) == code
     assert expected in captured.out + captured.err
 
 

@@ -142,7 +142,7 @@ async def test_failed_task_is_started_again(
         for name in ("alice", "bob"):
             await until_sample(client, 1.0, "up", account=name)
 
-    failures = [event for event in logged if event["event"] == "task failed, restarting it"]
+    failures = [event for event in logged if event["event"] == "task failed, restarting"]
     assert 2 == len(failures)
     assert all(isinstance(event["exc_info"], ZeroDivisionError) for event in failures)
 

@@ -84,7 +84,7 @@ async def test_failures_are_logged_when_they_change(quick: None, logged: list[An
     assert 7 == runs
     kinds = [ZeroDivisionError, KeyError, type(None), asyncio.CancelledError, Unprintable]
     assert kinds == [type(event["exc_info"]) for event in logged]
-    assert {("task failed, restarting it", "work")} == {(event["event"], event["task"]) for event in logged}
+    assert {("task failed, restarting", "work")} == {(event["event"], event["task"]) for event in logged}
 
 
 def test_lasting_condition_is_logged_every_five_minutes() -> None:
@@ -107,7 +107,7 @@ async def test_calls_without_threads(no_threads: Callable[[], None]) -> None:
     no_threads()
 
     assert 3 == await run_in_thread_or_loop(sum, [1, 2])
-    with pytest.raises(ThreadUnavailable, match="no thread can be started"):
+    with pytest.raises(ThreadUnavailable, match="cannot start another thread"):
         await run_in_thread(sum, [1, 2])
 
 
@@ -139,7 +139,7 @@ async def test_scrapes_and_reload_without_threads(
     assert 200 == answer.status_code
     assert 'binance_futures_up{account="alice"} 1.0' in answer.text
     assert 500 == reload.status_code
-    assert "cannot read the configuration: no thread can be started" in reload.text
+    assert "cannot read the configuration: cannot start another thread" in reload.text
     assert "\nbinance_futures_exporter_config_last_reload_successful 0.0\n" in after
     assert "configuration reload failed, keeping the previous configuration" in {event["event"] for event in logged}
 

@@ -97,7 +97,7 @@ async def test_dials_and_clock_are_charged(exchange: SimulatedExchange) -> None:
 async def test_unanswered_request_fails_alone(exchange: SimulatedExchange) -> None:
     """A request without an answer fails at its own deadline; the next one is served over the same socket."""
     async with connected(exchange.url) as connection:
-        with exchange.lose_answers(), pytest.raises(NoResponse, match=r"no answer within 0\.05 s"):
+        with exchange.lose_answers(), pytest.raises(NoResponse, match=r"no response within 0\.05 s"):
             await request_status(connection, exchange.accounts["alice"], timeout_seconds=0.05)
         await request_status(connection, exchange.accounts["alice"])
 
@@ -172,7 +172,7 @@ async def test_unreachable_exchange_says_why() -> None:
         url = stopped.url
     async with connected(url, wait=False) as connection:
         await connection.first_attempt_finished.wait()
-        with pytest.raises(NotConnected, match="not connected to exchange: the connection was refused"):
+        with pytest.raises(NotConnected, match="not connected to exchange: connection refused"):
             await request_status(connection, SimulatedAccount("one"))
 
         assert not connection.connected
@@ -312,7 +312,7 @@ async def test_clock_keeper_that_fails_ends_the_link(
             await until(lambda: connection.connections >= 2)
             patch.undo()
             await until(lambda: connection.connected)
-    assert "connection supervisor failed" in {event["event"] for event in logged}
+    assert "connection failed, internal error" in {event["event"] for event in logged}
     assert connection.connections - 1 <= sum(connection.disconnections.values())
 
 
@@ -406,7 +406,7 @@ async def test_link_that_does_not_answer_is_not_used(exchange: SimulatedExchange
             await until(lambda: connection.connections >= 2)
 
             assert not connection.connected
-            assert "the connection did not answer its first question" == connection._current._message
+            assert "no response to the first request" == connection._current._message
             assert 1 <= connection.disconnections[DisconnectReason.SILENT]
 
 
@@ -443,8 +443,10 @@ async def test_stretched_plan_is_logged_once(exchange: SimulatedExchange, logged
         await request_status(connection, exchange.accounts["alice"])
 
         assert connection.budget.stretch > 2
-    warnings = [event for event in logged if event["event"] == "polling intervals follow the weight budget"]
-    assert [round(connection.budget.stretch, 3)] == [event["times_configured"] for event in warnings]
+    warnings = [
+        event for event in logged if event["event"] == "poll intervals stretched to fit the request-weight budget"
+    ]
+    assert [round(connection.budget.stretch, 3)] == [event["factor"] for event in warnings]
 
 
 async def test_supervisor_survives_its_own_faults(
@@ -454,7 +456,7 @@ async def test_supervisor_survives_its_own_faults(
     monkeypatch.setattr("exporter.binance.connection.Link", None)
     async with connected(exchange.url, wait=False) as connection:
         await until(lambda: connection.connections >= 2)
-    assert "connection supervisor failed" in {event["event"] for event in logged}
+    assert "connection failed, internal error" in {event["event"] for event in logged}
 
 
 @pytest.mark.parametrize("frame", ['{"id":null,"status":418}', '{"status":418}', '{"id":77,"status":418,"error":null}'])

@@ -172,9 +172,7 @@ class TestRefusals:
             failure = await refusal_of(at(port))
 
         assert (
-            DialFailure(
-                DisconnectReason.REJECTED, f"the handshake was answered with HTTP {status}", status, retry_after
-            )
+            DialFailure(DisconnectReason.REJECTED, f"handshake rejected with HTTP status {status}", status, retry_after)
             == failure
         )
 
@@ -192,7 +190,7 @@ class TestRefusals:
                 failure = await refusal_of(at(port))
 
         assert (
-            DialFailure(DisconnectReason.REJECTED, f"the handshake was answered with HTTP {status}", status),
+            DialFailure(DisconnectReason.REJECTED, f"handshake rejected with HTTP status {status}", status),
             [],
         ) == (
             failure,
@@ -209,7 +207,7 @@ class TestRefusals:
         async with listen(close) as port:
             failure = await refusal_of(at(port, scheme))
 
-        assert DialFailure(DisconnectReason.RESET, "the connection ended during the handshake") == failure
+        assert DialFailure(DisconnectReason.RESET, "connection closed during the handshake") == failure
 
     async def test_answer_that_is_no_websocket_is_named(self) -> None:
         """An answer that agrees to no WebSocket is a refusal that names what is wrong."""
@@ -220,9 +218,7 @@ class TestRefusals:
 
     async def test_closed_port_refuses(self) -> None:
         """A port without a listener refuses the connection."""
-        assert DialFailure(DisconnectReason.UNREACHABLE, "the connection was refused") == await refusal_of(
-            at(free_port())
-        )
+        assert DialFailure(DisconnectReason.UNREACHABLE, "connection refused") == await refusal_of(at(free_port()))
 
     async def test_host_that_drops_packets_is_unreachable(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """A TCP connection that is never accepted is distinguished from a handshake that is never answered."""
@@ -230,20 +226,20 @@ class TestRefusals:
         with dropping_packets() as (_, port):
             failure = await refusal_of(at(port))
 
-        assert DialFailure(DisconnectReason.UNREACHABLE, "no TCP connection within 0.05 s") == failure
+        assert DialFailure(DisconnectReason.UNREACHABLE, "TCP connection timed out after 0.05 s") == failure
 
     async def test_name_that_cannot_be_encoded_is_of_dns(self) -> None:
         """A host name with a label that is too long cannot be resolved."""
         failure = await refusal_of(at(443, "wss", "x" * 70 + ".invalid"))
 
-        assert DialFailure(DisconnectReason.DNS, "the host name cannot be resolved: it is not a valid name") == failure
+        assert DialFailure(DisconnectReason.DNS, "cannot resolve host name: not a valid name") == failure
 
     @pytest.mark.parametrize(
         ("proxy", "words"),
         [
-            ("none", "the host name cannot be resolved: "),
-            ("http://proxy.invalid:8080", "failed at the proxy: the host name cannot be resolved: "),
-            ("socks5://proxy.invalid:8080", "failed at the proxy: the host name cannot be resolved: "),
+            ("none", "cannot resolve host name: "),
+            ("http://proxy.invalid:8080", "cannot connect to the proxy: cannot resolve host name: "),
+            ("socks5://proxy.invalid:8080", "cannot connect to the proxy: cannot resolve host name: "),
         ],
     )
     async def test_unknown_host_name_is_a_dns_failure(self, proxy: str, words: str) -> None:
@@ -262,7 +258,7 @@ class TestRefusals:
         async with listen(stay_silent) as port:
             failure = await refusal_of(at(port))
 
-        assert DialFailure(DisconnectReason.SILENT, "no connection within 10 s") == failure
+        assert DialFailure(DisconnectReason.SILENT, "handshake timed out after 10 s") == failure
 
     @pytest.mark.parametrize(
         ("error", "loss", "words"),
@@ -277,17 +273,17 @@ class TestRefusals:
             (
                 InvalidProxy("ftp://user:hunter22@proxy:1", "no such scheme"),
                 DisconnectReason.UNREACHABLE,
-                "an address cannot be used: no such scheme",
+                "invalid URL: no such scheme",
             ),
             (
                 InvalidURI("wss://user:hunter22@host", "odd"),
                 DisconnectReason.UNREACHABLE,
-                "an address cannot be used: odd",
+                "invalid URL: odd",
             ),
             (ValueError("bad 203.0.113.7\n"), DisconnectReason.UNREACHABLE, "ValueError: bad [ip]"),
             (InvalidHandshake("odd"), DisconnectReason.REJECTED, "InvalidHandshake: odd"),
-            (EOFError(), DisconnectReason.RESET, "the connection ended during the handshake"),
-            (ConnectionResetError(104, "reset"), DisconnectReason.RESET, "the connection ended during the handshake"),
+            (EOFError(), DisconnectReason.RESET, "connection closed during the handshake"),
+            (ConnectionResetError(104, "reset"), DisconnectReason.RESET, "connection closed during the handshake"),
         ],
         ids=lambda parameter: type(parameter).__name__ if isinstance(parameter, Exception) else None,
     )
@@ -329,7 +325,7 @@ class TestTls:
         async with exchange(ssl=tls) as port:
             failure = await refusal_of(at(port, "wss"))
 
-        assert DialFailure(DisconnectReason.TLS, f"the certificate is not trusted: {words}") == failure
+        assert DialFailure(DisconnectReason.TLS, f"certificate verification failed: {words}") == failure
 
     async def test_wrong_host_name_is_refused(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """A trusted certificate of another host name is refused."""
@@ -350,7 +346,7 @@ class TestTls:
         async with listen(speak_plainly) as port:
             failure = await refusal_of(at(port, "wss"))
 
-        assert (DisconnectReason.TLS, True) == (failure.reason, failure.message.startswith("no TLS connection: "))
+        assert (DisconnectReason.TLS, True) == (failure.reason, failure.message.startswith("TLS handshake failed: "))
 
 
 class TestDisconnects:
@@ -376,13 +372,13 @@ class TestDisconnects:
             connection.transport.abort()
 
         async with exchange(abort) as port:
-            assert (DisconnectReason.RESET, "the connection broke off") == await loss_of(port)
+            assert (DisconnectReason.RESET, "connection reset") == await loss_of(port)
 
     async def test_oversized_frame_ends_the_socket(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """A frame above the limit ends the socket and is reported with the limit."""
         monkeypatch.setattr(dialing, "MAX_FRAME_BYTES", 1000)
         async with exchange(lambda connection: connection.send("x" * 1001)) as port:
-            assert (DisconnectReason.CLOSED, "a frame of more than 1000 bytes came") == await loss_of(port)
+            assert (DisconnectReason.CLOSED, "received a frame of more than 1000 bytes") == await loss_of(port)
 
     async def test_missing_pong_is_silence(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """A peer that answers no ping is silent."""
@@ -406,7 +402,7 @@ class TestDisconnects:
             with pytest.raises(ConnectionClosed) as caught:
                 await connection.recv()
 
-        assert (DisconnectReason.CLOSED, "closed here with code 1000") == explain_disconnect(caught.value)
+        assert (DisconnectReason.CLOSED, "closed by the exporter with code 1000") == explain_disconnect(caught.value)
 
 
 class TestBackoff:
@@ -451,8 +447,8 @@ def test_endpoint_shows_only_its_label() -> None:
         (DialFailure(DisconnectReason.REJECTED, "x", 451), "this IP or region"),
         (DialFailure(DisconnectReason.REJECTED, "x", 403), "this IP or region"),
         (DialFailure(DisconnectReason.REJECTED, "x", 404), "the endpoint's URL"),
-        (DialFailure(DisconnectReason.REJECTED, "x", 502), "trouble of its own"),
-        (DialFailure(DisconnectReason.DNS, "x"), "name servers"),
+        (DialFailure(DisconnectReason.REJECTED, "x", 502), "internal error"),
+        (DialFailure(DisconnectReason.DNS, "x"), "DNS servers"),
         (DialFailure(DisconnectReason.TLS, "x"), "certificates"),
         (DialFailure(DisconnectReason.RESET, "x"), ""),
         (DialFailure(DisconnectReason.REJECTED, "x", 400), ""),

@@ -160,11 +160,11 @@ class TestAdvice:
         """A wrong signature is explained by the pair of keys, quotes and another encoding."""
         text = advise(ExchangeError(400, -1022, "Signature for this request is not valid."))
 
-        assert [] == [word for word in ("belongs to this API key", "quotes", "encoding") if word not in text]
+        assert [] == [word for word in ("belongs to this API key", "quoted", "encoded") if word not in text]
 
     def test_maintenance_is_not_a_matter_of_the_release(self) -> None:
         """The advice on a response without result and error, as in maintenance, does not suggest a newer release."""
-        text = advise(ProtocolError("the answer holds neither a result nor an error"))
+        text = advise(ProtocolError("the response contains neither a result nor an error"))
 
         assert "maintenance" in text
         assert "release" not in text
@@ -189,11 +189,11 @@ class TestTexts:
             (DecodeError("result.assets[0].asset", "is null"), "result.assets[0].asset: is null"),
             (
                 Paused(Reason.BANNED, 12.6),
-                "the exchange has banned this IP: nothing is sent until its pause is over",
+                "the exchange has banned this IP; requests are paused until the ban ends",
             ),
             (
                 Paused(Reason.RATE_LIMITED, 0.2),
-                "the rate limit is reached: nothing is sent until its pause is over",
+                "the exchange's rate limit is reached; requests are paused until it resets",
             ),
         ],
     )
@@ -317,7 +317,7 @@ class TestScrub:
 
 def test_advice_on_what_the_operator_cannot_fix() -> None:
     """A request that the exchange does not take is not blamed on the key."""
-    assert "look for a newer release, or report it" in advise(ExchangeError(400, -1102, "malformed"))
+    assert "newer release, or report it" in advise(ExchangeError(400, -1102, "malformed"))
 
 
 def test_advice_of_the_last_dial() -> None:

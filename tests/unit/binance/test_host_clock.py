@@ -75,7 +75,7 @@ def test_jump_is_logged_once_in_five_minutes(logged: list[Any]) -> None:
         host.pass_time(1.0, wall_ahead=60.0)
 
     assert [60.0, 60.0] == [line["seconds"] for line in logged]
-    assert {"wall clock jumped ahead, polling all accounts again"} == {line["event"] for line in logged}
+    assert {"wall clock jumped ahead, polling all accounts now"} == {line["event"] for line in logged}
 
 
 async def watched(clock: HostClock, happen: Callable[[], None], seconds: float = 100.0) -> int:

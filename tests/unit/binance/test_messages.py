@@ -326,9 +326,9 @@ class TestEnvelopes:
     @pytest.mark.parametrize(
         ("frame", "kind"),
         [
-            ('{"id":1,"status":200,"result":{}}', FrameKind.ANSWER),
-            ('{"id":"1","status":400,"error":{}}', FrameKind.ANSWER),
-            ('{"id":0,"event":{"e":"x"}}', FrameKind.ANSWER),
+            ('{"id":1,"status":200,"result":{}}', FrameKind.RESPONSE),
+            ('{"id":"1","status":400,"error":{}}', FrameKind.RESPONSE),
+            ('{"id":0,"event":{"e":"x"}}', FrameKind.RESPONSE),
             ('{"id":null,"status":401,"error":{"code":-2015,"msg":"revoked"}}', FrameKind.NULL_ID),
             ('{"status":200,"result":{}}', FrameKind.NULL_ID),
             ('{"error":{"code":-1000}}', FrameKind.NULL_ID),
@@ -368,7 +368,7 @@ class TestEnvelopes:
         with pytest.raises(DecodeError) as caught:
             decode_envelope(frame)
 
-        assert caught.value.path.partition(".")[0] == "answer"
+        assert caught.value.path.partition(".")[0] == "response"
 
     @pytest.mark.parametrize(
         ("frame", "expected"),

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
 MAINNET = "wss://ws-fapi.binance.com/ws-fapi/v1"
 
-UNUSABLE = "ALL_PROXY cannot be used: must be a http://, https://, socks4://, socks4a://, socks5:// or socks5h:// URL"
-THROUGH = " (through the environment's proxy proxy.test:8080, of HTTPS_PROXY)"
+UNUSABLE = "ALL_PROXY is invalid: must be a http://, https://, socks4://, socks4a://, socks5:// or socks5h:// URL"
+THROUGH = " (through the proxy proxy.test:8080 from HTTPS_PROXY)"
 
 
 def set_environment(monkeypatch: pytest.MonkeyPatch, variables: Mapping[str, str]) -> None:
@@ -79,7 +79,7 @@ class TestDials:
         """A proxy that does not listen is reported as such, without its password and address."""
         refusal = await refusal_of(at(443, proxy=f"{kind}://{PROXY_USER}@127.0.0.1:{free_port()}"))
 
-        assert (DisconnectReason.UNREACHABLE, "failed at the proxy: the connection was refused") == (
+        assert (DisconnectReason.UNREACHABLE, "cannot connect to the proxy: connection refused") == (
             refusal.reason,
             refusal.message,
         )
@@ -96,7 +96,7 @@ class TestDials:
         async with listen(stay_silent) as port:
             refusal = await refusal_of(at(443, proxy=f"{kind}://127.0.0.1:{port}"))
 
-        assert (DisconnectReason.UNREACHABLE, "failed at the proxy: no connection within 10 s") == (
+        assert (DisconnectReason.UNREACHABLE, "cannot connect to the proxy: handshake timed out after 10 s") == (
             refusal.reason,
             refusal.message,
         )
@@ -107,7 +107,7 @@ class TestDials:
         async with exchange() as port:
             refusal = await refusal_of(at(port, proxy=None))
 
-        assert refusal.message.startswith("ALL_PROXY cannot be used: ")
+        assert refusal.message.startswith("ALL_PROXY is invalid: ")
         assert "" == name_environment_proxy(at(port, proxy=None))
 
 
@@ -117,15 +117,15 @@ class TestRefusals:
     @pytest.mark.parametrize(
         ("status", "words", "advice"),
         [
-            (407, "HTTP 407 (Proxy Authentication Required)", "user and password"),
-            (403, "HTTP 403 (Forbidden)", "forbids this host or port"),
-            (429, "HTTP 429 (Too Many Requests)", "limits its users"),
-            (502, "HTTP 502 (Bad Gateway)", "cannot reach the exchange"),
-            (504, "HTTP 504 (Gateway Timeout)", "cannot reach the exchange"),
-            (501, "HTTP 501 (Not Implemented)", "does not support CONNECT"),
-            (405, "HTTP 405 (Method Not Allowed)", "CONNECT to this port"),
-            (400, "HTTP 400 (Bad Request)", "check the scheme"),
-            (599, "HTTP 599", "cannot reach the exchange"),
+            (407, "HTTP status 407 (Proxy Authentication Required)", "user and password"),
+            (403, "HTTP status 403 (Forbidden)", "forbids this host or port"),
+            (429, "HTTP status 429 (Too Many Requests)", "rate limit"),
+            (502, "HTTP status 502 (Bad Gateway)", "cannot reach the exchange"),
+            (504, "HTTP status 504 (Gateway Timeout)", "cannot reach the exchange"),
+            (501, "HTTP status 501 (Not Implemented)", "does not support CONNECT"),
+            (405, "HTTP status 405 (Method Not Allowed)", "CONNECT to this port"),
+            (400, "HTTP status 400 (Bad Request)", "check that the scheme"),
+            (599, "HTTP status 599", "cannot reach the exchange"),
         ],
     )
     async def test_status_of_an_http_proxy_is_reported_with_advice(self, status: int, words: str, advice: str) -> None:
@@ -135,7 +135,7 @@ class TestRefusals:
             refusal = await refusal_of(at(443, proxy=f"http://{PROXY_USER}@127.0.0.1:{port}"))
 
         assert (DisconnectReason.UNREACHABLE, None) == (refusal.reason, refusal.status)
-        assert f"the proxy answered with {words}" == refusal.message
+        assert f"the proxy responded with {words}" == refusal.message
         assert advice in advise_on_dial_failure(refusal)
 
     @pytest.mark.parametrize(
@@ -163,7 +163,7 @@ class TestRefusals:
         ("user", "words"),
         [
             ("desk:wrong@", "the SOCKS proxy rejected the user or password"),
-            ("", "the SOCKS proxy accepts none of the offered ways to authenticate"),
+            ("", "the SOCKS proxy accepts none of the offered authentication methods"),
         ],
     )
     async def test_refused_login_of_a_socks_proxy_is_reported(self, user: str, words: str) -> None:
@@ -190,10 +190,10 @@ class TestRefusals:
     @pytest.mark.parametrize(
         ("scheme", "answer", "words"),
         [
-            ("socks5", b"HTTP/1.1 400 Bad Request\r\n\r\n", "the proxy's answer was not understood as SOCKS"),
+            ("socks5", b"HTTP/1.1 400 Bad Request\r\n\r\n", "the proxy's response is not valid SOCKS"),
             ("socks5", b"", "the SOCKS proxy closed the connection"),
-            ("http", b"\x05\xff", "the proxy's answer was not understood"),
-            ("http", b"", "the proxy's answer was not understood"),
+            ("http", b"\x05\xff", "unexpected response from the proxy"),
+            ("http", b"", "unexpected response from the proxy"),
         ],
     )
     async def test_proxy_of_another_protocol_is_reported(self, scheme: str, answer: bytes, words: str) -> None:
@@ -207,7 +207,7 @@ class TestRefusals:
             refusal = await refusal_of(at(443, proxy=f"{scheme}://127.0.0.1:{port}"))
 
         assert words == refusal.message
-        assert "check the scheme" in advise_on_dial_failure(refusal)
+        assert "check that the scheme" in advise_on_dial_failure(refusal)
 
     async def test_name_that_this_host_cannot_resolve_is_the_endpoints(self) -> None:
         """With socks5:// a name that cannot be resolved here is reported as the endpoint's, not as the proxy's."""
@@ -215,7 +215,7 @@ class TestRefusals:
             refusal = await refusal_of(at(443, "wss", "exchange.invalid", f"socks5://{PROXY_USER}@127.0.0.1:{port}"))
 
         assert DisconnectReason.DNS is refusal.reason
-        assert refusal.message.startswith("the host name cannot be resolved: ")
+        assert refusal.message.startswith("cannot resolve host name: ")
         assert "socks5h://" in advise_on_dial_failure(refusal)
 
     async def test_answer_of_the_exchange_through_a_proxy_is_the_exchanges(self) -> None:
@@ -337,16 +337,16 @@ class TestEnvironment:
             ({"HTTP_PROXY": "a:1", "NO_PROXY": "binance.com"}, []),
             (
                 {"HTTP_PROXY": "a:1"},
-                ["HTTP_PROXY is not used for wss:// endpoints, which are connected to directly: set HTTPS_PROXY"],
+                ["HTTP_PROXY has no effect on wss:// endpoints, no proxy is used: set HTTPS_PROXY"],
             ),
             (
                 {"Https_Proxy": "a:1"},
-                ["Https_Proxy is not used for wss:// endpoints, which are connected to directly: set HTTPS_PROXY"],
+                ["Https_Proxy has no effect on wss:// endpoints, no proxy is used: set HTTPS_PROXY"],
             ),
             ({"https_proxy": "a:1", "HTTPS_PROXY": "a:1"}, []),
             (
                 {"https_proxy": "a:1", "HTTPS_PROXY": "b:1"},
-                ["HTTPS_PROXY is ignored: https_proxy is set as well, and used"],
+                ["HTTPS_PROXY is ignored: https_proxy takes precedence"],
             ),
             (
                 {"ALL_PROXY": "socks6://me:hunter2@p:1"},

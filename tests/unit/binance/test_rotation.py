@@ -91,7 +91,7 @@ async def test_shutdown_before_the_successor(exchange: SimulatedExchange, logged
             assert not connection.connected
         await until(lambda: connection.connected)
 
-    assert "shutdown" in {event["reason"] for event in logged if event["event"] == "no connection"}
+    assert "shutdown" in {event["reason"] for event in logged if event["event"] == "not connected"}
 
 
 async def test_link_lost_while_a_rotation_is_refused(exchange: SimulatedExchange) -> None:

@@ -171,12 +171,12 @@ class TestKeys:
                 "wrong",
                 "cannot be read as a PEM private key with this passphrase",
             ),
-            (rsa_key(1024), None, None, "is an RSA key of 1024 bits: Binance takes 2048 or 4096"),
+            (rsa_key(1024), None, None, "is an RSA key of 1024 bits: Binance accepts 2048 or 4096"),
             (
                 ec.generate_private_key(ec.SECP256R1()),
                 None,
                 None,
-                "holds neither an RSA nor an Ed25519 key: Binance takes only these",
+                "contains neither an RSA nor an Ed25519 key, the only types that Binance accepts",
             ),
         ],
     )

@@ -121,7 +121,7 @@ def test_other_booleans_are_rejected(text: str) -> None:
     """A variable for a flag without a value must be true or false."""
     variable = "BINANCE_FUTURES_EXPORTER_CONFIG_CHECK"
 
-    words = f"{variable}: write true or false, not {text!r}"
+    words = f"{variable}: must be true or false, not {text!r}"
     assert f"{PROGRAM}: {words}\ntry: {PROGRAM} --help\n" == refusal_of([], {variable: text})
 
 
@@ -158,35 +158,35 @@ def test_help_lists_every_fault() -> None:
         ]
 
 
-NO_ADDRESS = "is not an address: write host:port, [IPv6]:port or :port"
+NO_ADDRESS = "is not a valid address: expected host:port, [IPv6]:port or :port"
 WRONG = [
     ("run", "--web.listen-address", "localhost", f"'localhost' {NO_ADDRESS}"),
     ("run", "--web.listen-address", ":1x", f"':1x' {NO_ADDRESS}"),
     ("demo", "--web.listen-address", ":65536", f"':65536' {NO_ADDRESS}"),
     ("simulate", "--listen-address", "::1:1", f"'::1:1' {NO_ADDRESS}"),
     *(
-        ("run", "--web.telemetry-path", text, f"{text!r} is not a path like /metrics")
+        ("run", "--web.telemetry-path", text, f"{text!r} is not a valid path, such as /metrics")
         for text in ("metrics", "/", "/metrics/", "/-/metrics", "//metrics", "/a?b", "/{path}", "/a b", "/a%20b")
     ),
     (
         "demo",
         "--interval",
         "5",
-        "must be a duration with its unit, such as 15s, 1m30s or 500ms: a number alone has none",
+        "must be a duration with a unit, such as 15s, 1m30s or 500ms",
     ),
     ("demo", "--interval", "fast", "must be a duration such as 15s, 1m30s or 500ms"),
-    ("demo", "--interval", "99ms", "'99ms' is not from 100ms to 1h"),
-    ("demo", "--interval", "2h", "'2h' is not from 100ms to 1h"),
+    ("demo", "--interval", "99ms", "'99ms' is not between 100ms and 1h"),
+    ("demo", "--interval", "2h", "'2h' is not between 100ms and 1h"),
     ("demo", "--speed", "fast", "could not convert string to float: 'fast'"),
     *(
-        ("simulate", "--speed", text, f"{text!r} is not a number above 0 and up to 10000")
+        ("simulate", "--speed", text, f"{text!r} is not a number greater than 0 and at most 10000")
         for text in ("0", "-1", "nan", "inf", "10001")
     ),
     *(
-        ("simulate", "--fault", text, f"{text!r} is not a fault; there are: {', '.join(FAULTS)}")
+        ("simulate", "--fault", text, f"{text!r} is not a known fault; valid faults: {', '.join(FAULTS)}")
         for text in ("nonsense", "Silent", "demo")
     ),
-    ("demo", "--seed", "x", "'x' is not a whole number of at most 18 digits"),
+    ("demo", "--seed", "x", "'x' is not an integer of at most 18 digits"),
     ("run", "--log.level", "loud", "invalid choice: 'loud' (choose from 'debug', 'info', 'warning', 'error')"),
     ("run", "--log.format", "xml", "invalid choice: 'xml' (choose from 'logfmt', 'json')"),
 ]
@@ -217,14 +217,14 @@ def test_wrong_list_of_addresses(text: str) -> None:
     ("argv", "words"),
     [
         (["--nonsense"], "unrecognized arguments: --nonsense"),
-        (["nonsense"], "unknown command 'nonsense'; there are: run, demo, check, metrics, simulate"),
+        (["nonsense"], "unknown command 'nonsense'; valid commands: run, demo, check, metrics, simulate"),
         (["run", "--speed", "2"], "unrecognized arguments: --speed 2"),
         (["--log.lev", "debug"], "unrecognized arguments: --log.lev debug"),
         (["--config.file"], "argument --config.file: expected one argument"),
         (["--config.check=yes"], "argument --config.check: ignored explicit argument 'yes'"),
         (
             ["--log.level", "debug", "nonsense"],
-            "unknown command 'nonsense'; there are: run, demo, check, metrics, simulate",
+            "unknown command 'nonsense'; valid commands: run, demo, check, metrics, simulate",
         ),
         (["--nonsense", "demo"], "unrecognized arguments: --nonsense demo"),
         (["--log.level", "debug", "run", "demo"], "unrecognized arguments: demo"),

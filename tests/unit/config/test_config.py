@@ -50,7 +50,7 @@ class TestDurations:
 
     def test_number_without_a_unit_is_rejected(self) -> None:
         """A number without a unit is rejected with an error that asks for one."""
-        with pytest.raises(ValueError, match="with its unit, such as 15s"):
+        with pytest.raises(ValueError, match="with a unit, such as 15s"):
             parse_duration("15")
 
     @given(any_text)

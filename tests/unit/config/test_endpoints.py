@@ -99,7 +99,7 @@ class TestEndpoints:
         config = folder.load(f"accounts: [{', '.join(accounts)}]")
 
         assert len({account.endpoint for account in config.accounts}) == 2
-        assert is_warned is any("accounts[1].name: asks" in warning for warning in config.warnings)
+        assert is_warned is any("accounts[1].name: uses" in warning for warning in config.warnings)
 
     def test_proxy_that_is_also_the_environments_is_one_endpoint(
         self, folder: Folder, monkeypatch: pytest.MonkeyPatch
@@ -137,7 +137,7 @@ class TestEndpoints:
         )
 
         assert len(automatic.warnings) == 1
-        assert automatic.warnings[0].startswith("environment: HTTP_PROXY is not used for wss:// endpoints")
+        assert automatic.warnings[0].startswith("environment: HTTP_PROXY has no effect on wss:// endpoints")
         assert direct.warnings == ()
 
     def test_unencrypted_requests_are_a_warning(self, folder: Folder) -> None:
@@ -145,5 +145,5 @@ class TestEndpoints:
         config = folder.load(f"binance: {{endpoint: 'ws://10.0.0.1'}}\naccounts: [{{name: a, {HMAC}}}]")
 
         assert config.warnings == (
-            f"{folder.path}/exporter.yml: binance.endpoint: ws:// sends keys and signed requests in clear: use wss://",
+            f"{folder.path}/exporter.yml: binance.endpoint: ws:// sends API keys and signed requests unencrypted; use wss://",
         )

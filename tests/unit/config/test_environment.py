@@ -62,11 +62,11 @@ def test_secret_key_may_come_from_a_file(folder: Folder) -> None:
         ({"SECRET_KEY": SECRET_KEY}, ["BINANCE_API_KEY: is missing"]),
         (
             {"API_KEY": " ", "SECRET_KEY": "a b"},
-            ["BINANCE_API_KEY: must be one word of", "BINANCE_SECRET_KEY: must be one word of"],
+            ["BINANCE_API_KEY: must be a single line of", "BINANCE_SECRET_KEY: must be a single line of"],
         ),
         (
             {"API_KEY": API_KEY, "SECRET_KEY": "-----BEGIN PRIVATE KEY-----"},
-            ["BINANCE_SECRET_KEY: must not be a PEM: a private key goes in BINANCE_PRIVATE_KEY_FILE"],
+            ["BINANCE_SECRET_KEY: must not be a PEM; set BINANCE_PRIVATE_KEY_FILE for a private key"],
         ),
         (
             {"API_KEY": API_KEY, "API_KEY_FILE": "x", "SECRET_KEY": SECRET_KEY},
@@ -74,7 +74,7 @@ def test_secret_key_may_come_from_a_file(folder: Folder) -> None:
         ),
         (
             {"API_KEY": API_KEY, "SECRET_KEY": SECRET_KEY, "ACCOUNT": " a", "ENDPOINT": "x"},
-            ["BINANCE_ENDPOINT: must be mainnet, testnet or", "BINANCE_ACCOUNT: must not begin or end"],
+            ["BINANCE_ENDPOINT: must be mainnet, testnet or", "BINANCE_ACCOUNT: must not start or end"],
         ),
         (
             {"API_KEY": API_KEY, "PRIVATE_KEY_FILE": "/none"},

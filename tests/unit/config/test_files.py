@@ -143,7 +143,7 @@ def test_files_that_hang_share_a_limit(hanging: Hanging, monkeypatch: pytest.Mon
     limit = TimeLimit(0.1)
     with pytest.raises(UnreadableFile, match="no response in time"):
         Files(limit=limit).read(hanging.path, 10)
-    with pytest.raises(UnreadableFile, match="not attempted, other files took too long to respond"):
+    with pytest.raises(UnreadableFile, match="not attempted because other files took too long to respond"):
         Files(limit=limit).read(hanging.path.with_name("other"), 10)
 
 
@@ -153,7 +153,7 @@ def test_change_of_a_file_that_hangs_is_unknown(hanging: Hanging) -> None:
     read = Files()
     read.read(hanging.path, 10)
     hanging.release.clear()
-    with pytest.raises(InvalidValue, match=r"main\.key: cannot be examined: no response in time"):
+    with pytest.raises(InvalidValue, match=r"main\.key: cannot be checked for changes: no response in time"):
         read.changed()
     hanging.release.set()
     wait_for(lambda: not hanging.threads[0].is_alive())
@@ -253,7 +253,7 @@ LONG = "x" * 300_000
     [
         (f"? {LONG}\n: 1\n", f"{'x' * 60}…: unknown key"),
         (f"accounts: [{{{HMAC}, name: {LONG}}}]", "must be 1 to 100 characters long"),
-        (f"accounts: [{{name: a, api_key_file: {LONG}}}]", "must be the path of a file, not its content"),
+        (f"accounts: [{{name: a, api_key_file: {LONG}}}]", "must be a file path, not the content of the file"),
         (f"binance: {{endpoint: 'wss://{LONG}'}}", "must be a URL of at most 2048 characters"),
         (f"poll: {{interval: '{LONG}'}}", "must be a duration"),
     ],

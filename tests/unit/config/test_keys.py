@@ -73,7 +73,7 @@ def test_keys_that_others_may_read_are_a_warning(folder: Folder) -> None:
 
     config = folder.load(f"accounts: [{{name: a, {HMAC}}}]")
     assert folder.shorten(config.warnings) == [
-        "accounts[0].secret_key_file: others may read secret.key: chmod 600 secret.key"
+        "accounts[0].secret_key_file: secret.key is readable by other users; run: chmod 600 secret.key"
     ]
 
 
@@ -87,8 +87,8 @@ def test_one_key_for_two_accounts_is_a_warning(folder: Folder) -> None:
     """)
 
     (warning,) = folder.shorten(config.warnings)
-    assert warning.startswith("accounts[1].api_key_file: is the same key on mainnet as at ")
-    assert "accounts[0].api_key_file: both accounts will show the same figures" in warning
+    assert warning.startswith("accounts[1].api_key_file: is the same API key on mainnet as at ")
+    assert "accounts[0].api_key_file; both accounts will show the same data" in warning
 
 
 def _encoded(text: str) -> str:
@@ -96,21 +96,21 @@ def _encoded(text: str) -> str:
 
 
 MISTAKES = [
-    (f'"{API_KEY}"', "has quotes around it"),
-    (f"'{API_KEY}'", "has quotes around it"),
-    (f"{API_KEY}`", "has quotes around it"),
-    ("<api-key>", "a <placeholder> stands"),
-    (f"<{API_KEY}>", "a <placeholder> stands"),
-    ("${BINANCE_SECRET_KEY}", "a variable stands"),
-    ("$BINANCE_SECRET_KEY", "a variable stands"),
-    ("%BINANCE_SECRET_KEY%", "a variable stands"),
-    ("{{api_key}}", "a variable stands"),
-    (f"BINANCE_SECRET_KEY={API_KEY}", "a name and a separator precede the key"),
-    (f"apiKey:{API_KEY}", "a name and a separator precede the key"),
+    (f'"{API_KEY}"', "is quoted"),
+    (f"'{API_KEY}'", "is quoted"),
+    (f"{API_KEY}`", "is quoted"),
+    ("<api-key>", "is a <placeholder>"),
+    (f"<{API_KEY}>", "is a <placeholder>"),
+    ("${BINANCE_SECRET_KEY}", "is a variable"),
+    ("$BINANCE_SECRET_KEY", "is a variable"),
+    ("%BINANCE_SECRET_KEY%", "is a variable"),
+    ("{{api_key}}", "is a variable"),
+    (f"BINANCE_SECRET_KEY={API_KEY}", "a name precedes the key"),
+    (f"apiKey:{API_KEY}", "a name precedes the key"),
     (_encoded(API_KEY), "this is base64-encoded text"),
     (_encoded(f"{API_KEY}\n").rstrip("="), "this is base64-encoded text"),
     (base64.urlsafe_b64encode(API_KEY.encode()).decode(), "this is base64-encoded text"),
-    ("/run/secrets/api.key", "may be the path of a file"),
+    ("/run/secrets/api.key", "may be a file path"),
     (API_KEY[:-1], "does not look like a Binance key"),
     (f"{API_KEY}{API_KEY}", "does not look like a Binance key"),
     ("YOUR_API_KEY", "does not look like a Binance key"),
@@ -171,7 +171,7 @@ def test_api_key_in_the_place_of_its_secret_is_a_warning(folder: Folder) -> None
 
     config = folder.load(f"accounts: [{{name: a, {HMAC}}}]")
     assert folder.shorten(config.warnings) == [
-        "accounts[0].secret_key_file: this is the API key itself, not its secret"
+        "accounts[0].secret_key_file: is identical to the API key, must be its secret"
     ]
 
 
@@ -219,7 +219,7 @@ def test_base64_of_a_pem_is_explained(folder: Folder) -> None:
     """The base64 of a PEM, as Kubernetes prints its secrets, is an error that names the remedy."""
     folder.write("a.pem", base64.b64encode(pem()))
 
-    with pytest.raises(ConfigError, match=r"private_key_file: a\.pem is the base64 of a PEM: decode it$"):
+    with pytest.raises(ConfigError, match=r"private_key_file: a\.pem is a base64-encoded PEM: decode it$"):
         folder.load("accounts: [{name: a, api_key_file: api.key, private_key_file: a.pem}]")
 
 

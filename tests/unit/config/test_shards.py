@@ -48,5 +48,5 @@ def test_index_is_a_number_or_ends_a_pods_name(text: str, index: int) -> None:
 )
 def test_other_texts_are_rejected(text: str) -> None:
     """A text that neither is nor ends in a separate number is rejected with an error that quotes it."""
-    with pytest.raises(ValueError, match="neither a number nor a pod's name"):
+    with pytest.raises(ValueError, match="neither a number nor a pod name"):
         shard_index(text)

@@ -64,7 +64,7 @@ REJECTIONS = {
     "handshake-451": (451, None),
     "handshake-503": (503, None),
     "banned": (418, "259200"),
-    "banned-untold": (418, None),
+    "banned-open-end": (418, None),
     "rate-limited": (429, "30"),
 }
 
@@ -212,7 +212,7 @@ async def test_slow_answers(exchange: SimulatedExchange, client: Client, clock: 
 
 # The requested method, and whether the frames for one request are as the fault's help says.
 ANSWERS: dict[str, tuple[str, Callable[[list[Any]], bool]]] = {
-    "wrong-ids": (STATUS, lambda frames: (frames[0]["id"], frames[0]["status"]) == ("nobody", 200)),
+    "wrong-ids": (STATUS, lambda frames: (frames[0]["id"], frames[0]["status"]) == ("unknown", 200)),
     "null-ids": (STATUS, lambda frames: (frames[0]["id"], frames[0]["status"]) == (None, 200)),
     "double-answers": (STATUS, lambda frames: frames[0] == frames[1] and frames[0]["id"] == 1),
     "unsolicited": (STATUS, lambda frames: "id" not in frames[0] and frames[1]["status"] == 200),
@@ -264,7 +264,7 @@ ANSWERS: dict[str, tuple[str, Callable[[list[Any]], bool]]] = {
     "busy-ip": (STATUS, lambda frames: frames[0]["rateLimits"][0]["count"] == 1920 + 5 + 5),
     "rate-limited": (STATUS, lambda frames: (frames[0]["status"], frames[0]["error"]["code"]) == (429, -1003)),
     "banned": (STATUS, lambda frames: frames[0]["error"]["data"]["retryAfter"] == 1_700_259_210_000),
-    "banned-untold": (STATUS, lambda frames: frames[0]["status"] == 418 and "data" not in frames[0]["error"]),
+    "banned-open-end": (STATUS, lambda frames: frames[0]["status"] == 418 and "data" not in frames[0]["error"]),
     "key-revoked": (STATUS, lambda frames: (frames[0]["status"], frames[0]["error"]["code"]) == (401, -2015)),
 }
 

@@ -138,7 +138,7 @@ def test_configuration_of_a_user_is_not_overwritten(tmp_path: Path, existing: st
     theirs = tmp_path / existing
     theirs.parent.mkdir(exist_ok=True)
     theirs.write_text("theirs")
-    with pytest.raises(FileExistsError, match="name another directory"):
+    with pytest.raises(FileExistsError, match="choose another directory"):
         write_configuration("ws://127.0.0.1:1/", demo_accounts(1), tmp_path)
 
     assert theirs.read_text() == "theirs"

@@ -111,4 +111,4 @@ async def test_cross_site_reload(headers: dict[str, str], status: int, method: s
 
     assert status == response.status_code
     assert (status == 200) is bool(reloads)
-    assert (status == 403) is response.text.startswith("cross-site request refused: ")
+    assert (status == 403) is response.text.startswith("cross-site request rejected: ")

@@ -112,7 +112,7 @@ def test_port_in_use() -> None:
 
 def test_impossible_host_name() -> None:
     """An invalid host name is an error that names it."""
-    with pytest.raises(ListenError, match=r"^cannot listen on a\.\.b:80: 'a\.\.b' is not a host name"):
+    with pytest.raises(ListenError, match=r"^cannot listen on a\.\.b:80: 'a\.\.b' is not a valid host name"):
         ListenAddress("a..b", 80).bind()
 
 
@@ -149,7 +149,7 @@ def test_addresses(text: str, host: str, port: int, shown: str) -> None:
 )
 def test_bad_addresses(text: str) -> None:
     """An invalid address is rejected with an error that quotes it and shows the expected form."""
-    with pytest.raises(ValueError, match=r"write host:port, \[IPv6\]:port or :port$") as caught:
+    with pytest.raises(ValueError, match=r"expected host:port, \[IPv6\]:port or :port$") as caught:
         ListenAddress.parse(text)
 
     assert repr(text) in str(caught.value)

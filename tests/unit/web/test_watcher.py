@@ -140,7 +140,7 @@ async def test_tls_is_not_switched_off(tmp_path: Path, document: str, logged: li
         answer = await ask(url, client_of(folder))
 
     assert SERVED == answer.line
-    assert f"{folder}/web.yml: tls_server_config: can only come or go with a restart" == logged[0]["error"]
+    assert f"{folder}/web.yml: tls_server_config: cannot be added or removed without a restart" == logged[0]["error"]
 
 
 async def test_files_that_disappear(tmp_path: Path, logged: list[Any]) -> None:
@@ -208,7 +208,7 @@ async def test_passwords_are_not_switched_off(tmp_path: Path, logged: list[Any])
         _, body = await curl(f"{url}/metrics")
 
     assert "Unauthorized\n" == body
-    assert f"{folder}/web.yml: basic_auth_users: can only go with a restart" == logged[0]["error"]
+    assert f"{folder}/web.yml: basic_auth_users: cannot be removed without a restart" == logged[0]["error"]
 
 
 async def test_file_that_hangs(tmp_path: Path, logged: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -262,5 +262,5 @@ async def test_file_that_cannot_be_examined(tmp_path: Path, logged: list[Any], m
         release.set()
     await check_until_usable(live)
 
-    assert [f"{path}: cannot be examined: no response in time"] == [event["error"] for event in logged]
+    assert [f"{path}: cannot be checked for changes: no response in time"] == [event["error"] for event in logged]
     assert [False, True] == reports

@@ -128,7 +128,7 @@ def test_key_that_others_may_read(material: Path, tmp_path: Path) -> None:
     warnings = load(tmp_path / "web.yml").warnings
 
     place = f"{tmp_path / 'web.yml'}: tls_server_config.key_file"
-    assert (f"{place}: others may read server.key: chmod 600 server.key",) == warnings
+    assert (f"{place}: server.key is readable by other users; run: chmod 600 server.key",) == warnings
 
 
 @pytest.mark.parametrize(
@@ -138,9 +138,9 @@ def test_key_that_others_may_read(material: Path, tmp_path: Path) -> None:
             "_SUITES",
             "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256",
             "cipher_suites",
-            "holds none that this machine's OpenSSL allows",
+            "contains none that this host's OpenSSL supports",
         ),
-        ("_CURVES", "X25519", "curve_preferences", "is not what this machine's OpenSSL offers"),
+        ("_CURVES", "X25519", "curve_preferences", "is not supported by this host's OpenSSL"),
     ],
 )
 def test_unsupported_by_openssl(
