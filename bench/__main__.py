@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 
 import exporter
 from bench import poll, scrape, small, whole
-from bench.processes import ROOT
+from tools.paths import ROOT
 
 if TYPE_CHECKING:
     from collections.abc import Callable

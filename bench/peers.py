@@ -134,12 +134,12 @@ async def _this_exporter(exchange: Exchange, *, position_risk: bool = False) -> 
     self_metrics = SelfMetrics(Program([connection]), lambda: [state], clock.monotonic)
     exposition = Exposition(self_metrics.render, clock.monotonic)
 
-    def poll_over(state: AccountState) -> None:
+    def poll_finished(state: AccountState) -> None:
         self_metrics.poll_finished(state)
         exposition.invalidate()
 
     pacing = EndpointPacing(clock.monotonic)
-    poller = Poller(state, connection, MethodAvailability(connection), pacing, exposition.publish, poll_over)
+    poller = Poller(state, connection, MethodAvailability(connection), pacing, exposition.publish, poll_finished)
     running = asyncio.create_task(connection.run())
     await connection.first_attempt_finished.wait()
 

@@ -10,10 +10,11 @@ import sys
 from typing import TYPE_CHECKING, Any, Final
 
 from bench.peers import CCXT, OURS, OURS_BOTH, PEERS
-from bench.processes import ROOT, started
+from bench.processes import started
 from bench.table import markdown, part_of, verdict
 from exporter.metrics.catalog import GROUPS
 from exporter.simulator.market import SYMBOLS
+from tools.paths import ROOT
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

@@ -18,10 +18,10 @@ import time
 from pathlib import Path
 from typing import Any, Final
 
-from exporter import config as configuration
 from exporter import log
 from exporter.app.service import Service, WebSettings
 from exporter.binance.dialing import Timing
+from exporter.config import exporter_yml
 from exporter.threads import DaemonThreads
 from exporter.web.listen_address import ListenAddress
 
@@ -92,7 +92,7 @@ async def main(path: Path, timing: Timing | None) -> None:
     limit = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (limit, limit))
     web = WebSettings(addresses=(ListenAddress("127.0.0.1", 0),))
-    service = Service(configuration.load(path, {}), web, timing)
+    service = Service(exporter_yml.load(path, {}), web, timing)
     print(*service.bind(), flush=True)
     loop.add_reader(sys.stdin, answer)
     measuring = asyncio.create_task(measure_delays())

@@ -9,10 +9,11 @@ import time
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Final
 
+from tools.paths import ROOT
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-ROOT: Final = Path(__file__).parent.parent
 _START_SECONDS: Final = 60.0
 _END_SECONDS: Final = 30.0
 

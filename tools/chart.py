@@ -1,24 +1,20 @@
-"""Generated parts of the chart: its rules and the table of values in its README; `make generate` writes them."""
+"""Generated parts of the chart: rules, thresholds and its README's table of values; `make generate` writes them."""
 
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import yaml
 
-from monitoring.rules.build import as_mapping
-from monitoring.rules.health import health
-from monitoring.rules.recordings import recordings
-from monitoring.rules.risk import risk
+from monitoring.rules.build import as_mapping, rule_groups
 from monitoring.thresholds import THRESHOLDS
+from tools.paths import CHART
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-CHART: Final = Path(__file__).parent.parent / "helm" / "binance-futures-exporter"
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,13 +29,29 @@ class Value:
 def rules() -> str:
     """Return the rules with placeholders (__NAME__) for the thresholds and the job, which templates replace."""
     places = {threshold.name: f"__{threshold.name}__" for threshold in THRESHOLDS}
-    groups = [recordings(places), health(places, job="__job__"), risk(places)]
+    groups = rule_groups(places, job="__job__").values()
     return json.dumps({"groups": [as_mapping(group) for group in groups]}, indent=1, ensure_ascii=False) + "\n"
+
+
+def values_yaml(text: str) -> str:
+    """Return a values.yaml with the thresholds of the rules' table.
+
+    Raises:
+        ValueError: the text does not contain `thresholds:` and values below it exactly once.
+    """
+    block = ""
+    for threshold in THRESHOLDS:
+        block += f"    # Alerts when {threshold.alerts_when}.\n    {threshold.name}: {threshold.value:g}\n"
+    existing = re.compile(r"^(  thresholds:.*\n)(?:    .*\n)+", re.MULTILINE)
+    text, count = existing.subn(lambda match: match[1] + block, text)
+    if count != 1:
+        raise ValueError(f"values below `thresholds:`: {count} times, not once")
+    return text
 
 
 def values() -> list[Value]:
     """Return every value of values.yaml in order; a mapping on one line counts as one value."""
-    text = (CHART / "values.yaml").read_text(encoding="utf-8")
+    text = values_yaml((CHART / "values.yaml").read_text(encoding="utf-8"))
     root = yaml.compose(text, yaml.SafeLoader)
     assert isinstance(root, yaml.MappingNode)
     return list(_values(root, "", text))

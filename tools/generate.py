@@ -8,7 +8,6 @@ from __future__ import annotations
 import argparse
 import re
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from exporter import __version__
@@ -17,11 +16,12 @@ from exporter.metrics import reference
 from monitoring.dashboards.build import dashboard_files
 from monitoring.rules.build import alerts_table, home_url, rule_files, thresholds_table
 from tools import chart
+from tools.paths import ROOT
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from pathlib import Path
 
-ROOT: Final = Path(__file__).parent.parent
 CHART: Final = "helm/binance-futures-exporter"
 
 
@@ -99,7 +99,8 @@ def generated(root: Path, runbooks: str = "") -> dict[Path, str | None]:
         texts |= dict.fromkeys(sorted((root / folder).iterdir()))
         texts |= {root / folder / name: text for name, text in files.items()}
     texts[root / CHART / "files/rules.json"] = chart.rules()
-    texts[root / CHART / "Chart.yaml"] = chart_yaml((root / CHART / "Chart.yaml").read_text(encoding="utf-8"))
+    for name, update in (("Chart.yaml", chart_yaml), ("values.yaml", chart.values_yaml)):
+        texts[root / CHART / name] = update((root / CHART / name).read_text(encoding="utf-8"))
     for path, tables in TABLES.items():
         text = (root / path).read_text(encoding="utf-8")
         for name, make_table in tables.items():

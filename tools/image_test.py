@@ -25,19 +25,17 @@ import yaml
 
 from exporter.simulator import demo_accounts
 from exporter.simulator.server import PATH
+from tools.paths import CHART, HELM, ROOT
 from tools.pod import DIRECTORY, arguments_of, mount, pod_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-ROOT: Final = Path(__file__).parent.parent
 BASE: Final = ROOT / "build" / "image-test" / "base.tar"  # kept, because creating it takes a minute
 SUITE: Final = "bookworm"
 TOOLS: Final = ("buildah", "mmdebstrap", "bwrap", "setpriv", "nsenter", "curl")
 UID: Final = 10001
 REVISION: Final = "feature/0123456789abcdef"
-CHART: Final = ROOT / "helm" / "binance-futures-exporter"
-HELM: Final = ROOT / "tools" / "bin" / "helm-4"
 SEED: Final = 1
 TIMEOUT_SECONDS: Final = 60.0
 

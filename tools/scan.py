@@ -14,9 +14,8 @@ from collections import Counter
 from pathlib import Path
 from typing import Any, Final
 
-ROOT: Final = Path(__file__).parent.parent
-CHART: Final = ROOT / "helm" / "binance-futures-exporter"
-HELM: Final = ROOT / "tools" / "bin" / "helm-4"
+from tools.paths import CHART, HELM, ROOT
+
 TRIVY: Final = ROOT / "tools" / ".venv" / "bin" / "trivy"
 _SEVERE: Final = {"HIGH", "CRITICAL"}
 _OFFLINE: Final = ("--skip-check-update", "--skip-version-check", "--disable-telemetry", "--quiet", "--format=json")

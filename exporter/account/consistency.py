@@ -18,7 +18,7 @@ from exporter.binance.rows import AccountStatus, AssetBalance, wire_name
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from exporter.account.snapshot import AccountSnapshot, Identity
+    from exporter.account.snapshot import AccountSnapshot, RowIdentity
     from exporter.binance.rows import PositionRisk
 
 _MIN_USDT: Final = 1.0  # in credits mode up to this much may remain while the totals are 0
@@ -31,9 +31,9 @@ class ConsistencyCheck:
 
     def __init__(self) -> None:
         self._published: AccountSnapshot | None = None  # the last accepted snapshot
-        self._without_risk: frozenset[Identity] = frozenset()  # in that snapshot
+        self._without_risk: frozenset[RowIdentity] = frozenset()  # in that snapshot
         # Positions in the last position risk response that its status response lacks.
-        self._missing: frozenset[Identity] = frozenset()
+        self._missing: frozenset[RowIdentity] = frozenset()
 
     def accept(
         self, snapshot: AccountSnapshot, risks: Sequence[PositionRisk], *, risk_unavailable: bool

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from exporter.binance.signing import KeyProblem
-from exporter.supervision import RepeatFilter
+from exporter.repeat_filter import RepeatFilter
 from exporter.threads import ThreadUnavailable, run_in_thread
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 log = structlog.get_logger()
 
 
-class KeyFiles:
+class KeyFileRereader:
     """Replaces an account's credentials when their files have changed.
 
     Args:

@@ -8,7 +8,7 @@ import structlog
 
 from exporter.binance.errors import Reason
 from exporter.formatting import format_utc
-from exporter.supervision import RepeatFilter
+from exporter.repeat_filter import RepeatFilter
 
 if TYPE_CHECKING:
     from exporter.account.state import AccountState, Failure

@@ -15,7 +15,7 @@ import structlog
 
 from exporter.account.asset_mode import AssetModeDetector
 from exporter.account.consistency import ConsistencyCheck
-from exporter.account.key_files import KeyFiles
+from exporter.account.key_files import KeyFileRereader
 from exporter.account.margin import explain_unknown_ratios
 from exporter.account.pacing import ROUND_SECONDS, refusal_delay
 from exporter.account.poll_log import PollLogger
@@ -37,7 +37,7 @@ from exporter.binance.errors import (
 )
 from exporter.binance.messages import WEIGHT, Method, decode_account_status, decode_position_risk
 from exporter.binance.request_sender import response_or_raise
-from exporter.supervision import RepeatFilter
+from exporter.repeat_filter import RepeatFilter
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -105,7 +105,7 @@ class Poller:
         self._poll_finished = poll_finished
         self.phase = phase
         self._consistency_check = ConsistencyCheck()
-        self._key_files = KeyFiles(state, self._monotonic)
+        self._key_files = KeyFileRereader(state, self._monotonic)
         self._asked_at = float("-inf")  # when the last poll that was sent began, in monotonic seconds
         self._unanswered_risk_requests = 0  # position risk requests in a row without a response
         self._retries = 0

@@ -61,13 +61,6 @@ def risk_level(snapshot: AccountSnapshot) -> RiskLevel:
     return next((level for level in (RiskLevel.CRITICAL, RiskLevel.WARNING) if level in levels), RiskLevel.NORMAL)
 
 
-def ratio_word(ratio: float | None) -> str:
-    """Return the level of a margin ratio in one or two words."""
-    if ratio is None:
-        return "unknown"
-    return next((word for least, word in MARGIN_RATIO_LEVELS if ratio >= least), "normal" if ratio > 0 else "no risk")
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RiskFigures:
     """How close a held position is to liquidation; values that do not exist or were not reported are None."""

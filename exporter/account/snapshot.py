@@ -10,14 +10,15 @@ from typing import TYPE_CHECKING, Final, TypeVar
 import msgspec
 
 from exporter.binance.errors import DecodeError
+from exporter.binance.rows import FIELDS_WITHOUT_POSITION, PositionRisk
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterable
 
-    from exporter.binance.rows import AccountStatus, AssetBalance, Position, PositionRisk
+    from exporter.binance.rows import AccountStatus, AssetBalance, Position
 
 _Row = TypeVar("_Row")
-Identity = tuple[str, str]  # symbol and side
+RowIdentity = tuple[str, str]  # symbol and side
 
 
 class AssetMode(StrEnum):
@@ -73,7 +74,7 @@ class AccountSnapshot:
     positions: tuple[Position, ...]
     risks: tuple[PositionRisk, ...]
     held: tuple[OpenPosition, ...]
-    without_risk: frozenset[Identity] | None
+    without_risk: frozenset[RowIdentity] | None
     asset_mode: AssetMode
     asked_at: float
     answered_at: float
@@ -171,7 +172,7 @@ def infer_mode_from_totals(status: AccountStatus) -> AssetMode:
     return AssetMode.SINGLE
 
 
-def identity(row: Position | PositionRisk) -> Identity:
+def identity(row: Position | PositionRisk) -> RowIdentity:
     """Return the symbol and side, which identify a row within its account."""
     return row.symbol, row.position_side
 
@@ -194,14 +195,8 @@ def liquidation_price(risk: PositionRisk) -> float | None:
 
 def _without_position(risk: PositionRisk) -> PositionRisk:
     """Return a row without the figures of a held position; the mark price is the symbol's, and 0 becomes None."""
-    return msgspec.structs.replace(
-        risk,
-        mark_price=risk.mark_price or None,
-        entry_price=None,
-        break_even_price=None,
-        liquidation_price=None,
-        adl_quantile=None,
-    )
+    fields = {name: getattr(risk, name) for name in FIELDS_WITHOUT_POSITION}
+    return PositionRisk(**{**fields, "mark_price": risk.mark_price or None})
 
 
 class MarginAssets:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from exporter.account.state import AccountState
     from exporter.binance.connection import Connection
     from exporter.binance.dialing import Timing
-    from exporter.config import Config
+    from exporter.config.exporter_yml import Config
 
 # How long polls may wait for the request weight of the next minute.
 _MINUTE_SECONDS: Final = 66.0

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from exporter.account.snapshot import AccountSnapshot
     from exporter.account.state import AccountSettings
     from exporter.binance.dialing import Endpoint, Timing
-    from exporter.config import Config
+    from exporter.config.exporter_yml import Config
 
 
 @dataclass(frozen=True, slots=True)

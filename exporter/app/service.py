@@ -13,8 +13,7 @@ import exporter
 from exporter.app.fleet import Fleet
 from exporter.binance.clock import monotonic
 from exporter.binance.host_clock import HostClock
-from exporter.config import ConfigError
-from exporter.config.document import Problem
+from exporter.config.document import ConfigError, Problem
 from exporter.metrics.exposition import Exposition
 from exporter.metrics.family import Program
 from exporter.metrics.openmetrics import OpenMetricsExposition, SnapshotCollector
@@ -33,7 +32,7 @@ if TYPE_CHECKING:
     from exporter.account.state import AccountState
     from exporter.app.fleet import Changes
     from exporter.binance.dialing import Timing
-    from exporter.config import Config
+    from exporter.config.exporter_yml import Config
 
 log = structlog.get_logger()
 

@@ -29,7 +29,8 @@ from exporter.binance.link import Link
 from exporter.binance.messages import HANDSHAKE_WEIGHT, WEIGHT
 from exporter.binance.request_sender import PAUSE_REASONS, Outcome, RequestSender
 from exporter.binance.server_time import ServerTimeSync
-from exporter.supervision import RepeatFilter, supervise
+from exporter.repeat_filter import RepeatFilter
+from exporter.supervision import supervise
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine

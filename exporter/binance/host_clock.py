@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final, NoReturn
 
 import structlog
 
-from exporter.supervision import RepeatFilter
+from exporter.repeat_filter import RepeatFilter
 
 if TYPE_CHECKING:
     from collections.abc import Callable

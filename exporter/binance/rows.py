@@ -71,6 +71,20 @@ class PositionRisk(Struct, frozen=True, kw_only=True, gc=False):
     ask_notional: Figure | None = field(name="askNotional", default=None)
 
 
+# What a row still says if its position is not held. All other fields describe the position, as a new one does unless it
+# is added here.
+FIELDS_WITHOUT_POSITION: Final = (
+    "symbol",
+    "position_side",
+    "amount",
+    "margin_asset",
+    "mark_price",
+    "open_order_initial_margin",
+    "bid_notional",
+    "ask_notional",
+)
+
+
 class AccountFlags(Struct, frozen=True, kw_only=True):
     """The ``result`` of v1 ``account.status``, of which only the asset mode is used; its rows are not decoded."""
 

@@ -7,8 +7,8 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from exporter.config import parse_duration
 from exporter.config.shards import shard_index
+from exporter.config.values import parse_duration
 from exporter.simulator.fault_catalog import FAULTS
 from exporter.web.listen_address import ListenAddress
 

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Final, TypeVar
 import structlog
 
 import exporter
-from exporter import config as configuration
 from exporter import log as logging
 from exporter.app.check import check
 from exporter.app.service import Service, WebSettings
@@ -23,7 +22,8 @@ from exporter.binance.clock import monotonic
 from exporter.binance.host_clock import HostClockLoop
 from exporter.cli.check_report import as_json, as_text
 from exporter.cli.flags import PROGRAM, Usage, parse
-from exporter.config.document import Problem
+from exporter.config import exporter_yml
+from exporter.config.document import ConfigError, Problem
 from exporter.config.shards import Shard
 from exporter.formatting import pluralize
 from exporter.metrics import reference
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from argparse import Namespace
     from collections.abc import Callable, Coroutine, Iterator, Sequence
 
-    from exporter.config import Config
+    from exporter.config.exporter_yml import Config
     from exporter.simulator.server import SimulatedExchange
     from exporter.web.config import WebConfig
     from exporter.web.listen_address import ListenAddress
@@ -60,7 +60,7 @@ def run(argv: Sequence[str]) -> int:
     logging.configure("error", None)  # until the flags are known
     try:
         return _run_command(argv)
-    except configuration.ConfigError as error:
+    except ConfigError as error:
         logging.print_error(f"{PROGRAM}: invalid configuration:\n{error}")
         return _INVALID_INPUT
     except BrokenPipeError:  # the reader of the output has ended, as in: … --help | head
@@ -94,13 +94,13 @@ def _run(flags: Namespace) -> int:
     shard = Shard(flags.shard, flags.total_shards)
     if shard.index >= shard.total:
         message = f"{shard.index} must be less than --total-shards ({shard.total}): shards are numbered from 0"
-        raise configuration.ConfigError(Problem("--shard", message))
+        raise ConfigError(Problem("--shard", message))
 
     previous: Config | None = None
 
     def load() -> Config:
         nonlocal previous
-        previous = configuration.load(flags.config_file, os.environ, previous)
+        previous = exporter_yml.load(flags.config_file, os.environ, previous)
         return shard.select(previous)
 
     config = load()
@@ -116,7 +116,7 @@ def _run(flags: Namespace) -> int:
 
 
 def _check(flags: Namespace) -> int:
-    config = configuration.load(flags.config_file, os.environ)
+    config = exporter_yml.load(flags.config_file, os.environ)
     reports = _run_in_loop(check(config))
     if flags.output == "json":
         _print(as_json(reports, config.warnings))
@@ -254,7 +254,7 @@ def _web_config(flags: Namespace) -> WebConfig:
 
 
 def _load_simulated(exchange: SimulatedExchange, directory: Path) -> Config:
-    return configuration.load(_write_configuration(exchange, directory), {})
+    return exporter_yml.load(_write_configuration(exchange, directory), {})
 
 
 def _write_configuration(exchange: SimulatedExchange, directory: Path) -> Path:

@@ -77,7 +77,7 @@ class KeyLoader:
         return self.loaded[parts]
 
 
-class KeyFiles:
+class CredentialSource:
     """An account's credentials, and the files that they come from, to read them again when a file changes.
 
     Kubernetes rotates secrets in place, by changing a symbolic link to a directory. `credentials` is None after a

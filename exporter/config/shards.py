@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from exporter.config import Config
+    from exporter.config.exporter_yml import Config
 
 
 @dataclass(frozen=True, slots=True)

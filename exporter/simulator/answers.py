@@ -7,17 +7,17 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from exporter.simulator.brackets import max_notional
-from exporter.simulator.figures import Row, row_of, statement_of
 from exporter.simulator.ledger import ZERO, Position
+from exporter.simulator.liquidation import break_even_price, deleverage_ranks, liquidation_prices
 from exporter.simulator.market import ASSETS, SYMBOLS
-from exporter.simulator.risk import break_even_price, deleverage_ranks, liquidation_prices
+from exporter.simulator.valuation import Row, row_of, statement_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from decimal import Decimal
 
-    from exporter.simulator.figures import Figures, Statement
     from exporter.simulator.ledger import PositionSide, SimulatedAccount
+    from exporter.simulator.valuation import Figures, Statement
 
 
 def account_status(account: SimulatedAccount) -> dict[str, Any]:

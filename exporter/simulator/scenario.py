@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from decimal import ROUND_UP, Decimal
 from typing import TYPE_CHECKING, Final
 
-from exporter.simulator.figures import Pool, Statement, statement_of
 from exporter.simulator.ledger import ZERO, SimulatedAccount
 from exporter.simulator.market import ROUND_SECONDS, Symbol
+from exporter.simulator.valuation import Pool, Statement, statement_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from exporter.simulator.ledger import Ledger
+from exporter.simulator.liquidation import liquidate
 from exporter.simulator.market import ROUND_SECONDS, Market
-from exporter.simulator.risk import liquidate
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

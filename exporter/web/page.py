@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Final
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from exporter.account.margin import cross_pools, isolated_pools, worst_ratio
-from exporter.account.presentation import rank_pools
-from exporter.account.risk import MARGIN_RATIO_LEVELS, nearest_first, ratio_word
+from exporter.account.presentation import rank_pools, ratio_word
+from exporter.account.risk import MARGIN_RATIO_LEVELS, nearest_first
 from exporter.formatting import escape_unprintable, format_duration, format_percent, format_price
 from exporter.web.endpoints import EndpointRow, endpoint_row
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 from monitoring.dashboards import panels as p
 from monitoring.dashboards import queries as q
 from monitoring.dashboards.balances import BALANCES, EQUITY_AND_ORDERS
-from monitoring.dashboards.layout import Row, dashboard, link_to, variables
+from monitoring.dashboards.layout import PanelRow, dashboard, link_to, variables
 from monitoring.dashboards.tables import Column, table_panel
 
 if TYPE_CHECKING:
@@ -236,11 +236,11 @@ def account_dashboard() -> Dashboard:
         "orders.",
         variables("account", "symbol", all_selected=["symbol"]),
         [
-            Row(4, _SUMMARY, widths=(3, 3, 4, 4, 5, 5)),
-            Row(8, [_POSITIONS]),
-            Row(11, _RISK),
-            Row(11, _MONEY),
-            Row(7, [BALANCES]),
-            Row(10, EQUITY_AND_ORDERS),
+            PanelRow(4, _SUMMARY, widths=(3, 3, 4, 4, 5, 5)),
+            PanelRow(8, [_POSITIONS]),
+            PanelRow(11, _RISK),
+            PanelRow(11, _MONEY),
+            PanelRow(7, [BALANCES]),
+            PanelRow(10, EQUITY_AND_ORDERS),
         ],
     )

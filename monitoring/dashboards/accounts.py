@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from monitoring.dashboards import panels as p
 from monitoring.dashboards import queries as q
-from monitoring.dashboards.layout import Row, dashboard, link_to, variables
+from monitoring.dashboards.layout import PanelRow, dashboard, link_to, variables
 from monitoring.dashboards.tables import Column, table_panel
 from monitoring.thresholds import BY_NAME
 
@@ -248,10 +248,10 @@ def accounts_dashboard() -> Dashboard:
         "All accounts at a glance: health, margin ratios, nearest liquidation, equity and unrealized PnL.",
         variables("account", all_selected=["account"]),
         [
-            Row(4, _SUMMARY),
-            Row(4, _MONEY),
-            Row(8, [_TABLE]),
-            Row(10, _CHARTS),
-            Row(10, _MORE_CHARTS),
+            PanelRow(4, _SUMMARY),
+            PanelRow(4, _MONEY),
+            PanelRow(8, [_TABLE]),
+            PanelRow(10, _CHARTS),
+            PanelRow(10, _MORE_CHARTS),
         ],
     )

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from monitoring.dashboards import panels as p
 from monitoring.dashboards import queries as q
-from monitoring.dashboards.layout import Row, dashboard, link_to, variables
+from monitoring.dashboards.layout import PanelRow, dashboard, link_to, variables
 from monitoring.dashboards.tables import Column, table_panel
 from monitoring.thresholds import BY_NAME
 
@@ -282,11 +282,11 @@ def exporter_dashboard() -> Dashboard:
         "The exporter itself: polls, failures, latency, request weight, pauses, clock, connections and memory.",
         variables("instance", "account", all_selected=["instance", "account"]),
         [
-            Row(4, _SUMMARY),
-            Row(8, _POLLS),
-            Row(8, _WEIGHT),
-            Row(8, _CONNECTIONS),
-            Row(8, _MACHINE),
-            Row(8, [_ACCOUNTS]),
+            PanelRow(4, _SUMMARY),
+            PanelRow(8, _POLLS),
+            PanelRow(8, _WEIGHT),
+            PanelRow(8, _CONNECTIONS),
+            PanelRow(8, _MACHINE),
+            PanelRow(8, [_ACCOUNTS]),
         ],
     )

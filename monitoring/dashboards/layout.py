@@ -21,7 +21,7 @@ _WIDTH: Final = 24
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class PanelRow:
     """Panels next to each other, of the same height; `widths`, if given, adds up to 24."""
 
     height: int
@@ -88,7 +88,9 @@ def variables(*names: str, all_selected: Sequence[str] = ()) -> list[Any]:
     return [source, *(available[name] for name in ("job", *names))]
 
 
-def dashboard(uid: str, title: str, description: str, chosen: Iterable[Any], rows: Iterable[Row]) -> models.Dashboard:
+def dashboard(
+    uid: str, title: str, description: str, chosen: Iterable[Any], rows: Iterable[PanelRow]
+) -> models.Dashboard:
     """Return a dashboard of rows from top to bottom, with links to the other dashboards."""
     board = (
         builders.Dashboard(title)

@@ -17,7 +17,7 @@ from monitoring.rules.rule import (
     RECENT,
     SCOPE,
     Alert,
-    Group,
+    RuleGroup,
 )
 
 if TYPE_CHECKING:
@@ -26,9 +26,9 @@ if TYPE_CHECKING:
 _IP: Final = "the IP that {{ $labels.instance }} uses for {{ $labels.endpoint }}"
 
 
-def health(threshold: Mapping[str, str], job: str = JOB) -> Group:
+def health(threshold: Mapping[str, str], job: str = JOB) -> RuleGroup:
     """Return the alerts; `threshold` maps the name of each threshold to its text in the expressions."""
-    return Group(
+    return RuleGroup(
         "binance-futures-health",
         (*_exporter_alerts(threshold, job), *_account_alerts(threshold), *_endpoint_alerts(threshold)),
     )

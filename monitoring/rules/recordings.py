@@ -20,8 +20,8 @@ from monitoring.rules.rule import (
     OPEN_POSITION,
     POOL,
     POSITION,
-    Group,
     Recording,
+    RuleGroup,
 )
 
 if TYPE_CHECKING:
@@ -252,9 +252,9 @@ def _at_stake(threshold: Mapping[str, str]) -> Recording:
     )
 
 
-def recordings(threshold: Mapping[str, str]) -> Group:
+def recordings(threshold: Mapping[str, str]) -> RuleGroup:
     """Return the recording rules; `threshold` maps each threshold's name to its text in the expressions."""
-    return Group(
+    return RuleGroup(
         "binance-futures-recordings",
         (*_POLLING, *_MARGIN, *_POSITIONS, *_MONEY, _at_stake(threshold), *_HELD, _risk_level(threshold)),
     )

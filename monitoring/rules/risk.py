@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 from monitoring.promql import block
 from monitoring.rules.conditions import liquidation_near, margin_ratio_high
 from monitoring.rules.recordings import AT_STAKE, RISK_LEVEL
-from monitoring.rules.rule import ACCOUNT, EXPECTED, OPEN_POSITION, POSITION, Alert, Group, Severity
+from monitoring.rules.rule import ACCOUNT, EXPECTED, OPEN_POSITION, POSITION, Alert, RuleGroup, Severity
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -16,9 +16,9 @@ _NAMED_POSITION: Final = "{{ $labels.symbol }} ({{ $labels.position_side }}) of 
 _WALLET: Final = "{{ $labels.margin_asset }} wallet balance"
 
 
-def risk(threshold: Mapping[str, str]) -> Group:
+def risk(threshold: Mapping[str, str]) -> RuleGroup:
     """Return the alerts; `threshold` maps the name of each threshold to its text in the expressions."""
-    return Group(
+    return RuleGroup(
         "binance-futures-risk",
         (
             *_margin_alerts(threshold),

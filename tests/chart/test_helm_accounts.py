@@ -10,7 +10,8 @@ from support.helm_accounts import KEY, PEM, account
 from support.helm_chart import HELM_VERSIONS, refused, rendered
 from support.helm_refusals import refusals
 
-from exporter.config import ConfigError, load
+from exporter.config.document import ConfigError
+from exporter.config.exporter_yml import load
 from tools.pod import DIRECTORY, config_map_of, mount
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from support.helm_accounts import KEY, PEM, account
 from support.helm_chart import HELM_VERSIONS, feature, refused, rendered
 
 from exporter.cli.flags import FLAGS
-from exporter.config import VARIABLES
+from exporter.config.keys import VARIABLES
 from tools.pod import arguments_of, exporter_of
 
 FREE = {"--web.enable-lifecycle", "--web.disable-exporter-metrics"}

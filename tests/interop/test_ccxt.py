@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from support.interop import OWNERS, SHAPES, Case, DriverRun, client_missing, run_driver
 
-from exporter.simulator.figures import Row, statement_of
 from exporter.simulator.market import SYMBOLS, Symbol
+from exporter.simulator.valuation import Row, statement_of
 
 if TYPE_CHECKING:
     from exporter.simulator import SimulatedAccount, SimulatedExchange

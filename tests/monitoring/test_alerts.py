@@ -172,17 +172,17 @@ def test_every_notification_can_be_read(demo: MonitoredDemo) -> None:
 
 
 def test_every_rule_has_data(demo: MonitoredDemo) -> None:
-    """Every rule's expression returns data at some time of the story, but for the documented ones."""
+    """Every rule's expression returns data at some time of the scenario, but for the documented ones."""
     assert [] == without_data(demo, RULE_QUERIES)
 
 
 def test_every_panel_has_data(demo: MonitoredDemo) -> None:
-    """Every query of the dashboards returns data at some time of the story, but for the documented ones."""
+    """Every query of the dashboards returns data at some time of the scenario, but for the documented ones."""
     assert [] == without_data(demo, PANEL_QUERIES)
 
 
 def test_every_query_of_the_docs_has_data(demo: MonitoredDemo) -> None:
-    """Every PromQL example of the documentation returns data at some time of the story."""
+    """Every PromQL example of the documentation returns data at some time of the scenario."""
     queries = docs_queries()
 
     assert len(queries) >= 15

@@ -19,6 +19,7 @@ DASHBOARD: Final = "grafana/dashboards/account.json"
 RULES: Final = "prometheus/rules/risk.yml"
 LEFTOVER: Final = "prometheus/rules/former.yml"
 CHART_YAML: Final = "helm/binance-futures-exporter/Chart.yaml"
+VALUES: Final = "helm/binance-futures-exporter/values.yaml"
 GOLDEN: Final = "tests/data/golden/shape_multi.txt"
 
 
@@ -32,8 +33,7 @@ def root(tmp_path: Path) -> Path:
         "helm/binance-futures-exporter/files",
     ):
         shutil.copytree(ROOT / folder, tmp_path / folder)
-    shutil.copy(ROOT / CHART_YAML, tmp_path / CHART_YAML)
-    for path in TABLES:
+    for path in (CHART_YAML, VALUES, *TABLES):
         (tmp_path / path).parent.mkdir(exist_ok=True)
         shutil.copy(ROOT / path, tmp_path / path)
     return tmp_path
@@ -53,8 +53,9 @@ def test_outdated_files_are_reported_then_written(root: Path, capsys: pytest.Cap
     (root / DASHBOARD).unlink()
     (root / GOLDEN).unlink()
     (root / CHART_YAML).write_bytes(wanted[CHART_YAML].replace(b"version: ", b"version: 9."))
+    (root / VALUES).write_bytes(wanted[VALUES].replace(b"    success: 0.6", b"    failure: 0.4"))
     changed = contents(root)
-    outdated = {FLAGS, RULES, LEFTOVER, DASHBOARD, GOLDEN, CHART_YAML}
+    outdated = {FLAGS, RULES, LEFTOVER, DASHBOARD, GOLDEN, CHART_YAML, VALUES}
 
     assert 1 == main(["--check"], root)
     assert {f"out of date: {path}" for path in outdated} | {"To update: make generate"} == set(

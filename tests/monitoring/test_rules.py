@@ -129,7 +129,7 @@ def as_unit_test(scenario: dict[str, Any]) -> dict[str, Any]:
         "rule_files": [str(PROMETHEUS / "rules" / "*.yml")],
         "evaluation_interval": evaluation_interval(scenario, series, interval),
         # promtool evaluates groups one after the other, in any order unless one is given.
-        "group_eval_order": [group.name for _, group in GROUPS.values()],
+        "group_eval_order": [group.name for group in GROUPS.values()],
         "tests": [test],
     }
 
@@ -171,7 +171,7 @@ def test_every_alert_fires_in_a_scenario(name: str, severity: str) -> None:
 
 def test_every_recording_is_tested() -> None:
     """Each recording rule is tested by a scenario."""
-    rules = {rule.name for _, group in GROUPS.values() for rule in group.rules if isinstance(rule, Recording)}
+    rules = {rule.name for group in GROUPS.values() for rule in group.rules if isinstance(rule, Recording)}
     tested = {name for _, scenario in SCENARIOS for values in scenario.get("recorded", {}).values() for name in values}
 
     assert rules == tested

@@ -10,16 +10,13 @@ import pytest
 from support.promql import labels_of, nodes
 
 from exporter.metrics import reference
-from monitoring.rules.build import ALERTS, GROUPS, PROMETHEUS, as_mapping
-from monitoring.rules.health import health
-from monitoring.rules.recordings import recordings
-from monitoring.rules.risk import risk
+from monitoring.rules.build import ALERTS, GROUPS, PROMETHEUS, as_mapping, rule_groups
 from monitoring.rules.rule import Alert, Recording
 from monitoring.thresholds import THRESHOLDS, VALUES
 
 # Added to every scraped series: by Prometheus, and `namespace` by Prometheus Operator.
 SCRAPED: Final = frozenset({"job", "instance", "namespace"})
-RULES: Final = [rule for _, group in GROUPS.values() for rule in group.rules]
+RULES: Final = [rule for group in GROUPS.values() for rule in group.rules]
 
 
 def labels_by_metric() -> dict[str, frozenset[str]]:
@@ -116,7 +113,7 @@ def test_metrics_in_runbooks_exist(name: str) -> None:
 def test_thresholds_are_named_once() -> None:
     """Rules made from other thresholds contain these and no other number: each is used, and none is repeated."""
     others = {threshold.name: str(1001 + number) for number, threshold in enumerate(THRESHOLDS)}
-    rules = [rule for group in (recordings(others), health(others), risk(others)) for rule in group.rules]
+    rules = [rule for group in rule_groups(others).values() for rule in group.rules]
     used = set[float]().union(*(numbers_of(rule.expression) for rule in rules))
 
     assert {float(value) for value in others.values()} == used
@@ -125,13 +122,8 @@ def test_thresholds_are_named_once() -> None:
 def test_rules_can_be_made_with_other_texts() -> None:
     """Rules made with placeholders for thresholds and job are the same once these are replaced."""
     placeholders = {name: f"<{name}>" for name in VALUES}
-    rules = str(
-        [
-            as_mapping(group)
-            for group in (recordings(placeholders), health(placeholders, job="<job>"), risk(placeholders))
-        ]
-    )
+    rules = str([as_mapping(group) for group in rule_groups(placeholders, job="<job>").values()])
     for name, value in {**VALUES, "job": "binance-futures"}.items():
         rules = rules.replace(f"<{name}>", value)
 
-    assert str([as_mapping(GROUPS[name][1]) for name in ("recordings", "health", "risk")]) == rules
+    assert str([as_mapping(group) for group in GROUPS.values()]) == rules

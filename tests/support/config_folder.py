@@ -6,7 +6,7 @@ import textwrap
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from exporter.config import Config, load
+from exporter.config.exporter_yml import Config, load
 from support.config_files import API_KEY, SECRET_KEY
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from exporter.account.state import AccountSettings
 from exporter.app.fleet import Fleet
 from exporter.binance.dialing import Endpoint, Timing
 from exporter.binance.host_clock import HostClock
-from exporter.config import Config
+from exporter.config.exporter_yml import Config
 from exporter.simulator import SimulatedAccount, SimulatedExchange
 from support.polling import credentials_of
 from support.virtual_time import START, VirtualTimeLoop, now

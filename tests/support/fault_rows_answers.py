@@ -20,8 +20,8 @@ from exporter.simulator.answer_edits import (
     without,
 )
 from support.fault_runner import switched
-from support.fault_table import Fault
-from support.recording_exchange import POSITION, STATUS
+from support.fault_table import FaultRow
+from support.methods import POSITION, SESSION, STATUS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -34,36 +34,37 @@ _REQUESTS_WITH_BACKOFF: Final = 4  # of six due polls
 _REFUSED: Final[dict[str, Any]] = {"most_requests": 3, "recovers_within_seconds": 80.0}  # 15, 30, 60 s later
 _LATE: Final = frozenset({"poll timeout"})  # an answer held back for its pair when the fault is over
 _LIMITED: Final[dict[str, Any]] = {"most_requests": 2, "recovers_within_seconds": 260.0}  # pauses double
-_SESSION: Final = "session.status"
 _V1: Final = "account.status"
 
 
-def fault(name: str, switch: Switch, *counted: str, **options: Any) -> Fault:
+def fault(name: str, switch: Switch, *counted: str, **options: Any) -> FaultRow:
     """Return a row; one without failed polls needs less time, others have fewer requests."""
     failing = any(reason.startswith("poll") for reason in counted)
     usual = {"most_requests": _REQUESTS_WITH_BACKOFF} if failing else {"duration_seconds": _SURVIVED_SECONDS}
-    return Fault(**{"name": name, "switch": switch, "counted": frozenset(counted), **usual, **options})
+    return FaultRow(**{"name": name, "switch": switch, "counted": frozenset(counted), **usual, **options})
 
 
-def for_alice(name: str, replacement: Replacement, *counted: str, method: str | None = STATUS, **options: Any) -> Fault:
+def for_alice(
+    name: str, replacement: Replacement, *counted: str, method: str | None = STATUS, **options: Any
+) -> FaultRow:
     """Return a row in which alice's answers are replaced; bob must not be affected."""
     switch = switched(lambda exchange: exchange.replace_answer(method, "alice", replacement))
     return fault(name, switch, *counted, **({"affects": "alice"} | options))
 
 
-def for_all(name: str, replacement: Replacement, *counted: str, method: str | None = None, **options: Any) -> Fault:
+def for_all(name: str, replacement: Replacement, *counted: str, method: str | None = None, **options: Any) -> FaultRow:
     """Return a row in which all answers are replaced."""
     return fault(
         name, switched(lambda exchange: exchange.replace_answer(method, None, replacement)), *counted, **options
     )
 
 
-def unsolicited(name: str, frame: str | bytes, counted: str) -> Fault:
+def unsolicited(name: str, frame: str | bytes, counted: str) -> FaultRow:
     """Return a row with an unsolicited frame before every answer."""
     return for_all(f"unsolicited: {name}", accompanied(frame), counted)
 
 
-def _frames() -> Iterator[Fault]:
+def _frames() -> Iterator[FaultRow]:
     yield fault(
         "no answer", switched(lambda exchange: exchange.lose_answers(None, "alice")), "poll timeout", affects="alice"
     )
@@ -114,7 +115,7 @@ def _frames() -> Iterator[Fault]:
     yield for_alice("of 7 MiB", padded(7 * 2**20))
 
 
-def _errors() -> Iterator[Fault]:
+def _errors() -> Iterator[FaultRow]:
     for code, status in ((-1000, 500), (-1007, 408), (-1008, 503), (-2023, 400), (-9999, 400), (-9999, 200)):
         yield for_alice(f"error {code}, status {status}", error(status, code=code, msg="Trouble."), "poll exchange")
     for kind, characters in (("digits", "1"), ("hex", "0a1b2c3d"), ("dots", "."), ("colons", ":"), ("%", "%")):
@@ -157,7 +158,7 @@ def _errors() -> Iterator[Fault]:
     yield for_alice("status is text", field("status", "nonsense"), "poll decode")
 
 
-def _methods() -> Iterator[Fault]:
+def _methods() -> Iterator[FaultRow]:
     yield for_alice("v2/account.position fails", error(500, code=-1000), "poll exchange", method=POSITION)
     yield for_alice("v2/account.position times out", raw(), "poll timeout", method=POSITION, most_requests=8)
     yield for_all(
@@ -176,10 +177,10 @@ def _methods() -> Iterator[Fault]:
         ("of 1970", field("result.serverTime", 7)),
         ("not a number", field("result.serverTime", "soon")),
     ):
-        yield for_all(f"exchange's time {name} from the start", replacement, method=_SESSION, from_start=True)
+        yield for_all(f"exchange's time {name} from the start", replacement, method=SESSION, from_start=True)
 
 
-def _limits() -> Iterator[Fault]:
+def _limits() -> Iterator[FaultRow]:
     for data, text in ((True, False), (False, True), (False, False)):
         where = "in data" if data else "in text" if text else "nowhere"
         ban = switched(methodcaller("ban", 80.0, data=data, text=text))

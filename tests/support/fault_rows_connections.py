@@ -15,7 +15,7 @@ from websockets.frames import Frame, Opcode
 
 from exporter.binance.dialing import Timing
 from support.fault_runner import switched
-from support.fault_table import Fault
+from support.fault_table import FaultRow
 from support.tls_front import TlsFront
 
 if TYPE_CHECKING:
@@ -30,10 +30,10 @@ _RECONNECTING: Final = frozenset({"poll connection"})
 _EVERY_SECONDS: Final = 10.0
 
 
-def fault(name: str, switch: Switch, *counted: str, possible: frozenset[str] = frozenset(), **options: Any) -> Fault:
+def fault(name: str, switch: Switch, *counted: str, possible: frozenset[str] = frozenset(), **options: Any) -> FaultRow:
     """Return a row; one without failed polls needs less time."""
     lasts = {} if any(reason.startswith("poll") for reason in counted) else {"duration_seconds": 50.0}
-    return Fault(
+    return FaultRow(
         **{"name": name, "switch": switch, "counted": frozenset(counted), "possible": possible, **lasts, **options}
     )
 
@@ -49,12 +49,12 @@ def on_reconnect(switch: Callable[[SimulatedExchange], ExitStack]) -> Switch:
     return switched(switch_and_drop)
 
 
-def dials(name: str, switch: Callable[[SimulatedExchange], ExitStack], *counted: str, **options: Any) -> Fault:
+def dials(name: str, switch: Callable[[SimulatedExchange], ExitStack], *counted: str, **options: Any) -> FaultRow:
     """Return a row in which reconnecting fails after the connection was dropped."""
     return fault(name, on_reconnect(switch), *counted, "connection reset", possible=_RECONNECTING, **options)
 
 
-def handshake(status: int, poll: str = "poll connection", retry_after: str | None = None, **options: Any) -> Fault:
+def handshake(status: int, poll: str = "poll connection", retry_after: str | None = None, **options: Any) -> FaultRow:
     """Return a row in which handshakes are rejected with an HTTP status."""
     headers = None if retry_after is None else {"Retry-After": retry_after}
     suffix = "" if retry_after is None else f", Retry-After {retry_after}"
@@ -129,7 +129,7 @@ async def host_clock(run: FaultRun) -> AsyncIterator[None]:
     yield
 
 
-def tls(name: str, chosen: str) -> Fault:
+def tls(name: str, chosen: str) -> FaultRow:
     """Return a row with an invalid certificate, after the connection was dropped."""
     fronts: list[TlsFront] = []
 
@@ -151,7 +151,7 @@ _ENDS: Final = frozenset({"connection reset", "connection closed"})
 _FORBIDDEN: Final[dict[str, Any]] = {"recovers_within_seconds": 220.0}
 
 
-def _handshakes() -> Iterator[Fault]:
+def _handshakes() -> Iterator[FaultRow]:
     yield fault("connections refused", not_listening, "connection unreachable", "poll connection", possible=_ENDS)
     yield fault("name not resolved", unresolvable, "connection dns", "poll connection", possible=_ENDS, front=named)
     for name, chosen in (("of another host", "other"), ("expired", "expired"), ("of an unknown issuer", "unknown")):
@@ -175,7 +175,7 @@ def _handshakes() -> Iterator[Fault]:
     yield handshake(503, retry_after="soon")
 
 
-def _open_connections() -> Iterator[Fault]:
+def _open_connections() -> Iterator[FaultRow]:
     yield dials(
         "opened, then closed at once",
         lambda exchange: exchange.close_after(0, 1001),
@@ -221,7 +221,7 @@ def _open_connections() -> Iterator[Fault]:
     )
 
 
-def _lifetimes_and_clocks() -> Iterator[Fault]:
+def _lifetimes_and_clocks() -> Iterator[FaultRow]:
     yield fault(
         "serverShutdown every 20 s",
         repeated(lambda exchange: exchange.announce_shutdown(5.0), 20.0),

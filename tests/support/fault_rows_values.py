@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 from exporter.simulator.answer_edits import field, row_twice, without
 from support.fault_rows_answers import for_alice
-from support.recording_exchange import POSITION, STATUS
+from support.methods import POSITION, STATUS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from support.fault_table import Fault
+    from support.fault_table import FaultRow
 
 _ASSET: Final = "result.assets.0"
 _ROW: Final = "result.positions.0"
@@ -31,7 +31,7 @@ _IDENTITIES: Final = (
 )
 
 
-def _single_values() -> Iterator[Fault]:
+def _single_values() -> Iterator[FaultRow]:
     for name, method, path in _FIGURES:
         for value in _values("NaN", "-Infinity", ""):
             yield _bad(name, method, path, value)
@@ -52,7 +52,7 @@ def _single_values() -> Iterator[Fault]:
         yield _bad("ADL quantile", POSITION, "result.0.adl", value)
 
 
-def _parts() -> Iterator[Fault]:
+def _parts() -> Iterator[FaultRow]:
     for part in ("assets", "positions"):
         path = f"result.{part}"
         yield for_alice(f"{part} missing", without(path), "poll decode")
@@ -77,7 +77,7 @@ def _values(*values: object) -> tuple[object, ...]:
     return values
 
 
-def _bad(name: str, method: str, path: str, value: object) -> Fault:
+def _bad(name: str, method: str, path: str, value: object) -> FaultRow:
     return for_alice(f"{name} is {value!r}", field(path, value), "poll decode", method=method)
 
 

@@ -15,20 +15,21 @@ from exporter.app.service import Service, WebSettings
 from exporter.binance.clock import monotonic
 from exporter.binance.dialing import Endpoint
 from exporter.binance.host_clock import HostClock
-from exporter.config import Config
+from exporter.config.exporter_yml import Config
 from exporter.web.listen_address import ListenAddress
 from support.builders import samples
 from support.fault_loop import running_loop
 from support.fault_table import ACCOUNTS, account_of, counts_of, is_figure, is_up, setting_of, shortened
+from support.methods import STATUS
 from support.polling import credentials_of
-from support.recording_exchange import STATUS, RecordingExchange
+from support.recording_exchange import RecordingExchange
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
     from contextlib import AbstractContextManager
 
     from exporter.simulator import SimulatedExchange
-    from support.fault_table import Fault, Result, Switch
+    from support.fault_table import FaultRow, Result, Switch
 
 # The settings are those of production: polls every 15 s, stale after 60 s, request timeout 10 s.
 _SCRAPE_SECONDS: Final = 4.5
@@ -137,7 +138,7 @@ def switched(switch: Callable[[SimulatedExchange], AbstractContextManager[object
     return on
 
 
-async def run_fault(fault: Fault, result: Result) -> None:
+async def run_fault(fault: FaultRow, result: Result) -> None:
     """Have the fault once, and check all that the exporter shows before, during and after it."""
     random.seed(fault.name)  # the same backoffs in every run
     async with RecordingExchange() as exchange, _exporting(exchange, fault, result) as run:
@@ -165,7 +166,7 @@ async def run_fault(fault: Fault, result: Result) -> None:
     )
 
 
-def _check_counts(fault: Fault, counts: Counter[tuple[str, str]], result: Result) -> None:
+def _check_counts(fault: FaultRow, counts: Counter[tuple[str, str]], result: Result) -> None:
     reasons = {reason for _, reason in counts}
     connections = sum(count for (_, reason), count in counts.items() if reason.startswith("connection"))
     assert fault.counted <= reasons, f"not counted: {sorted(fault.counted - reasons)}"
@@ -181,7 +182,7 @@ def _check_counts(fault: Fault, counts: Counter[tuple[str, str]], result: Result
 
 
 @asynccontextmanager
-async def _exporting(exchange: RecordingExchange, fault: Fault, result: Result) -> AsyncIterator[FaultRun]:
+async def _exporting(exchange: RecordingExchange, fault: FaultRow, result: Result) -> AsyncIterator[FaultRun]:
     async with AsyncExitStack() as stack:
         endpoint = Endpoint("exchange", await stack.enter_async_context(fault.front(exchange.url)), "none")
         accounts = tuple(

@@ -33,7 +33,7 @@ _FIGURES: Final = re.compile(r"binance_futures_(account|asset|position)_(?!info\
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Fault:
+class FaultRow:
     """A row of the table.
 
     `counted` and `possible` are reasons such as "poll timeout", "connection closed" or "frame garbage": those that the
@@ -68,7 +68,7 @@ class Result:
     failed: dict[str, float] = field(default_factory=dict)
     were_down: set[str] = field(default_factory=set)
 
-    def row(self, fault: Fault) -> tuple[str, ...]:
+    def row(self, fault: FaultRow) -> tuple[str, ...]:
         """Return the cells of the table, without the verdict."""
         recovery = "never" if self.recovery_seconds is None else f"{self.recovery_seconds:.0f}"
         slowest_ms = f"{self.slowest_scrape_seconds * 1000:.0f}"

@@ -58,8 +58,8 @@ def first_scrape() -> str:
     states = [make_state("main", answered_at=999.0), make_state("币 desk", answered_at=999.0), make_state("waiting")]
     states[0].asset_mode, states[1].asset_mode = AssetMode.SINGLE, AssetMode.MULTI
     program = Program([connection], last_reload_success_unix=1_700_000_000.0)
-    health = SelfMetrics(program, lambda: states, clock, process_metrics=False)
-    exposition = Exposition(health.render, clock)
+    self_metrics = SelfMetrics(program, lambda: states, clock, process_metrics=False)
+    exposition = Exposition(self_metrics.render, clock)
     figures = make_figures(1000.5) | {"maintenance_margin": 308.0}
     usdt = make_asset("USDT", **figures, margin_available=True, update_time_ms=1_700_000_000_123)
     bnb = make_asset("BNB", wallet_balance=1.25, update_time_ms=0)
@@ -102,8 +102,8 @@ async def polled(name: str) -> AsyncIterator[tuple[Polled, Exposition, Clock]]:
     async with demo_exchange(seed=1, clock=clock) as exchange, connected(exchange.url, monotonic=clock) as connection:
         account = Polled(exchange, connection, name)
         program = Program([connection], last_reload_success_unix=MIDNIGHT)
-        health = SelfMetrics(program, lambda: [account.state], clock, process_metrics=False)
-        yield account, Exposition(health.render, clock), clock
+        self_metrics = SelfMetrics(program, lambda: [account.state], clock, process_metrics=False)
+        yield account, Exposition(self_metrics.render, clock), clock
 
 
 async def shape_scrape(name: str) -> str:

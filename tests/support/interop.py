@@ -18,8 +18,8 @@ import pytest
 
 from exporter.simulator import KeyType, Scenario, SimulatedAccount, SimulatedExchange, demo_accounts, new_key
 from exporter.simulator.answers import account_balance, account_position, account_status
-from exporter.simulator.figures import statement_of
 from exporter.simulator.market import SYMBOLS
+from exporter.simulator.valuation import statement_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
-    from support.model_series import Identity
+    from support.model_series import RowIdentity
 
 
 class PollAnswers(NamedTuple):
@@ -15,9 +15,9 @@ class PollAnswers(NamedTuple):
 
     sent_at: float  # the first of them
     series: dict[str, float]
-    held: frozenset[Identity]
-    without_risk: frozenset[Identity]  # held, without risk figures
-    extra: frozenset[Identity]  # held by the second answer only
+    held: frozenset[RowIdentity]
+    without_risk: frozenset[RowIdentity]  # held, without risk figures
+    extra: frozenset[RowIdentity]  # held by the second answer only
 
 
 @dataclass(slots=True)
@@ -36,9 +36,9 @@ class AccountModel:
     status: tuple[float, dict[str, Any]] | None = None
     answers: PollAnswers | None = None
     # Of the last answers: the positions without risk figures, and those that the first answer lacks.
-    without_risk: frozenset[Identity] = frozenset()
-    extra: frozenset[Identity] = frozenset()
-    held: frozenset[Identity] = frozenset()  # among the series shown
+    without_risk: frozenset[RowIdentity] = frozenset()
+    extra: frozenset[RowIdentity] = frozenset()
+    held: frozenset[RowIdentity] = frozenset()  # among the series shown
 
     @property
     def stale_at(self) -> float:
@@ -63,7 +63,7 @@ class AccountModel:
         self.shown[risk_missing] = len(self.answers.without_risk & self.without_risk)
         self.without_risk = self.answers.without_risk
 
-    def _contradicted(self, answers: PollAnswers, extra_before: frozenset[Identity]) -> bool:
+    def _contradicted(self, answers: PollAnswers, extra_before: frozenset[RowIdentity]) -> bool:
         if answers.held:
             return bool(answers.extra & extra_before)
         return bool(answers.extra and (extra_before or not self.shown))

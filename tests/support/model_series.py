@@ -6,38 +6,9 @@ import math
 import re
 from typing import Any, Final
 
-Identity = tuple[str, str]  # symbol and side
+from support.response_fields import FIGURES, POSITION_FIELDS, RISK_FIELDS, RISK_FIELDS_WHILE_HELD, TOTALS
 
-# Binance's names of an account's eleven figures in rows of assets; as totals most start with `total`.
-_FIGURES: Final = {
-    "walletBalance": "wallet_balance",
-    "unrealizedProfit": "unrealized_pnl",
-    "marginBalance": "margin_balance",
-    "availableBalance": "available_balance",
-    "maxWithdrawAmount": "max_withdraw_amount",
-    "initialMargin": "initial_margin",
-    "maintMargin": "maintenance_margin",
-    "positionInitialMargin": "position_initial_margin",
-    "openOrderInitialMargin": "open_order_initial_margin",
-    "crossWalletBalance": "cross_wallet_balance",
-    "crossUnPnl": "cross_unrealized_pnl",
-}
-_POSITION: Final = {
-    "positionAmt": "amount",
-    "notional": "notional",
-    "unrealizedProfit": "unrealized_pnl",
-    "initialMargin": "initial_margin",
-    "maintMargin": "maintenance_margin",
-    "isolatedMargin": "isolated_margin",
-    "isolatedWallet": "isolated_wallet_balance",
-}
-_RISK: Final = {
-    "markPrice": "mark_price",
-    "openOrderInitialMargin": "open_order_initial_margin",
-    "bidNotional": "bid_notional",
-    "askNotional": "ask_notional",
-}
-_RISK_WHILE_HELD: Final = {"entryPrice": "entry_price", "breakEvenPrice": "break_even_price", "adl": "adl_quantile"}
+RowIdentity = tuple[str, str]  # symbol and side
 
 _VALUES: Final = re.compile(r"binance_futures_(account_(?!info\{)|asset_|position_|cross_|isolated_)")
 
@@ -57,9 +28,8 @@ def expected_series(
     Margin assets have four letters, and the symbols end with them.
     """
     series = _Series(account)
-    for wire, name in _FIGURES.items():
-        total = wire if wire in status else f"total{wire[0].upper()}{wire[1:]}"
-        series.put(f"account_{name}", status[total], currency=currency)
+    for name, wire in TOTALS.items():
+        series.put(f"account_{name}", status[wire], currency=currency)
     amounts = {(row["symbol"], row["positionSide"]): float(row["positionAmt"]) for row in status["positions"]}
     series.put("account_open_positions", sum(map(bool, amounts.values())))
     series.put("position_risk_missing", 0)
@@ -85,7 +55,7 @@ def expected_series(
     return series.values
 
 
-def held_positions(rows: list[dict[str, Any]]) -> dict[Identity, float]:
+def held_positions(rows: list[dict[str, Any]]) -> dict[RowIdentity, float]:
     """Return the amounts of the positions that are held, by symbol and side."""
     amounts = {(row["symbol"], row["positionSide"]): float(row["positionAmt"]) for row in rows}
     return {identity: amount for identity, amount in amounts.items() if amount}
@@ -112,7 +82,7 @@ class _Series:
 
 
 def _put_asset(series: _Series, row: dict[str, Any]) -> None:
-    for wire, name in _FIGURES.items():
+    for name, wire in FIGURES.items():
         series.put(f"asset_{name}", row[wire], asset=row["asset"])
     if "marginAvailable" in row:
         series.put("asset_margin_available", int(row["marginAvailable"]), asset=row["asset"])
@@ -122,7 +92,7 @@ def _put_asset(series: _Series, row: dict[str, Any]) -> None:
 
 def _put_position(series: _Series, row: dict[str, Any]) -> None:
     identity = {"symbol": row["symbol"], "position_side": row["positionSide"]}
-    for wire, name in _POSITION.items():
+    for name, wire in POSITION_FIELDS.items():
         series.put(f"position_{name}", row[wire], **identity)
     if row["updateTime"]:
         series.put("position_update_timestamp_seconds", row["updateTime"] / 1000, **identity)
@@ -137,7 +107,7 @@ def _put_position(series: _Series, row: dict[str, Any]) -> None:
 def _put_risk(series: _Series, row: dict[str, Any], amount: float) -> None:
     # Prices of a position that was closed or reversed after the first answer belong to another position.
     same = amount * float(row["positionAmt"]) > 0
-    for wire, name in (_RISK | _RISK_WHILE_HELD if same else _RISK).items():
+    for name, wire in (RISK_FIELDS | RISK_FIELDS_WHILE_HELD if same else RISK_FIELDS).items():
         series.put(f"position_{name}", row[wire], symbol=row["symbol"], position_side=row["positionSide"])
     if same and float(row["liquidationPrice"]) > 0:
         price = row["liquidationPrice"]

@@ -28,6 +28,7 @@ from exporter.simulator import SimulatedAccount, SimulatedExchange
 from exporter.simulator.answer_edits import binary, encode, error, field, truncated
 from support.builders import samples
 from support.clocks import Clock
+from support.methods import POSITION, STATUS
 from support.model_account import AccountModel, PollAnswers
 from support.model_series import differences, expected_series, held_positions, value_series
 from support.polling import FAST, connected, credentials_of
@@ -43,8 +44,6 @@ Trade = tuple[Action, str]  # with the symbol
 Kind = Literal["lost", "held", "binary", "cut", "error", "truncated", "decode", "hollow", "delayed", "revoked"]
 Fault = tuple[Kind, str]  # with the method
 
-STATUS: Final = "v2/account.status"
-POSITION: Final = "v2/account.position"
 FAULTS: Final[list[Fault]] = [(kind, method) for kind in get_args(Kind) for method in (STATUS, POSITION)]
 ALICE, BOB = "alice", "bob"  # single-asset and one-way; multi-assets and hedge
 PRICES: Final = {"BTCUSDT": 104_000.0, "XRPUSDT": 2.4, "BTCUSDC": 104_010.0}
@@ -106,8 +105,8 @@ class ModelSystem:
                 request_timeout_seconds=_AMPLE_SECONDS,
             )
             states.append(AccountState(account))
-            publish, poll_over = self.exposition.publish, lambda _: self.exposition.invalidate()
-            self.pollers[name] = Poller(states[-1], self.connection, availability, pacing, publish, poll_over)
+            publish, poll_finished = self.exposition.publish, lambda _: self.exposition.invalidate()
+            self.pollers[name] = Poller(states[-1], self.connection, availability, pacing, publish, poll_finished)
             for method in (STATUS, POSITION):
                 exchange.replace_answer(method, name, partial(self._answered, name, method))
 

@@ -120,9 +120,6 @@ class Polled:
 Answer = dict[str, Any]
 
 
-STATUS = "v2/account.status"
-
-
 def error(status: int, code: int, text: str = "no") -> Callable[[Answer], Answer]:
     """Return a replacement of answers by an error."""
     return lambda answer: {"id": answer["id"], "status": status, "error": {"code": code, "msg": text}}

@@ -9,50 +9,16 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from exporter.simulator import SimulatedExchange
 from support.fault_loop import running_loop
+from support.methods import POSITION, STATUS
 from support.polling import traders
+from support.response_fields import FIGURES, POSITION_FIELDS, RISK_FIELDS, RISK_FIELDS_WHILE_HELD, TOTALS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from exporter.simulator.answer_edits import Answer
 
-STATUS: Final = "v2/account.status"
-POSITION: Final = "v2/account.position"
 _LONGEST_READ: Final = 8 * 2**20  # longer frames are rejected
-
-_FIGURES: Final = {
-    "wallet_balance": "walletBalance",
-    "unrealized_pnl": "unrealizedProfit",
-    "margin_balance": "marginBalance",
-    "available_balance": "availableBalance",
-    "max_withdraw_amount": "maxWithdrawAmount",
-    "initial_margin": "initialMargin",
-    "maintenance_margin": "maintMargin",
-    "position_initial_margin": "positionInitialMargin",
-    "open_order_initial_margin": "openOrderInitialMargin",
-    "cross_wallet_balance": "crossWalletBalance",
-    "cross_unrealized_pnl": "crossUnPnl",
-}
-_TOTALS: Final = {
-    name: wire if wire in {"availableBalance", "maxWithdrawAmount"} else f"total{wire[0].upper()}{wire[1:]}"
-    for name, wire in _FIGURES.items()
-}
-_POSITION: Final = {
-    "amount": "positionAmt",
-    "notional": "notional",
-    "unrealized_pnl": "unrealizedProfit",
-    "initial_margin": "initialMargin",
-    "maintenance_margin": "maintMargin",
-    "isolated_margin": "isolatedMargin",
-    "isolated_wallet_balance": "isolatedWallet",
-}
-_PRICES: Final = {"entry_price": "entryPrice", "break_even_price": "breakEvenPrice", "adl_quantile": "adl"}
-_RISK: Final = {
-    "mark_price": "markPrice",
-    "open_order_initial_margin": "openOrderInitialMargin",
-    "bid_notional": "bidNotional",
-    "ask_notional": "askNotional",
-}
 
 
 class Sent(NamedTuple):
@@ -132,11 +98,11 @@ class RecordingExchange(SimulatedExchange):
 
 
 def _series(account: str, status: Mapping[str, Any], risks: Any) -> Iterator[tuple[str, float]]:
-    yield from _group("account", _TOTALS, status, account=account, currency="USDT")
+    yield from _group("account", TOTALS, status, account=account, currency="USDT")
     open_positions = sum(bool(float(row["positionAmt"])) for row in status["positions"])
     yield f'binance_futures_account_open_positions{{account="{account}"}}', float(open_positions)
     for row in status["assets"]:
-        yield from _group("asset", _FIGURES, row, account=account, asset=row["asset"])
+        yield from _group("asset", FIGURES, row, account=account, asset=row["asset"])
         flag = row.get("marginAvailable")
         yield from _group(
             "asset",
@@ -149,14 +115,14 @@ def _series(account: str, status: Mapping[str, Any], risks: Any) -> Iterator[tup
     risks_by_row = {(row["symbol"], row["positionSide"]): row for row in risks or ()}
     for row in status["positions"]:
         labels = {"account": account, "position_side": row["positionSide"], "symbol": row["symbol"]}
-        yield from _group("position", _POSITION, row, **labels)
+        yield from _group("position", POSITION_FIELDS, row, **labels)
         yield from _update_time("position", row, **labels)
         if risk := risks_by_row.get((row["symbol"], row["positionSide"])):
-            yield from _group("position", _RISK, risk, **labels)
+            yield from _group("position", RISK_FIELDS, risk, **labels)
             mark_price, price = risk.get("markPrice"), risk.get("liquidationPrice")
             complete = mark_price is not None and float(mark_price) and price is not None
             if complete and float(row["positionAmt"]) * float(risk["positionAmt"]) > 0:
-                yield from _group("position", _PRICES, risk, **labels)
+                yield from _group("position", RISK_FIELDS_WHILE_HELD, risk, **labels)
                 if float(price) > 0:
                     yield from _group("position", {"liquidation_price": "liquidationPrice"}, risk, **labels)
 

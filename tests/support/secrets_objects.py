@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from exporter import config
 from exporter.app.service import Service, WebSettings
+from exporter.config import exporter_yml
 from support.secrets_search import Search
 from support.secrets_system import PROXY_PASSWORD, PROXY_USER, Recorder, SecretsSetup, funded_account
 
@@ -21,7 +21,7 @@ async def exporter_objects(folder: Path) -> tuple[list[object], Search]:
         setup.exchanges.append(exchange)
         for account in exchange.accounts.values():
             setup.add(exchange, account, proxy=f"http://{PROXY_USER}:{PROXY_PASSWORD}@127.0.0.1:9")
-        loaded = config.load(setup.write(folder / "all"), {})
+        loaded = exporter_yml.load(setup.write(folder / "all"), {})
         service = Service(loaded, WebSettings())
     objects: dict[int, object] = {}
     waiting: list[object] = [loaded, service]

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import httpx
 from prometheus_client.parser import text_string_to_metric_families
 
-from exporter import config
 from exporter.app.service import Service, WebSettings
+from exporter.config import exporter_yml
 from exporter.simulator.demo import write_configuration
 from exporter.web.listen_address import ListenAddress
 from support.polling import FAST
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from exporter.binance.host_clock import HostClock
-    from exporter.config import Config
+    from exporter.config.exporter_yml import Config
     from exporter.simulator import SimulatedExchange
 
 
@@ -33,7 +33,7 @@ def configured(exchange: SimulatedExchange, directory: Path, *, stale_after: str
     path = write_configuration(exchange.url, exchange.accounts.values(), directory)
     with path.open("a") as file:
         file.write(f"poll: {{interval: 1s, stale_after: {stale_after}}}\n")
-    return config.load(path, {})
+    return exporter_yml.load(path, {})
 
 
 @contextlib.asynccontextmanager

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 import pytest
 from support.counting_exchange import Exchange, Host, failures, in_virtual_time, running, successful_polls
+from support.methods import POSITION, SESSION, STATUS
 from support.virtual_time import now
 
 from exporter.account.snapshot import AssetMode
@@ -20,9 +21,6 @@ from exporter.simulator.answer_edits import error
 if TYPE_CHECKING:
     from exporter.simulator.answer_edits import Answer, Replacement
 
-STATUS: Final = "v2/account.status"
-POSITION: Final = "v2/account.position"
-CLOCK: Final = "session.status"
 STEPS: Final = (30.0, -30.0, 3600.0, -3600.0)  # seconds
 
 
@@ -99,7 +97,7 @@ async def test_exchange_clock_that_is_stepped(wrong: float) -> None:
     assert Counter() == failures(fleet)
     assert 20 < successful_polls(fleet)
     assert {-1021: 2 * len(STEPS)} == witness.refusals
-    assert 1 + len(STEPS) == witness.request_count(CLOCK)
+    assert 1 + len(STEPS) == witness.request_count(SESSION)
 
 
 @pytest.mark.parametrize("source", ["date", "data"])
@@ -109,7 +107,7 @@ async def test_time_from_another_source(wrong: float, source: str) -> None:
     """If session.status is rejected, the time is that of the handshake's Date or of the error's serverTime."""
     async with Exchange(3) as exchange:
         witness = Witness(exchange)
-        with exchange.replace_answer(CLOCK, None, rejected_time(exchange, source)):
+        with exchange.replace_answer(SESSION, None, rejected_time(exchange, source)):
             async with running(exchange, Host(wrong)) as fleet:
                 await asyncio.sleep(60)
                 (offset,) = [connection.clock.offset_seconds for connection in fleet.connections]
@@ -124,7 +122,7 @@ async def test_time_from_another_source(wrong: float, source: str) -> None:
 async def test_time_from_another_source_is_updated(source: str) -> None:
     """If session.status is rejected, a step of the exchange's clock is noticed by the next connection at the latest."""
     async with Exchange(3) as exchange:
-        with exchange.replace_answer(CLOCK, None, rejected_time(exchange, source)):
+        with exchange.replace_answer(SESSION, None, rejected_time(exchange, source)):
             async with running(exchange) as fleet:
                 await asyncio.sleep(30)
                 exchange.skew_clock(30.0)
@@ -152,7 +150,7 @@ async def test_timestamp_that_is_never_right(method: str | None) -> None:
     assert 20 <= witness.request_count(method or STATUS) <= 26
     assert witness.request_count(STATUS) <= 26
     assert witness.request_count(POSITION) <= 26
-    assert witness.request_count(CLOCK) <= 16
+    assert witness.request_count(SESSION) <= 16
 
 
 @in_virtual_time

@@ -11,7 +11,7 @@ from support.fault_rows_answers import ANSWERS
 from support.fault_rows_connections import CONNECTIONS
 from support.fault_rows_values import VALUES
 from support.fault_runner import run_fault
-from support.fault_table import Fault, Result
+from support.fault_table import FaultRow, Result
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,7 +21,7 @@ FAULTS = (*CONNECTIONS, *ANSWERS, *VALUES)
 
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name)
 def test_fault_is_survived(
-    fault: Fault, monkeypatch: pytest.MonkeyPatch, record_property: Callable[[str, object], None]
+    fault: FaultRow, monkeypatch: pytest.MonkeyPatch, record_property: Callable[[str, object], None]
 ) -> None:
     """The exporter survives a fault, shows nothing false meanwhile, counts the reason and recovers."""
     set_clocks(monkeypatch)

@@ -15,8 +15,8 @@ import pytest
 import pytest_asyncio
 from support.polling import FAST
 
-from exporter import config
 from exporter.app.service import Service, WebSettings
+from exporter.config import exporter_yml
 from exporter.simulator.demo import demo_exchange, write_configuration
 from exporter.web.listen_address import ListenAddress
 
@@ -96,7 +96,7 @@ async def url(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Asy
         path = write_configuration(exchange.url, exchange.accounts.values(), tmp_path_factory.mktemp("demo"))
         with path.open("a") as file:
             file.write("poll: {interval: 1s, stale_after: 10m}\n")
-        service = Service(config.load(path, {}), WebSettings(addresses=(ListenAddress("127.0.0.1", 0),)), FAST)
+        service = Service(exporter_yml.load(path, {}), WebSettings(addresses=(ListenAddress("127.0.0.1", 0),)), FAST)
         (listening,) = service.bind()
         stop = asyncio.Event()
         running = asyncio.create_task(service.run(stop))

@@ -33,9 +33,11 @@ from support.secrets_system import (
     proxy,
 )
 
-from exporter import config, log, redaction
+from exporter import log, redaction
 from exporter.binance.errors import scrub
 from exporter.cli import main as cli
+from exporter.config import exporter_yml
+from exporter.config.document import ConfigError
 from exporter.simulator import new_key
 
 if TYPE_CHECKING:
@@ -214,8 +216,8 @@ def test_secret_as_a_flag_value(argument: str, capsys: pytest.CaptureFixture[str
 
 def test_key_as_the_name(tmp_path: Path) -> None:
     """An account with its key as its name is rejected, since names are labels."""
-    with pytest.raises(config.ConfigError):
-        config.load(None, {"BINANCE_API_KEY": KEY, "BINANCE_SECRET_KEY": SECRET, "BINANCE_ACCOUNT": KEY})
+    with pytest.raises(ConfigError):
+        exporter_yml.load(None, {"BINANCE_API_KEY": KEY, "BINANCE_SECRET_KEY": SECRET, "BINANCE_ACCOUNT": KEY})
 
 
 class TestObjects:

@@ -11,7 +11,7 @@ from support.proxies import PROXY_USER, Proxy, listen
 from support.service import scrape, serving, until_sample, value
 from support.waiting import PATIENCE_SECONDS
 
-from exporter import config
+from exporter.config import exporter_yml
 from exporter.simulator import SimulatedExchange
 from exporter.simulator.demo import write_configuration
 
@@ -40,7 +40,7 @@ async def test_exchanges_and_proxies_side_by_side(tmp_path: Path) -> None:
         path.write_text(yaml.safe_dump(document))
         ports = [int(exchange.url.split(":")[2].partition("/")[0]) for exchange in (first, second)]
         labels = [f"127.0.0.1:{ports[0]} via 127.0.0.1:{http_port}", f"127.0.0.1:{ports[1]} via 127.0.0.1:{socks_port}"]
-        async with serving(config.load(path, {})) as client:
+        async with serving(exporter_yml.load(path, {})) as client:
             await until_sample(client, 1.0, "up", account="bob")
             up = await until_sample(client, 1.0, "up", account="alice")
             with first.ban(3600):

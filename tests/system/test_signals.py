@@ -154,15 +154,15 @@ def test_repeated_signals(number: signal.Signals, tmp_path: Path) -> None:
 
 HANGING_RELOAD = """
 import sys, time
-from exporter import config
+from exporter.config import exporter_yml
 
-load = config.load
+load = exporter_yml.load
 
 def load_once(*arguments):
-    config.load = lambda *_: (print("hanging", file=sys.stderr, flush=True), time.sleep(300))
+    exporter_yml.load = lambda *_: (print("hanging", file=sys.stderr, flush=True), time.sleep(300))
     return load(*arguments)
 
-config.load = load_once
+exporter_yml.load = load_once
 from exporter.__main__ import main
 main()
 """

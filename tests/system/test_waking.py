@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 import httpx
 import pytest
 from support.counting_exchange import Exchange, Host, failures, running
+from support.methods import SESSION, STATUS
 from support.service import Samples, configured, scrape, serving, until_sample, until_scraped, value
 from support.virtual_time import VirtualTimeLoop
 from support.waiting import until
@@ -33,8 +34,6 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.usefixtures("virtual_time")
 
 HOURS: Final = 3 * 3600.0
-STATUS: Final = "v2/account.status"
-CLOCK: Final = "session.status"
 _NO_KEEP_ALIVE: Final = httpx.Limits(max_keepalive_connections=0)
 
 
@@ -130,10 +129,10 @@ async def test_clock_is_learnt_again_before_anything_is_signed(
             return answer
 
         exchange.replace_answer(None, None, record)
-        with exchange.delay_answers(4.0, CLOCK):
+        with exchange.delay_answers(4.0, SESSION):
             event(exchange, host)
-            polls, clock_requests = request_count(exchange), request_count(exchange, CLOCK)
-            await until(lambda: request_count(exchange, CLOCK) > clock_requests)
+            polls, clock_requests = request_count(exchange), request_count(exchange, SESSION)
+            await until(lambda: request_count(exchange, SESSION) > clock_requests)
             samples = await scrape(client)
             polls_before_the_answer = request_count(exchange)
         after = await until_scraped(
@@ -153,7 +152,7 @@ async def test_exchange_that_does_not_send_its_time_again(exchange: SimulatedExc
     """If the request for the time is not answered, polls continue with the previous offset, which is not shown."""
     host = Host()
     async with exporting(exchange, tmp_path, host) as client:
-        with exchange.lose_answers(CLOCK):
+        with exchange.lose_answers(SESSION):
             set_ahead(exchange, host)
             await until_sample(client, 0.0, "up", account="alice")
             for name in ("alice", "bob"):

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from support.clocks import Monotonic
-from support.polling import STATUS, Polled, altered, connected, error, pass_time, traders
+from support.methods import POSITION, STATUS, V1
+from support.polling import Polled, altered, connected, error, pass_time, traders
 from support.waiting import until
 
 from exporter.account.availability import MethodAvailability
@@ -22,8 +23,6 @@ if TYPE_CHECKING:
     from exporter.account.snapshot import AccountSnapshot
 
 Answer = dict[str, Any]
-V1 = "account.status"
-POSITION = "v2/account.position"
 HOUR = 3600.0
 
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from support.builders import make_asset, make_figures, make_position, make_risk, make_snapshot
+from support.methods import STATUS
 from support.polling import Polled, altered, connected
 
 from exporter.account.consistency import ConsistencyCheck
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
 
 ZEROS: dict[str, Any] = dict.fromkeys(FIGURES, 0.0)
 SINGLE, MULTI = AssetMode.SINGLE, AssetMode.MULTI
-STATUS = "v2/account.status"
 
 
 def make_held(margin: float | None = 10.0, **fields: Any) -> Any:

@@ -12,9 +12,9 @@ from exporter.account.snapshot import AssetMode, build_snapshot
 from exporter.binance.messages import decode_account_status, decode_position_risk
 from exporter.simulator import demo_accounts
 from exporter.simulator.answers import account_position, account_status
-from exporter.simulator.figures import statement_of
 from exporter.simulator.scenario import Scenario
 from exporter.simulator.state import ExchangeState
+from exporter.simulator.valuation import statement_of
 
 if TYPE_CHECKING:
     from exporter.simulator import SimulatedAccount

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from support.counting_exchange import Exchange, Query, in_virtual_time, running
-from support.polling import STATUS
+from support.methods import STATUS, V1
 from support.virtual_time import now
 from support.waiting import until
 
@@ -20,8 +20,6 @@ from exporter.simulator.answer_edits import error
 
 if TYPE_CHECKING:
     from exporter.simulator.answer_edits import Replacement
-
-V1 = "account.status"
 
 
 def max_in_a_minute(requests: list[Query]) -> int:

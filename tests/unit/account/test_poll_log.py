@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from support.clocks import Monotonic
 from support.config_files import leaks
-from support.polling import STATUS, Polled, connected, error, pass_time
+from support.methods import POSITION, STATUS
+from support.polling import Polled, connected, error, pass_time
 from support.waiting import until
 
 from exporter.account.snapshot import AssetMode
@@ -16,8 +17,6 @@ from exporter.binance.errors import Reason
 
 if TYPE_CHECKING:
     from exporter.simulator import SimulatedExchange
-
-POSITION = "v2/account.position"
 
 
 @pytest.mark.parametrize("reason", [Reason.BANNED, Reason.CONNECTION])

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from support.builders import make_settings
 from support.clocks import Monotonic
-from support.polling import STATUS, Answer, Polled, altered, connected, credentials_of, error, pass_time
+from support.methods import POSITION, STATUS
+from support.polling import Answer, Polled, altered, connected, credentials_of, error, pass_time
 from support.waiting import PATIENCE_SECONDS, until
 
 from exporter.account.availability import MethodAvailability
@@ -26,8 +27,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from exporter.simulator import SimulatedExchange
-
-POSITION = "v2/account.position"
 
 
 def status_queries(exchange: SimulatedExchange) -> int:

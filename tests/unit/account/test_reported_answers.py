@@ -6,8 +6,9 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from support.methods import POSITION, STATUS
 from support.paths import DATA
-from support.polling import STATUS, Polled, connected
+from support.polling import Polled, connected
 
 from exporter.account.margin import cross_pools
 from exporter.account.snapshot import AssetMode
@@ -19,8 +20,6 @@ if TYPE_CHECKING:
     from support.polling import Answer
 
     from exporter.simulator import SimulatedExchange
-
-POSITION = "v2/account.position"
 
 
 def replaced_by(result: Any) -> Callable[[Answer], Answer]:

@@ -16,7 +16,6 @@ from exporter.account.risk import (
     MARGIN_RATIO_CRITICAL,
     MARGIN_RATIO_WARNING,
     RiskLevel,
-    ratio_word,
     risk_level,
 )
 from exporter.account.snapshot import AccountSnapshot, AssetMode
@@ -182,20 +181,3 @@ def test_thresholds_are_those_of_the_rules() -> None:
         "liquidation_distance_critical": LIQUIDATION_DISTANCE_CRITICAL,
         "liquidation_margin_ratio": LIQUIDATION_MARGIN_RATIO,
     }.items() <= {name: float(value) for name, value in VALUES.items()}.items()
-
-
-@pytest.mark.parametrize(
-    ("expected", "ratio"),
-    [
-        ("unknown", None),
-        ("no risk", 0.0),
-        ("normal", 0.69),
-        ("high", 0.7),
-        ("critical", 0.8),
-        ("liquidation", 1.0),
-        ("liquidation", math.inf),
-    ],
-)
-def test_ratio_words(expected: str, ratio: float | None) -> None:
-    """A margin ratio is described in words by the same thresholds."""
-    assert expected == ratio_word(ratio)

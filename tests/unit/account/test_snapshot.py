@@ -6,8 +6,10 @@ import time
 from dataclasses import FrozenInstanceError
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import pytest
 from support.builders import (
+    fill,
     make_asset,
     make_figures,
     make_position,
@@ -20,6 +22,7 @@ from support.builders import (
 
 from exporter.account.snapshot import FIGURES, AssetMode, build_snapshot, infer_asset_mode
 from exporter.binance.errors import DecodeError
+from exporter.binance.rows import FIELDS_WITHOUT_POSITION
 from exporter.metrics.exposition import render
 
 if TYPE_CHECKING:
@@ -309,6 +312,16 @@ def test_rows_with_only_open_orders_have_no_position_prices(amount: float, amoun
     position = make_position(amount=amount, **ISOLATED)
 
     assert OF_ORDERS == series_of(position, make_risk(amount=amount_of_risk, **RISK))
+
+
+@pytest.mark.parametrize("amount", [0.0, -1.0])
+def test_fields_of_a_position_are_dropped_by_default(amount: float) -> None:
+    """A row whose position is not held, or is another one, keeps only the fields named as independent of it."""
+    sent = fill(make_risk(amount=1.0))
+    (risk,) = make_snapshot([USDT], [make_position(amount=amount)], [sent]).risks
+    kept = {name: value for name, value in msgspec.structs.asdict(risk).items() if value is not None}
+
+    assert {name: getattr(sent, name) for name in FIELDS_WITHOUT_POSITION} == kept
 
 
 @pytest.mark.parametrize("amount_of_risk", [1.0, 0.5, 3.0])

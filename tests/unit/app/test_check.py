@@ -13,10 +13,10 @@ import msgspec
 import pytest
 from support.polling import FAST
 
-from exporter import config
 from exporter.app.check import AccountReport, check
 from exporter.cli import main as cli
 from exporter.cli.check_report import as_json, as_text
+from exporter.config import exporter_yml
 from exporter.simulator import SimulatedAccount, SimulatedExchange
 from exporter.simulator.demo import demo_exchange, write_configuration
 
@@ -29,7 +29,7 @@ async def report_on(exchange: SimulatedExchange, directory: Path, **secrets: str
     path = write_configuration(exchange.url, exchange.accounts.values(), directory / "sim")
     for name, secret in secrets.items():
         (path.parent / "keys" / f"{name}.secret").write_text(secret)
-    return await check(config.load(path, {}), FAST)
+    return await check(exporter_yml.load(path, {}), FAST)
 
 
 async def test_good_accounts(tmp_path: Path) -> None:

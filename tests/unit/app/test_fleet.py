@@ -6,7 +6,7 @@ import pytest
 from support.builders import make_settings
 
 from exporter.app.fleet import Fleet
-from exporter.config import Config
+from exporter.config.exporter_yml import Config
 
 
 @pytest.mark.parametrize(

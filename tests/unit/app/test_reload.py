@@ -14,11 +14,11 @@ from support.polling import FAST
 from support.service import scrape, serving, until_counted, until_sample, value
 from support.waiting import PATIENCE_SECONDS, until
 
-from exporter import config
 from exporter.app.fleet import _free_phases
 from exporter.app.service import Service, WebSettings
 from exporter.binance.errors import Reason
 from exporter.cli.main import run
+from exporter.config import exporter_yml
 from exporter.simulator.demo import write_configuration
 from exporter.web import config as web_configuration
 from exporter.web.config import WebConfig
@@ -48,9 +48,9 @@ class System:
         change(document)
         self.path.write_text(yaml.safe_dump(document))
 
-    def load(self) -> config.Config:
+    def load(self) -> exporter_yml.Config:
         """Load the configuration file."""
-        return config.load(self.path, {})
+        return exporter_yml.load(self.path, {})
 
     @contextlib.asynccontextmanager
     async def open(self, *, lifecycle: bool = False, web: WebConfig | None = None) -> AsyncIterator[System]:
@@ -318,7 +318,7 @@ class GatedLoad:
         self.begun = 0
         self.permits = threading.Semaphore(0)
 
-    def __call__(self) -> config.Config:
+    def __call__(self) -> exporter_yml.Config:
         """Load the file as it is when permitted."""
         self.begun += 1
         assert self.permits.acquire(timeout=30)
@@ -474,7 +474,7 @@ def test_shard_of_the_configuration(
 
 async def test_empty_shard_is_healthy_and_ready(exchange: SimulatedExchange) -> None:
     """A shard that owns no account serves its own metrics, and is healthy and ready at once."""
-    empty = config.Config(accounts=(), weight_share=0.5, warnings=())
+    empty = exporter_yml.Config(accounts=(), weight_share=0.5, warnings=())
     async with serving(empty) as client:
         answers = [await client.get(path) for path in ("/-/healthy", "/-/ready", "/metrics", "/")]
 

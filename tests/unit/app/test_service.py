@@ -8,10 +8,10 @@ from support.polling import FAST
 from support.service import configured, scrape, serving, until_counted, until_sample, value
 from support.waiting import until
 
-from exporter import config
 from exporter.account.poller import Poller
 from exporter.app.service import Service, WebSettings
 from exporter.binance.connection import Connection
+from exporter.config import exporter_yml
 from exporter.simulator.answer_edits import error
 from exporter.web.listen_address import ListenAddress
 
@@ -107,7 +107,7 @@ async def test_endpoints_have_separate_connections(exchange: SimulatedExchange, 
         f" binance: {{endpoint: 'ws://127.0.0.1:1/'}}}}\n"
     )
     assert 2 == len(loaded.accounts)
-    async with serving(config.load(tmp_path / "two.yml", {})) as client:
+    async with serving(exporter_yml.load(tmp_path / "two.yml", {})) as client:
         await until_sample(client, 1.0, "up", account="up")
         samples = await until_counted(client, 1.0, "poll_failures_total", account="down", reason="connection")
 

@@ -10,7 +10,6 @@ import bcrypt
 import httpx
 import pytest
 from support.builders import OPENMETRICS
-from support.clocks import Clock
 from support.polling import FAST, Polled, connected
 from support.service import configured
 from support.waiting import until
@@ -18,7 +17,7 @@ from support.waiting import until
 from exporter import supervision
 from exporter.app.service import Service, WebSettings
 from exporter.binance.errors import Reason
-from exporter.supervision import RepeatFilter, supervise
+from exporter.supervision import supervise
 from exporter.threads import ThreadUnavailable, run_in_thread, run_in_thread_or_loop
 from exporter.web.config import load
 from exporter.web.listen_address import ListenAddress
@@ -85,21 +84,6 @@ async def test_failures_are_logged_when_they_change(quick: None, logged: list[An
     kinds = [ZeroDivisionError, KeyError, type(None), asyncio.CancelledError, Unprintable]
     assert kinds == [type(event["exc_info"]) for event in logged]
     assert {("task failed, restarting", "work")} == {(event["event"], event["task"]) for event in logged}
-
-
-def test_lasting_condition_is_logged_every_five_minutes() -> None:
-    """A condition is logged when it begins, changes, has lasted five minutes, or returns."""
-    clock = Clock()
-    repeats = RepeatFilter(clock)
-    due = [repeats.is_due(condition) for condition in ("a", "a", "b", "a")]
-    clock.now += 299
-    due.append(repeats.is_due("a"))
-    clock.now += 1
-    due.append(repeats.is_due("a"))
-    repeats.reset()
-    due.append(repeats.is_due("a"))
-
-    assert [True, False, True, True, False, True, True] == due
 
 
 async def test_calls_without_threads(no_threads: Callable[[], None]) -> None:

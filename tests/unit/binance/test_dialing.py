@@ -261,7 +261,7 @@ class TestRefusals:
         assert DialFailure(DisconnectReason.SILENT, "handshake timed out after 10 s") == failure
 
     @pytest.mark.parametrize(
-        ("error", "loss", "words"),
+        ("error", "reason", "words"),
         [
             (OSError(113, "No route to host 203.0.113.7"), DisconnectReason.UNREACHABLE, "No route to host [ip]"),
             (OSError(), DisconnectReason.UNREACHABLE, "OSError"),
@@ -288,10 +288,10 @@ class TestRefusals:
         ids=lambda parameter: type(parameter).__name__ if isinstance(parameter, Exception) else None,
     )
     def test_any_error_has_a_message_without_an_address(
-        self, error: Exception, loss: DisconnectReason, words: str
+        self, error: Exception, reason: DisconnectReason, words: str
     ) -> None:
         """Every error of a dial has a reason, and a message without an IP address."""
-        assert DialFailure(loss, words) == explain_dial_failure(error)
+        assert DialFailure(reason, words) == explain_dial_failure(error)
 
 
 class TestTls:

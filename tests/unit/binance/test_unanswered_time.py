@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from support.clocks import Monotonic
+from support.methods import SESSION
 from support.polling import FAST, Polled, connected, credentials_of, error
 from support.virtual_time import now
 from support.waiting import until
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from exporter.binance.connection import Connection
     from exporter.simulator import SimulatedExchange
 
-SESSION = "session.status"
 SHUTDOWN = '{"event": {"e": "serverShutdown", "E": 1}}'
 PROBLEM = "could not read server time from session.status"
 TIMING = replace(FAST, clock_timeout=10.0)  # as in production

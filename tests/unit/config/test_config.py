@@ -11,7 +11,9 @@ from support.builders import any_text
 from support.config_files import API_KEY, HMAC, MAINNET, TESTNET, pem
 
 from exporter.account.snapshot import AssetMode
-from exporter.config import ConfigError, load, parse_duration
+from exporter.config.document import ConfigError
+from exporter.config.exporter_yml import load
+from exporter.config.values import parse_duration
 
 if TYPE_CHECKING:
     from pathlib import Path

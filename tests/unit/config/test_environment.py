@@ -8,7 +8,9 @@ import pytest
 from support.config_files import API_KEY, SECRET_KEY, pem
 
 from exporter import redaction
-from exporter.config import VARIABLES, ConfigError, load
+from exporter.config.document import ConfigError
+from exporter.config.exporter_yml import load
+from exporter.config.keys import VARIABLES
 
 if TYPE_CHECKING:
     from support.config_folder import Folder

@@ -14,8 +14,9 @@ from support.builders import DEADLINE_SECONDS, wait_for
 from support.config_files import API_KEY, HMAC, SECRET_KEY, key_files
 
 from exporter.cli.main import run
-from exporter.config import ConfigError, load, time_limit
-from exporter.config.document import InvalidValue
+from exporter.config import time_limit
+from exporter.config.document import ConfigError, InvalidValue
+from exporter.config.exporter_yml import load
 from exporter.config.files import Files
 from exporter.config.time_limit import TimeLimit, UnreadableFile
 from exporter.web import config as web_configuration

@@ -9,7 +9,8 @@ import pytest
 from support.config_files import API_KEY, HMAC, SECRET_KEY, leaks, pem
 
 from exporter import redaction
-from exporter.config import ConfigError, load
+from exporter.config.document import ConfigError
+from exporter.config.exporter_yml import load
 
 if TYPE_CHECKING:
     from collections.abc import Callable

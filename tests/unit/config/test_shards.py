@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.builders import characters, make_settings
 
-from exporter.config import Config
+from exporter.config.exporter_yml import Config
 from exporter.config.shards import Shard, shard_index
 
 

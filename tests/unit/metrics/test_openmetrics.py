@@ -44,15 +44,15 @@ def both_expositions() -> tuple[Exposition, OpenMetricsExposition]:
     """Publish one account, and return the text and the OpenMetrics exposition of it."""
     clock = Clock()
     state = make_state("main", answered_at=1000.0)
-    health = SelfMetrics(Program(), lambda: [state], clock)
-    exposition = Exposition(health.render, clock)
+    self_metrics = SelfMetrics(Program(), lambda: [state], clock)
+    exposition = Exposition(self_metrics.render, clock)
     position = make_position(notional=2.0, maintenance_margin=1.0, update_time_ms=1_700_000_000_000)
     isolated = make_position("ETHUSDT", isolated_wallet_balance=50.0, unrealized_pnl=-40.0, maintenance_margin=6.0)
     usdt = make_asset("USDT", **make_figures())
     exposition.publish(
         state, make_snapshot([usdt], [position, isolated], [fill(make_risk(margin_asset="USDT"))], **make_figures())
     )
-    return exposition, OpenMetricsExposition([SnapshotCollector(exposition.snapshots), *health.collectors])
+    return exposition, OpenMetricsExposition([SnapshotCollector(exposition.snapshots), *self_metrics.collectors])
 
 
 def without_process(exposed: dict[str, float]) -> dict[str, float]:
@@ -160,20 +160,20 @@ async def test_openmetrics_only_for_clients_that_accept_nothing_else(accept: str
 
 def test_own_families_describe_themselves() -> None:
     """Every own family is described, so that a filter finds it before it has a sample."""
-    health = SelfMetrics(Program(), list, Clock(), process_metrics=False)
+    self_metrics = SelfMetrics(Program(), list, Clock(), process_metrics=False)
 
     assert [
         family.name.removesuffix("_total") for family in (*ACCOUNT_FAMILIES, *ENDPOINT_FAMILIES, *PROGRAM_FAMILIES)
-    ] == [family.name for family in health.describe()]
+    ] == [family.name for family in self_metrics.describe()]
 
 
 def test_prepared_state_does_not_change() -> None:
     """What is encoded in a thread is the state of the moment at which it was taken, whatever changes meanwhile."""
     states = [make_state("main", answered_at=1000.0)]
     program = Program()
-    health = SelfMetrics(program, lambda: states, Clock(), process_metrics=False)
+    self_metrics = SelfMetrics(program, lambda: states, Clock(), process_metrics=False)
     shown = {"main": make_snapshot(wallet_balance=1.0)}
-    openmetrics = OpenMetricsExposition([SnapshotCollector(lambda: shown), *health.collectors])
+    openmetrics = OpenMetricsExposition([SnapshotCollector(lambda: shown), *self_metrics.collectors])
     before = openmetrics.prepare("", [])()
     picture = openmetrics.prepare("", [])
     shown["another"] = make_snapshot()

@@ -33,8 +33,8 @@ def scrape(
 ) -> dict[str, float]:
     """Return the own families' series, `binance_futures_` left out, with their values."""
     program = Program(list(connections))
-    health = SelfMetrics(program, lambda: list(states), clock or Clock(), process_metrics=False)
-    return {series.removeprefix("binance_futures_"): value for series, value in samples(health.render()).items()}
+    self_metrics = SelfMetrics(program, lambda: list(states), clock or Clock(), process_metrics=False)
+    return {series.removeprefix("binance_futures_"): value for series, value in samples(self_metrics.render()).items()}
 
 
 def series_of(exposed: dict[str, float], *names: str) -> dict[str, float]:
@@ -126,7 +126,7 @@ def test_endpoint_before_it_is_dialled() -> None:
     assert {
         f"connected{{{HOST}}}": 0.0,
         f"connections_total{{{HOST}}}": 0.0,
-        **{f'disconnections_total{{{HOST},reason="{loss}"}}': 0.0 for loss in DisconnectReason},
+        **{f'disconnections_total{{{HOST},reason="{reason}"}}': 0.0 for reason in DisconnectReason},
         f'paused{{{HOST},reason="banned"}}': 0.0,
         f'paused{{{HOST},reason="rate_limited"}}': 0.0,
         f"request_weight_spent_total{{{HOST}}}": 0.0,

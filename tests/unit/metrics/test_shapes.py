@@ -29,29 +29,29 @@ async def test_golden_shape(name: str) -> None:
     assert (0, "") == await asyncio.to_thread(promtool, "check", "metrics", text=whole)
 
 
-async def test_isolated_story() -> None:
+async def test_isolated_scenario() -> None:
     """In ten minutes the highest isolated ratio goes above 0.8, and never to 1 where liquidation is."""
     highest = [
         max(pool.ratio for pool in isolated_pools(account.snapshots[-1]) if pool.ratio is not None)
-        async for account in through_the_story("isolated", step=10)
+        async for account in through_the_scenario("isolated", step=10)
     ]
 
     assert 60 == len(highest)
     assert 0.8 < max(highest) < 1
 
 
-async def test_multi_story() -> None:
+async def test_multi_scenario() -> None:
     """In ten minutes multi-assets mode has exactly one cross pool, in USD, whatever it holds."""
     pools = [
         [(pool.margin_asset, pool.ratio is not None) for pool in cross_pools(account.snapshots[-1])]
-        async for account in through_the_story("multi", step=30)
+        async for account in through_the_scenario("multi", step=30)
     ]
 
     assert [[("USD", True)]] * 20 == pools
 
 
-async def through_the_story(name: str, step: int) -> AsyncIterator[Polled]:
-    """Poll an account every `step` seconds of the story's ten minutes."""
+async def through_the_scenario(name: str, step: int) -> AsyncIterator[Polled]:
+    """Poll an account every `step` seconds of the scenario's ten minutes."""
     async with polled(name) as (account, _, clock):
         for second in range(0, 600, step):
             clock.now = MIDNIGHT + second

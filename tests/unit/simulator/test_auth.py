@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from support.clocks import Clock
+from support.methods import STATUS
 from support.simulator_client import Client, exchange_of, sign
 
 from exporter.simulator import KeyType, SimulatedAccount, SimulatedExchange
@@ -14,7 +15,6 @@ from exporter.simulator import KeyType, SimulatedAccount, SimulatedExchange
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-STATUS = "v2/account.status"
 AHEAD = "Timestamp for this request was 1000ms ahead of the server's time."
 OUTSIDE = "Timestamp for this request is outside of the recvWindow."
 WRONG_ID = "Invalid 'id' in JSON request; expected an integer, a string matching '^[a-zA-Z0-9-_]{1,36}$', or null."

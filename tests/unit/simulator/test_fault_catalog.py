@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from support.clocks import Clock
+from support.methods import POSITION, STATUS
 from support.simulator_client import Client, client_of, refusal_of, sign
 from support.waiting import PATIENCE_SECONDS, until
 from websockets.asyncio.client import connect
@@ -19,9 +20,6 @@ from exporter.simulator.fault_catalog import FAULTS
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
-
-STATUS = "v2/account.status"
-POSITION = "v2/account.position"
 
 
 @pytest.fixture

@@ -8,13 +8,12 @@ from typing import Any
 
 import pytest
 from support.clocks import Clock
+from support.methods import STATUS
 from support.simulator_client import client_of, eventually, exchange_of, port_of, refusal_of, sign
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
 from exporter.simulator import SimulatedAccount, SimulatedExchange
-
-STATUS = "v2/account.status"
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from support.simulator_client import client_of
 
 from exporter.simulator import SimulatedExchange, demo_accounts, demo_exchange, write_configuration
 from exporter.simulator.answers import account_position, account_status
-from exporter.simulator.figures import statement_of
+from exporter.simulator.valuation import statement_of
 
 if TYPE_CHECKING:
     from pathlib import Path

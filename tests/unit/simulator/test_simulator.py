@@ -7,12 +7,11 @@ from email.utils import parsedate_to_datetime
 
 import pytest
 from support.clocks import Clock
+from support.methods import STATUS
 from support.simulator_client import client_of, exchange_of, refusal_of
 
 from exporter.simulator import SimulatedAccount, SimulatedExchange
 from exporter.simulator.market import SYMBOLS
-
-STATUS = "v2/account.status"
 
 
 @pytest.fixture

@@ -8,15 +8,15 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from exporter.simulator.brackets import TIERS, tier_of
-from exporter.simulator.figures import Pool, statement_of
 from exporter.simulator.ledger import FEE_RATE, ZERO
 from exporter.simulator.market import CENT
+from exporter.simulator.valuation import Pool, statement_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from exporter.simulator.figures import Row, Statement
     from exporter.simulator.ledger import RowKey, SimulatedAccount
+    from exporter.simulator.valuation import Row, Statement
 
 
 def liquidation_prices(statement: Statement) -> dict[RowKey, Decimal]:

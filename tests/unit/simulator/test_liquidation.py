@@ -10,9 +10,9 @@ from support.simulator_client import funded_account
 
 from exporter.simulator.answers import account_position
 from exporter.simulator.brackets import TIERS, maintenance_margin, max_notional
-from exporter.simulator.figures import statement_of
+from exporter.simulator.liquidation import liquidate, liquidation_prices
 from exporter.simulator.market import SYMBOLS
-from exporter.simulator.risk import liquidate, liquidation_prices
+from exporter.simulator.valuation import statement_of
 
 
 def test_break_even_price_covers_the_fees() -> None:
