@@ -22,7 +22,7 @@ help: ## list the targets
 demo: $(VENV)/.runtime ## run the exporter against a simulated exchange, without an API key
 	$(BIN)/binance-futures-exporter demo $(ARGS)
 
-test: lint types imports generated coverage integration ## everything that CI runs
+test: lint types imports generated coverage integration ## run all checks and tests
 
 lint: $(VENV)/.dev ## check formatting, lint and spelling
 	$(BIN)/ruff format --check .
