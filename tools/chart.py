@@ -26,11 +26,13 @@ class Value:
     comments: tuple[str, ...]
 
 
-def rules() -> str:
-    """Return the rules with placeholders (__NAME__) for the thresholds and the job, which templates replace."""
+def rules(runbooks: str = "") -> str:
+    """Return the rules with placeholders (__NAME__) for thresholds and job; `runbooks` is as in `as_mapping`."""
     places = {threshold.name: f"__{threshold.name}__" for threshold in THRESHOLDS}
     groups = rule_groups(places, job="__job__").values()
-    return json.dumps({"groups": [as_mapping(group) for group in groups]}, indent=1, ensure_ascii=False) + "\n"
+    return (
+        json.dumps({"groups": [as_mapping(group, runbooks) for group in groups]}, indent=1, ensure_ascii=False) + "\n"
+    )
 
 
 def values_yaml(text: str) -> str:

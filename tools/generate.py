@@ -98,7 +98,7 @@ def generated(root: Path, runbooks: str = "") -> dict[Path, str | None]:
     for folder, files in folders(runbooks).items():
         texts |= dict.fromkeys(sorted((root / folder).iterdir()))
         texts |= {root / folder / name: text for name, text in files.items()}
-    texts[root / CHART / "files/rules.json"] = chart.rules()
+    texts[root / CHART / "files/rules.json"] = chart.rules(runbooks)
     for name, update in (("Chart.yaml", chart_yaml), ("values.yaml", chart.values_yaml)):
         texts[root / CHART / name] = update((root / CHART / name).read_text(encoding="utf-8"))
     for path, tables in TABLES.items():

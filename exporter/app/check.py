@@ -10,7 +10,7 @@ import msgspec
 
 from exporter.account.margin import cross_pools, isolated_pools
 from exporter.account.risk import RiskFigures, nearest_first
-from exporter.account.snapshot import FIGURES, AccountSnapshot
+from exporter.account.snapshot import FIGURES, AccountSnapshot, identity, shows_risk
 from exporter.app.fleet import Fleet
 from exporter.binance.clock import is_host_clock_wrong, monotonic
 from exporter.formatting import format_utc
@@ -54,6 +54,7 @@ class AccountReport:
     cross_margin_ratios: dict[str, float | None] = field(default_factory=dict)  # by margin asset
     isolated_margin_ratios: list[dict[str, Any]] = field(default_factory=list)
     positions: list[dict[str, Any]] = field(default_factory=list)
+    risk_missing: list[str] = field(default_factory=list)  # held positions without a mark or liquidation price
 
     @property
     def clock_is_wrong(self) -> bool:
@@ -63,7 +64,7 @@ class AccountReport:
     @property
     def good(self) -> bool:
         """Whether nothing needs attention."""
-        return self.accepted and not self.clock_is_wrong
+        return self.accepted and not self.clock_is_wrong and not self.risk_missing
 
 
 async def check(config: Config, timing: Timing | None = None) -> list[AccountReport]:
@@ -113,6 +114,7 @@ def _report(state: AccountState, connection: Connection, snapshot: AccountSnapsh
             "cross_margin_ratios": {pool.margin_asset: pool.ratio for pool in cross_pools(snapshot)},
             "isolated_margin_ratios": [msgspec.structs.asdict(pool) for pool in isolated_pools(snapshot)],
             "positions": _positions(snapshot),
+            "risk_missing": _risk_missing(snapshot),
         }
     return AccountReport(
         account=settings.name,
@@ -139,6 +141,15 @@ def _positions(snapshot: AccountSnapshot) -> list[dict[str, Any]]:
         {"symbol": row.symbol, "position_side": row.position_side} | _figures(row, POSITION_FIGURES) | figures
         for row, figures in [*held, *((row, no_figures) for row in snapshot.positions if not row.amount)]
     ]
+
+
+def _risk_missing(snapshot: AccountSnapshot) -> list[str]:
+    """Return the symbol and side of held positions whose distance to liquidation was requested but is unknown."""
+    if snapshot.without_risk is None:
+        return []
+    risks = {identity(risk): risk for risk in snapshot.risks}
+    held = (position.row for position in snapshot.held)
+    return [f"{row.symbol} {row.position_side}" for row in held if not shows_risk(risks.get(identity(row)), row)]
 
 
 def _figures(row: object, names: Iterable[str]) -> dict[str, float]:

@@ -86,6 +86,10 @@ def _paragraph(report: AccountReport, paint: Callable[[str, str], str]) -> Itera
     if not report.accepted:
         yield _line("problem", escape_unprintable(report.problem or ""))
         yield _line("what to do", paint(_YELLOW, escape_unprintable(report.advice or "")))
+    if report.risk_missing:
+        yield _line("problem", f"no mark or liquidation price: {escape_unprintable(', '.join(report.risk_missing))}")
+        advice = "run check again; if this repeats, look at these positions on Binance"
+        yield _line("what to do", paint(_YELLOW, advice))
     if report.resumes_at:
         yield _line("resumes at", f"{report.resumes_at}: the exchange rejects requests from this IP until then")
     yield _line("endpoint", escape_unprintable(f"{report.endpoint}, {report.key_type} key"))

@@ -256,7 +256,9 @@ def _parser(command: str) -> _Parser:
     parser = _Parser(
         prog=PROGRAM if command == "run" else f"{PROGRAM} {command}",
         usage=f"{PROGRAM} {'[COMMAND]' if command == 'run' else command} [flags]",
-        description=f"commands:\n{commands}" if command == "run" else COMMANDS[command],
+        description=f"commands:\n{commands}\n\n{PROGRAM} COMMAND --help lists the flags of a command."
+        if command == "run"
+        else COMMANDS[command],
         epilog=f"faults:\n{faults}\n\n{variables}" if command == "simulate" else variables,
         argument_default=argparse.SUPPRESS,
         add_help=False,

@@ -130,7 +130,7 @@ def _read_credentials(reader: Reader, files: Files, loader: KeyLoader) -> Creden
     if secret_key and api_key:
         if secret_key == api_key:
             place = "secret_key" if reader.has("secret_key") else "secret_key_file"
-            reader.findings.add_warning(reader.path_of(place), "is identical to the API key, must be its secret")
+            reader.add_problem(place, "is identical to the API key, must be its secret")
         return Credentials.hmac(api_key, secret_key)
     if pem and (passphrase or not with_passphrase):
         try:

@@ -18,7 +18,8 @@ FLAGS: Final = "docs/configuration.md"
 DASHBOARD: Final = "grafana/dashboards/account.json"
 RULES: Final = "prometheus/rules/risk.yml"
 LEFTOVER: Final = "prometheus/rules/former.yml"
-CHART_YAML: Final = "helm/binance-futures-exporter/Chart.yaml"
+CHART: Final = "helm/binance-futures-exporter"
+CHART_YAML: Final = f"{CHART}/Chart.yaml"
 VALUES: Final = "helm/binance-futures-exporter/values.yaml"
 GOLDEN: Final = "tests/data/golden/shape_multi.txt"
 
@@ -71,17 +72,20 @@ def test_rules_with_other_runbooks(root: Path, capsys: pytest.CaptureFixture[str
     before = contents(root)
 
     assert 0 == main(["--runbooks", "https://wiki.example.org/runbooks/"], root)
-    assert "written: prometheus/rules/health.yml\nwritten: prometheus/rules/risk.yml\n" == capsys.readouterr().out
+    rules = {f"{CHART}/files/rules.json", "prometheus/rules/health.yml", "prometheus/rules/risk.yml"}
+    assert {f"written: {path}" for path in rules} == set(capsys.readouterr().out.splitlines())
     changed = [
         (old, new)
         for path, content in contents(root).items()
         for old, new in zip(before[path].splitlines(), content.splitlines(), strict=True)
         if old != new
     ]
-    assert len(ALERTS) == len(changed)
+    assert 2 * len(ALERTS) == len(changed)  # once for Prometheus, once for the chart
     for old, new in changed:
-        assert old.lstrip().startswith(b"runbook_url: ")
-        assert new.rpartition(b"/")[0].endswith(b" https://wiki.example.org/runbooks")
+        assert b"runbook_url" in old
+        assert new.rpartition(b"/")[0].endswith(
+            (b" https://wiki.example.org/runbooks", b'"https://wiki.example.org/runbooks')
+        )
         assert old.rpartition(b"/")[2] == new.rpartition(b"/")[2]
 
 

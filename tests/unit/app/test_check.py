@@ -18,6 +18,7 @@ from exporter.cli import main as cli
 from exporter.cli.check_report import as_json, as_text
 from exporter.config import exporter_yml
 from exporter.simulator import SimulatedAccount, SimulatedExchange
+from exporter.simulator.answer_edits import field
 from exporter.simulator.demo import demo_exchange, write_configuration
 
 if TYPE_CHECKING:
@@ -44,6 +45,17 @@ async def test_good_accounts(tmp_path: Path) -> None:
     assert [None] * 4 == [report.problem for report in reports]
     assert all(len(report.totals) == 11 and report.assets and report.positions for report in reports)
     assert 2400 == reports[0].request_weight_limit
+
+
+async def test_missing_risk(exchange: SimulatedExchange, tmp_path: Path) -> None:
+    """A position without a mark and liquidation price needs attention, and is named."""
+    with exchange.replace_answer("v2/account.position", "alice", field("result", [])):
+        reports = await report_on(exchange, tmp_path)
+    report = reports[0]
+
+    assert [False, True] == [report.good for report in reports]
+    assert ["BTCUSDT BOTH"] == report.risk_missing
+    assert "no mark or liquidation price: BTCUSDT BOTH" in as_text([report], colour=False)
 
 
 async def test_wrong_secret(exchange: SimulatedExchange, tmp_path: Path) -> None:

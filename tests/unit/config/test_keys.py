@@ -166,14 +166,12 @@ def test_passphrase_is_hidden_whole(folder: Folder, passphrase: str) -> None:
     assert "[redacted]" == redaction.redact(passphrase)
 
 
-def test_api_key_in_the_place_of_its_secret_is_a_warning(folder: Folder) -> None:
-    """The API key pasted twice is a warning."""
+def test_api_key_in_the_place_of_its_secret_is_rejected(folder: Folder) -> None:
+    """The API key pasted twice is an error: no secret equals its key."""
     folder.write("secret.key", API_KEY)
 
-    config = folder.load(f"accounts: [{{name: a, {HMAC}}}]")
-    assert folder.shorten(config.warnings) == [
-        "accounts[0].secret_key_file: is identical to the API key, must be its secret"
-    ]
+    with pytest.raises(ConfigError, match=r"accounts\[0\]\.secret_key_file: is identical to the API key"):
+        folder.load(f"accounts: [{{name: a, {HMAC}}}]")
 
 
 def test_keys_of_every_kind_give_no_warning(folder: Folder) -> None:
