@@ -12,6 +12,8 @@ from typing import NoReturn
 
 def main() -> NoReturn:
     """Run the command line and end the process with its exit code."""
+    if not hasattr(signal, "pthread_sigmask"):  # as on Windows
+        sys.exit("binance-futures-exporter: this platform is not supported: use Linux, for example WSL or a container")
     _handle_early_signals()
     _open_missing_streams()
     # A symbol may be Chinese, which not every terminal can show.

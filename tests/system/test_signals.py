@@ -81,6 +81,16 @@ def address_of(url: str) -> tuple[str, int]:
     return parsed.host, parsed.port
 
 
+def test_platform_without_posix_signals() -> None:
+    """Where signals cannot be blocked, the program says that it needs Linux, and exits with 1."""
+    code = "import signal; del signal.pthread_sigmask; from exporter.__main__ import main; main()"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, timeout=DEADLINE_SECONDS, check=False)
+
+    assert (1, b"") == (done.returncode, done.stdout)
+    assert b"use Linux" in done.stderr
+    assert b"Traceback" not in done.stderr
+
+
 @pytest.mark.parametrize(
     ("number", "moment"),
     [
