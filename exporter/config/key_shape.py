@@ -37,7 +37,7 @@ def explain_mistake(text: str) -> str | None:
         return "this is base64-encoded text: decode it"
     if "/" in text:
         return "this may be a file path: a Binance key has 64 letters and digits"
-    return "this does not look like a Binance key, which has 64 letters and digits"
+    return "it does not look like a Binance key, which has 64 letters and digits"
 
 
 def decode_base64(text: str) -> str | None:

@@ -125,7 +125,8 @@ ENDPOINT_FAMILIES: Final = (
     ),
     SelfFamily(
         "binance_futures_clock_offset_seconds",
-        "Seconds by which the exchange's clock is ahead of this host's; absent while known only to within a second.",
+        "Seconds by which the exchange's clock is ahead of this host's; absent until measured more precisely than to a "
+        "second.",
         _attribute("clock.exact_offset_seconds"),
     ),
     SelfFamily(

@@ -152,7 +152,7 @@ def _account_alerts(threshold: Mapping[str, str]) -> tuple[Alert, ...]:
             "10m",
             "The exchange rejects an account's API key",
             "The exchange rejects the API key of account {{ $labels.account }}: "
-            '{{ $value | printf "%.0f" }} polls were rejected or held back in 15 minutes.',
+            '{{ $value | printf "%.0f" }} polls were rejected, or skipped until the next retry, in 15 minutes.',
         ),
     )
 
@@ -201,9 +201,9 @@ def _endpoint_alerts(threshold: Mapping[str, str]) -> tuple[Alert, ...]:
             "The clocks of {{ $labels.instance }} and {{ $labels.endpoint }} differ by "
             "{{ $value | humanizeDuration }}.",
         ),
-        # Every connection except a planned replacement follows one that broke. Failed dials are not counted, because
-        # a single outage causes many. Rounded, because `increase` extrapolates to the ends of its window, which turns
-        # five into slightly more than five.
+        # Every connection except a planned replacement follows one that broke. Failed attempts are not counted,
+        # because a single outage causes many. Rounded, because `increase` extrapolates to the ends of its window, which
+        # turns five into slightly more than five.
         Alert(
             "BinanceFuturesConnectionUnstable",
             "warning",

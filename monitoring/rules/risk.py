@@ -134,7 +134,7 @@ def _unknown_alerts(threshold: Mapping[str, str]) -> tuple[Alert, ...]:
     )
     near, raised = (
         "The risk of an account near liquidation is unknown",
-        "The risk of an account is unknown and was elevated",
+        "The risk of an account was elevated and is now unknown",
     )
     return (
         _risk_unknown("critical", f"{last} == 2 or {ratio}", near, "was near liquidation"),
