@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final
 
 import exporter
 from bench import poll, scrape, small, whole
+from tools.generate import with_table
 from tools.paths import ROOT
 
 if TYPE_CHECKING:
@@ -27,7 +28,6 @@ PARTS: Final[dict[str, Callable[[], str]]] = {
     "scrape": scrape.report,
 }
 PAGE: Final = ROOT / "docs" / "benchmarks.md"
-_BLOCK: Final = re.compile(r"(<!-- bench: begin.*?-->\n).*?(<!-- bench: end -->)", re.DOTALL)
 _LIBRARIES: Final = ("websockets", "msgspec", "isal", "uvicorn", "prometheus-client", "python-binance")
 _SDK: Final = "binance-sdk-derivatives-trading-usds-futures"
 
@@ -66,10 +66,7 @@ def main() -> int:
         texts.append(PARTS[name]())
         print(f"\n{texts[-1]}", flush=True)
     if arguments.write:
-        text, blocks = _BLOCK.subn(
-            lambda block: block[1] + "\n\n".join(texts) + "\n" + block[2], PAGE.read_text(encoding="utf-8")
-        )
-        assert blocks == 1
+        text = with_table(PAGE.read_text(encoding="utf-8"), "bench", "\n\n".join(texts))
         PAGE.write_text(text, encoding="utf-8")
     return 0
 

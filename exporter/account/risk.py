@@ -14,7 +14,7 @@ from exporter.account.margin import cross_pools, distance_to_liquidation, isolat
 from exporter.account.snapshot import AssetMode, identity, liquidation_price, shows_risk
 
 if TYPE_CHECKING:
-    from exporter.account.snapshot import AccountSnapshot, OpenPosition
+    from exporter.account.snapshot import AccountSnapshot, OpenPosition, RowIdentity
     from exporter.binance.rows import PositionRisk
 
 # Margin ratio of a position's pool; 1 is liquidation.
@@ -49,16 +49,25 @@ def risk_level(snapshot: AccountSnapshot) -> RiskLevel:
     crosses = {pool.margin_asset: pool.ratio for pool in cross_pools(snapshot)}
     isolated = {(pool.symbol, pool.position_side): pool.ratio for pool in isolated_pools(snapshot)}
     risks = {identity(risk): risk for risk in snapshot.risks}
+    without_risk = positions_without_risk(snapshot)
     levels = set()
     for position in snapshot.held:
         name = identity(position.row)
         pool = snapshot.currency if snapshot.asset_mode is AssetMode.MULTI else position.margin_asset
         ratio = isolated[name] if position.isolated else crosses.get(pool or "")
-        risk = risks.get(name)
-        if ratio is None or (snapshot.without_risk is not None and not shows_risk(risk, position.row)):
+        if ratio is None or name in without_risk:
             return RiskLevel.UNKNOWN
-        levels.add(_position_level(ratio, _risk_figures(position, risk).distance_to_liquidation))
+        levels.add(_position_level(ratio, _risk_figures(position, risks.get(name)).distance_to_liquidation))
     return next((level for level in (RiskLevel.CRITICAL, RiskLevel.WARNING) if level in levels), RiskLevel.NORMAL)
+
+
+def positions_without_risk(snapshot: AccountSnapshot) -> list[RowIdentity]:
+    """Return the held positions whose distance to liquidation was requested but is unknown, even if only this once."""
+    if snapshot.without_risk is None:
+        return []
+    risks = {identity(risk): risk for risk in snapshot.risks}
+    names = {identity(position.row): position.row for position in snapshot.held}
+    return [name for name, row in names.items() if not shows_risk(risks.get(name), row)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from exporter.account.margin import cross_pools, isolated_pools
-from exporter.account.risk import RiskFigures, nearest_first
-from exporter.account.snapshot import FIGURES, AccountSnapshot, identity, shows_risk
+from exporter.account.risk import RiskFigures, nearest_first, positions_without_risk
+from exporter.account.snapshot import FIGURES, AccountSnapshot
 from exporter.app.fleet import Fleet
 from exporter.binance.clock import is_host_clock_wrong, monotonic
 from exporter.formatting import format_utc
@@ -114,7 +114,7 @@ def _report(state: AccountState, connection: Connection, snapshot: AccountSnapsh
             "cross_margin_ratios": {pool.margin_asset: pool.ratio for pool in cross_pools(snapshot)},
             "isolated_margin_ratios": [msgspec.structs.asdict(pool) for pool in isolated_pools(snapshot)],
             "positions": _positions(snapshot),
-            "risk_missing": _risk_missing(snapshot),
+            "risk_missing": [" ".join(name) for name in positions_without_risk(snapshot)],
         }
     return AccountReport(
         account=settings.name,
@@ -141,15 +141,6 @@ def _positions(snapshot: AccountSnapshot) -> list[dict[str, Any]]:
         {"symbol": row.symbol, "position_side": row.position_side} | _figures(row, POSITION_FIGURES) | figures
         for row, figures in [*held, *((row, no_figures) for row in snapshot.positions if not row.amount)]
     ]
-
-
-def _risk_missing(snapshot: AccountSnapshot) -> list[str]:
-    """Return the symbol and side of held positions whose distance to liquidation was requested but is unknown."""
-    if snapshot.without_risk is None:
-        return []
-    risks = {identity(risk): risk for risk in snapshot.risks}
-    held = (position.row for position in snapshot.held)
-    return [f"{row.symbol} {row.position_side}" for row in held if not shows_risk(risks.get(identity(row)), row)]
 
 
 def _figures(row: object, names: Iterable[str]) -> dict[str, float]:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from monitoring.dashboards import panels as p
 from monitoring.dashboards import queries as q
+from monitoring.dashboards import stats as s
 from monitoring.dashboards.balances import BALANCES, EQUITY_AND_ORDERS
 from monitoring.dashboards.layout import PanelRow, dashboard, link_to, variables
 from monitoring.dashboards.tables import Column, table_panel
@@ -26,63 +27,30 @@ _SUMMARY: Final = (
         mappings=p.UP_TEXTS,
         no_value="not polled",
     ),
-    p.stat_panel(
+    s.data_age(
         "Data age",
         "Time since the last successful poll. If several accounts are selected, the longest is shown.",
-        p.Query(f"max({q.age()})"),
-        unit=p.SECONDS,
-        decimals=0,
-        steps=p.DATA_AGE,
-        no_value="never polled",
     ),
-    p.stat_panel(
-        "Worst margin ratio",
+    s.worst_margin_ratio(
         """
         The highest margin ratio (maintenance margin divided by equity) of the cross and isolated pools. Higher is
         worse: 100 % is liquidation, and 0 % means that no maintenance margin is required.
         """,
-        p.Query(f"max({q.margin_ratio()})"),
-        unit=p.PERCENT,
-        decimals=1,
-        steps=p.MARGIN_RATIO,
-        mappings=p.RATIO_TEXTS,
-        no_value="unknown",
     ),
-    p.stat_panel(
-        "Nearest liquidation",
-        """
-        The shortest distance between a position's mark price and Binance's liquidation price, as a percentage of
-        the mark price.
-        """,
-        p.Query(f"min({q.distance('account')})"),
-        unit=p.PERCENT,
-        decimals=2,
-        steps=p.DISTANCE,
-        no_value="none known",
-    ),
-    p.stat_panel(
+    s.nearest_liquidation(),
+    s.amount_by_currency(
         "Equity",
         """
         Margin balance (wallet balance plus unrealized profit and loss) by currency. In single-asset mode it covers
         USDT only; other assets are listed under Balances by asset.
         """,
-        p.Query(q.total_by_currency("margin_balance"), "{{currency}}"),
-        unit=p.MONEY,
-        decimals=2,
-        no_value="unknown",
-        sparkline=True,
-        text_mode=p.VALUE_AND_NAME,
+        "margin_balance",
     ),
-    p.stat_panel(
+    s.amount_by_currency(
         "Unrealized PnL",
         "Unrealized profit and loss of all positions, by currency.",
-        p.Query(q.total_by_currency("unrealized_pnl"), "{{currency}}"),
-        unit=p.MONEY,
-        decimals=2,
-        steps=p.RED_BELOW_ZERO,
-        no_value="unknown",
-        sparkline=True,
-        text_mode=p.VALUE_AND_NAME,
+        "unrealized_pnl",
+        p.RED_BELOW_ZERO,
     ),
 )
 

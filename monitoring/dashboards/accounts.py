@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from monitoring.dashboards import panels as p
 from monitoring.dashboards import queries as q
+from monitoring.dashboards import stats as s
 from monitoring.dashboards.layout import PanelRow, dashboard, link_to, variables
 from monitoring.dashboards.tables import Column, table_panel
 from monitoring.thresholds import BY_NAME
@@ -34,82 +35,44 @@ _SUMMARY: Final = (
         steps=p.RED_FROM_ONE,
         no_value="none known",
     ),
-    p.stat_panel(
-        "Worst margin ratio",
+    s.worst_margin_ratio(
         """
         The highest margin ratio (maintenance margin divided by equity) of any cross or isolated pool. Higher is
         worse: 100 % is liquidation, and 0 % means that no maintenance margin is required.
         """,
-        p.Query(f"max({q.margin_ratio()})"),
-        unit=p.PERCENT,
-        decimals=1,
-        steps=p.MARGIN_RATIO,
-        mappings=p.RATIO_TEXTS,
-        no_value="unknown",
     ),
-    p.stat_panel(
-        "Nearest liquidation",
-        """
-        The shortest distance between a position's mark price and Binance's liquidation price, as a percentage of
-        the mark price.
-        """,
-        p.Query(f"min({q.distance('account')})"),
-        unit=p.PERCENT,
-        decimals=2,
-        steps=p.DISTANCE,
-        no_value="none known",
-    ),
+    s.nearest_liquidation(),
     p.stat_panel(
         "Open positions",
         "Number of open positions of all selected accounts that have data. Each side of a symbol counts separately.",
         p.Query(f"sum({q.max_by('account_open_positions')})"),
         no_value="unknown",
     ),
-    p.stat_panel(
+    s.data_age(
         "Oldest data",
         "Time since the last successful poll, of the account for which it is longest.",
-        p.Query(f"max({q.age()})"),
-        unit=p.SECONDS,
-        decimals=0,
-        steps=p.DATA_AGE,
-        no_value="never polled",
     ),
 )
 
 _MONEY: Final = (
-    p.stat_panel(
+    s.amount_by_currency(
         "Equity",
         """
         Margin balance (wallet balance plus unrealized profit and loss) of the selected accounts, summed by currency.
         USDT covers only the USDT of single-asset accounts. USD is the total value that multi-assets accounts report.
         """,
-        p.Query(q.total_by_currency("margin_balance"), "{{currency}}"),
-        unit=p.MONEY,
-        decimals=2,
-        no_value="unknown",
-        sparkline=True,
-        text_mode=p.VALUE_AND_NAME,
+        "margin_balance",
     ),
-    p.stat_panel(
+    s.amount_by_currency(
         "Unrealized PnL",
         "Unrealized profit and loss of the selected accounts, summed by currency.",
-        p.Query(q.total_by_currency("unrealized_pnl"), "{{currency}}"),
-        unit=p.MONEY,
-        decimals=2,
-        steps=p.RED_BELOW_ZERO,
-        no_value="unknown",
-        sparkline=True,
-        text_mode=p.VALUE_AND_NAME,
+        "unrealized_pnl",
+        p.RED_BELOW_ZERO,
     ),
-    p.stat_panel(
+    s.amount_by_currency(
         "Available for new positions",
         "Available balance of the selected accounts, summed by currency.",
-        p.Query(q.total_by_currency("available_balance"), "{{currency}}"),
-        unit=p.MONEY,
-        decimals=2,
-        no_value="unknown",
-        sparkline=True,
-        text_mode=p.VALUE_AND_NAME,
+        "available_balance",
     ),
 )
 
