@@ -164,7 +164,7 @@ def test_keys_may_be_elsewhere() -> None:
 
 
 def test_accounts_say_what_exporter_yml_can(tmp_path: Path) -> None:
-    """An account's own settings reach exporter.yml as they are, and its keys are only the files of its own Secret."""
+    """An account's own settings reach exporter.yml as they are, and its keys come only from its Secret."""
     objects = feature("accounts")
     document = configuration_of(objects)
     folder = "/etc/binance-futures-exporter/keys"

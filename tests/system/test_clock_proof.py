@@ -25,7 +25,7 @@ STEPS: Final = (30.0, -30.0, 3600.0, -3600.0)  # seconds
 
 
 class Witness:
-    """Counts an exchange's requests, and the codes of its own rejections."""
+    """Counts an exchange's requests, and the codes of the requests it rejects."""
 
     def __init__(self, exchange: Exchange) -> None:
         self._exchange = exchange
