@@ -131,7 +131,7 @@ async def _this_exporter(exchange: Exchange, *, position_risk: bool = False) -> 
             position_risk=position_risk,
         )
     )
-    self_metrics = SelfMetrics(Program([connection]), lambda: [state], clock.monotonic)
+    self_metrics = SelfMetrics(Program(lambda: [connection.state]), lambda: [state], clock.monotonic)
     exposition = Exposition(self_metrics.render, clock.monotonic)
 
     def poll_finished(state: AccountState) -> None:

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from exporter.account.state import AccountState
-    from exporter.binance.connection import Connection
     from exporter.binance.dialing import Timing
+    from exporter.binance.endpoint_state import EndpointState
     from exporter.config.exporter_yml import Config
 
 # How long polls may wait for the request weight of the next minute.
@@ -78,7 +78,6 @@ async def check(config: Config, timing: Timing | None = None) -> list[AccountRep
         snapshots[state.settings.name] = snapshot
 
     fleet = Fleet(config, keep, lambda _: None, timing)
-    connections = {connection.endpoint: connection for connection in fleet.connections}
     for connection in fleet.connections:
         connection.budget.plan(())  # each account is polled once: the whole share is available
     running = [asyncio.create_task(connection.run()) for connection in fleet.connections]
@@ -95,15 +94,15 @@ async def check(config: Config, timing: Timing | None = None) -> list[AccountRep
         for task in running:
             task.cancel()
         await asyncio.gather(*running, return_exceptions=True)
+    endpoints = {endpoint.label: endpoint for endpoint in fleet.endpoints}
     return [
-        _report(state, connections[state.settings.endpoint], snapshots.get(state.settings.name))
+        _report(state, endpoints[state.settings.endpoint.label], snapshots.get(state.settings.name))
         for state in fleet.states
     ]
 
 
-def _report(state: AccountState, connection: Connection, snapshot: AccountSnapshot | None) -> AccountReport:
+def _report(state: AccountState, endpoint: EndpointState, snapshot: AccountSnapshot | None) -> AccountReport:
     settings, failure = state.settings, state.last_failure
-    resumes_at = connection.budget.resumes_at
     figures: dict[str, Any] = {}
     if snapshot:
         figures = {
@@ -124,11 +123,11 @@ def _report(state: AccountState, connection: Connection, snapshot: AccountSnapsh
         reason=failure.reason.value if failure else None,
         problem=failure.message if failure else None,
         advice=failure.advice if failure else None,
-        resumes_at=None if resumes_at is None else format_utc(resumes_at),
-        clock_offset_seconds=connection.clock.offset_seconds,
-        clock_uncertainty_seconds=connection.clock.uncertainty_seconds,
-        request_weight_used=connection.budget.used,
-        request_weight_limit=connection.budget.limit,
+        resumes_at=None if endpoint.resumes_at is None else format_utc(endpoint.resumes_at),
+        clock_offset_seconds=endpoint.clock_offset_seconds,
+        clock_uncertainty_seconds=endpoint.clock_uncertainty_seconds,
+        request_weight_used=endpoint.weight_used,
+        request_weight_limit=endpoint.weight_limit,
         **figures,
     )
 

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from exporter.account.snapshot import AccountSnapshot
     from exporter.account.state import AccountSettings
     from exporter.binance.dialing import Endpoint, Timing
+    from exporter.binance.endpoint_state import EndpointState
     from exporter.config.exporter_yml import Config
 
 
@@ -94,6 +95,11 @@ class Fleet:
     def connections(self) -> tuple[Connection, ...]:
         """The connections, in the order of the endpoints' first accounts."""
         return tuple(shared.connection for shared in self._endpoints.values())
+
+    @property
+    def endpoints(self) -> tuple[EndpointState, ...]:
+        """The current states of the endpoints, in the same order."""
+        return tuple(connection.state for connection in self.connections)
 
     def apply(self, config: Config) -> Changes:
         """Poll according to `config` from now on; accounts with unchanged settings are not disturbed."""

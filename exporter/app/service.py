@@ -83,7 +83,7 @@ class Service:
             exposition.invalidate()
 
         self._fleet = Fleet(config, exposition.publish, poll_finished, timing, host)
-        program.connections = self._fleet.connections
+        program.endpoints = lambda: self._fleet.endpoints
         self._load = load or (lambda: config)
         self._reloading = asyncio.Lock()
         self._next_reload: asyncio.Task[str] | None = None  # waiting to start
@@ -190,7 +190,6 @@ class Service:
     def _apply(self, config: Config) -> Changes:
         self._not_ready()  # a service that was ready stays ready when accounts are added
         changes = self._fleet.apply(config)
-        self._program.connections = self._fleet.connections
         for account in (*changes.changed, *changes.removed):
             self._exposition.remove(account)
         return changes
@@ -211,7 +210,7 @@ class Service:
     def _page(self) -> str:
         return render_page(
             self._fleet.states,
-            self._fleet.connections,
+            self._fleet.endpoints,
             self._host.data_time(),
             self._telemetry_path,
             exporter.__version__,

@@ -24,6 +24,7 @@ from exporter.binance.dialing import (
     open_socket,
 )
 from exporter.binance.disconnects import explain_dial_failure
+from exporter.binance.endpoint_state import EndpointState
 from exporter.binance.errors import DisconnectReason, NotSent, OverBudget
 from exporter.binance.link import Link
 from exporter.binance.messages import HANDSHAKE_WEIGHT, WEIGHT
@@ -65,7 +66,6 @@ class Connection:
         self.clock = clock
         self.first_attempt_finished = asyncio.Event()
         self.first_attempt_finished_at = float("-inf")  # monotonic seconds; the grid of all accounts' polls starts here
-        # Read by the exporter's own metrics (metrics.self_catalog).
         self.connections = 0
         self.disconnections: Counter[DisconnectReason] = Counter()
         # For failures that all accounts share; the pollers log them.
@@ -75,7 +75,6 @@ class Connection:
         self._current = CurrentLink(endpoint.label)
         self._server_time = ServerTimeSync(self._current, self._sender, clock, self._timing)
         self.unmatched_frames = self._sender.unmatched_frames
-        self.durations = self._sender.durations
         self._backoff = Backoff(self._timing.backoff_first, self._timing.backoff_cap)
         self._tasks: set[asyncio.Task[Any]] = set()  # they read links, test new ones and retire replaced ones
 
@@ -83,6 +82,27 @@ class Connection:
     def connected(self) -> bool:
         """Whether requests can be sent now."""
         return self._current.link is not None
+
+    @property
+    def state(self) -> EndpointState:
+        """The current state, for those who only read it."""
+        budget, clock = self.budget, self.clock
+        return EndpointState(
+            label=self.endpoint.label,
+            connected=self.connected,
+            connections=self.connections,
+            disconnections=self.disconnections,
+            unmatched_frames=self.unmatched_frames.counts,
+            durations=self._sender.durations,
+            paused=budget.paused,
+            pause_seconds=budget.pause_seconds,
+            resumes_at=budget.resumes_at,
+            clock_offset_seconds=clock.offset_seconds,
+            clock_uncertainty_seconds=clock.uncertainty_seconds,
+            weight_used=budget.used,
+            weight_limit=budget.limit,
+            weight_spent=budget.spent_total,
+        )
 
     async def request(
         self,

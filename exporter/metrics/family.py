@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from exporter.account.snapshot import AccountSnapshot
-    from exporter.binance.connection import Connection
+    from exporter.binance.endpoint_state import EndpointState
 
 Kind = Literal["gauge", "counter", "histogram"]
 
@@ -44,7 +44,7 @@ class Group:
 class SelfFamily:
     """A metric of the exporter itself.
 
-    `read` takes a subject (an account's state, a connection or the program) and the monotonic time. It returns the
+    `read` takes a subject (the state of an account or endpoint, or the program) and the monotonic time. It returns the
     label values, without the label of the subject, and the value of each series (a Histogram for histograms).
     """
 
@@ -59,6 +59,6 @@ class SelfFamily:
 class Program:
     """The state of the process itself; the service writes it."""
 
-    connections: Sequence[Connection] = ()
+    endpoints: Callable[[], Sequence[EndpointState]] = tuple
     last_reload_succeeded: bool = True
     last_reload_success_unix: float | None = None

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from exporter.account.state import AccountState
-    from exporter.binance.connection import Connection
+    from exporter.binance.endpoint_state import EndpointState
 
 
 def _attribute(name: str) -> Callable[[Any, float], Iterable[tuple[tuple[str, ...], Any]]]:
@@ -83,17 +83,16 @@ ACCOUNT_FAMILIES: Final = (
 )
 
 
-def _disconnections(connection: Connection, _now: float) -> Iterable[tuple[tuple[str, ...], int]]:
-    return (((reason.value,), connection.disconnections[reason]) for reason in DisconnectReason)
+def _disconnections(endpoint: EndpointState, _now: float) -> Iterable[tuple[tuple[str, ...], int]]:
+    return (((reason.value,), endpoint.disconnections.get(reason, 0)) for reason in DisconnectReason)
 
 
-def _pauses(connection: Connection, _now: float) -> Iterable[tuple[tuple[str, ...], bool]]:
-    paused = connection.budget.paused
-    return (((reason.value,), paused is reason) for reason in (Reason.BANNED, Reason.RATE_LIMITED))
+def _pauses(endpoint: EndpointState, _now: float) -> Iterable[tuple[tuple[str, ...], bool]]:
+    return (((reason.value,), endpoint.paused is reason) for reason in (Reason.BANNED, Reason.RATE_LIMITED))
 
 
-def _unmatched_frames(connection: Connection, _now: float) -> Iterable[tuple[tuple[str, ...], int]]:
-    return (((reason.value,), connection.unmatched_frames.counts[reason]) for reason in UnmatchedReason)
+def _unmatched_frames(endpoint: EndpointState, _now: float) -> Iterable[tuple[tuple[str, ...], int]]:
+    return (((reason.value,), endpoint.unmatched_frames.get(reason, 0)) for reason in UnmatchedReason)
 
 
 ENDPOINT_FAMILIES: Final = (
@@ -127,25 +126,25 @@ ENDPOINT_FAMILIES: Final = (
         "binance_futures_clock_offset_seconds",
         "Seconds by which the exchange's clock is ahead of this host's; absent until measured more precisely than to a "
         "second.",
-        _attribute("clock.exact_offset_seconds"),
+        _attribute("exact_clock_offset_seconds"),
     ),
     SelfFamily(
         "binance_futures_request_weight_used",
         "Request weight used in the current minute by all programs behind this IP (rateLimits[].count); counts the "
         "WebSocket API and orders sent by REST, but no other REST requests; absent until a response reports it in "
         "this minute.",
-        _attribute("budget.used"),
+        _attribute("weight_used"),
     ),
     SelfFamily(
         "binance_futures_request_weight_limit",
         "Request weight of the WebSocket API allowed per minute to all programs behind this IP (rateLimits[].limit); "
         "absent until first reported.",
-        _attribute("budget.limit"),
+        _attribute("weight_limit"),
     ),
     SelfFamily(
         "binance_futures_request_weight_spent_total",
         "Request weight spent by this exporter on the endpoint, including new connections.",
-        _attribute("budget.spent_total"),
+        _attribute("weight_spent"),
         kind="counter",
     ),
     SelfFamily(
@@ -159,10 +158,12 @@ ENDPOINT_FAMILIES: Final = (
 
 
 def _durations(program: Program, _now: float) -> Iterable[tuple[tuple[str, ...], Histogram]]:
+    endpoints = program.endpoints()
     for method in Method:
         merged = Histogram()
-        for connection in program.connections:
-            merged.add(connection.durations[method])
+        for endpoint in endpoints:
+            if durations := endpoint.durations.get(method):
+                merged.add(durations)
         yield (method.value,), merged
 
 

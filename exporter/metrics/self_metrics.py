@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from exporter.account.state import AccountState
-    from exporter.binance.connection import Connection
+    from exporter.binance.endpoint_state import EndpointState
     from exporter.binance.histogram import Histogram
     from exporter.metrics.family import Program, SelfFamily
 
@@ -42,7 +42,7 @@ class SelfMetrics(Collector):
     """Collects the metrics of the accounts' polling, of the connections and of the program.
 
     Args:
-        program: the state of the process, and its connections.
+        program: the state of the process and of the endpoints.
         states: returns the accounts' states, in the order of the output.
         monotonic: the clock that decides what is stale, in seconds (`HostClock.data_time`).
         process_metrics: whether to add prometheus_client's process, platform and garbage collector metrics.
@@ -110,14 +110,14 @@ class SelfMetrics(Collector):
 
     def collect_shared(self) -> Iterable[Metric]:
         """Yield the families of endpoints and of the program."""
-        endpoints = [({"endpoint": connection.endpoint.label}, connection) for connection in self._program.connections]
+        endpoints = [({"endpoint": endpoint.label}, endpoint) for endpoint in self._program.endpoints()]
         for family in ENDPOINT_FAMILIES:
             yield self._family(family, endpoints)
         for family in PROGRAM_FAMILIES:
             yield self._family(family, [({}, self._program)])
 
     def _family(
-        self, family: SelfFamily, subjects: Sequence[tuple[Mapping[str, str], AccountState | Connection | Program]]
+        self, family: SelfFamily, subjects: Sequence[tuple[Mapping[str, str], AccountState | EndpointState | Program]]
     ) -> Metric:
         now = self._monotonic()
         if family.kind == "histogram":

@@ -11,7 +11,7 @@ from exporter.binance.errors import Reason
 from exporter.formatting import format_duration
 
 if TYPE_CHECKING:
-    from exporter.binance.connection import Connection
+    from exporter.binance.endpoint_state import EndpointState
 
 _PAUSES: Final = {Reason.BANNED: "IP banned by the exchange", Reason.RATE_LIMITED: "rate limit exceeded"}
 
@@ -35,18 +35,17 @@ class EndpointRow:
         return self.connected and not self.pause
 
 
-def endpoint_row(connection: Connection) -> EndpointRow:
-    """Return the row of an endpoint with the current state of its connection."""
-    budget, clock = connection.budget, connection.clock
-    paused, pause_seconds = budget.paused, budget.pause_seconds
-    until = datetime.fromtimestamp(clock.seconds + pause_seconds, UTC)
+def endpoint_row(endpoint: EndpointState) -> EndpointRow:
+    """Return the row of an endpoint."""
+    paused = endpoint.paused
+    until = datetime.fromtimestamp(endpoint.resumes_at or 0, UTC)
     return EndpointRow(
-        label=connection.endpoint.label,
-        connected=connection.connected,
+        label=endpoint.label,
+        connected=endpoint.connected,
         pause=_PAUSES.get(paused, str(paused)) if paused else "",
-        paused_until=f"{until:%Y-%m-%d %H:%M:%S} UTC ({format_duration(pause_seconds)} left)",
-        clock=format_clock_offset(clock.offset_seconds, clock.uncertainty_seconds),
-        weight=format_request_weight(budget.used, budget.limit),
-        used=budget.used,
-        limit=budget.limit,
+        paused_until=f"{until:%Y-%m-%d %H:%M:%S} UTC ({format_duration(endpoint.pause_seconds)} left)",
+        clock=format_clock_offset(endpoint.clock_offset_seconds, endpoint.clock_uncertainty_seconds),
+        weight=format_request_weight(endpoint.weight_used, endpoint.weight_limit),
+        used=endpoint.weight_used,
+        limit=endpoint.weight_limit,
     )

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from exporter.account.presentation import PoolRow
     from exporter.account.snapshot import AccountSnapshot
     from exporter.account.state import AccountState, Failure
-    from exporter.binance.connection import Connection
+    from exporter.binance.endpoint_state import EndpointState
 
 _NONE: Final = "none"
 _UNKNOWN: Final = "unknown"
@@ -126,7 +126,7 @@ class _Account:
 
 def render_page(
     states: Iterable[AccountState],
-    connections: Iterable[Connection],
+    endpoints: Iterable[EndpointState],
     now: float,
     telemetry_path: str,
     version: str,
@@ -136,7 +136,7 @@ def render_page(
 
     Args:
         states: the accounts, in the order of the configuration.
-        connections: the endpoints' connections.
+        endpoints: the states of the endpoints.
         now: the current time, in monotonic seconds.
         telemetry_path: the path of the metrics.
         version: the exporter's version.
@@ -150,19 +150,18 @@ def render_page(
         for number, state in enumerate(states, 1)
     ]
     accounts.sort(key=lambda account: _STATES.index(account.state))
-    endpoints = [endpoint_row(connection) for connection in connections]
-    endpoints.sort(key=lambda endpoint: endpoint.usable)
+    endpoint_rows = sorted(map(endpoint_row, endpoints), key=lambda row: row.usable)
     return _TEMPLATE.render(
         accounts=accounts,
         summary=_summary(accounts),
-        problems=_problems(accounts, endpoints),
+        problems=_problems(accounts, endpoint_rows),
         at_risk=sorted(
             (account for account in accounts if account.risk and account.risk.positions),
             key=lambda account: account.risk.worst.number or 0.0 if account.risk else 0.0,
             reverse=True,
         ),
         levels=MARGIN_RATIO_LEVELS,
-        endpoints=endpoints,
+        endpoints=endpoint_rows,
         telemetry_path=telemetry_path,
         version=version,
     )

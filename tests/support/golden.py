@@ -54,10 +54,10 @@ def first_scrape() -> str:
     connection.clock.synchronize(1_000_250, 1000.0, 1000.0)
     connection.connections = 1
     for seconds in (0.004, 0.02, 30.0):
-        connection.durations[Method.ACCOUNT_STATUS].observe(seconds)
+        connection.state.durations[Method.ACCOUNT_STATUS].observe(seconds)
     states = [make_state("main", answered_at=999.0), make_state("币 desk", answered_at=999.0), make_state("waiting")]
     states[0].asset_mode, states[1].asset_mode = AssetMode.SINGLE, AssetMode.MULTI
-    program = Program([connection], last_reload_success_unix=1_700_000_000.0)
+    program = Program(lambda: [connection.state], last_reload_success_unix=1_700_000_000.0)
     self_metrics = SelfMetrics(program, lambda: states, clock, process_metrics=False)
     exposition = Exposition(self_metrics.render, clock)
     figures = make_figures(1000.5) | {"maintenance_margin": 308.0}
@@ -101,7 +101,7 @@ async def polled(name: str) -> AsyncIterator[tuple[Polled, Exposition, Clock]]:
     clock = Clock(MIDNIGHT)
     async with demo_exchange(seed=1, clock=clock) as exchange, connected(exchange.url, monotonic=clock) as connection:
         account = Polled(exchange, connection, name)
-        program = Program([connection], last_reload_success_unix=MIDNIGHT)
+        program = Program(lambda: [connection.state], last_reload_success_unix=MIDNIGHT)
         self_metrics = SelfMetrics(program, lambda: [account.state], clock, process_metrics=False)
         yield account, Exposition(self_metrics.render, clock), clock
 

@@ -87,7 +87,9 @@ class ModelSystem:
         connecting = connected(exchange.url, timing=timing, monotonic=self.clock)
         self.connection = await self._stack.enter_async_context(connecting)
         states: list[AccountState] = []
-        self_metrics = SelfMetrics(Program([self.connection]), lambda: states, self.clock, process_metrics=False)
+        self_metrics = SelfMetrics(
+            Program(lambda: [self.connection.state]), lambda: states, self.clock, process_metrics=False
+        )
         self.exposition = Exposition(self_metrics.render, self.clock)
         availability, pacing = MethodAvailability(self.connection), EndpointPacing(self.clock)
         self.pollers: dict[str, Poller] = {}

@@ -179,7 +179,7 @@ def test_prepared_state_does_not_change() -> None:
     shown["another"] = make_snapshot()
     states[0].polls += 1
     states.append(make_state("another"))
-    program.connections = [make_connection()]
+    program.endpoints = lambda: [make_connection().state]
 
     assert before == picture()
 

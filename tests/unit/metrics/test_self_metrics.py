@@ -19,7 +19,7 @@ from exporter.metrics.family import Program
 from exporter.metrics.self_metrics import SelfMetrics
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from exporter.account.state import AccountState
     from exporter.binance.connection import Connection
@@ -29,10 +29,10 @@ DURATION = "binance_futures_request_duration_seconds"
 
 
 def scrape(
-    states: Iterable[AccountState] = (), connections: Iterable[Connection] = (), clock: Clock | None = None
+    states: Iterable[AccountState] = (), connections: Sequence[Connection] = (), clock: Clock | None = None
 ) -> dict[str, float]:
     """Return the own families' series, `binance_futures_` left out, with their values."""
-    program = Program(list(connections))
+    program = Program(lambda: [connection.state for connection in connections])
     self_metrics = SelfMetrics(program, lambda: list(states), clock or Clock(), process_metrics=False)
     return {series.removeprefix("binance_futures_"): value for series, value in samples(self_metrics.render()).items()}
 
@@ -191,7 +191,7 @@ def test_durations_are_a_cumulative_histogram_of_all_endpoints() -> None:
     """Each bucket counts all durations up to its bound, whichever endpoint answered."""
     first, second = make_connection(), make_connection(Endpoint("other", "wss://localhost"))
     for connection, seconds in ((first, 0.005), (first, 0.0051), (second, 0.3), (second, 10.0), (second, 99.0)):
-        connection.durations[Method.ACCOUNT_STATUS].observe(seconds)
+        connection.state.durations[Method.ACCOUNT_STATUS].observe(seconds)
     exposed = series_of(
         scrape(connections=[first, second]),
         *(DURATION.removeprefix("binance_futures_") + end for end in ("_bucket", "_count", "_sum")),

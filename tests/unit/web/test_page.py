@@ -97,7 +97,7 @@ def page(
     **snapshots: AccountSnapshot,
 ) -> Page:
     """Render a page as of NOW, and parse it."""
-    return Page(render_page(states, connections, NOW, path, "1.2.3", snapshots))
+    return Page(render_page(states, [connection.state for connection in connections], NOW, path, "1.2.3", snapshots))
 
 
 def state(word: str, name: str = "main", **settings: Any) -> AccountState:
@@ -360,7 +360,7 @@ def test_nothing_secret() -> None:
         "mainnet via proxy:3128", "wss://exchange.test/secret-path?x", "http://user:password@proxy:3128"
     )
     account = state("failing", endpoint=endpoint)
-    html = render_page([account], [make_connection(endpoint, Clock(NOW))], NOW, "/metrics", "1.2.3")
+    html = render_page([account], [make_connection(endpoint, Clock(NOW)).state], NOW, "/metrics", "1.2.3")
     kept = [account.settings.credentials.api_key.reveal(), "secret key", "exchange.test", "secret-path", "password"]
 
     assert "mainnet via proxy:3128" in html
