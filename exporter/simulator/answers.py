@@ -74,21 +74,28 @@ def account_balance(account: SimulatedAccount) -> list[dict[str, Any]]:
 
 
 def account_status_v1(account: SimulatedAccount, extra_symbols: int) -> dict[str, Any]:
-    """Answer version 1 of `account.status`: all symbols, and `extra_symbols` more without positions."""
+    """Answer version 1 of `account.status`: all symbols, and `extra_symbols` more, PAD0USDT and so on."""
     statement = statement_of(account)
-    rows = [_v1_row_of(account, symbol, side) for symbol in SYMBOLS for side in _sides(account)]
-    template = _v1_row_of(account, "XRPUSDT", _sides(account)[0])
+    sides = _sides(account)
+    extra = [f"PAD{number}USDT" for number in range(extra_symbols)]
     return {
-        "feeTier": 0,
-        "canDeposit": True,
-        "canTrade": True,
-        "canWithdraw": True,
+        "feeTier": account.fee_tier,
+        "canDeposit": account.can_deposit,
+        "canTrade": account.can_trade,
+        "canWithdraw": account.can_withdraw,
         "updateTime": 0,
         "multiAssetsMargin": account.multi_assets,
         "tradeGroupId": -1,
         **_totals(statement.totals),
         "assets": _assets(account, statement),
-        "positions": rows + [template | {"symbol": f"PAD{number}USDT"} for number in range(extra_symbols)],
+        "positions": [
+            *(_v1_row_of(account, symbol, side) for symbol in SYMBOLS for side in sides),
+            *(
+                {**_empty_v1_row("XRPUSDT", side, account.leverage_of(symbol)), "symbol": symbol}
+                for symbol in extra
+                for side in sides
+            ),
+        ],
     }
 
 

@@ -60,7 +60,8 @@ class Ledger:
 class SimulatedAccount:
     """An account with its key and its ledger; its time changes with `move_to` only.
 
-    Amounts are in the base asset, negative to sell. `alias` is Binance's accountAlias.
+    Amounts are in the base asset, negative to sell. `alias` is Binance's accountAlias. The fee tier and the permissions
+    are only reported: they do not change fees, nor prevent trades and transfers.
     """
 
     def __init__(
@@ -81,6 +82,8 @@ class SimulatedAccount:
         self.alias = f"{crc32(name.encode()):08x}"  # of the name: an alias must not show part of a key
         self.multi_assets = multi_assets
         self.hedge = hedge
+        self.fee_tier = 0
+        self.can_trade = self.can_deposit = self.can_withdraw = True
         self.active = True
         self.market = Market()
         self.at = 0.0

@@ -36,12 +36,13 @@ class Event:
 
 def demo_accounts(seed: int | None = None) -> list[SimulatedAccount]:
     """Return four accounts that cover every mode; without a seed their API keys and secrets are random."""
-    return [
-        SimulatedAccount("main", "HMAC", seed=seed),
-        SimulatedAccount("multi", "Ed25519", multi_assets=True, seed=seed),
-        SimulatedAccount("hedge", "RSA", hedge=True, seed=seed),
-        SimulatedAccount("isolated", "HMAC", seed=seed),
-    ]
+    main = SimulatedAccount("main", "HMAC", seed=seed)
+    multi = SimulatedAccount("multi", "Ed25519", multi_assets=True, seed=seed)
+    hedge = SimulatedAccount("hedge", "RSA", hedge=True, seed=seed)
+    isolated = SimulatedAccount("isolated", "HMAC", seed=seed)
+    main.fee_tier, multi.fee_tier = 1, 2
+    isolated.can_withdraw = False
+    return [main, multi, hedge, isolated]
 
 
 class Scenario:

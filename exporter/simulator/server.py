@@ -48,7 +48,7 @@ class SimulatedExchange(Faults):
         ban_seconds: duration of such a ban.
         ban_data: whether errors for weight have `data` with serverTime and retryAfter.
         ban_text: whether the text of a ban contains its end.
-        extra_symbols: how many more symbols `account.status` lists.
+        extra_symbols: how many more symbols `account.status` lists, in hedge mode with two rows each.
     """
 
     def __init__(

@@ -193,12 +193,17 @@ def test_first_position_lists_all_symbols(make: Any) -> None:
 
 @pytest.mark.parametrize("make", [one_way, multi_assets, hedged])
 def test_first_status_lists_all_symbols(make: Any) -> None:
-    """Version 1 of account.status lists every symbol and the extra ones, with the same totals."""
+    """Version 1 of account.status lists every symbol and the extra ones by side, with the same totals."""
     account = make()
+    account.ledger.leverages["PAD649USDT"] = 50
     status = account_status_v1(account, 650)
     rows = {(row["symbol"], row["positionSide"]): row for row in status["positions"]}
 
-    assert len(rows) == len(status["positions"]) == 650 + len(SYMBOLS) * (2 if account.hedge else 1)
+    assert len(rows) == len(status["positions"]) == (650 + len(SYMBOLS)) * (2 if account.hedge else 1)
+    assert {symbol: str(account.leverage_of(symbol)) for symbol, _ in rows} == {
+        symbol: row["leverage"] for (symbol, _), row in rows.items()
+    }
+    assert {"0.00000000"} == {row["initialMargin"] for (symbol, _), row in rows.items() if symbol.startswith("PAD")}
     assert status["multiAssetsMargin"] is account.multi_assets
     assert {name: status[name] for name in TOTALS} == {name: account_status(account)[name] for name in TOTALS}
     break_even = {
@@ -209,6 +214,22 @@ def test_first_status_lists_all_symbols(make: Any) -> None:
         twin = rows[row["symbol"], row["positionSide"]]
         assert twin["isolated"] == (Decimal(row["isolatedWallet"]) != 0)
         assert Decimal(twin["maxNotional"]) > abs(Decimal(row["notional"]))
+
+
+def test_first_status_has_fee_tier_and_permissions() -> None:
+    """Version 1 of account.status reports the account's fee tier and permissions, by default 0 and all."""
+    names = ("feeTier", "canTrade", "canDeposit", "canWithdraw")
+    account = funded_account()
+    default = account_status_v1(account, 0)
+    account.fee_tier = 3
+    account.can_trade = account.can_deposit = account.can_withdraw = False
+    restricted = account_status_v1(account, 0)
+    account.can_deposit = True
+    deposits_only = account_status_v1(account, 0)
+
+    assert [0, True, True, True] == [default[name] for name in names]
+    assert [3, False, False, False] == [restricted[name] for name in names]
+    assert [3, False, True, False] == [deposits_only[name] for name in names]
 
 
 def test_cross_zeros_are_written_in_two_ways() -> None:

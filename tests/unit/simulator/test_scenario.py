@@ -14,7 +14,7 @@ from support.clocks import Clock
 from support.simulator_client import client_of
 
 from exporter.simulator import SimulatedExchange, demo_accounts, demo_exchange, write_configuration
-from exporter.simulator.answers import account_position, account_status
+from exporter.simulator.answers import account_position, account_status, account_status_v1
 from exporter.simulator.valuation import statement_of
 
 if TYPE_CHECKING:
@@ -105,6 +105,21 @@ def test_positions_come_and_go(clock: Clock) -> None:
     assert ("multi", "ETHUSDT", "BOTH") in seen[4]
     assert ("isolated", "DOGEUSDT", "BOTH") in seen[6]
     assert seen[-1] == seen[0]
+
+
+def test_accounts_are_configured_differently(clock: Clock) -> None:
+    """The accounts' fee tiers differ, one of them may not withdraw, and the leverage depends on the symbol."""
+    exchange = demo_exchange(5, clock=clock)
+    statuses = {name: account_status_v1(exchange.account(name), 0) for name in ACCOUNTS}
+
+    assert {"main": 1, "multi": 2, "hedge": 0, "isolated": 0} == {
+        name: status["feeTier"] for name, status in statuses.items()
+    }
+    assert ["isolated"] == [name for name, status in statuses.items() if not status["canWithdraw"]]
+    for status in statuses.values():
+        assert len({row["leverage"] for row in status["positions"]}) > 1
+        assert status["canTrade"]
+        assert status["canDeposit"]
 
 
 async def test_configuration_works_for_every_account(clock: Clock, tmp_path: Path) -> None:
