@@ -147,7 +147,7 @@ def decode_envelope(frame: str) -> Envelope:
     Raises:
         DecodeError: it is not a JSON object of that shape.
     """
-    return _decode(_envelope_decoder, frame, "response")
+    return decode(_envelope_decoder, frame, "response")
 
 
 def find_request_id(frame: str) -> int | None:
@@ -162,7 +162,7 @@ def decode_account_status(result: Raw) -> AccountStatus:
     Raises:
         DecodeError: a required field is missing, or a value has the wrong type.
     """
-    return _decode_result(_account_status_decoder, result)
+    return decode_result(_account_status_decoder, result)
 
 
 def decode_position_risk(result: Raw) -> tuple[PositionRisk, ...]:
@@ -171,7 +171,7 @@ def decode_position_risk(result: Raw) -> tuple[PositionRisk, ...]:
     Raises:
         DecodeError: it is not a list, or a row lacks its identity or has a value of the wrong type.
     """
-    return _decode_result(_position_risk_decoder, result)
+    return decode_result(_position_risk_decoder, result)
 
 
 def decode_multi_assets(result: Raw) -> bool:
@@ -180,7 +180,7 @@ def decode_multi_assets(result: Raw) -> bool:
     Raises:
         DecodeError: it is missing or not a boolean.
     """
-    return _decode_result(_account_flags_decoder, result).multi_assets
+    return decode_result(_account_flags_decoder, result).multi_assets
 
 
 def decode_session_status(result: Raw) -> SessionStatus:
@@ -189,31 +189,31 @@ def decode_session_status(result: Raw) -> SessionStatus:
     Raises:
         DecodeError: it does not contain a time.
     """
-    return _decode_result(_session_status_decoder, result)
+    return decode_result(_session_status_decoder, result)
 
 
 def decode_error(envelope: Envelope) -> ExchangeError:
     """Return the error of a response, with as much of it as can be decoded."""
-    body = _decode_or_none(_error_body_decoder, envelope.error) or _ErrorBody()
-    data = _decode_or_none(_error_data_decoder, body.data) or _ErrorData()
-    text = _decode_or_none(_text_decoder, body.msg) or _decode_or_none(_text_decoder, envelope.error)
+    body = decode_or_none(_error_body_decoder, envelope.error) or _ErrorBody()
+    data = decode_or_none(_error_data_decoder, body.data) or _ErrorData()
+    text = decode_or_none(_text_decoder, body.msg) or decode_or_none(_text_decoder, envelope.error)
     if not text:
         # During maintenance Binance has sent {"239999": "The system is under maintenance"}, without code or msg.
-        values = (_decode_or_none(_object_decoder, envelope.error, _MAX_UNTYPED_BYTES) or {}).values()
+        values = (decode_or_none(_object_decoder, envelope.error, _MAX_UNTYPED_BYTES) or {}).values()
         text = next((value for value in values if isinstance(value, str) and value), "")
     return ExchangeError(
         envelope.status,
-        _decode_or_none(_code_decoder, body.code),
+        decode_or_none(_code_decoder, body.code),
         text,
         retry_at_ms=_retry_at_ms(data.retry_after),
-        server_time_ms=_decode_or_none(_server_time_decoder, data.server_time),
+        server_time_ms=decode_or_none(_server_time_decoder, data.server_time),
     )
 
 
 def decode_request_weight(rate_limits: Raw) -> RateLimit | None:
     """Return the row of the request weight per minute, or None if it is missing or malformed."""
-    for raw in _decode_or_none(_rate_limits_decoder, rate_limits, _MAX_UNTYPED_BYTES) or ():
-        row = _decode_or_none(_rate_limit_decoder, raw)
+    for raw in decode_or_none(_rate_limits_decoder, rate_limits, _MAX_UNTYPED_BYTES) or ():
+        row = decode_or_none(_rate_limit_decoder, raw)
         if row and (row.kind, row.interval, row.interval_num) == ("REQUEST_WEIGHT", "MINUTE", 1):
             return row
     return None
@@ -221,7 +221,7 @@ def decode_request_weight(rate_limits: Raw) -> RateLimit | None:
 
 def decode_event_name(event: Raw) -> str:
     """Return the ``e`` of an event, or an empty text."""
-    return (_decode_or_none(_event_decoder, event) or _Event()).name
+    return (decode_or_none(_event_decoder, event) or _Event()).name
 
 
 def _retry_at_ms(raw: Raw) -> int | None:
@@ -233,7 +233,12 @@ def _retry_at_ms(raw: Raw) -> int | None:
     return int(min(at_ms, _MAX_MS)) if at_ms >= 0 else None  # not NaN either
 
 
-def _decode(decoder: msgspec.json.Decoder[_Decoded], encoded: Raw | str, name: str) -> _Decoded:
+def decode(decoder: msgspec.json.Decoder[_Decoded], encoded: Raw | str, name: str) -> _Decoded:
+    """Decode a frame, or a part of one that errors call `name`.
+
+    Raises:
+        DecodeError: `encoded` is not what the decoder expects.
+    """
     try:
         return decoder.decode(encoded)
     except RecursionError:
@@ -249,13 +254,19 @@ def _decode(decoder: msgspec.json.Decoder[_Decoded], encoded: Raw | str, name: s
         raise DecodeError(path, problem) from None
 
 
-def _decode_result(decoder: msgspec.json.Decoder[_Decoded], result: Raw) -> _Decoded:
+def decode_result(decoder: msgspec.json.Decoder[_Decoded], result: Raw) -> _Decoded:
+    """Decode a ``result``.
+
+    Raises:
+        DecodeError: it is missing, or not what the decoder expects.
+    """
     if not result:
         raise DecodeError("result", "is missing")
-    return _decode(decoder, result, "result")
+    return decode(decoder, result, "result")
 
 
-def _decode_or_none(decoder: msgspec.json.Decoder[_Decoded], raw: Raw, max_bytes: int | None = None) -> _Decoded | None:
+def decode_or_none(decoder: msgspec.json.Decoder[_Decoded], raw: Raw, max_bytes: int | None = None) -> _Decoded | None:
+    """Return the decoded value, or None if it is missing, malformed or larger than `max_bytes`."""
     if not raw or (max_bytes is not None and len(memoryview(raw)) > max_bytes):
         return None
     try:
