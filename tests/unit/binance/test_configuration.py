@@ -208,6 +208,18 @@ def test_row_that_is_no_row_is_skipped(value: str) -> None:
     assert decode(result, value).hedge_mode is True
 
 
+@pytest.mark.parametrize("value", [None, "0", "1001", "", []])
+def test_malformed_leverage_affects_nothing_else(value: object) -> None:
+    """A malformed leverage contradicts no other row of its symbol, and the side of its row counts."""
+    result = a_result(hedge=True)
+    for row in result["positions"][1:5]:
+        row["leverage"] = value
+
+    assert [125, None, 3] == leverages_of(result)
+    result["positions"][0]["positionSide"] = result["positions"][5]["positionSide"] = "BOTH"
+    assert decode(result).hedge_mode is None
+
+
 @pytest.mark.parametrize(
     ("value", "leverage"),
     [
