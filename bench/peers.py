@@ -102,10 +102,10 @@ class Gauges:
 async def _this_exporter(exchange: Exchange, *, position_risk: bool = False) -> AsyncIterator[Peer]:
     """Poll from the socket to rendered text, optionally v2/account.position too."""
     from exporter import log
+    from exporter.account.asset_mode import AssetMode
     from exporter.account.availability import MethodAvailability
     from exporter.account.pacing import EndpointPacing
     from exporter.account.poller import Poller
-    from exporter.account.snapshot import AssetMode
     from exporter.account.state import AccountSettings, AccountState
     from exporter.binance.clock import ExchangeClock
     from exporter.binance.connection import Connection

@@ -20,7 +20,8 @@ from prometheus_client.parser import text_fd_to_metric_families
 
 from bench.exchange import Ledgers, factors
 from exporter import log
-from exporter.account.snapshot import AssetMode, build_snapshot
+from exporter.account.asset_mode import AssetMode
+from exporter.account.snapshot import build_snapshot
 from exporter.account.state import AccountSettings, AccountState
 from exporter.binance.dialing import Endpoint
 from exporter.binance.messages import decode_account_status

@@ -1,4 +1,4 @@
-"""Methods that polls can do without: which ones an endpoint offers, and whose turn it is to request v1.
+"""Methods that polls can do without: which ones an endpoint offers, and whose turn it is to send a slower query.
 
 Binance has announced the removal of v1 ``account.status``, and has removed methods without notice. A method is removed
 from the endpoint, not for one account: it is tried again hourly, by one account.
@@ -7,11 +7,17 @@ from the endpoint, not for one account: it is tried again hourly, by one account
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
+
+import structlog
 
 if TYPE_CHECKING:
+    from exporter.account.queries import Query
     from exporter.binance.connection import Connection
+    from exporter.binance.errors import BinanceError
     from exporter.binance.messages import Method
+
+log = structlog.get_logger()
 
 RECHECK_SECONDS: Final = 3600.0
 
@@ -20,6 +26,7 @@ class MethodAvailability:
     """Which optional methods one endpoint offers; shared by its accounts."""
 
     def __init__(self, connection: Connection) -> None:
+        self._endpoint = connection.endpoint.label
         self._monotonic = connection.clock.monotonic
         self._budget = connection.budget
         self._retry_at: dict[Method, float] = {}
@@ -36,11 +43,18 @@ class MethodAvailability:
         self._retry_at[method] = self._monotonic() + RECHECK_SECONDS
         return True
 
-    def mark_unavailable(self, method: Method, retry_seconds: float = RECHECK_SECONDS) -> bool:
-        """Record that the endpoint does not offer `method` for now; return whether that is new."""
-        is_new = method not in self._retry_at
-        self._retry_at[method] = self._monotonic() + retry_seconds
-        return is_new
+    def mark_unavailable(self, query: Query[Any], error: BinanceError, retry_seconds: float = RECHECK_SECONDS) -> None:
+        """Record that the endpoint does not offer a query's method for now, and log it if that is new."""
+        if query.method not in self._retry_at:
+            level = "error" if query.interval_seconds is None else "warning"
+            getattr(log, level)(
+                "method unavailable",
+                endpoint=self._endpoint,
+                method=query.method.value,
+                missing=query.without,
+                error=str(error),
+            )
+        self._retry_at[query.method] = self._monotonic() + retry_seconds
 
     def mark_available(self, method: Method) -> None:
         """Record that the endpoint offers `method`."""

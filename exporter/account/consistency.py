@@ -9,11 +9,12 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
+from exporter.account.asset_mode import AssetMode
 from exporter.account.margin import MIN_MARGIN, is_above_rounding
-from exporter.account.snapshot import FIGURES, AssetMode, identity
+from exporter.account.snapshot import identity
 from exporter.binance.errors import DecodeError
 from exporter.binance.messages import Method
-from exporter.binance.rows import AccountStatus, AssetBalance, wire_name
+from exporter.binance.rows import FIGURES, AccountStatus, AssetBalance, wire_name
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,14 +32,14 @@ class ConsistencyCheck:
 
     def __init__(self) -> None:
         self._published: AccountSnapshot | None = None  # the last accepted snapshot
-        self._without_risk: frozenset[RowIdentity] = frozenset()  # in that snapshot
+        self._without_risk: frozenset[RowIdentity] = frozenset()  # in the last snapshot
         # Positions in the last position risk response that its status response lacks.
         self._missing: frozenset[RowIdentity] = frozenset()
 
     def accept(
         self, snapshot: AccountSnapshot, risks: Sequence[PositionRisk], *, risk_unavailable: bool
     ) -> AccountSnapshot:
-        """Return the snapshot to publish; its `without_risk` contains only positions that lack risk twice in a row.
+        """Return the snapshot to publish; its `risk_missing` contains only positions that lack risk twice in a row.
 
         A position may be opened or closed between the two responses, so only what two polls in a row agree on counts.
         If a position is missing from the status response once, the previous snapshot is published again if it has it.
@@ -66,7 +67,7 @@ class ConsistencyCheck:
             return self._published  # an alert on a position must not end because of one such response
         previous, self._without_risk = self._without_risk, snapshot.without_risk or frozenset()
         if self._without_risk and not risk_unavailable:
-            snapshot = replace(snapshot, without_risk=self._without_risk & previous)
+            snapshot = replace(snapshot, risk_missing=self._without_risk & previous)
         self._published = snapshot
         return snapshot
 

@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from exporter.account.snapshot import AssetMode
+from exporter.account.asset_mode import AssetMode
 
 if TYPE_CHECKING:
     from exporter.account.snapshot import AccountSnapshot

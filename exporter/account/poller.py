@@ -9,17 +9,19 @@ from __future__ import annotations
 
 import time
 import traceback
-from typing import TYPE_CHECKING, Final, NoReturn
+from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 import structlog
 
-from exporter.account.asset_mode import AssetModeDetector
+from exporter.account.asset_mode_detector import AssetModeDetector
 from exporter.account.consistency import ConsistencyCheck
 from exporter.account.key_files import KeyFileRereader
 from exporter.account.margin import explain_unknown_ratios
 from exporter.account.pacing import ROUND_SECONDS, refusal_delay
 from exporter.account.poll_log import PollLogger
 from exporter.account.poll_timer import PollTimer
+from exporter.account.queries import CONFIGURATION, POSITION_RISK, QUERIES, STATUS
+from exporter.account.query_runner import QueryRunner
 from exporter.account.requester import Requester
 from exporter.account.snapshot import build_snapshot
 from exporter.account.state import AccountState, Failure
@@ -27,46 +29,33 @@ from exporter.binance.advice import advise
 from exporter.binance.errors import (
     Action,
     BinanceError,
-    ExchangeError,
-    NoResponse,
     NotSent,
     Reason,
     Verdict,
     classify,
-    is_unknown_method,
 )
-from exporter.binance.messages import WEIGHT, Method, decode_account_status, decode_position_risk
-from exporter.binance.request_sender import response_or_raise
 from exporter.repeat_filter import RepeatFilter
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from exporter.account.availability import MethodAvailability
     from exporter.account.pacing import EndpointPacing
+    from exporter.account.queries import Query, Reading
     from exporter.account.snapshot import AccountSnapshot
-    from exporter.account.state import AccountSettings
     from exporter.binance.connection import Connection
-    from exporter.binance.request_sender import Outcome
-    from exporter.binance.rows import PositionRisk
+    from exporter.binance.rows import AccountStatus, PositionRisk
 
 log = structlog.get_logger()
 
 _MIN_BACKOFF_CAP_SECONDS: Final = 60.0
 _BACKOFF_CAP_INTERVALS: Final = 4
 _LATE_INTERVALS: Final = 0.1  # a poll that takes its whole interval ends about when the next one is due
-_MAX_UNANSWERED_RISK_REQUESTS: Final = 3
-_UNANSWERED_RISK_RETRY_SECONDS: Final = 300.0
 _WOKEN_FAILURE: Final = Failure(
     Reason.CLOCK,
     "the host was suspended, or its clock jumped ahead, since the last response",
     "no action needed, the account is polled again; if this recurs, check the host's time synchronization",
 )
-
-
-def poll_weight(settings: AccountSettings) -> int:
-    """Return the request weight of one poll of an account."""
-    return WEIGHT[Method.ACCOUNT_STATUS] + (WEIGHT[Method.ACCOUNT_POSITION] if settings.position_risk else 0)
 
 
 class Poller:
@@ -75,11 +64,12 @@ class Poller:
     Args:
         state: the account's state; only the poller writes it.
         connection: the endpoint's connection.
-        availability: which optional methods the endpoint offers.
+        availability: which methods the endpoint offers.
         pacing: when the endpoint's accounts may poll at the start, and while they are refused.
         publish: called with every accepted snapshot.
         poll_finished: called with the account's state after every scheduled poll, successful or not.
         phase: the shift of the account's grid in intervals, 0 <= phase < 1.
+        queries: what is requested, in this order.
     """
 
     def __init__(
@@ -91,13 +81,13 @@ class Poller:
         publish: Callable[[AccountState, AccountSnapshot], None],
         poll_finished: Callable[[AccountState], None],
         phase: float = 0.0,
+        queries: Iterable[Query[Any]] = QUERIES,
     ) -> None:
         self.state = state
         self._connection = connection
-        self._availability = availability
         self._pacing = pacing
-        self._requester = Requester(state, connection)
-        self._mode_detector = AssetModeDetector(state, connection, availability, self._requester)
+        self.queries = QueryRunner(queries, state, Requester(state, connection), availability)
+        self._mode_detector = AssetModeDetector(state, self.queries.background[CONFIGURATION])
         self._warned_missing: dict[str, list[str]] = {}  # what was missing at the last poll, by log event
         self._monotonic = connection.clock.monotonic
         self._timer = PollTimer(self._monotonic)
@@ -107,7 +97,6 @@ class Poller:
         self._consistency_check = ConsistencyCheck()
         self._key_files = KeyFileRereader(state, self._monotonic)
         self._asked_at = float("-inf")  # when the last poll that was sent began, in monotonic seconds
-        self._unanswered_risk_requests = 0  # position risk requests in a row without a response
         self._retries = 0
         self._refusals = 0  # in a row
         self._held_until = float("-inf")  # until then scheduled polls are not sent, and fail for the last reason
@@ -132,7 +121,7 @@ class Poller:
                 self.state.stretch(self._connection.budget.stretch)
                 await self.poll(due + self.state.interval_seconds)
         finally:
-            self._mode_detector.stop()
+            self.queries.stop()
 
     def wake(self) -> None:
         """Poll again soon because the host was suspended or its clock jumped; until then the account is down.
@@ -205,45 +194,19 @@ class Poller:
         return origin + (int(passed + 1e-6) + 1 + self.phase) * interval
 
     async def _request_snapshot(self, deadline: float) -> AccountSnapshot:
-        with_risk = self.state.settings.position_risk and self._availability.is_available(Method.ACCOUNT_POSITION)
-        methods = (Method.ACCOUNT_STATUS, Method.ACCOUNT_POSITION)[: 1 + with_risk]
-        self._mode_detector.refresh(deadline)
-        # Both at once; but with a refused key only the first, which shows whether the key is accepted again.
-        first_count = 1 if self.state.refused else len(methods)
-        status_outcome, *rest = await self._requester.request(*methods[:first_count], deadline=deadline)
-        response = response_or_raise(status_outcome)
-        if with_risk and not rest:
-            rest = await self._requester.request(Method.ACCOUNT_POSITION, deadline=deadline)
-        risks = self._decode_risks(rest[0]) if with_risk else None
-        risk_unavailable = self.state.settings.position_risk and risks is None
-        decoded = decode_account_status(response.result)
+        readings = await self.queries.request(deadline)
+        status: Reading[AccountStatus] = readings.pop(STATUS)
+        risk: Reading[tuple[PositionRisk, ...]] | None = readings.pop(POSITION_RISK, None)
+        risk_unavailable = self.state.settings.position_risk and risk is None
         snapshot = build_snapshot(
-            decoded,
-            () if risk_unavailable else risks,
-            asset_mode=await self._mode_detector.detect(decoded, deadline),
-            asked_at=response.asked_at,
-            answered_at=response.answered_at,
+            status.result,
+            risk.result if risk else () if risk_unavailable else None,
+            asset_mode=await self._mode_detector.detect(status.result, deadline),
+            asked_at=status.asked_at,
+            answered_at=status.answered_at,
+            readings=readings | self.queries.background_readings(),
         )
-        return self._consistency_check.accept(snapshot, risks or (), risk_unavailable=risk_unavailable)
-
-    def _decode_risks(self, outcome: Outcome) -> tuple[PositionRisk, ...] | None:
-        """Return the rows of position risk, None if the exchange no longer offers them."""
-        method = Method.ACCOUNT_POSITION
-        self._unanswered_risk_requests = self._unanswered_risk_requests + 1 if isinstance(outcome, NoResponse) else 0
-        if isinstance(outcome, ExchangeError) and is_unknown_method(outcome):
-            is_new = self._availability.mark_unavailable(method)
-        elif isinstance(outcome, NoResponse) and self._unanswered_risk_requests >= _MAX_UNANSWERED_RISK_REQUESTS:
-            is_new = self._availability.mark_unavailable(method, _UNANSWERED_RISK_RETRY_SECONDS)
-        else:
-            risks = decode_position_risk(response_or_raise(outcome).result)
-            self._availability.mark_available(method)
-            return risks
-        if is_new:
-            endpoint = self._connection.endpoint.label
-            log.error(
-                "v2/account.position unavailable, position risk metrics disabled", endpoint=endpoint, error=str(outcome)
-            )
-        return None
+        return self._consistency_check.accept(snapshot, risk.result if risk else (), risk_unavailable=risk_unavailable)
 
     def _record_success(self, snapshot: AccountSnapshot) -> None:
         state = self.state
@@ -256,7 +219,7 @@ class Poller:
         state.asset_mode = snapshot.asset_mode
         state.open_positions = snapshot.open_positions
         self._warn("margin ratios unknown", explain_unknown_ratios(snapshot))
-        self._warn("position risk missing", [" ".join(name) for name in sorted(snapshot.without_risk or ())])
+        self._warn("position risk missing", [" ".join(name) for name in sorted(snapshot.risk_missing or ())])
         self._retries = 0
         self._held_until = float("-inf")
         self._internal_errors.reset()

@@ -9,13 +9,12 @@ import structlog
 
 from exporter.binance.errors import Action, BinanceError, classify
 from exporter.binance.messages import WEIGHT
-from exporter.binance.request_sender import response_or_raise
 
 if TYPE_CHECKING:
     from exporter.account.state import AccountState
     from exporter.binance.connection import Connection
     from exporter.binance.messages import Method
-    from exporter.binance.request_sender import Outcome, Response
+    from exporter.binance.request_sender import Outcome
 
 log = structlog.get_logger()
 
@@ -29,8 +28,14 @@ class Requester:
     """
 
     def __init__(self, state: AccountState, connection: Connection) -> None:
+        self.clock = connection.clock
         self._state = state
         self._connection = connection
+
+    @property
+    def connected(self) -> bool:
+        """Whether requests can be sent now."""
+        return self._connection.connected
 
     async def request(self, *methods: Method, deadline: float) -> list[Outcome]:
         """Send several requests at once and return the outcome of each by `deadline` (monotonic seconds).
@@ -53,15 +58,6 @@ class Requester:
                 return outcomes
             return await self._request_once(*methods, deadline=deadline)
         return outcomes
-
-    async def request_one(self, method: Method, deadline: float) -> Response:
-        """Send one request and return its response.
-
-        Raises:
-            BinanceError: as in `request`, or the error of the response.
-        """
-        (outcome,) = await self.request(method, deadline=deadline)
-        return response_or_raise(outcome)
 
     async def _request_once(self, *methods: Method, deadline: float) -> list[Outcome]:
         settings = self._state.settings

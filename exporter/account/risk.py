@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
+from exporter.account.asset_mode import AssetMode
 from exporter.account.margin import cross_pools, distance_to_liquidation, isolated_pools
-from exporter.account.snapshot import AssetMode, identity, liquidation_price, shows_risk
+from exporter.account.snapshot import identity, liquidation_price, shows_risk
 
 if TYPE_CHECKING:
     from exporter.account.snapshot import AccountSnapshot, OpenPosition, RowIdentity

@@ -2,46 +2,26 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from enum import StrEnum
+from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import TYPE_CHECKING, Final, TypeVar
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import msgspec
 
+from exporter.account.asset_mode import AssetMode, infer_asset_mode
 from exporter.binance.errors import DecodeError
 from exporter.binance.rows import FIELDS_WITHOUT_POSITION, PositionRisk
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable, Iterable
+    from collections.abc import Callable, Hashable, Iterable, Mapping
 
+    from exporter.account.queries import Query, Reading
     from exporter.binance.rows import AccountStatus, AssetBalance, Position
 
 _Row = TypeVar("_Row")
+_Result = TypeVar("_Result")
 RowIdentity = tuple[str, str]  # symbol and side
-
-
-class AssetMode(StrEnum):
-    """What an account's totals mean; v2 responses do not contain it."""
-
-    SINGLE = "single"  # each margin asset is separate; totals are those of USDT
-    MULTI = "multi"  # all assets together; totals are in USD
-
-
-# The field names of an account's eleven figures, in AccountStatus (as totals) and in AssetBalance.
-FIGURES: Final = (
-    "wallet_balance",
-    "unrealized_pnl",
-    "margin_balance",
-    "available_balance",
-    "max_withdraw_amount",
-    "initial_margin",
-    "maintenance_margin",
-    "position_initial_margin",
-    "open_order_initial_margin",
-    "cross_wallet_balance",
-    "cross_unrealized_pnl",
-)
 
 
 # Without gc, like the rows: it cannot be part of a cycle, and 40,000 add 1 ms to a full collection of 8 ms.
@@ -65,8 +45,9 @@ class AccountSnapshot:
     `totals` contains the account's own eleven figures, in `currency`; `assets` those of each margin asset; `positions`
     each symbol and side with a position or open orders; `risks` the rows of ``v2/account.position`` for the same
     symbols and sides; `held` only the positions; `without_risk` the (symbol, side) of held positions whose distance to
-    liquidation is missing, None if it was not requested. A figure that the exchange did not send is None. Times are
-    those of `HostClock.data_time`.
+    liquidation is missing, `risk_missing` those that have lacked it twice in a row, both None if it was not requested;
+    `readings` the last results of other queries. A figure that the exchange did not send is None. Times are those of
+    `HostClock.data_time`.
     """
 
     totals: AccountStatus
@@ -75,9 +56,11 @@ class AccountSnapshot:
     risks: tuple[PositionRisk, ...]
     held: tuple[OpenPosition, ...]
     without_risk: frozenset[RowIdentity] | None
+    risk_missing: frozenset[RowIdentity] | None
     asset_mode: AssetMode
     asked_at: float
     answered_at: float
+    readings: Mapping[Query[Any], Reading[Any]] = field(default_factory=dict)
 
     @property
     def currency(self) -> str:
@@ -89,6 +72,10 @@ class AccountSnapshot:
         """The number of rows with a position; rows with only open orders do not count."""
         return len(self.held)
 
+    def reading(self, query: Query[_Result]) -> Reading[_Result] | None:
+        """Return the last result of a query, None if there is none or it is too old to be shown."""
+        return self.readings.get(query)
+
 
 def build_snapshot(
     status: AccountStatus,
@@ -97,6 +84,7 @@ def build_snapshot(
     asset_mode: AssetMode | None = None,
     asked_at: float,
     answered_at: float,
+    readings: Mapping[Query[Any], Reading[Any]] = MappingProxyType({}),
 ) -> AccountSnapshot:
     """Build the snapshot from the responses to ``v2/account.status`` and ``v2/account.position`` of one poll.
 
@@ -106,6 +94,7 @@ def build_snapshot(
         asset_mode: as configured or reported; None to infer it from the figures.
         asked_at: when the first request was sent.
         answered_at: when its response arrived.
+        readings: the last results of other queries.
 
     Raises:
         DecodeError: two rows have the same identity, so neither can be trusted.
@@ -122,6 +111,7 @@ def build_snapshot(
     margin_assets = MarginAssets(status.assets)
     reported_assets = {name: risk.margin_asset for name, risk in known_risks.items()}
     held = {name: row for name, row in rows.items() if row.amount}
+    without_risk = None if risks is None else frozenset(held.keys() - with_risk)
     return AccountSnapshot(
         totals=status,
         assets=status.assets,
@@ -133,43 +123,16 @@ def build_snapshot(
             for name, risk in known_risks.items()
         ),
         held=tuple(
-            OpenPosition(row, reported_assets.get(name) or margin_assets.find(row), is_isolated(row))
+            OpenPosition(row, reported_assets.get(name) or margin_assets.find(row), row.is_isolated)
             for name, row in held.items()
         ),
-        without_risk=None if risks is None else frozenset(held.keys() - with_risk),
+        without_risk=without_risk,
+        risk_missing=without_risk,
         asset_mode=asset_mode or infer_asset_mode(status),
         asked_at=asked_at,
         answered_at=answered_at,
+        readings=readings,
     )
-
-
-def is_isolated(row: Position) -> bool:
-    """Whether a row is a separate margin pool; a row with only open orders is not."""
-    return bool(row.amount and (row.isolated_wallet_balance or row.isolated_margin))
-
-
-def infer_asset_mode(status: AccountStatus) -> AssetMode:
-    """Infer the mode from the figures: isolated positions exist only in single-asset mode, else the totals decide."""
-    return AssetMode.SINGLE if proves_single_mode(status) else infer_mode_from_totals(status)
-
-
-def proves_single_mode(status: AccountStatus) -> bool:
-    """Whether an isolated position proves single-asset mode."""
-    return any(map(is_isolated, status.positions))
-
-
-def infer_mode_from_totals(status: AccountStatus) -> AssetMode:
-    """Infer the mode from the totals, which is the least reliable way.
-
-    The account is in single-asset mode if and only if each total equals the figure of the USDT asset (0 without a USDT
-    row). A missing figure proves nothing.
-    """
-    usdt = next((row for row in status.assets if row.asset == "USDT"), None)
-    for name in FIGURES:
-        total, usdt_figure = getattr(status, name), getattr(usdt, name) if usdt else 0.0
-        if total is not None and usdt_figure is not None and total != usdt_figure:
-            return AssetMode.MULTI
-    return AssetMode.SINGLE
 
 
 def identity(row: Position | PositionRisk) -> RowIdentity:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from exporter.account.snapshot import AssetMode
+    from exporter.account.asset_mode import AssetMode
     from exporter.binance.dialing import Endpoint
     from exporter.binance.errors import Reason
     from exporter.binance.signing import Credentials
@@ -31,6 +31,7 @@ class AccountSettings:
     recv_window_ms: int = 5000
     request_timeout_seconds: float = 10.0
     position_risk: bool = True  # also request v2/account.position
+    configuration: bool = True  # show what v1 account.status reports of the account's configuration
     # Returns the credentials if their files have changed since they were last read, else None; raises KeyProblem if the
     # files cannot be used. None if the credentials do not come from files.
     reread: Callable[[], Credentials | None] | None = field(default=None, compare=False, repr=False)

@@ -10,14 +10,15 @@ import msgspec
 
 from exporter.account.margin import cross_pools, isolated_pools
 from exporter.account.risk import RiskFigures, nearest_first, positions_without_risk
-from exporter.account.snapshot import FIGURES, AccountSnapshot
 from exporter.app.fleet import Fleet
 from exporter.binance.clock import is_host_clock_wrong, monotonic
+from exporter.binance.rows import FIGURES
 from exporter.formatting import format_utc
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from exporter.account.snapshot import AccountSnapshot
     from exporter.account.state import AccountState
     from exporter.binance.dialing import Timing
     from exporter.binance.endpoint_state import EndpointState

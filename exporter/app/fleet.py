@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 from exporter.account.availability import MethodAvailability
 from exporter.account.pacing import EndpointPacing
-from exporter.account.poller import Poller, poll_weight
+from exporter.account.poller import Poller
+from exporter.account.queries import planned_requests
 from exporter.account.state import AccountState
 from exporter.binance.clock import ExchangeClock, monotonic
 from exporter.binance.connection import Connection
@@ -118,7 +119,7 @@ class Fleet:
             shared = self._endpoints[endpoint]
             budget = shared.connection.budget
             budget.share = share
-            budget.plan((poll_weight(settings), settings.interval_seconds) for settings in group)
+            budget.plan(chain.from_iterable(map(planned_requests, group)))
             new = [settings for settings in group if settings.name not in kept]
             if new:
                 shared.pacing.begin_round(len(new))

@@ -10,7 +10,7 @@ import msgspec
 from msgspec import Meta, Raw, Struct, field
 
 from exporter.binance.errors import DecodeError, ExchangeError
-from exporter.binance.rows import AccountFlags, AccountStatus, PositionRisk
+from exporter.binance.rows import AccountStatus, PositionRisk
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -114,7 +114,6 @@ _encoder = msgspec.json.Encoder()
 _envelope_decoder = msgspec.json.Decoder(Envelope, strict=False)
 _account_status_decoder = msgspec.json.Decoder(AccountStatus, strict=False)
 _position_risk_decoder = msgspec.json.Decoder(tuple[PositionRisk, ...], strict=False)
-_account_flags_decoder = msgspec.json.Decoder(AccountFlags)
 _session_status_decoder = msgspec.json.Decoder(SessionStatus, strict=False)
 _rate_limits_decoder = msgspec.json.Decoder(list[Raw])
 _rate_limit_decoder = msgspec.json.Decoder(RateLimit, strict=False)
@@ -172,15 +171,6 @@ def decode_position_risk(result: Raw) -> tuple[PositionRisk, ...]:
         DecodeError: it is not a list, or a row lacks its identity or has a value of the wrong type.
     """
     return decode_result(_position_risk_decoder, result)
-
-
-def decode_multi_assets(result: Raw) -> bool:
-    """Decode ``multiAssetsMargin`` of v1 ``account.status``.
-
-    Raises:
-        DecodeError: it is missing or not a boolean.
-    """
-    return decode_result(_account_flags_decoder, result).multi_assets
 
 
 def decode_session_status(result: Raw) -> SessionStatus:

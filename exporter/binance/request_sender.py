@@ -131,17 +131,6 @@ class RequestSender:
                 self._budget.settle(unsettled)
             self._log_stretch()
 
-    async def send_one(
-        self, link: Link, reservation: Reservation, method: Method, *, timeout_seconds: float
-    ) -> Response:
-        """Send one unsigned request, charged to `reservation`, and return its response.
-
-        Raises:
-            BinanceError: any of the errors of `send`.
-        """
-        (outcome,) = await self.send(link, reservation, method, timeout_seconds=timeout_seconds)
-        return response_or_raise(outcome)
-
     async def acquire_weight(self, weight: int) -> Reservation:
         """Wait until `weight` may be spent, also through a pause, unlike a poll."""
         while True:

@@ -53,6 +53,11 @@ class Position(Struct, frozen=True, kw_only=True, gc=False):
     maintenance_margin: Figure | None = field(name="maintMargin", default=None)
     update_time_ms: Milliseconds | None = field(name="updateTime", default=None)
 
+    @property
+    def is_isolated(self) -> bool:
+        """Whether the row is a separate margin pool; a row with only open orders is not."""
+        return bool(self.amount and (self.isolated_wallet_balance or self.isolated_margin))
+
 
 class PositionRisk(Struct, frozen=True, kw_only=True, gc=False):
     """One row of ``v2/account.position``: what :class:`Position` lacks for the same symbol and side."""
@@ -85,12 +90,6 @@ FIELDS_WITHOUT_POSITION: Final = (
 )
 
 
-class AccountFlags(Struct, frozen=True, kw_only=True):
-    """The ``result`` of v1 ``account.status``, of which only the asset mode is used; its rows are not decoded."""
-
-    multi_assets: bool = field(name="multiAssetsMargin")
-
-
 class AccountStatus(Struct, frozen=True, kw_only=True):
     """The ``result`` of ``v2/account.status``: totals under the names of :class:`AssetBalance`, and the rows."""
 
@@ -107,6 +106,22 @@ class AccountStatus(Struct, frozen=True, kw_only=True):
     cross_unrealized_pnl: Figure | None = field(name="totalCrossUnPnl", default=None)
     assets: tuple[AssetBalance, ...]
     positions: tuple[Position, ...]
+
+
+# The field names of an account's eleven figures, in AccountStatus (as totals) and in AssetBalance.
+FIGURES: Final = (
+    "wallet_balance",
+    "unrealized_pnl",
+    "margin_balance",
+    "available_balance",
+    "max_withdraw_amount",
+    "initial_margin",
+    "maintenance_margin",
+    "position_initial_margin",
+    "open_order_initial_margin",
+    "cross_wallet_balance",
+    "cross_unrealized_pnl",
+)
 
 
 def wire_name(row: type[Struct], name: str) -> str:

@@ -11,6 +11,7 @@ import structlog
 from exporter.binance.clock import is_host_clock_wrong
 from exporter.binance.errors import BinanceError, ConnectionLost, DisconnectReason, NoResponse
 from exporter.binance.messages import WEIGHT, Method, decode_session_status
+from exporter.binance.request_sender import response_or_raise
 
 if TYPE_CHECKING:
     from exporter.binance.clock import ExchangeClock
@@ -101,9 +102,10 @@ class ServerTimeSync:
         reservation = await self._sender.acquire_weight(WEIGHT[Method.SESSION_STATUS])
         timeout_seconds = self._timing.clock_timeout
         try:
-            response = await self._sender.send_one(
+            (outcome,) = await self._sender.send(
                 link, reservation, Method.SESSION_STATUS, timeout_seconds=timeout_seconds
             )
+            response = response_or_raise(outcome)
             server_time_ms = decode_session_status(response.result).server_time_ms
         except ConnectionLost:
             raise

@@ -8,10 +8,11 @@ import unicodedata
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Final
 
+from exporter.account.asset_mode import AssetMode
 from exporter.account.margin import CrossPool, IsolatedPool
 from exporter.account.presentation import format_clock_offset, format_request_weight, rank_pools, ratio_word
-from exporter.account.snapshot import FIGURES, AssetMode
 from exporter.app.check import POSITION_FIGURES, AccountReport
+from exporter.binance.rows import FIGURES
 from exporter.formatting import escape_unprintable, format_percent, format_price, pluralize
 
 if TYPE_CHECKING:

@@ -33,7 +33,7 @@ from exporter.config.values import (
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from exporter.account.snapshot import AssetMode
+    from exporter.account.asset_mode import AssetMode
     from exporter.binance.signing import Credentials, Secret
     from exporter.config.keys import KeyParts
 
@@ -112,6 +112,7 @@ class _Poll:
     stale_after_seconds: float | None = None
     stale_after_path: str = ""
     position_risk: bool = True
+    configuration: bool = True
 
 
 class _Accounts:
@@ -161,6 +162,7 @@ class _Accounts:
                 interval_seconds=poll.interval_seconds,
                 stale_after_seconds=stale_after_seconds,
                 position_risk=poll.position_risk,
+                configuration=poll.configuration,
                 recv_window_ms=round(binance.recv_window_seconds * 1000),
                 request_timeout_seconds=binance.request_timeout_seconds,
                 reread=source.reread,
@@ -256,6 +258,7 @@ def _poll(reader: Reader, inherited: _Poll) -> _Poll:
         stale_after_seconds=stale_after,
         stale_after_path=reader.path_of("stale_after") if reader.has("stale_after") else inherited.stale_after_path,
         position_risk=reader.take("position_risk", boolean, inherited.position_risk),
+        configuration=reader.take("configuration", boolean, inherited.configuration),
     )
     reader.reject_unknown_keys()
     return poll

@@ -7,7 +7,7 @@ import unicodedata
 from typing import TYPE_CHECKING, Final
 from urllib.parse import SplitResult, urlsplit
 
-from exporter.account.snapshot import AssetMode
+from exporter.account.asset_mode import AssetMode
 from exporter.binance.hosts import DEFAULT_PORTS, is_loopback, join_host_and_port, normalize_host
 from exporter.binance.proxies import UnusableProxy, find_proxy, parse_proxy
 from exporter.config.document import InvalidValue

@@ -10,9 +10,10 @@ from operator import attrgetter
 from typing import TYPE_CHECKING, Final
 
 from exporter.account.margin import cross_pools, isolated_pools
-from exporter.account.snapshot import FIGURES, liquidation_price
+from exporter.account.snapshot import liquidation_price
 from exporter.binance.messages import Method
-from exporter.binance.rows import AccountStatus, AssetBalance, Position, PositionRisk, wire_name
+from exporter.binance.rows import FIGURES, AccountStatus, AssetBalance, Position, PositionRisk, wire_name
+from exporter.metrics.configuration_catalog import CONFIGURATION_GROUPS
 from exporter.metrics.family import Family, Group
 
 if TYPE_CHECKING:
@@ -193,7 +194,7 @@ GROUPS: Final = (
             "Number of positions without a mark or liquidation price in two consecutive responses; absent if position "
             "risk is not requested",
             f"markPrice and liquidationPrice of {_RISK}",
-            lambda snapshot: None if snapshot.without_risk is None else float(len(snapshot.without_risk)),
+            lambda snapshot: None if snapshot.risk_missing is None else float(len(snapshot.risk_missing)),
         )
     ),
     Group(
@@ -245,4 +246,5 @@ GROUPS: Final = (
             ),
         ),
     ),
+    *CONFIGURATION_GROUPS,
 )

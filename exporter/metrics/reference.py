@@ -8,6 +8,7 @@ from operator import itemgetter
 from typing import TYPE_CHECKING, Final, TypedDict
 
 from exporter.metrics.catalog import GROUPS
+from exporter.metrics.configuration_catalog import CONFIGURATION_GROUPS
 from exporter.metrics.self_catalog import ACCOUNT_FAMILIES, ENDPOINT_FAMILIES, PROGRAM_FAMILIES
 
 if TYPE_CHECKING:
@@ -37,7 +38,8 @@ def _sections() -> Iterator[tuple[str, Entry]]:
     """Yield each metric with the title of its section."""
     for group in GROUPS:
         for family in group.families:
-            title = _SECTIONS[family.name.removeprefix("binance_futures_").split("_")[0]]
+            word = family.name.removeprefix("binance_futures_").split("_")[0]
+            title = "Configuration" if group in CONFIGURATION_GROUPS else _SECTIONS[word]
             labels = sorted(("account", *group.labels))
             yield title, Entry(name=family.name, type=family.kind, labels=labels, help=family.help)
     for title, identity, families in (

@@ -61,9 +61,9 @@ _POSITIONS: Final = table_panel(
     """
     Every open position. Distance is the distance between the mark price and Binance's liquidation price as a percentage
     of the mark price, or none if Binance reports no such price. Margin ratio is the ratio of the position's pool, which
-    all cross positions of a margin asset share. Leverage is the notional divided by the initial margin in use. Notional
-    and PnL are in the margin asset shown under Asset. Side is BOTH in one-way mode. Positions with ADL 4 are
-    deleveraged first.
+    all cross positions of a margin asset share. Leverage is the notional divided by the initial margin in use,
+    Configured the leverage that is set for the symbol. Notional and PnL are in the margin asset shown under Asset. Side
+    is BOTH in one-way mode. Positions with ADL 4 are deleveraged first.
     """,
     [
         Column("Account", "account", link=("Show this account", link_to(UID, "account"))),
@@ -106,6 +106,7 @@ _POSITIONS: Final = table_panel(
         ),
         Column("Asset", "margin_asset", width=65),
         Column("Leverage", expression=q.leverage(), unit="suffix:x", decimals=1, width=80),
+        Column("Configured", expression=q.position("leverage"), unit="suffix:x", decimals=0, width=90),
         Column("ADL", expression=q.position("adl_quantile"), decimals=0, steps=((None, "text"), (4, "red")), width=50),
         Column(
             "Kind",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import time
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, Final, TypeVar
@@ -10,14 +11,17 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 import httpx
 import msgspec
 from hypothesis import strategies as st
+from msgspec import Raw
 
 import exporter
-from exporter.account.snapshot import FIGURES, AccountSnapshot, AssetMode, build_snapshot
+from exporter.account.queries import CONFIGURATION, Reading
+from exporter.account.snapshot import AccountSnapshot, build_snapshot
 from exporter.account.state import AccountSettings, AccountState
 from exporter.binance.clock import ExchangeClock
+from exporter.binance.configuration import decode_account_configuration
 from exporter.binance.connection import Connection
 from exporter.binance.dialing import Endpoint
-from exporter.binance.rows import AccountStatus, AssetBalance, Position, PositionRisk
+from exporter.binance.rows import FIGURES, AccountStatus, AssetBalance, Position, PositionRisk
 from exporter.binance.signing import Credentials, Secret
 from exporter.binance.weight import WeightBudget
 from exporter.metrics.chunked_body import ChunkedBody
@@ -29,6 +33,8 @@ from exporter.web.server import WebServer
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 
+    from exporter.account.asset_mode import AssetMode
+    from exporter.binance.configuration import AccountConfiguration
     from exporter.web.connections import Limits
 
 _Row = TypeVar("_Row", bound=msgspec.Struct)
@@ -78,11 +84,20 @@ def make_snapshot(
     risks: Iterable[PositionRisk] | None = None,
     *,
     asset_mode: AssetMode | None = None,
+    configuration: AccountConfiguration | None = None,
     **figures: Any,
 ) -> AccountSnapshot:
     """Return the snapshot of a status and its position risk, None if that was not requested."""
     status, rows = make_status(assets, positions, **figures), None if risks is None else tuple(risks)
-    return build_snapshot(status, rows, asset_mode=asset_mode, asked_at=999.0, answered_at=1000.0)
+    reading = {CONFIGURATION: Reading(configuration, 990.0, 991.0, 1_700_000_000.0)} if configuration else {}
+    return build_snapshot(status, rows, asset_mode=asset_mode, asked_at=999.0, answered_at=1000.0, readings=reading)
+
+
+def make_configuration(leverage: int = 20, **flags: Any) -> AccountConfiguration:
+    """Return an account's configuration with the same leverage for BTCUSDT and ETHUSDT."""
+    rows = [{"symbol": symbol, "positionSide": "BOTH", "leverage": str(leverage)} for symbol in ("BTCUSDT", "ETHUSDT")]
+    result = {"feeTier": 1, "canTrade": True, "canDeposit": True, "canWithdraw": False, "multiAssetsMargin": False}
+    return decode_account_configuration(Raw(json.dumps(result | {"positions": rows} | flags).encode()))
 
 
 def make_settings(name: str = "main", **fields: Any) -> AccountSettings:

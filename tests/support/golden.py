@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from structlog.testing import capture_logs
 
-from exporter.account.snapshot import AssetMode
+from exporter.account.asset_mode import AssetMode
 from exporter.binance.messages import Method
 from exporter.metrics.exposition import Exposition
 from exporter.metrics.family import Program
@@ -37,9 +37,10 @@ SHAPES: Final = ("main", "multi", "hedge", "isolated")
 MIDNIGHT: Final = 1_700_006_400.0
 
 # What differs between two runs: the host's clock compared with the exchange's, which stands still, and the time of the
-# last success.
+# last success and of the last reading of the configuration.
 _VARYING: Final = re.compile(
-    r"^(binance_futures_(?:clock_offset|last_success_timestamp)_seconds\{.*\}) .*$", re.MULTILINE
+    r"^(binance_futures_(?:clock_offset|last_success_timestamp|account_configuration_timestamp)_seconds\{.*\}) .*$",
+    re.MULTILINE,
 )
 
 
@@ -100,7 +101,7 @@ async def polled(name: str) -> AsyncIterator[tuple[Polled, Exposition, Clock]]:
     """Poll an account of the demo and expose it, with one clock for the exchange and the exporter."""
     clock = Clock(MIDNIGHT)
     async with demo_exchange(seed=1, clock=clock) as exchange, connected(exchange.url, monotonic=clock) as connection:
-        account = Polled(exchange, connection, name)
+        account = Polled(exchange, connection, name, configuration=True)
         program = Program(lambda: [connection.state], last_reload_success_unix=MIDNIGHT)
         self_metrics = SelfMetrics(program, lambda: [account.state], clock, process_metrics=False)
         yield account, Exposition(self_metrics.render, clock), clock

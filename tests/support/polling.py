@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from exporter.account.availability import MethodAvailability
 from exporter.account.pacing import EndpointPacing
 from exporter.account.poller import Poller
+from exporter.account.queries import QUERIES
 from exporter.account.state import AccountSettings, AccountState
 from exporter.binance.clock import ExchangeClock, monotonic
 from exporter.binance.connection import Connection
@@ -20,8 +21,9 @@ from exporter.simulator import SimulatedAccount, SimulatedExchange
 from support.waiting import until
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator, Callable, Iterable
 
+    from exporter.account.queries import Query
     from exporter.account.snapshot import AccountSnapshot
     from exporter.simulator import SimulatedExchange
     from support.clocks import Monotonic
@@ -92,21 +94,30 @@ class Polled:
         *,
         availability: MethodAvailability | None = None,
         pacing: EndpointPacing | None = None,
+        queries: Iterable[Query[Any]] = QUERIES,
         **settings: Any,
     ) -> None:
         self.snapshots: list[AccountSnapshot] = []
-        settings = {"credentials": credentials_of(exchange.accounts[name])} | settings
+        # By default v1 is requested only to detect the mode.
+        settings = {"configuration": False, "credentials": credentials_of(exchange.accounts[name]), **settings}
         self.state = AccountState(AccountSettings(name=name, endpoint=connection.endpoint, **settings))
         self.polls_over = 0
         availability = availability or MethodAvailability(connection)
         pacing = pacing or EndpointPacing(connection.clock.monotonic)
-        self.poller = Poller(self.state, connection, availability, pacing, self._publish, self._poll_finished)
+        self.poller = Poller(
+            self.state, connection, availability, pacing, self._publish, self._poll_finished, queries=queries
+        )
         self._monotonic = connection.clock.monotonic
 
     async def poll(self, within: float = 15.0) -> AccountState:
         """Do one due poll."""
         await self.poller.poll(self._monotonic() + within)
         return self.state
+
+    async def queries_finished(self) -> None:
+        """Wait for outstanding requests that run next to the polls."""
+        for background in self.poller.queries.background.values():
+            await background.wait()
 
     def _publish(self, state: AccountState, snapshot: AccountSnapshot) -> None:
         assert state is self.state

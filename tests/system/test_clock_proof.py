@@ -14,7 +14,7 @@ from support.counting_exchange import Exchange, Host, failures, in_virtual_time,
 from support.methods import POSITION, SESSION, STATUS
 from support.virtual_time import now
 
-from exporter.account.snapshot import AssetMode
+from exporter.account.asset_mode import AssetMode
 from exporter.binance.errors import Reason
 from exporter.simulator.answer_edits import error
 

@@ -19,7 +19,7 @@ from support.service import Samples, configured, scrape, serving, until_sample, 
 from support.virtual_time import VirtualTimeLoop
 from support.waiting import until
 
-from exporter.account.snapshot import AssetMode
+from exporter.account.asset_mode import AssetMode
 from exporter.binance.dialing import Timing
 from exporter.binance.errors import Reason
 from exporter.simulator.answer_edits import error

@@ -18,7 +18,7 @@ from support.counting_exchange import (
 )
 from support.virtual_time import START, now
 
-from exporter.account.snapshot import AssetMode
+from exporter.account.asset_mode import AssetMode
 from exporter.simulator.answer_edits import field, without
 
 if TYPE_CHECKING:

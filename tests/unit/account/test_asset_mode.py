@@ -12,8 +12,8 @@ from support.methods import POSITION, STATUS, V1
 from support.polling import Polled, altered, connected, error, pass_time, traders
 from support.waiting import until
 
+from exporter.account.asset_mode import AssetMode
 from exporter.account.availability import MethodAvailability
-from exporter.account.snapshot import AssetMode
 from exporter.binance.errors import Reason
 from exporter.simulator import SimulatedExchange
 
@@ -174,8 +174,8 @@ async def test_unknown_v1_applies_to_the_whole_endpoint(exchange: SimulatedExcha
     assert [AssetMode.SINGLE] * 7 == modes(pair[0].snapshots)
     assert [*[AssetMode.MULTI] * 6, AssetMode.SINGLE] == modes(pair[1].snapshots)
     assert [{}, {}] == [polled.state.failures for polled in pair]
-    assert ["v1 account.status unavailable, inferring asset mode from balances"] == [
-        event["event"] for event in logged if event["log_level"] in {"warning", "error"}
+    assert [("method unavailable", V1)] == [
+        (event["event"], event["method"]) for event in logged if event["log_level"] in {"warning", "error"}
     ]
 
 

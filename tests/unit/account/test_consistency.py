@@ -9,9 +9,10 @@ from support.builders import make_asset, make_figures, make_position, make_risk,
 from support.methods import STATUS
 from support.polling import Polled, altered, connected
 
+from exporter.account.asset_mode import AssetMode
 from exporter.account.consistency import ConsistencyCheck
-from exporter.account.snapshot import FIGURES, AssetMode
 from exporter.binance.errors import DecodeError, Reason
+from exporter.binance.rows import FIGURES
 
 if TYPE_CHECKING:
     from exporter.account.snapshot import AccountSnapshot
@@ -259,7 +260,7 @@ def test_missing_risk_is_counted_at_the_second_poll(missing: int, risks: list[Po
     )
 
     counted = [
-        check.accept(snapshot, (), risk_unavailable=False).without_risk
+        check.accept(snapshot, (), risk_unavailable=False).risk_missing
         for snapshot in (whole, lacking, lacking, whole, lacking)
     ]
 
@@ -274,7 +275,7 @@ def test_missing_risk_of_another_position_does_not_count_as_twice() -> None:
     snapshots = [make_snapshot([make_asset()], positions, risks, **make_figures()) for risks in rows]
 
     assert [frozenset(), frozenset()] == [
-        check.accept(snapshot, (), risk_unavailable=False).without_risk for snapshot in snapshots
+        check.accept(snapshot, (), risk_unavailable=False).risk_missing for snapshot in snapshots
     ]
 
 
@@ -282,9 +283,9 @@ def test_every_position_lacks_risk_that_is_no_longer_offered() -> None:
     """Where the exchange no longer offers position risk each held position counts at once."""
     snapshot = make_snapshot([make_asset()], [make_held(), make_held(side="LONG")], [], **make_figures())
 
-    assert 2 == len(ConsistencyCheck().accept(snapshot, (), risk_unavailable=True).without_risk or ())
+    assert 2 == len(ConsistencyCheck().accept(snapshot, (), risk_unavailable=True).risk_missing or ())
 
 
 def test_risk_that_is_not_requested_is_not_missing() -> None:
     """With position risk switched off it is not known what is missing."""
-    assert ConsistencyCheck().accept(HELD, (), risk_unavailable=False).without_risk is None
+    assert ConsistencyCheck().accept(HELD, (), risk_unavailable=False).risk_missing is None

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.builders import make_asset, make_position, make_risk, make_snapshot
 
+from exporter.account.asset_mode import AssetMode
 from exporter.account.margin import (
     cross_pools,
     distance_to_liquidation,
@@ -19,9 +20,9 @@ from exporter.account.margin import (
     margin_ratio,
     worst_ratio,
 )
-from exporter.account.snapshot import AccountSnapshot, AssetMode
 
 if TYPE_CHECKING:
+    from exporter.account.snapshot import AccountSnapshot
     from exporter.binance.rows import AssetBalance, Position
 
 ASSETS = ("USDT", "USDC", "BTC")

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, NamedTuple
 import msgspec
 import pytest
 
+from exporter.account.asset_mode import AssetMode
 from exporter.account.margin import cross_pools, isolated_pools
-from exporter.account.snapshot import AssetMode, build_snapshot
+from exporter.account.snapshot import build_snapshot
 from exporter.binance.messages import decode_account_status, decode_position_risk
 from exporter.simulator import demo_accounts
 from exporter.simulator.answers import account_position, account_status

@@ -13,8 +13,8 @@ from support.methods import STATUS, V1
 from support.virtual_time import now
 from support.waiting import until
 
+from exporter.account.asset_mode import AssetMode
 from exporter.account.pacing import EndpointPacing, refusal_delay
-from exporter.account.snapshot import AssetMode
 from exporter.binance.errors import Reason
 from exporter.simulator.answer_edits import error
 

@@ -12,7 +12,7 @@ from support.methods import POSITION, STATUS
 from support.polling import Polled, connected, error, pass_time
 from support.waiting import until
 
-from exporter.account.snapshot import AssetMode
+from exporter.account.asset_mode import AssetMode
 from exporter.binance.errors import Reason
 
 if TYPE_CHECKING:

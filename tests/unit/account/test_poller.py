@@ -10,16 +10,14 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from support.builders import make_settings
 from support.clocks import Monotonic
 from support.methods import POSITION, STATUS
 from support.polling import Answer, Polled, altered, connected, credentials_of, error, pass_time
 from support.waiting import PATIENCE_SECONDS, until
 
+from exporter.account.asset_mode import AssetMode
 from exporter.account.availability import MethodAvailability
 from exporter.account.margin import cross_pools
-from exporter.account.poller import poll_weight
-from exporter.account.snapshot import AssetMode
 from exporter.binance.errors import Reason
 from exporter.binance.signing import Credentials, Secret
 
@@ -617,7 +615,7 @@ async def test_position_risk_that_is_never_answered_is_given_up(exchange: Simula
 
     assert ({Reason.TIMEOUT: 2}, 3) == (state.failures, requests)
     assert [0, 0, 1] == [len(snapshot.risks) for snapshot in polled.snapshots]
-    assert [1, 1, 0] == [len(snapshot.without_risk or ()) for snapshot in polled.snapshots]
+    assert [1, 1, 0] == [len(snapshot.risk_missing or ()) for snapshot in polled.snapshots]
     assert 1 == len([event for event in logged if event["log_level"] == "error"])
 
 
@@ -636,12 +634,6 @@ async def test_unknown_margin_asset_is_warned_of_once(exchange: SimulatedExchang
     assert None not in unknown[3]
     (event,) = [event for event in logged if event["event"] == "margin ratios unknown"]
     assert ("alice", ["BTCEUR: margin asset unknown"]) == (event["account"], event["missing"])
-
-
-@pytest.mark.parametrize(("weight", "position_risk"), [(10, True), (5, False)])
-def test_poll_weight_is_what_a_poll_costs(weight: int, *, position_risk: bool) -> None:
-    """The weight of a poll is that of its requests."""
-    assert weight == poll_weight(make_settings(position_risk=position_risk))
 
 
 async def test_stretched_interval_does_not_bring_back_stale_data(exchange: SimulatedExchange) -> None:

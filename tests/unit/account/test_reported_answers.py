@@ -10,8 +10,8 @@ from support.methods import POSITION, STATUS
 from support.paths import DATA
 from support.polling import Polled, connected
 
+from exporter.account.asset_mode import AssetMode
 from exporter.account.margin import cross_pools
-from exporter.account.snapshot import AssetMode
 from exporter.binance.errors import Reason
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ async def test_missing_risk_row_is_counted_at_the_second_poll(exchange: Simulate
     """A held position without a risk row once is a race between two answers; twice in a row it counts."""
     polled = await poll_twice(exchange, "risk_rows_missing.json")
 
-    assert [0, 0, 1] == [len(snapshot.without_risk or ()) for snapshot in polled.snapshots]
+    assert [0, 0, 1] == [len(snapshot.risk_missing or ()) for snapshot in polled.snapshots]
 
 
 @pytest.mark.parametrize("mode", AssetMode)

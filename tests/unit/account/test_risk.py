@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from support.builders import make_asset, make_position, make_risk, make_snapshot
 
+from exporter.account.asset_mode import AssetMode
 from exporter.account.risk import (
     LIQUIDATION_DISTANCE_CRITICAL,
     LIQUIDATION_DISTANCE_WARNING,
@@ -18,9 +19,11 @@ from exporter.account.risk import (
     RiskLevel,
     risk_level,
 )
-from exporter.account.snapshot import AccountSnapshot, AssetMode
 from exporter.binance.rows import Position, PositionRisk
 from monitoring.thresholds import VALUES
+
+if TYPE_CHECKING:
+    from exporter.account.snapshot import AccountSnapshot
 
 FAR = 0.5
 

@@ -20,9 +20,10 @@ from support.builders import (
     samples,
 )
 
-from exporter.account.snapshot import FIGURES, AssetMode, build_snapshot, infer_asset_mode
+from exporter.account.asset_mode import AssetMode, infer_asset_mode
+from exporter.account.snapshot import build_snapshot
 from exporter.binance.errors import DecodeError
-from exporter.binance.rows import FIELDS_WITHOUT_POSITION
+from exporter.binance.rows import FIELDS_WITHOUT_POSITION, FIGURES
 from exporter.metrics.exposition import render
 
 if TYPE_CHECKING:

@@ -23,7 +23,6 @@ from exporter.binance.messages import (
     decode_envelope,
     decode_error,
     decode_event_name,
-    decode_multi_assets,
     decode_position_risk,
     decode_request_weight,
     decode_session_status,
@@ -582,22 +581,3 @@ class TestPositionRisk:
         """A result that is missing or no list of rows is refused."""
         with pytest.raises(DecodeError, match=r"^result"):
             decode_position_risk(Raw(result.encode()))
-
-
-class TestAccountFlags:
-    """The result of v1 account.status."""
-
-    @pytest.mark.parametrize("multi", [True, False])
-    def test_flag_is_read_and_all_else_passed_over(self, *, multi: bool) -> None:
-        """Only multiAssetsMargin is looked at, whatever the rows hold."""
-        result = {"positions": [{"symbol": 1}], "multiAssetsMargin": multi, "assets": None}
-
-        assert multi is decode_multi_assets(Raw(json.dumps(result).encode()))
-
-    @pytest.mark.parametrize(
-        "result", ["", "null", "[]", "{}", *(f'{{"multiAssetsMargin": {v}}}' for v in WRONG_FLAGS)]
-    )
-    def test_flag_must_be_a_boolean(self, result: str) -> None:
-        """A flag that is missing or no boolean is refused, not guessed."""
-        with pytest.raises(DecodeError, match=r"^result"):
-            decode_multi_assets(Raw(result.encode()))

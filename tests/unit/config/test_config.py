@@ -10,7 +10,7 @@ from hypothesis import given
 from support.builders import any_text
 from support.config_files import API_KEY, HMAC, MAINNET, TESTNET, pem
 
-from exporter.account.snapshot import AssetMode
+from exporter.account.asset_mode import AssetMode
 from exporter.config.document import ConfigError
 from exporter.config.exporter_yml import load
 from exporter.config.values import parse_duration

@@ -11,6 +11,7 @@ import pytest
 from support.builders import fill, make_asset, make_figures, make_position, make_risk, make_snapshot, make_status
 
 from exporter.metrics.catalog import GROUPS
+from exporter.metrics.configuration_catalog import CONFIGURATION_GROUPS
 from exporter.metrics.self_catalog import ACCOUNT_FAMILIES, ENDPOINT_FAMILIES, PROGRAM_FAMILIES
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ OPEN_POSITIONS = "binance_futures_account_open_positions"
 RISK_MISSING = "binance_futures_position_risk_missing"
 POSITION_INFO = "binance_futures_position_info"
 RATIOS = ("binance_futures_cross_margin_ratio", "binance_futures_isolated_margin_ratio")
+CONFIGURATION = [family.name for group in CONFIGURATION_GROUPS for family in group.families]
 # The amount is that of the status, and the margin asset is a label of position_info.
 RISK_IDENTITY = {"symbol", "position_side", "amount", "margin_asset"}
 ROWS = {
@@ -88,7 +90,7 @@ def test_help_is_one_sentence(family: Family | SelfFamily) -> None:
 @pytest.mark.parametrize("family", _named(VALUE_FAMILIES))
 def test_help_of_values_names_the_source(family: Family) -> None:
     """A figure's help ends with the field and the method that it comes from, a ratio's with its formula and method."""
-    field = r"[\w -]+ (of|in) (((assets|positions)\[\] of )?v2/account\.status|v2/account\.position)"
+    field = r"[\w -]+ (of|in) (((assets|positions)\[\] of )?(v2/|v1 )account\.status|v2/account\.position)"
     if family.name in RATIOS:
         assert re.search(r"\w / .*\w.* \(v2/account\.status\)\.$", family.help)
     elif family.name == POSITION_INFO:
@@ -113,10 +115,10 @@ def test_help_of_ratios_contains_the_formula(name: str, formulas: list[str]) -> 
 
 
 def test_every_family_reads_one_field_of_one_row() -> None:
-    """Every value family is read from one field of one row, except for the five that are tested separately."""
+    """Every value family is read from one field of one row, except for those that are tested separately."""
     of_rows = [family.name for kind in ROWS for family in _families_of(kind)]
 
-    assert sorted([*of_rows, OPEN_POSITIONS, RISK_MISSING, POSITION_INFO, *RATIOS]) == sorted(
+    assert sorted([*of_rows, OPEN_POSITIONS, RISK_MISSING, POSITION_INFO, *RATIOS, *CONFIGURATION]) == sorted(
         family.name for family in VALUE_FAMILIES
     )
 
@@ -208,4 +210,4 @@ def test_missing_risk_is_counted(expected: float | None, names: frozenset[tuple[
     """Positions without risk figures are counted; there is no count if position risk is not requested."""
     (family,) = [family for family in VALUE_FAMILIES if family.name == RISK_MISSING]
 
-    assert expected == family.read(replace(make_snapshot(), without_risk=names))
+    assert expected == family.read(replace(make_snapshot(), risk_missing=names))

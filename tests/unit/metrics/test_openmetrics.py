@@ -13,6 +13,7 @@ from support.builders import (
     OPENMETRICS,
     fill,
     make_asset,
+    make_configuration,
     make_connection,
     make_figures,
     make_position,
@@ -49,9 +50,9 @@ def both_expositions() -> tuple[Exposition, OpenMetricsExposition]:
     position = make_position(notional=2.0, maintenance_margin=1.0, update_time_ms=1_700_000_000_000)
     isolated = make_position("ETHUSDT", isolated_wallet_balance=50.0, unrealized_pnl=-40.0, maintenance_margin=6.0)
     usdt = make_asset("USDT", **make_figures())
-    exposition.publish(
-        state, make_snapshot([usdt], [position, isolated], [fill(make_risk(margin_asset="USDT"))], **make_figures())
-    )
+    risk = fill(make_risk(margin_asset="USDT"))
+    snapshot = make_snapshot([usdt], [position, isolated], [risk], configuration=make_configuration(), **make_figures())
+    exposition.publish(state, snapshot)
     return exposition, OpenMetricsExposition([SnapshotCollector(exposition.snapshots), *self_metrics.collectors])
 
 

@@ -11,7 +11,7 @@ from support.builders import make_connection, make_state, samples
 from support.clocks import Clock
 
 import exporter
-from exporter.account.snapshot import AssetMode
+from exporter.account.asset_mode import AssetMode
 from exporter.binance.dialing import Endpoint
 from exporter.binance.errors import DisconnectReason, Reason, UnmatchedReason
 from exporter.binance.messages import Method, RateLimit

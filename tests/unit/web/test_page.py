@@ -17,7 +17,7 @@ from support.builders import (
 )
 from support.clocks import Clock
 
-from exporter.account.snapshot import AssetMode
+from exporter.account.asset_mode import AssetMode
 from exporter.account.state import Failure
 from exporter.binance.dialing import Endpoint
 from exporter.binance.errors import Reason
