@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from exporter.account.margin import CrossPool
-from exporter.account.risk import MARGIN_RATIO_LEVELS
 from exporter.binance.clock import DATE_ERROR_SECONDS
 
 if TYPE_CHECKING:
@@ -41,13 +40,6 @@ def rank_pools(pools: Iterable[CrossPool | IsolatedPool]) -> tuple[list[PoolRow]
     rows = sorted(map(_row, pools), key=lambda row: -1.0 if row.ratio is None else row.ratio, reverse=True)
     shown = [row for row in rows if row.ratio != 0] or rows[:1]
     return shown, len(rows) - len(shown)
-
-
-def ratio_word(ratio: float | None) -> str:
-    """Return the level of a margin ratio in one or two words."""
-    if ratio is None:
-        return "unknown"
-    return next((word for least, word in MARGIN_RATIO_LEVELS if ratio >= least), "normal" if ratio > 0 else "no risk")
 
 
 def format_clock_offset(offset_seconds: float | None, uncertainty_seconds: float | None) -> str:

@@ -12,9 +12,12 @@ from typing import TYPE_CHECKING, Final
 
 from exporter.account.asset_mode import AssetMode
 from exporter.account.margin import cross_pools, distance_to_liquidation, isolated_pools
-from exporter.account.snapshot import identity, liquidation_price, shows_risk
+from exporter.account.snapshot import identity, liquidation_price
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from exporter.account.margin import CrossPool, IsolatedPool
     from exporter.account.snapshot import AccountSnapshot, OpenPosition, RowIdentity
     from exporter.binance.rows import PositionRisk
 
@@ -28,12 +31,9 @@ LIQUIDATION_DISTANCE_CRITICAL: Final = 0.02
 # Above this margin ratio a distance within the warning threshold is critical.
 LIQUIDATION_MARGIN_RATIO: Final = 0.5
 
-# The lowest margin ratio of each level, the highest level first.
-MARGIN_RATIO_LEVELS: Final = ((1.0, "liquidation"), (MARGIN_RATIO_CRITICAL, "critical"), (MARGIN_RATIO_WARNING, "high"))
-
 
 class RiskLevel(StrEnum):
-    """How close an account is to liquidation."""
+    """How close an account, a position or a margin pool is to liquidation."""
 
     NORMAL = "normal"
     WARNING = "warning"
@@ -41,34 +41,8 @@ class RiskLevel(StrEnum):
     UNKNOWN = "unknown"
 
 
-def risk_level(snapshot: AccountSnapshot) -> RiskLevel:
-    """Return the worst level of the held positions, by margin ratio and by distance to liquidation.
-
-    Unknown if the level of any held position is unknown, since that may be the worst. If ``v2/account.position`` is not
-    requested, only the margin ratio counts.
-    """
-    crosses = {pool.margin_asset: pool.ratio for pool in cross_pools(snapshot)}
-    isolated = {(pool.symbol, pool.position_side): pool.ratio for pool in isolated_pools(snapshot)}
-    risks = {identity(risk): risk for risk in snapshot.risks}
-    without_risk = positions_without_risk(snapshot)
-    levels = set()
-    for position in snapshot.held:
-        name = identity(position.row)
-        pool = snapshot.currency if snapshot.asset_mode is AssetMode.MULTI else position.margin_asset
-        ratio = isolated[name] if position.isolated else crosses.get(pool or "")
-        if ratio is None or name in without_risk:
-            return RiskLevel.UNKNOWN
-        levels.add(_position_level(ratio, _risk_figures(position, risks.get(name)).distance_to_liquidation))
-    return next((level for level in (RiskLevel.CRITICAL, RiskLevel.WARNING) if level in levels), RiskLevel.NORMAL)
-
-
-def positions_without_risk(snapshot: AccountSnapshot) -> list[RowIdentity]:
-    """Return the held positions whose distance to liquidation was requested but is unknown, even if only this once."""
-    if snapshot.without_risk is None:
-        return []
-    risks = {identity(risk): risk for risk in snapshot.risks}
-    names = {identity(position.row): position.row for position in snapshot.held}
-    return [name for name, row in names.items() if not shows_risk(risks.get(name), row)]
+# Unknown comes before warning, since it may be critical, but does not hide what is known to be critical.
+WORST_FIRST: Final = (RiskLevel.CRITICAL, RiskLevel.UNKNOWN, RiskLevel.WARNING, RiskLevel.NORMAL)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,11 +59,106 @@ class RiskFigures:
     distance_to_liquidation: float | None  # as a fraction of the mark price
 
 
-def nearest_first(snapshot: AccountSnapshot) -> list[tuple[OpenPosition, RiskFigures]]:
-    """Return the held positions, nearest to liquidation first, those at an unknown distance last."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PositionAssessment:
+    """A held position with its level; critical if what is known is sufficient for that, whatever is missing."""
+
+    position: OpenPosition
+    level: RiskLevel
+    is_complete: bool  # the ratio is known, and so is the distance if it was requested and exists
+    margin_ratio: float | None  # of its pool; None: unknown
+    figures: RiskFigures
+
+    @property
+    def sort_key(self) -> tuple[int, float, float]:
+        """The level, worst first, then the distance, nearest first, then the margin ratio, highest first."""
+        ratio, distance = self.margin_ratio or 0.0, self.figures.distance_to_liquidation
+        if ratio >= 1:
+            distance = 0.0  # liquidation has been reached, whether or not there is a price for it
+        return WORST_FIRST.index(self.level), math.inf if distance is None else distance, -ratio
+
+
+@dataclass(frozen=True, slots=True)
+class PoolAssessment:
+    """A margin pool with the worst level of its ratio and its positions."""
+
+    pool: CrossPool | IsolatedPool
+    level: RiskLevel
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RiskAssessment:
+    """The risk of an account: its level, and its positions and margin pools with theirs, worst first."""
+
+    level: RiskLevel  # the worst of the positions; normal without any
+    is_complete: bool  # whether all positions are; if not, the level may be critical or unknown
+    positions: tuple[PositionAssessment, ...]
+    pools: tuple[PoolAssessment, ...]
+
+
+def assess(snapshot: AccountSnapshot) -> RiskAssessment:
+    """Return the levels of an account, of each held position and of each margin pool.
+
+    If ``v2/account.position`` is not requested, only margin ratios count.
+    """
+    crosses, isolated = cross_pools(snapshot), isolated_pools(snapshot)
+    pools: dict[str | RowIdentity, CrossPool | IsolatedPool] = {pool.margin_asset: pool for pool in crosses}
+    pools |= {(pool.symbol, pool.position_side): pool for pool in isolated}
+    levels = {name: {ratio_level(pool.ratio)} for name, pool in pools.items()}
     risks = {identity(risk): risk for risk in snapshot.risks}
-    rows = [(position, _risk_figures(position, risks.get(identity(position.row)))) for position in snapshot.held]
-    return sorted(rows, key=lambda row: math.inf if (distance := row[1].distance_to_liquidation) is None else distance)
+    without_risk = set(positions_without_risk(snapshot))
+    positions = []
+    for position in snapshot.held:
+        row = identity(position.row)
+        cross = snapshot.currency if snapshot.asset_mode is AssetMode.MULTI else position.margin_asset or ""
+        name = row if position.isolated else cross
+        ratio = pools[name].ratio if name in pools else None
+        figures = _risk_figures(position, risks.get(row))
+        is_complete = ratio is not None and row not in without_risk
+        level = _position_level(ratio, figures.distance_to_liquidation, is_complete=is_complete)
+        positions.append(
+            PositionAssessment(
+                position=position, level=level, is_complete=is_complete, margin_ratio=ratio, figures=figures
+            )
+        )
+        levels.setdefault(name, set()).add(level)
+    return RiskAssessment(
+        level=_worst({position.level for position in positions}),
+        is_complete=all(position.is_complete for position in positions),
+        positions=tuple(sorted(positions, key=lambda position: position.sort_key)),
+        pools=tuple(
+            sorted((PoolAssessment(pool, _worst(levels[name])) for name, pool in pools.items()), key=_pool_sort_key)
+        ),
+    )
+
+
+def account_sort_key(assessment: RiskAssessment | None) -> tuple[int, float, float]:
+    """Return a key that sorts accounts by level, worst first, then by the nearest liquidation of their worst position.
+
+    None stands for an account without current data, whose level is unknown.
+    """
+    if assessment is None:
+        return WORST_FIRST.index(RiskLevel.UNKNOWN), math.inf, 0.0
+    if assessment.positions:
+        return assessment.positions[0].sort_key
+    return WORST_FIRST.index(assessment.level), math.inf, 0.0
+
+
+def risk_level(snapshot: AccountSnapshot) -> RiskLevel:
+    """Return the worst level of the held positions as the recording rules do: unknown if any of them is incomplete."""
+    assessment = assess(snapshot)
+    return assessment.level if assessment.is_complete else RiskLevel.UNKNOWN
+
+
+def ratio_level(ratio: float | None) -> RiskLevel:
+    """Return the level of a margin ratio alone; None is an unknown ratio."""
+    return _position_level(ratio, None, is_complete=ratio is not None)
+
+
+def positions_without_risk(snapshot: AccountSnapshot) -> list[RowIdentity]:
+    """Return the held positions whose distance to liquidation was requested but is unknown, even if only this once."""
+    missing = snapshot.without_risk or frozenset()
+    return [name for position in snapshot.held if (name := identity(position.row)) in missing]
 
 
 def _risk_figures(position: OpenPosition, risk: PositionRisk | None) -> RiskFigures:
@@ -107,7 +176,8 @@ def _risk_figures(position: OpenPosition, risk: PositionRisk | None) -> RiskFigu
     )
 
 
-def _position_level(ratio: float, distance: float | None) -> RiskLevel:
+def _position_level(ratio: float | None, distance: float | None, *, is_complete: bool) -> RiskLevel:
+    ratio = ratio or 0.0
     distance = math.inf if distance is None else distance
     is_near = distance < LIQUIDATION_DISTANCE_WARNING
     if (
@@ -116,4 +186,14 @@ def _position_level(ratio: float, distance: float | None) -> RiskLevel:
         or (is_near and ratio > LIQUIDATION_MARGIN_RATIO)
     ):
         return RiskLevel.CRITICAL
+    if not is_complete:
+        return RiskLevel.UNKNOWN
     return RiskLevel.WARNING if is_near or ratio > MARGIN_RATIO_WARNING else RiskLevel.NORMAL
+
+
+def _worst(levels: Collection[RiskLevel]) -> RiskLevel:
+    return min(levels, key=WORST_FIRST.index, default=RiskLevel.NORMAL)
+
+
+def _pool_sort_key(assessment: PoolAssessment) -> tuple[int, float]:
+    return WORST_FIRST.index(assessment.level), -(assessment.pool.ratio or 0.0)

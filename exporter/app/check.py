@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from exporter.account.margin import cross_pools, isolated_pools
-from exporter.account.risk import RiskFigures, nearest_first, positions_without_risk
+from exporter.account.risk import RiskFigures, assess, positions_without_risk
 from exporter.app.fleet import Fleet
 from exporter.binance.clock import is_host_clock_wrong, monotonic
 from exporter.binance.rows import FIGURES
@@ -134,8 +134,8 @@ def _report(state: AccountState, endpoint: EndpointState, snapshot: AccountSnaps
 
 
 def _positions(snapshot: AccountSnapshot) -> list[dict[str, Any]]:
-    """Return held positions, nearest to liquidation first, then symbols that have only open orders."""
-    held = [(position.row, asdict(figures)) for position, figures in nearest_first(snapshot)]
+    """Return held positions, worst risk first, then symbols that have only open orders."""
+    held = [(held.position.row, asdict(held.figures)) for held in assess(snapshot).positions]
     no_figures = dict.fromkeys(risk_field.name for risk_field in fields(RiskFigures))
     return [
         {"symbol": row.symbol, "position_side": row.position_side} | _figures(row, POSITION_FIGURES) | figures

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from exporter.account.asset_mode import AssetMode
 from exporter.account.margin import CrossPool, IsolatedPool
-from exporter.account.presentation import format_clock_offset, format_request_weight, rank_pools, ratio_word
+from exporter.account.presentation import format_clock_offset, format_request_weight, rank_pools
+from exporter.account.risk import ratio_level
 from exporter.app.check import POSITION_FIGURES, AccountReport
 from exporter.binance.rows import FIGURES
 from exporter.formatting import escape_unprintable, format_percent, format_price, pluralize
@@ -22,7 +23,7 @@ _GREEN: Final = "32"
 _RED: Final = "31"
 _YELLOW: Final = "33"
 _BOLD: Final = "1"
-_LEVEL_COLORS: Final = {"high": _YELLOW, "critical": _RED, "liquidation": _RED}
+_LEVEL_COLORS: Final = {"warning": _YELLOW, "critical": _RED}
 _ASSET_FIGURES: Final = (
     "wallet_balance",
     "unrealized_pnl",
@@ -121,7 +122,7 @@ def _paragraph(report: AccountReport, paint: Callable[[str, str], str]) -> Itera
         yield from _table([_named(row, ("symbol", "position_side", *POSITION_FIGURES)) for row in report.positions])
         held = [row for row in report.positions if row.get("margin_type")]
         if held:
-            yield _line("liquidation", "(nearest first)")
+            yield _line("liquidation", "(worst risk first)")
             yield from _table([_risk(row) for row in held], right=(*map(_heading, _PRICES), "distance"))
 
 
@@ -133,7 +134,7 @@ def _pools(report: AccountReport, paint: Callable[[str, str], str]) -> Iterator[
     yield _line("pools", f"({idle_count} without risk not shown)" if idle_count else "" if pools else "none")
     if not pools:
         return
-    levels = [ratio_word(pool.ratio) for pool in pools]
+    levels = [ratio_level(pool.ratio) for pool in pools]
     rows = [
         {"margin": pool.margin_type, "pool": pool.name, "ratio": format_percent(pool.ratio), "": level}
         for pool, level in zip(pools, levels, strict=True)

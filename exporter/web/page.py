@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Final
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from exporter.account.margin import cross_pools, isolated_pools, worst_ratio
-from exporter.account.presentation import rank_pools, ratio_word
-from exporter.account.risk import MARGIN_RATIO_LEVELS, nearest_first
+from exporter.account.presentation import rank_pools
+from exporter.account.risk import MARGIN_RATIO_CRITICAL, MARGIN_RATIO_WARNING, assess, ratio_level
 from exporter.formatting import escape_unprintable, format_duration, format_percent, format_price
 from exporter.web.endpoints import EndpointRow, endpoint_row
 
@@ -34,7 +34,7 @@ _NO_PRICE: Final = (_NONE, _UNKNOWN)
 _STATES: Final = ("down", "stale", "failing", "waiting", "up")
 _MARKS: Final = {"down": "✕", "stale": "■", "failing": "▲", "waiting": "○", "up": "●"}
 # Risk levels are styled like account states.
-_LEVEL_STYLES: Final = {"normal": "up", "high": "failing", "critical": "stale", "liquidation": "down"}
+_LEVEL_STYLES: Final = {"normal": "up", "warning": "failing", "critical": "stale"}
 _MODES: Final = {"single": "single-asset", "multi": "multi-assets"}
 _KEY_TYPES: Final = {"hmac": "HMAC", "rsa": "RSA", "ed25519": "Ed25519"}
 
@@ -67,7 +67,7 @@ class _Ratio:
 
     @property
     def level(self) -> str:
-        return ratio_word(self.number)
+        return ratio_level(self.number)
 
     @property
     def style(self) -> str:
@@ -160,7 +160,8 @@ def render_page(
             key=lambda account: account.risk.worst.number or 0.0 if account.risk else 0.0,
             reverse=True,
         ),
-        levels=MARGIN_RATIO_LEVELS,
+        warning=MARGIN_RATIO_WARNING,
+        critical=MARGIN_RATIO_CRITICAL,
         endpoints=endpoint_rows,
         telemetry_path=telemetry_path,
         version=version,
@@ -208,8 +209,8 @@ def _risk(number: int, snapshot: AccountSnapshot | None, max_rows: int) -> _Risk
 def _positions(snapshot: AccountSnapshot) -> list[_Position]:
     without_price = {(risk.symbol, risk.position_side) for risk in snapshot.risks if risk.liquidation_price == 0}
     rows = []
-    for position, figures in nearest_first(snapshot):
-        row = position.row
+    for held in assess(snapshot).positions:
+        row, figures = held.position.row, held.figures
         missing = _NONE if (row.symbol, row.position_side) in without_price else _UNKNOWN
         rows.append(
             _Position(

@@ -12,7 +12,6 @@ from grafana_foundation_sdk.models import common as looks
 from grafana_foundation_sdk.models import dashboard as models
 from grafana_foundation_sdk.models.prometheus import PromQueryFormat
 
-from exporter.account.risk import MARGIN_RATIO_LEVELS
 from monitoring.thresholds import BY_NAME
 
 if TYPE_CHECKING:
@@ -31,14 +30,16 @@ SECONDS: Final = "s"
 COUNT: Final = "short"
 
 _GOOD: Final = "green"
-_LEVEL_COLORS: Final = {"high": "orange", "critical": "red", "liquidation": "purple"}
+_LIQUIDATED: Final = "purple"
 Steps = tuple[tuple[float | None, str], ...]
 
 PLAIN: Final[Steps] = ((None, "text"),)
 RED_FROM_ONE: Final[Steps] = ((None, _GOOD), (1, "red"))
 MARGIN_RATIO: Final[Steps] = (
     (None, _GOOD),
-    *((part, _LEVEL_COLORS[word]) for part, word in reversed(MARGIN_RATIO_LEVELS)),
+    (BY_NAME["margin_ratio_warning"], "orange"),
+    (BY_NAME["margin_ratio_critical"], "red"),
+    (1.0, _LIQUIDATED),
 )
 _NEAR, _VERY_NEAR = BY_NAME["liquidation_distance_warning"], BY_NAME["liquidation_distance_critical"]
 DISTANCE: Final[Steps] = ((None, "red"), (_VERY_NEAR, "orange"), (_NEAR, _GOOD))
@@ -77,7 +78,7 @@ def null_text(text: str) -> models.SpecialValueMap:
 
 UP_TEXTS: Final = (value_texts({"0": ("down", "red"), "1": ("up", _GOOD)}),)
 # The ratio is +Inf if there is maintenance margin but no equity left.
-RATIO_TEXTS: Final = (range_text(100, None, "no equity left", _LEVEL_COLORS["liquidation"]),)
+RATIO_TEXTS: Final = (range_text(100, None, "no equity left", _LIQUIDATED),)
 DISTANCE_TEXTS: Final = (range_text(1e6, None, "none", "text"),)
 
 

@@ -10,6 +10,7 @@ import pytest
 from support.builders import make_asset, make_position, make_risk, make_snapshot
 
 from exporter.account.asset_mode import AssetMode
+from exporter.account.margin import CrossPool
 from exporter.account.risk import (
     LIQUIDATION_DISTANCE_CRITICAL,
     LIQUIDATION_DISTANCE_WARNING,
@@ -17,6 +18,8 @@ from exporter.account.risk import (
     MARGIN_RATIO_CRITICAL,
     MARGIN_RATIO_WARNING,
     RiskLevel,
+    account_sort_key,
+    assess,
     risk_level,
 )
 from exporter.binance.rows import Position, PositionRisk
@@ -184,3 +187,71 @@ def test_thresholds_are_those_of_the_rules() -> None:
         "liquidation_distance_critical": LIQUIDATION_DISTANCE_CRITICAL,
         "liquidation_margin_ratio": LIQUIDATION_MARGIN_RATIO,
     }.items() <= {name: float(value) for name, value in VALUES.items()}.items()
+
+
+def test_assessment_is_worst_first() -> None:
+    """Positions are sorted by level, unknown after critical, then by distance; reached liquidation is the nearest."""
+    snapshot = account(
+        *(isolated(0.1, symbol) for symbol in ("FAR", "NORMAL", "WARNING", "UNKNOWN", "NEAR")),
+        isolated(0.9, "RATIO"),
+        isolated(1.0, "REACHED"),
+        *(risk_of("FAR", 0.5), risk_of("NORMAL", 0.06), risk_of("WARNING", 0.04), risk_of("NEAR", 0.0037)),
+        *(risk_of("RATIO", 0.1), risk_of("REACHED", liquidation_price=0.0)),
+    )
+    assessment = assess(snapshot)
+
+    assert [
+        ("REACHED", "critical"),
+        ("NEAR", "critical"),
+        ("RATIO", "critical"),
+        ("UNKNOWN", "unknown"),
+        ("WARNING", "warning"),
+        ("NORMAL", "normal"),
+        ("FAR", "normal"),
+    ] == [(held.position.row.symbol, held.level) for held in assessment.positions]
+    assert [1.0, 0.1, 0.9] == [held.margin_ratio for held in assessment.positions[:3]]
+    assert (RiskLevel.CRITICAL, False) == (assessment.level, assessment.is_complete)
+
+
+def test_critical_figure_counts_although_others_are_missing() -> None:
+    """A position is critical by its ratio or distance alone; the recorded level is unknown all the same."""
+    by_ratio = account(cross(0.9), risk_of(mark_price=None))
+    by_distance = account(make_position("BTCUSDT"), risk_of(distance=0.01))
+
+    assert ["critical", "critical"] == [assess(snapshot).level for snapshot in (by_ratio, by_distance)]
+    assert ["unknown", "unknown"] == [risk_level(snapshot) for snapshot in (by_ratio, by_distance)]
+
+
+def test_pool_has_the_worst_level_of_its_positions() -> None:
+    """A pool is as bad as its ratio and its worst position; pools are sorted by level, then by ratio."""
+    snapshot = account(
+        cross(0.1), cross(0.1, "XRPUSDT"), isolated(0.75), isolated(0.1, "SOLUSDT"), isolated(0.2, "BNBUSDT"),
+        risk_of(), risk_of("XRPUSDT", 0.0037), risk_of("ETHUSDT"), risk_of("SOLUSDT"), risk_of("BNBUSDT"),
+    )  # fmt: skip
+    names = [
+        (pool.pool.margin_asset if isinstance(pool.pool, CrossPool) else pool.pool.symbol, pool.level)
+        for pool in assess(snapshot).pools
+    ]
+
+    assert [
+        ("USDT", "critical"),
+        ("ETHUSDT", "warning"),
+        ("BNBUSDT", "normal"),
+        ("SOLUSDT", "normal"),
+    ] == names
+
+
+def test_accounts_are_sorted_by_level_then_nearest() -> None:
+    """An account without data is unknown: after critical accounts, before those at warning; flat accounts are last."""
+    accounts = {
+        "flat": assess(account()),
+        "far": assess(account(cross(0.1), risk_of(distance=0.4))),
+        "warning": assess(account(cross(0.1), risk_of(distance=0.03))),
+        "no data": None,
+        "critical": assess(account(cross(0.1), risk_of(distance=0.01))),
+        "most critical": assess(account(cross(0.1), risk_of(distance=0.0037))),
+    }
+
+    assert ["most critical", "critical", "no data", "warning", "far", "flat"] == sorted(
+        accounts, key=lambda name: account_sort_key(accounts[name])
+    )

@@ -150,10 +150,10 @@ def test_pools_are_sorted_by_ratio() -> None:
 
     assert [
         "    margin    pool                  ratio",
-        "    cross     USDC               infinite  liquidation",
-        "    isolated  BTCUSDT LONG        125.0 %  liquidation",
-        "    isolated  币安人生USDT BOTH    80.0 %  critical",
-        "    cross     BFUSD                79.9 %  high",
+        "    cross     USDC               infinite  critical",
+        "    isolated  BTCUSDT LONG        125.0 %  critical",
+        "    isolated  币安人生USDT BOTH    80.0 %  warning",
+        "    cross     BFUSD                79.9 %  warning",
         "    cross     USDT                 29.0 %  normal",
         "    isolated  ETHUSDT BOTH        unknown  unknown",
     ] == lines[heading + 1 : heading + 8]
@@ -164,7 +164,7 @@ def test_pools_without_positions() -> None:
     lines = as_text([replace(GOOD, cross_margin_ratios={"USDT": 0.0, "BNB": 0.0})], colour=False).splitlines()
     heading = lines.index("  pools       (1 without risk not shown)")
 
-    assert "    cross   USDT  0.0 %  no risk" == lines[heading + 2]
+    assert "    cross   USDT  0.0 %  normal" == lines[heading + 2]
 
 
 def test_liquidation_is_shown_for_held_positions() -> None:
@@ -179,7 +179,7 @@ def test_liquidation_is_shown_for_held_positions() -> None:
         {"symbol": "ETHUSDT", "position_side": "BOTH", "amount": 0.0} | unknown,
     ]
     lines = as_text([replace(GOOD, positions=positions)], colour=False).splitlines()
-    heading = lines.index("  liquidation (nearest first)")
+    heading = lines.index("  liquidation (worst risk first)")
 
     assert [
         "symbol        position side  margin type  margin asset  entry price  mark price  liquidation price  distance",

@@ -214,8 +214,8 @@ def test_risk() -> None:
             "ADL quantile",
         ],
         ["ETHUSDT", "SHORT", "cross", "USDT", "4,000.00", "4,010.00", "0.25 %", "unknown"],
-        ["BTCUSDT", "BOTH", "cross", "USDT", "100.00", "90.00", "10.00 %", "2 of 4"],
         ["SOLUSDT", "BOTH", "isolated", "USDT", "150.50", "none", "none", "0 of 4"],
+        ["BTCUSDT", "BOTH", "cross", "USDT", "100.00", "90.00", "10.00 %", "2 of 4"],
     ] == shown.rows[table + 1 :]
     assert "Not shown: 1 without risk." in shown.texts
     assert {"open": None} == attributes(shown, "details")
@@ -245,13 +245,13 @@ def test_no_risk_of_stale_data(word: str) -> None:
     ("wallet", "words", "value"),
     [
         (11.429, "69.9 % ● normal", 0.69997),
-        (11.428, "70.0 % ▲ high", 0.70003),
-        (10.0, "80.0 % ■ critical", 0.8),
+        (11.428, "70.0 % ▲ warning", 0.70003),
+        (10.0, "80.0 % ▲ warning", 0.8),
         (8.0001, "99.9 % ■ critical", 0.99998),
-        (8.0, "100.0 % ✕ liquidation", 1.0),
-        (4.0, "200.0 % ✕ liquidation", 1.0),
-        (0.001, "over 9,999 % ✕ liquidation", 1.0),
-        (0.0, "infinite ✕ liquidation", 1.0),
+        (8.0, "100.0 % ■ critical", 1.0),
+        (4.0, "200.0 % ■ critical", 1.0),
+        (0.001, "over 9,999 % ■ critical", 1.0),
+        (0.0, "infinite ■ critical", 1.0),
     ],
 )
 def test_texts_of_ratios(wallet: float, words: str, value: float) -> None:
@@ -272,7 +272,7 @@ def test_flat_account_has_no_details() -> None:
     usdt = make_asset("USDT", cross_wallet_balance=100.0, cross_unrealized_pnl=0.0)
     shown = page([state("up")], main=make_snapshot([usdt], asset_mode=AssetMode.SINGLE))
 
-    assert ["0.0 % ○ no risk", "none"] == shown.row("main")[4:6]
+    assert ["0.0 % ● normal", "none"] == shown.row("main")[4:6]
     assert "details" not in [tag for tag, _ in shown.tags]
 
 
