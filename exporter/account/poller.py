@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 import traceback
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 import structlog
@@ -25,6 +26,7 @@ from exporter.account.query_runner import QueryRunner
 from exporter.account.requester import Requester
 from exporter.account.snapshot import build_snapshot
 from exporter.account.state import AccountState, Failure
+from exporter.account.zero_assets import ZeroAssets
 from exporter.binance.advice import advise
 from exporter.binance.errors import (
     Action,
@@ -95,6 +97,7 @@ class Poller:
         self._poll_finished = poll_finished
         self.phase = phase
         self._consistency_check = ConsistencyCheck()
+        self._zero_assets = ZeroAssets()
         self._key_files = KeyFileRereader(state, self._monotonic)
         self._asked_at = float("-inf")  # when the last poll that was sent began, in monotonic seconds
         self._retries = 0
@@ -206,7 +209,12 @@ class Poller:
             answered_at=status.answered_at,
             readings=readings | self.queries.background_readings(),
         )
-        return self._consistency_check.accept(snapshot, risk.result if risk else (), risk_unavailable=risk_unavailable)
+        snapshot = self._consistency_check.accept(
+            snapshot, risk.result if risk else (), risk_unavailable=risk_unavailable
+        )
+        if self.state.settings.zero_assets:
+            return snapshot
+        return replace(snapshot, hidden_assets=self._zero_assets.find(snapshot.assets))
 
     def _record_success(self, snapshot: AccountSnapshot) -> None:
         state = self.state

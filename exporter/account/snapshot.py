@@ -46,8 +46,8 @@ class AccountSnapshot:
     each symbol and side with a position or open orders; `risks` the rows of ``v2/account.position`` for the same
     symbols and sides; `held` only the positions; `without_risk` the (symbol, side) of held positions whose distance to
     liquidation is missing, `risk_missing` those that have lacked it twice in a row, both None if it was not requested;
-    `readings` the last results of other queries. A figure that the exchange did not send is None. Times are those of
-    `HostClock.data_time`.
+    `hidden_assets` the assets without series; `readings` the last results of other queries. A figure that the exchange
+    did not send is None. Times are those of `HostClock.data_time`.
     """
 
     totals: AccountStatus
@@ -60,6 +60,7 @@ class AccountSnapshot:
     asset_mode: AssetMode
     asked_at: float
     answered_at: float
+    hidden_assets: frozenset[str] = frozenset()
     readings: Mapping[Query[Any], Reading[Any]] = field(default_factory=dict)
 
     @property

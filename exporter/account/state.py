@@ -31,6 +31,7 @@ class AccountSettings:
     recv_window_ms: int = 5000
     request_timeout_seconds: float = 10.0
     position_risk: bool = True  # also request v2/account.position
+    zero_assets: bool = True  # also show assets that have been zero since the start
     configuration: bool = True  # show what v1 account.status reports of the account's configuration
     # Returns the credentials if their files have changed since they were last read, else None; raises KeyProblem if the
     # files cannot be used. None if the credentials do not come from files.

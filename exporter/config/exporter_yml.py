@@ -113,6 +113,7 @@ class _Poll:
     stale_after_path: str = ""
     position_risk: bool = True
     configuration: bool = True
+    zero_assets: bool = True
 
 
 class _Accounts:
@@ -163,6 +164,7 @@ class _Accounts:
                 stale_after_seconds=stale_after_seconds,
                 position_risk=poll.position_risk,
                 configuration=poll.configuration,
+                zero_assets=poll.zero_assets,
                 recv_window_ms=round(binance.recv_window_seconds * 1000),
                 request_timeout_seconds=binance.request_timeout_seconds,
                 reread=source.reread,
@@ -259,6 +261,7 @@ def _poll(reader: Reader, inherited: _Poll) -> _Poll:
         stale_after_path=reader.path_of("stale_after") if reader.has("stale_after") else inherited.stale_after_path,
         position_risk=reader.take("position_risk", boolean, inherited.position_risk),
         configuration=reader.take("configuration", boolean, inherited.configuration),
+        zero_assets=reader.take("zero_assets", boolean, inherited.zero_assets),
     )
     reader.reject_unknown_keys()
     return poll

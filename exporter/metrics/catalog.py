@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     import msgspec
 
-    from exporter.account.margin import IsolatedPool
+    from exporter.account.margin import CrossPool, IsolatedPool
     from exporter.account.snapshot import AccountSnapshot
 
 
@@ -54,6 +54,15 @@ def _symbol_and_side(
     _snapshot: AccountSnapshot, rows: Sequence[Position | PositionRisk | IsolatedPool]
 ) -> list[tuple[str, ...]]:
     return [(row.position_side, row.symbol) for row in rows]
+
+
+def _shown_assets(snapshot: AccountSnapshot) -> Sequence[AssetBalance]:
+    hidden = snapshot.hidden_assets
+    return [row for row in snapshot.assets if row.asset not in hidden] if hidden else snapshot.assets
+
+
+def _shown_cross_pools(snapshot: AccountSnapshot) -> list[CrossPool]:
+    return [pool for pool in cross_pools(snapshot) if pool.margin_asset not in snapshot.hidden_assets]
 
 
 def _margin_available(row: AssetBalance) -> float | None:
@@ -120,7 +129,7 @@ GROUPS: Final = (
     ),
     Group(
         ("asset",),
-        lambda snapshot: snapshot.assets,
+        _shown_assets,
         lambda _, rows: [(row.asset,) for row in rows],
         (
             *_figure_families(
@@ -220,7 +229,7 @@ GROUPS: Final = (
     ),
     Group(
         ("margin_asset",),
-        cross_pools,
+        _shown_cross_pools,
         lambda _, pools: [(pool.margin_asset,) for pool in pools],
         (
             Family(

@@ -73,7 +73,8 @@ class TestDocument:
         assert (config.weight_share, config.warnings) == (0.5, ())
         assert (account.name, account.asset_mode) == ("main", None)
         assert (account.endpoint.label, account.endpoint.url, account.endpoint.proxy) == ("mainnet", MAINNET, None)
-        assert (account.interval_seconds, account.stale_after_seconds, account.position_risk) == (15, 60, True)
+        assert (account.interval_seconds, account.stale_after_seconds) == (15, 60)
+        assert (account.position_risk, account.configuration, account.zero_assets) == (True, True, True)
         assert (account.recv_window_ms, account.request_timeout_seconds) == (5000, 10)
         assert account.credentials.key_type == "hmac"
         assert account.credentials.api_key.reveal() == API_KEY
@@ -89,7 +90,7 @@ class TestDocument:
               recv_window: 1500ms
               request_timeout: 20s
               weight_share: 0.25
-            poll: {{interval: 30s, stale_after: 5m, position_risk: false}}
+            poll: {{interval: 30s, stale_after: 5m, position_risk: false, configuration: false, zero_assets: false}}
             accounts:
               - name: first
                 {HMAC.replace(", ", chr(10) + " " * 16)}
@@ -98,7 +99,7 @@ class TestDocument:
                 private_key_file: key.pem
                 private_key_passphrase_file: pass
                 asset_mode: multi
-                poll: {{interval: 5s, stale_after: 10s, position_risk: true}}
+                poll: {{interval: 5s, stale_after: 10s, position_risk: true, configuration: true, zero_assets: true}}
                 binance: {{endpoint: mainnet, proxy: none, recv_window: 60s, request_timeout: 100ms}}
         """)
 
@@ -106,10 +107,12 @@ class TestDocument:
         assert config.weight_share == 0.25
         assert (first.endpoint.url, first.endpoint.proxy) == (TESTNET, "http://proxy:3128")
         assert first.endpoint.label == "testnet via proxy:3128"
-        assert (first.interval_seconds, first.stale_after_seconds, first.position_risk) == (30, 300, False)
+        assert (first.interval_seconds, first.stale_after_seconds) == (30, 300)
+        assert (first.position_risk, first.configuration, first.zero_assets) == (False, False, False)
         assert (first.recv_window_ms, first.request_timeout_seconds) == (1500, 20)
         assert (second.endpoint.label, second.endpoint.proxy) == ("mainnet", None)  # no proxy in the environment
-        assert (second.interval_seconds, second.stale_after_seconds, second.position_risk) == (5, 10, True)
+        assert (second.interval_seconds, second.stale_after_seconds) == (5, 10)
+        assert (second.position_risk, second.configuration, second.zero_assets) == (True, True, True)
         assert (second.recv_window_ms, second.request_timeout_seconds) == (60000, 0.1)
         assert (second.asset_mode, second.credentials.key_type) == (AssetMode.MULTI, "ed25519")
 
