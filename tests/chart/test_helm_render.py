@@ -101,7 +101,7 @@ def test_rules_are_the_shipped_ones() -> None:
 
 
 def test_rules_take_thresholds_and_job(tmp_path: Path) -> None:
-    """Promtool accepts rules with other thresholds, another job and without a disabled alert, in another namespace."""
+    """Promtool accepts rules with other thresholds and labels, another job and without a disabled alert, in another namespace."""
     rule = only(feature("rules"), "PrometheusRule")
     spec = rule["spec"]
     path = tmp_path / "rules.yml"
@@ -124,6 +124,16 @@ def test_rules_take_thresholds_and_job(tmp_path: Path) -> None:
     assert " > 0.65 or " in expressions["BinanceFuturesMarginRatioHigh"]  # the warning comes last
     assert "> 0.000001" in expressions["BinanceFuturesWalletBalanceDrop"]
     assert "> 12" in expressions["BinanceFuturesConnectionUnstable"]
+    labels = [
+        (rule["alert"] == "BinanceFuturesPaused", rule["labels"])
+        for group in spec["groups"]
+        for rule in group["rules"]
+        if "alert" in rule
+    ]
+    assert {"desk-a"} == {label["team"] for is_paused, label in labels if not is_paused}
+    assert {"network"} == {label["team"] for is_paused, label in labels if is_paused}
+    assert {"1"} == {label["tier"] for _, label in labels}
+    assert {"critical", "warning"} == {label["severity"] for _, label in labels}
 
 
 REFUSED = [
@@ -136,6 +146,7 @@ REFUSED = [
     ("accounts[0].name=main,accounts[0].api_key_file=a", "accounts[0].secretName: missing, as api_key_file is not an"),
     ("demo=true,prometheusRule.enabled=true,prometheusRule.thresholds.success=null", "success has no value"),
     ("demo=true,prometheusRule.disabled.Down=true", "there is no alert Down"),
+    ("demo=true,prometheusRule.alertLabels.Down.team=desk", "there is no alert Down"),
     (f"{ACCOUNT},shards=51", "shards: each of 51 pods behind one IP would get a weight_share of 0.0098"),
     *(
         (f"demo=true,podMonitor.tlsConfig.{field}=/a", f"podMonitor.tlsConfig.{field}: a PodMonitor cannot refer to")
