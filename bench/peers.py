@@ -113,8 +113,7 @@ async def _this_exporter(exchange: Exchange, *, position_risk: bool = False) -> 
     from exporter.binance.signing import Credentials, Secret
     from exporter.binance.weight import WeightBudget
     from exporter.metrics.exposition import Exposition
-    from exporter.metrics.family import Program
-    from exporter.metrics.self_metrics import SelfMetrics
+    from exporter.metrics.self_catalog import Program
 
     log.configure("error", "logfmt")
     clock = ExchangeClock()
@@ -131,15 +130,9 @@ async def _this_exporter(exchange: Exchange, *, position_risk: bool = False) -> 
             position_risk=position_risk,
         )
     )
-    self_metrics = SelfMetrics(Program(lambda: [connection.state]), lambda: [state], clock.monotonic)
-    exposition = Exposition(self_metrics.render, clock.monotonic)
-
-    def poll_finished(state: AccountState) -> None:
-        self_metrics.poll_finished(state)
-        exposition.invalidate()
-
-    pacing = EndpointPacing(clock.monotonic)
-    poller = Poller(state, connection, MethodAvailability(connection), pacing, exposition.publish, poll_finished)
+    exposition = Exposition(Program(lambda: [connection.state]), lambda: [state], clock.monotonic)
+    availability, pacing = MethodAvailability(connection), EndpointPacing(clock.monotonic)
+    poller = Poller(state, connection, availability, pacing, exposition.publish, exposition.poll_finished)
     running = asyncio.create_task(connection.run())
     await connection.first_attempt_finished.wait()
 

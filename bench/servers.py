@@ -11,11 +11,18 @@ import asyncio
 import json
 import sys
 import time
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import msgspec
-from prometheus_client import CollectorRegistry, Gauge, disable_created_metrics, start_http_server
+from prometheus_client import (
+    CollectorRegistry,
+    Gauge,
+    disable_created_metrics,
+    generate_latest,
+    start_http_server,
+)
 from prometheus_client.parser import text_fd_to_metric_families
 
 from bench.exchange import Ledgers, factors
@@ -27,9 +34,8 @@ from exporter.binance.dialing import Endpoint
 from exporter.binance.messages import decode_account_status
 from exporter.binance.signing import Credentials, Secret
 from exporter.metrics.exposition import Exposition
-from exporter.metrics.family import Program
-from exporter.metrics.openmetrics import OpenMetricsExposition, SnapshotCollector
-from exporter.metrics.self_metrics import SelfMetrics
+from exporter.metrics.openmetrics import OpenMetricsExposition, process_registry
+from exporter.metrics.self_catalog import Program
 from exporter.simulator.market import Market
 from exporter.web.listen_address import ListenAddress
 from exporter.web.server import WebServer
@@ -45,8 +51,8 @@ _SERIES_OF_A_POSITION: Final = 9
 async def serve_exporter(series: int, file: Path) -> None:
     """Serve about `series` series, rounded to whole accounts."""
     states: list[AccountState] = []
-    self_metrics = SelfMetrics(Program(), lambda: states, time.monotonic)
-    exposition = Exposition(self_metrics.render, time.monotonic)
+    process = process_registry()
+    exposition = Exposition(Program(), lambda: states, time.monotonic, partial(generate_latest, process))
     # For few series, one account with all positions would already be too large.
     positions = min(POSITIONS, max(1, (series - _SERIES_WITHOUT_POSITIONS) // _SERIES_OF_A_POSITION))
     ledgers = Ledgers(Market(1), positions)
@@ -77,7 +83,7 @@ async def serve_exporter(series: int, file: Path) -> None:
         exposition.invalidate()
         return exposition.body()
 
-    openmetrics = OpenMetricsExposition([SnapshotCollector(exposition.snapshots), *self_metrics.collectors])
+    openmetrics = OpenMetricsExposition(exposition.shown, process)
     server = WebServer([ListenAddress("127.0.0.1", 0)], "/metrics", body, openmetrics, int, str)
     print(*server.bind(), flush=True)
     serving = asyncio.create_task(server.run())

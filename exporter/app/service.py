@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import time
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 import structlog
+from prometheus_client import CollectorRegistry, generate_latest
 
 import exporter
 from exporter.app.fleet import Fleet
@@ -15,9 +17,8 @@ from exporter.binance.clock import monotonic
 from exporter.binance.host_clock import HostClock
 from exporter.config.document import ConfigError, Problem
 from exporter.metrics.exposition import Exposition
-from exporter.metrics.family import Program
-from exporter.metrics.openmetrics import OpenMetricsExposition, SnapshotCollector
-from exporter.metrics.self_metrics import SelfMetrics
+from exporter.metrics.openmetrics import OpenMetricsExposition, process_registry
+from exporter.metrics.self_catalog import Program
 from exporter.supervision import supervise
 from exporter.threads import ThreadUnavailable, run_in_thread
 from exporter.web.config import WebConfig
@@ -29,7 +30,6 @@ from exporter.web.watcher import WebConfigWatcher
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from exporter.account.state import AccountState
     from exporter.app.fleet import Changes
     from exporter.binance.dialing import Timing
     from exporter.config.exporter_yml import Config
@@ -72,17 +72,12 @@ class Service:
     ) -> None:
         self._host = host = host or HostClock(time.time, monotonic)
         self._program = program = Program(last_reload_success_unix=time.time())
-        self_metrics = SelfMetrics(
-            program, lambda: self._fleet.states, host.data_time, process_metrics=web.process_metrics
+        process = process_registry() if web.process_metrics else CollectorRegistry()
+        self._exposition = exposition = Exposition(
+            program, lambda: self._fleet.states, host.data_time, partial(generate_latest, process)
         )
-        self._exposition = exposition = Exposition(self_metrics.render, host.data_time)
-        openmetrics = OpenMetricsExposition([SnapshotCollector(exposition.snapshots), *self_metrics.collectors])
-
-        def poll_finished(state: AccountState) -> None:
-            self_metrics.poll_finished(state)
-            exposition.invalidate()
-
-        self._fleet = Fleet(config, exposition.publish, poll_finished, timing, host)
+        openmetrics = OpenMetricsExposition(exposition.shown, process)
+        self._fleet = Fleet(config, exposition.publish, exposition.poll_finished, timing, host)
         program.endpoints = lambda: self._fleet.endpoints
         self._load = load or (lambda: config)
         self._reloading = asyncio.Lock()

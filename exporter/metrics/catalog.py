@@ -14,7 +14,7 @@ from exporter.account.snapshot import liquidation_price
 from exporter.binance.messages import Method
 from exporter.binance.rows import FIGURES, AccountStatus, AssetBalance, Position, PositionRisk, wire_name
 from exporter.metrics.configuration_catalog import CONFIGURATION_GROUPS
-from exporter.metrics.family import Family, Group
+from exporter.metrics.model import Catalog, Family, Group, number, single_row
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -32,11 +32,6 @@ def _figure_families(
         Family(f"{prefix}_{name}", description, f"{wire_name(row, name)} of {source}", attrgetter(name))
         for name, description in descriptions.items()
     )
-
-
-def _snapshot_group(family: Family) -> Group:
-    """Return the group of a family with a single value for the whole account."""
-    return Group((), lambda snapshot: (snapshot,), lambda *_: [()], (family,))
 
 
 def _update_timestamp(prefix: str, row: type[msgspec.Struct], source: str, subject: str) -> Family:
@@ -63,10 +58,6 @@ def _shown_assets(snapshot: AccountSnapshot) -> Sequence[AssetBalance]:
 
 def _shown_cross_pools(snapshot: AccountSnapshot) -> list[CrossPool]:
     return [pool for pool in cross_pools(snapshot) if pool.margin_asset not in snapshot.hidden_assets]
-
-
-def _margin_available(row: AssetBalance) -> float | None:
-    return None if row.margin_available is None else float(row.margin_available)
 
 
 _STATUS: Final = str(Method.ACCOUNT_STATUS)
@@ -119,12 +110,12 @@ GROUPS: Final = (
             _ACCOUNT, AccountStatus, _STATUS, {name: f"{_DESCRIPTIONS[name]}; {_TOTALS}" for name in FIGURES}
         ),
     ),
-    _snapshot_group(
+    single_row(
         Family(
             f"{_ACCOUNT}_open_positions",
             "Number of open positions, counted by symbol and side; 0 if there are none",
             f"rows with a non-zero positionAmt in {_POSITION_ROWS}",
-            lambda snapshot: float(snapshot.open_positions),
+            number("open_positions"),
         )
     ),
     Group(
@@ -143,7 +134,7 @@ GROUPS: Final = (
                 f"{_ASSET}_margin_available",
                 "Whether the asset can be used as margin in multi-assets mode (1) or not (0); absent if not reported",
                 f"{wire_name(AssetBalance, 'margin_available')} of {_ASSET_ROWS}",
-                _margin_available,
+                number("margin_available"),
             ),
             _update_timestamp(_ASSET, AssetBalance, _ASSET_ROWS, "asset"),
         ),
@@ -187,7 +178,7 @@ GROUPS: Final = (
                 f"{_POSITION}_adl_quantile",
                 "Auto-deleveraging (ADL) quantile from 0 to 4, higher is deleveraged earlier; absent if not reported",
                 f"{wire_name(PositionRisk, 'adl_quantile')} of {_RISK}",
-                lambda row: None if row.adl_quantile is None else float(row.adl_quantile),
+                number("adl_quantile"),
             ),
             *_figure_families(
                 _POSITION,
@@ -197,7 +188,7 @@ GROUPS: Final = (
             ),
         ),
     ),
-    _snapshot_group(
+    single_row(
         Family(
             f"{_POSITION}_risk_missing",
             "Number of positions without a mark or liquidation price in two consecutive responses; absent if position "
@@ -224,6 +215,7 @@ GROUPS: Final = (
                 "Margin asset and margin type of the position; always 1",
                 f"marginAsset of {_RISK}, or derived from the symbol; isolatedWallet of {_POSITION_ROWS}",
                 lambda _: 1.0,
+                "info",
             ),
         ),
     ),
@@ -257,3 +249,5 @@ GROUPS: Final = (
     ),
     *CONFIGURATION_GROUPS,
 )
+
+ACCOUNTS: Final = Catalog("account", GROUPS)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from exporter.account.queries import CONFIGURATION
-from exporter.metrics.family import Family, Group
+from exporter.metrics.model import Family, Group, number
 
 if TYPE_CHECKING:
     from exporter.account.queries import Reading
@@ -32,11 +32,7 @@ def _leverages(snapshot: AccountSnapshot) -> list[tuple[Position, int]]:
 
 
 def _family(name: str, description: str, source: str) -> Family:
-    def read(reading: Reading[AccountConfiguration]) -> float | None:
-        value = getattr(reading.result, name)
-        return None if value is None else float(value)
-
-    return Family(f"binance_futures_account_{name}", description, f"{source} of {_SOURCE}", read)
+    return Family(f"binance_futures_account_{name}", description, f"{source} of {_SOURCE}", number(f"result.{name}"))
 
 
 CONFIGURATION_GROUPS: Final = (

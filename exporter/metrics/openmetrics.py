@@ -1,4 +1,4 @@
-"""OpenMetrics and name[] filters: the same catalogs, rendered by prometheus_client, which is slow.
+"""OpenMetrics and name[] filters: the same samples, written by prometheus_client, which is slow.
 
 A scrape of all metrics by a client that accepts plain text does not use this module.
 """
@@ -9,77 +9,70 @@ import asyncio
 import re
 from typing import TYPE_CHECKING
 
-from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector, generate_latest
 from prometheus_client.core import Metric
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, choose_encoder
 from prometheus_client.registry import Collector
 
-from exporter.metrics.catalog import GROUPS
 from exporter.threads import run_in_thread_or_loop
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
-    from exporter.account.snapshot import AccountSnapshot
+    from exporter.metrics.model import Catalog
+    from exporter.metrics.text import Rendered
+
+    Shown = Sequence[tuple[Catalog, Sequence[Rendered]]]
 
 
-class SnapshotCollector(Collector):
-    """Collects the accounts' metrics.
+def process_registry() -> CollectorRegistry:
+    """Return prometheus_client's own process, platform and garbage collector metrics."""
+    registry = CollectorRegistry()
+    for collector in (ProcessCollector, PlatformCollector, GCCollector):
+        collector(registry=registry)
+    return registry
 
-    Args:
-        fresh: returns the snapshots that may be shown now, by account name.
-    """
 
-    def __init__(self, fresh: Callable[[], Mapping[str, AccountSnapshot]]) -> None:
-        self._fresh = fresh
+def metrics(shown: Shown) -> Iterator[Metric]:
+    """Yield each family of the catalogs with the samples of all subjects."""
+    for catalog, subjects in shown:
+        for place, (index, group, family) in enumerate(catalog.entries()):
+            metric = Metric(family.base_name, family.help, family.kind)
+            for subject in subjects:
+                for identity, value in zip(subject.identities[index], subject.columns[place], strict=True):
+                    if value is not None:
+                        labels = catalog.labels(group, subject.subject_name, identity)
+                        samples = value if family.kind == "histogram" else (("", {}, value),)
+                        for suffix, bucket, number in samples:
+                            metric.add_sample(f"{family.name}{suffix}", {**labels, **bucket}, number)
+            yield metric
+
+
+class _ShownMetrics(Collector):
+    """The metrics that an exposition showed at one moment."""
+
+    def __init__(self, shown: Shown) -> None:
+        self._shown = shown
 
     def describe(self) -> Iterable[Metric]:
         """Yield the families without samples; a name[] filter finds families only by this."""
-        return self._families({})
-
-    def frozen_copy(self) -> SnapshotCollector:
-        """Return a collector of the current snapshots, for use in a thread."""
-        snapshots = dict(self._fresh())
-        return SnapshotCollector(lambda: snapshots)
+        return metrics([(catalog, ()) for catalog, _ in self._shown])
 
     def collect(self) -> Iterable[Metric]:
-        """Yield the families of the catalog with the samples of all accounts, sorted by account name."""
-        return self._families(self._fresh())
-
-    def _families(self, snapshots: Mapping[str, AccountSnapshot]) -> Iterable[Metric]:
-        for group in GROUPS:
-            for family in group.families:
-                metric = Metric(family.name, family.help, family.kind)
-                for account in sorted(snapshots):
-                    snapshot = snapshots[account]
-                    rows = list(group.rows(snapshot))
-                    for row, identity in zip(rows, group.identify(snapshot, rows), strict=True):
-                        value = family.read(row)
-                        if value is not None:
-                            labels = dict(zip(group.labels, identity, strict=True))
-                            metric.add_sample(family.name, {"account": account, **labels}, value)
-                yield metric
-
-
-class _CollectedMetrics(Collector):
-    """The metrics that another collector returned at one moment."""
-
-    def __init__(self, collector: Collector) -> None:
-        self._metrics = tuple(collector.collect())
-
-    def collect(self) -> Iterable[Metric]:
-        return self._metrics
+        return metrics(self._shown)
 
 
 class OpenMetricsExposition:
-    """Renders all collectors, or the named families, as text or OpenMetrics.
+    """Renders everything, or the named families, as text or OpenMetrics.
 
     Args:
-        collectors: what to render, in this order.
+        shown: returns what is shown now, of each catalog (`Exposition.shown`).
+        process: the metrics that follow, if any.
     """
 
-    def __init__(self, collectors: Iterable[Collector]) -> None:
-        self._collectors = tuple(collectors)
+    def __init__(self, shown: Callable[[], Shown], process: CollectorRegistry | None = None) -> None:
+        self._shown = shown
+        self._process = process
         self._lock = asyncio.Semaphore(1)
 
     async def render(self, accept: str, names: Sequence[str]) -> tuple[bytes, str]:
@@ -104,10 +97,9 @@ class OpenMetricsExposition:
         Call it in the event loop, which is what changes the state.
         """
         registry = CollectorRegistry(auto_describe=True)
-        for collector in self._collectors:
-            registry.register(
-                collector.frozen_copy() if isinstance(collector, SnapshotCollector) else _CollectedMetrics(collector)
-            )
+        registry.register(_ShownMetrics(self._shown()))
+        if self._process:
+            registry.register(self._process)
         selected: Collector = registry.restricted_registry(names) if names else registry
 
         def encode() -> tuple[bytes, str]:

@@ -7,9 +7,9 @@ from itertools import groupby
 from operator import itemgetter
 from typing import TYPE_CHECKING, Final, TypedDict
 
-from exporter.metrics.catalog import GROUPS
+from exporter.metrics.catalog import ACCOUNTS
 from exporter.metrics.configuration_catalog import CONFIGURATION_GROUPS
-from exporter.metrics.self_catalog import ACCOUNT_FAMILIES, ENDPOINT_FAMILIES, PROGRAM_FAMILIES
+from exporter.metrics.self_catalog import ENDPOINTS, POLLING, PROGRAM
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -36,20 +36,12 @@ _SECTIONS: Final = {
 
 def _sections() -> Iterator[tuple[str, Entry]]:
     """Yield each metric with the title of its section."""
-    for group in GROUPS:
-        for family in group.families:
+    for title, catalog in (("", ACCOUNTS), ("Polling", POLLING), ("Connections", ENDPOINTS), ("Exporter", PROGRAM)):
+        for _, group, family in catalog.entries():
             word = family.name.removeprefix("binance_futures_").split("_")[0]
-            title = "Configuration" if group in CONFIGURATION_GROUPS else _SECTIONS[word]
-            labels = sorted(("account", *group.labels))
-            yield title, Entry(name=family.name, type=family.kind, labels=labels, help=family.help)
-    for title, identity, families in (
-        ("Polling", ("account",), ACCOUNT_FAMILIES),
-        ("Connections", ("endpoint",), ENDPOINT_FAMILIES),
-        ("Exporter", (), PROGRAM_FAMILIES),
-    ):
-        for self_family in families:
-            labels = sorted((*identity, *self_family.labels))
-            yield title, Entry(name=self_family.name, type=self_family.kind, labels=labels, help=self_family.help)
+            section = title or ("Configuration" if group in CONFIGURATION_GROUPS else _SECTIONS[word])
+            labels = catalog.label_names(group)
+            yield section, Entry(name=family.name, type=family.text_type, labels=labels, help=family.help)
 
 
 def entries() -> Iterator[Entry]:

@@ -1,30 +1,83 @@
-"""Headers, label sets and numbers in Prometheus' text format 0.0.4, byte for byte as written by prometheus_client."""
+"""The writer of Prometheus' text format 0.0.4, byte for byte as prometheus_client writes it."""
 
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Final, cast
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import msgspec
 from prometheus_client.utils import floatToGoString
 
+from exporter.metrics.model import histogram_samples
+
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Iterable, Sequence
+
+    from exporter.metrics.model import Catalog, Group
 
 _encoder: Final = msgspec.json.Encoder()
 GO_EXPONENT: Final = 1e6  # Go writes numbers from here on with an exponent, Python only much larger ones
 _MIN_WITHOUT_EXPONENT: Final = 1e-4  # Python writes smaller numbers with an exponent
 
 
-def render_header(name: str, description: str, kind: str) -> bytes:
-    """Return the HELP and TYPE lines of a family; `description` must not contain a backslash or a line break."""
-    return f"# HELP {name} {description}\n# TYPE {name} {kind}\n".encode()
+@dataclass(frozen=True, slots=True)
+class Rendered:
+    """The lines of a subject, and what they were rendered from, which does not change with the subject."""
+
+    subject_name: str  # the value of the catalog's label
+    identities: list[list[tuple[str, ...]]]  # of each group's rows, in the catalog's order
+    labels: list[list[bytes]]  # the same, rendered as label sets, each with the space that follows it
+    # The values of each family, row by row: floats, or `histogram_samples` of a histogram; None means no sample.
+    columns: list[list[Any]]
+    fragments: list[bytes]  # the lines of each family
 
 
-def render_labels(names: tuple[str, ...], values: tuple[str, ...]) -> str:
-    """Return a label set; `names` must be sorted, as prometheus_client writes them."""
-    pairs = ",".join(f'{name}="{_escape(value)}"' for name, value in zip(names, values, strict=True))
-    return f"{{{pairs}}}"
+def render_headers(catalog: Catalog) -> list[bytes]:
+    """Return the HELP and TYPE lines of each family; help texts must not contain a backslash or a line break."""
+    return [
+        f"# HELP {family.name} {family.help}\n# TYPE {family.name} {family.text_type}\n".encode()
+        for family in catalog.families
+    ]
+
+
+def render(catalog: Catalog, subject: object, subject_name: str = "", previous: Rendered | None = None) -> Rendered:
+    """Render all lines of a subject, reusing what has not changed since `previous`, its last ones.
+
+    Between polls most amounts, times and assets do not change. For 100 positions that have all moved and 20 assets,
+    reusing the label sets and the families whose values are equal takes less than half as long as rendering everything.
+    (0.0 equals -0.0, whose sign does not matter.)
+    """
+    identities: list[list[tuple[str, ...]]] = []
+    labels: list[list[bytes]] = []
+    columns: list[list[Any]] = []
+    fragments: list[bytes] = []
+    for index, group in enumerate(catalog.groups):
+        rows = list(group.rows(subject))
+        identities.append(group.identify(subject, rows))
+        same_rows = previous if previous and previous.identities[index] == identities[-1] else None
+        label_template = partial(_label_template, catalog, group, subject_name)
+        if same_rows:
+            label_sets = same_rows.labels[index]
+        else:
+            known = dict(zip(previous.identities[index], previous.labels[index], strict=True)) if previous else {}
+            template = f"{label_template()} "
+            label_sets = [known.get(values) or _fill(template, values).encode() for values in identities[-1]]
+        labels.append(label_sets)
+        for family in group.families:
+            column: list[Any] = list(map(family.read, rows))
+            if is_histogram := family.kind == "histogram":
+                column = list(map(histogram_samples, column))
+            place = len(columns)
+            if same_rows and same_rows.columns[place] == column:
+                fragments.append(same_rows.fragments[place])
+            elif is_histogram:
+                fragments.append(_render_histograms(family.name, label_template, identities[-1], column))
+            else:
+                fragments.append(render_lines(family.name, label_sets, column))
+            columns.append(column)
+    return Rendered(subject_name, identities, labels, columns, fragments)
 
 
 def render_lines(name: str, labels: Sequence[bytes], values: Sequence[float | None]) -> bytes:
@@ -35,15 +88,16 @@ def render_lines(name: str, labels: Sequence[bytes], values: Sequence[float | No
         labels: the label set of each line, with the space that follows it.
         values: the number of each line.
     """
-    if None in values:
+    # msgspec writes the shortest digits, as repr does, in a fifth of the time (100 numbers: 5 instead of 27 µs). But it
+    # writes exponents, numbers below 0.0001 and non-finite numbers (null) in a different way.
+    encoded = _encoder.encode(values)
+    if b"n" in encoded and None in values:
         present = [index for index, value in enumerate(values) if value is not None]
         labels, values = [labels[index] for index in present], [values[index] for index in present]
+        encoded = _encoder.encode(values)
     if not values:
         return b""
     numbers = cast("Sequence[float]", values)
-    # msgspec writes the shortest digits, as repr does, in a fifth of the time (100 numbers: 5 instead of 27 µs). But it
-    # writes exponents, numbers below 0.0001 and non-finite numbers (null) in a different way.
-    encoded = _encoder.encode(numbers)
     texts = encoded[1:-1].split(b",")
     if max(numbers) >= GO_EXPONENT or b"e" in encoded or b"n" in encoded or b"0.0000" in encoded:
         texts = [
@@ -52,6 +106,32 @@ def render_lines(name: str, labels: Sequence[bytes], values: Sequence[float | No
         ]
     lines = [label + text for label, text in zip(labels, texts, strict=True)]
     return b"%b%b\n" % (name.encode(), f"\n{name}".encode().join(lines))
+
+
+def _render_histograms(
+    name: str, label_template: Callable[..., str], identities: Iterable[tuple[str, ...]], column: Iterable[Any]
+) -> bytes:
+    return "".join(
+        f"{name}{suffix}{_fill(label_template(**bucket), identity)} {format_value(value)}\n"
+        for identity, samples in zip(identities, column, strict=True)
+        for suffix, bucket, value in samples or ()
+    ).encode()
+
+
+def _label_template(catalog: Catalog, group: Group, subject_name: str, **more: str) -> str:
+    """Return the label set of a group's rows, with %s in place of each value of a row's identity.
+
+    The labels are sorted by name, as prometheus_client writes them.
+    """
+    fixed = {catalog.label: subject_name, **more} if catalog.label else more
+    labels = dict.fromkeys(group.labels, "%s")
+    labels |= {name: _escape(value).replace("%", "%%") for name, value in fixed.items()}
+    pairs = ",".join(f'{name}="{labels[name]}"' for name in sorted(labels))
+    return f"{{{pairs}}}" if pairs else ""
+
+
+def _fill(template: str, identity: tuple[str, ...]) -> str:
+    return template % tuple(map(_escape, identity))
 
 
 def format_value(value: float) -> str:

@@ -101,7 +101,7 @@ def test_rules_are_the_shipped_ones() -> None:
 
 
 def test_rules_take_thresholds_and_job(tmp_path: Path) -> None:
-    """Promtool accepts rules with other thresholds and labels, another job and without a disabled alert, in another namespace."""
+    """Promtool accepts rules with other thresholds, labels and job, without a disabled alert, in another namespace."""
     rule = only(feature("rules"), "PrometheusRule")
     spec = rule["spec"]
     path = tmp_path / "rules.yml"

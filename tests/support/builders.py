@@ -141,7 +141,7 @@ async def serving(
         return ChunkedBody([body()]) if callable(body) else shared or ChunkedBody([])
 
     page = render_page((), (), 0.0, path, exporter.__version__)
-    openmetrics = openmetrics or OpenMetricsExposition([])
+    openmetrics = openmetrics or OpenMetricsExposition(list)
     server = WebServer(tuple(addresses), path, text, openmetrics, waiting, lambda: page, reload=reload, limits=limits)
     urls = server.bind()
     task = asyncio.create_task(server.run())

@@ -12,8 +12,7 @@ from structlog.testing import capture_logs
 from exporter.account.asset_mode import AssetMode
 from exporter.binance.messages import Method
 from exporter.metrics.exposition import Exposition
-from exporter.metrics.family import Program
-from exporter.metrics.self_metrics import SelfMetrics
+from exporter.metrics.self_catalog import Program
 from exporter.simulator.demo import demo_exchange
 from support.builders import (
     make_asset,
@@ -59,8 +58,7 @@ def first_scrape() -> str:
     states = [make_state("main", answered_at=999.0), make_state("币 desk", answered_at=999.0), make_state("waiting")]
     states[0].asset_mode, states[1].asset_mode = AssetMode.SINGLE, AssetMode.MULTI
     program = Program(lambda: [connection.state], last_reload_success_unix=1_700_000_000.0)
-    self_metrics = SelfMetrics(program, lambda: states, clock, process_metrics=False)
-    exposition = Exposition(self_metrics.render, clock)
+    exposition = Exposition(program, lambda: states, clock)
     figures = make_figures(1000.5) | {"maintenance_margin": 308.0}
     usdt = make_asset("USDT", **figures, margin_available=True, update_time_ms=1_700_000_000_123)
     bnb = make_asset("BNB", wallet_balance=1.25, update_time_ms=0)
@@ -103,8 +101,7 @@ async def polled(name: str) -> AsyncIterator[tuple[Polled, Exposition, Clock]]:
     async with demo_exchange(seed=1, clock=clock) as exchange, connected(exchange.url, monotonic=clock) as connection:
         account = Polled(exchange, connection, name, configuration=True)
         program = Program(lambda: [connection.state], last_reload_success_unix=MIDNIGHT)
-        self_metrics = SelfMetrics(program, lambda: [account.state], clock, process_metrics=False)
-        yield account, Exposition(self_metrics.render, clock), clock
+        yield account, Exposition(program, lambda: [account.state], clock), clock
 
 
 async def shape_scrape(name: str) -> str:

@@ -22,8 +22,7 @@ from exporter.account.pacing import EndpointPacing
 from exporter.account.poller import Poller
 from exporter.account.state import AccountSettings, AccountState
 from exporter.metrics.exposition import Exposition
-from exporter.metrics.family import Program
-from exporter.metrics.self_metrics import SelfMetrics
+from exporter.metrics.self_catalog import Program
 from exporter.simulator import SimulatedAccount, SimulatedExchange
 from exporter.simulator.answer_edits import binary, encode, error, field, truncated
 from support.builders import samples
@@ -87,10 +86,7 @@ class ModelSystem:
         connecting = connected(exchange.url, timing=timing, monotonic=self.clock)
         self.connection = await self._stack.enter_async_context(connecting)
         states: list[AccountState] = []
-        self_metrics = SelfMetrics(
-            Program(lambda: [self.connection.state]), lambda: states, self.clock, process_metrics=False
-        )
-        self.exposition = Exposition(self_metrics.render, self.clock)
+        self.exposition = Exposition(Program(lambda: [self.connection.state]), lambda: states, self.clock)
         availability, pacing = MethodAvailability(self.connection), EndpointPacing(self.clock)
         self.pollers: dict[str, Poller] = {}
         for trader in traders:
@@ -107,7 +103,7 @@ class ModelSystem:
                 request_timeout_seconds=_AMPLE_SECONDS,
             )
             states.append(AccountState(account))
-            publish, poll_finished = self.exposition.publish, lambda _: self.exposition.invalidate()
+            publish, poll_finished = self.exposition.publish, self.exposition.poll_finished
             self.pollers[name] = Poller(states[-1], self.connection, availability, pacing, publish, poll_finished)
             for method in (STATUS, POSITION):
                 exchange.replace_answer(method, name, partial(self._answered, name, method))

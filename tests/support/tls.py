@@ -63,7 +63,7 @@ async def guarded(folder: Path, document: str, body: bytes = BODY) -> AsyncItera
     live = WebConfigWatcher(load(folder / "web.yml"), every_seconds=0.02)
     page = "<!doctype html>"
     server = WebServer(
-        (LOCAL,), "/metrics", lambda: ChunkedBody([body]), OpenMetricsExposition([]), lambda: 1, lambda: page, live
+        (LOCAL,), "/metrics", lambda: ChunkedBody([body]), OpenMetricsExposition(list), lambda: 1, lambda: page, live
     )
     (url,) = server.bind()
     tasks = [asyncio.create_task(server.run()), asyncio.create_task(live.run())]

@@ -116,7 +116,7 @@ async def test_unfinished_handshake_is_disconnected(tmp_path: Path) -> None:
     (tmp_path / "both.pem").chmod(0o600)
     (tmp_path / "web.yml").write_text("tls_server_config: {cert_file: both.pem, key_file: both.pem}")
     live = WebConfigWatcher(load(tmp_path / "web.yml"))
-    server = WebServer((LOCAL,), "/metrics", lambda: ChunkedBody([]), OpenMetricsExposition([]), int, str, live)
+    server = WebServer((LOCAL,), "/metrics", lambda: ChunkedBody([]), OpenMetricsExposition(list), int, str, live)
     port = int(server.bind()[0].rpartition(":")[2])
     running = asyncio.create_task(server.run())
     try:

@@ -35,7 +35,7 @@ del LINES
 async def serve():
     limits = Limits(head_seconds=600.0, answer_seconds=600.0)  # for slow machines
     local = ListenAddress("127.0.0.1", 0)
-    server = WebServer((local,), "/metrics", lambda: BODY, OpenMetricsExposition([]), int, str, limits=limits)
+    server = WebServer((local,), "/metrics", lambda: BODY, OpenMetricsExposition(list), int, str, limits=limits)
     print(server.bind()[0], BODY.size, flush=True)
     await server.run()
 

@@ -11,26 +11,25 @@ from support.methods import V1
 from support.polling import Polled, altered, connected, error, pass_time, traders
 
 from exporter.account.asset_mode import AssetMode
-from exporter.metrics.exposition import Exposition
+from exporter.metrics.catalog import ACCOUNTS
+from exporter.metrics.text import render
 from exporter.simulator import SimulatedExchange
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from exporter.account.snapshot import AccountSnapshot
     from exporter.simulator.ledger import PositionSide
 
 HOUR = 3600.0
 FLAGS = {"fee_tier": 0.0, "can_trade": 1.0, "can_deposit": 1.0, "can_withdraw": 1.0, "hedge_mode": 0.0}
 
 
-def series(polled: Polled, snapshot: AccountSnapshot | None = None) -> dict[str, float]:
-    """Return the configuration in the series of a snapshot, by default the last one, without the timestamp."""
-    exposition = Exposition(lambda: b"", lambda: polled.snapshots[-1].answered_at)
-    exposition.publish(polled.state, snapshot or polled.snapshots[-1])
+def series(polled: Polled) -> dict[str, float]:
+    """Return the configuration in the series of the last snapshot, without the timestamp."""
+    text = b"".join(render(ACCOUNTS, polled.snapshots[-1], "alice").fragments)
     exposed = {
-        name.removeprefix("binance_futures_").replace(f'account="{polled.state.settings.name}"', ""): value
-        for name, value in samples(bytes(exposition.body())).items()
+        name.removeprefix("binance_futures_").replace('account="alice"', ""): value
+        for name, value in samples(text).items()
     }
     names = (*(f"account_{flag}" for flag in FLAGS), "position_leverage")
     return {

@@ -24,7 +24,8 @@ from exporter.account.asset_mode import AssetMode, infer_asset_mode
 from exporter.account.snapshot import build_snapshot
 from exporter.binance.errors import DecodeError
 from exporter.binance.rows import FIELDS_WITHOUT_POSITION, FIGURES
-from exporter.metrics.exposition import render
+from exporter.metrics.catalog import ACCOUNTS
+from exporter.metrics.text import render
 
 if TYPE_CHECKING:
     from exporter.binance.rows import AssetBalance, Position, PositionRisk
@@ -280,7 +281,7 @@ def test_sides_of_a_symbol_have_their_own_risk() -> None:
 
 def series_of(position: Position, risk: PositionRisk) -> dict[str, float]:
     """Return the position's samples of an account with one row, those of the status left out."""
-    text = b"".join(render("main", make_snapshot([USDT], [position], [risk])).fragments)
+    text = b"".join(render(ACCOUNTS, make_snapshot([USDT], [position], [risk]), "main").fragments)
     of_status = ("amount", "notional", "unrealized_pnl", "initial_margin", "maintenance_margin", "isolated_")
     return {
         name.removeprefix("binance_futures_position_"): value
@@ -395,7 +396,9 @@ def test_position_info_needs_the_margin_asset() -> None:
 def test_position_info_does_without_risk_figures() -> None:
     """If position risk was not requested, the info is derived from the status alone."""
     text = b"".join(
-        render("main", make_snapshot([USDT], [make_position(), make_position("ETHUSDT", **ISOLATED)])).fragments
+        render(
+            ACCOUNTS, make_snapshot([USDT], [make_position(), make_position("ETHUSDT", **ISOLATED)]), "main"
+        ).fragments
     )
 
     assert {

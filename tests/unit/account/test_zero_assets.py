@@ -10,7 +10,8 @@ from support.polling import Polled, connected
 
 from exporter.account.zero_assets import ZeroAssets
 from exporter.binance.rows import FIGURES
-from exporter.metrics.exposition import Exposition
+from exporter.metrics.catalog import ACCOUNTS
+from exporter.metrics.text import render
 
 if TYPE_CHECKING:
     from exporter.simulator import SimulatedExchange
@@ -44,9 +45,7 @@ async def test_series_of_unused_assets(exchange: SimulatedExchange, *, zero_asse
         await polled.poll()
         exchange.account("alice").deposit("BTC", "-1")
         await polled.poll()
-    exposition = Exposition(lambda: b"", lambda: polled.snapshots[-1].answered_at)
-    exposition.publish(polled.state, polled.snapshots[-1])
-    exposed = samples(bytes(exposition.body()))
+    exposed = samples(b"".join(render(ACCOUNTS, polled.snapshots[-1], "alice").fragments))
 
     wallets = {
         name.split('asset="')[1][:-2]: value

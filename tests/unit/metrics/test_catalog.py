@@ -10,18 +10,18 @@ import msgspec
 import pytest
 from support.builders import fill, make_asset, make_figures, make_position, make_risk, make_snapshot, make_status
 
-from exporter.metrics.catalog import GROUPS
+from exporter.metrics.catalog import ACCOUNTS
 from exporter.metrics.configuration_catalog import CONFIGURATION_GROUPS
-from exporter.metrics.self_catalog import ACCOUNT_FAMILIES, ENDPOINT_FAMILIES, PROGRAM_FAMILIES
+from exporter.metrics.self_catalog import ENDPOINTS, POLLING, PROGRAM
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from exporter.metrics.family import Family, Group, SelfFamily
+    from exporter.metrics.model import Catalog, Family, Group
 
-VALUE_FAMILIES: list[Family] = [family for group in GROUPS for family in group.families]
-SELF_FAMILIES: list[SelfFamily] = [*ACCOUNT_FAMILIES, *ENDPOINT_FAMILIES, *PROGRAM_FAMILIES]
-ALL_FAMILIES: list[Family | SelfFamily] = [*VALUE_FAMILIES, *SELF_FAMILIES]
+CATALOGS = (ACCOUNTS, POLLING, ENDPOINTS, PROGRAM)
+VALUE_FAMILIES = ACCOUNTS.families
+ALL_FAMILIES = [family for catalog in CATALOGS for family in catalog.families]
 STATUS = make_status(**make_figures())
 ASSET = fill(make_asset(margin_available=True))
 POSITION = fill(make_position())
@@ -42,7 +42,7 @@ ROWS = {
 }
 
 
-def _named(families: Sequence[Family | SelfFamily]) -> list[Any]:
+def _named(families: Sequence[Family]) -> list[Any]:
     return [pytest.param(family, id=family.name) for family in families]
 
 
@@ -72,16 +72,15 @@ def test_names_are_unique() -> None:
 
 
 @pytest.mark.parametrize("family", _named(ALL_FAMILIES))
-def test_names_follow_the_rules(family: Family | SelfFamily) -> None:
-    """A name is prefixed, in snake case, without a money unit, and ends as its type demands."""
+def test_names_follow_the_rules(family: Family) -> None:
+    """A name is prefixed, in snake case, and without a money unit or an ending that prometheus_client adds."""
     assert re.fullmatch(r"binance_futures(_[a-z]+)+", family.name)
     assert not re.search(r"_(usdt?|usdc|btc|bnb|dollars?|eur|ms|milliseconds)(_|$)", family.name)
-    assert (family.kind == "counter") is family.name.endswith("_total")
     assert not family.name.endswith(("_count", "_sum", "_bucket", "_created"))
 
 
 @pytest.mark.parametrize("family", _named(ALL_FAMILIES))
-def test_help_is_one_sentence(family: Family | SelfFamily) -> None:
+def test_help_is_one_sentence(family: Family) -> None:
     """A help text is one sentence in one line that needs no escaping."""
     assert re.fullmatch(r"[A-Z][^\\\n]*\.", family.help)
     assert not re.search(r"[.!?]\s", family.help)
@@ -186,21 +185,12 @@ def test_special_values(name: str, row: msgspec.Struct, value: float | None) -> 
     assert value == family.read(row)
 
 
-@pytest.mark.parametrize("group", GROUPS)
-def test_labels_are_sorted(group: Group) -> None:
-    """Labels stand in the order in which prometheus_client writes them, `account` first."""
-    labels = ["account", *group.labels]
+@pytest.mark.parametrize(("catalog", "group"), [(catalog, group) for catalog in CATALOGS for group in catalog.groups])
+def test_labels_are_unique(catalog: Catalog, group: Group) -> None:
+    """A group's labels differ from each other and from the label of the catalog."""
+    labels = catalog.label_names(group)
 
     assert sorted(set(labels)) == labels
-
-
-@pytest.mark.parametrize("family", _named(SELF_FAMILIES))
-def test_own_labels_do_not_repeat_the_subject(family: SelfFamily) -> None:
-    """An own family's labels are sorted and leave out the one that its subject brings."""
-    identity = {"account"} if family in ACCOUNT_FAMILIES else {"endpoint"} if family in ENDPOINT_FAMILIES else set()
-
-    assert sorted(set(family.labels)) == list(family.labels)
-    assert set() == identity & set(family.labels)
 
 
 @pytest.mark.parametrize(

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import example, given
-from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 from support.builders import (
     make_asset,
+    make_connection,
     make_position,
     make_snapshot,
     make_state,
@@ -23,10 +24,13 @@ from support.clocks import Clock
 from support.golden import GOLDEN, first_scrape
 from support.prometheus_server import promtool
 
-from exporter.metrics.catalog import GROUPS
-from exporter.metrics.exposition import CONTENT_TYPE, Exposition, render
-from exporter.metrics.openmetrics import SnapshotCollector
-from exporter.metrics.text import format_value, render_labels
+from exporter.binance.messages import Method
+from exporter.metrics.catalog import ACCOUNTS
+from exporter.metrics.exposition import CONTENT_TYPE, Exposition
+from exporter.metrics.model import Catalog
+from exporter.metrics.openmetrics import OpenMetricsExposition
+from exporter.metrics.self_catalog import ENDPOINTS, POLLING, PROGRAM, Program
+from exporter.metrics.text import format_value, render
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -38,21 +42,28 @@ BALANCE = 'binance_futures_account_wallet_balance{account="main",currency="USDT"
 AMOUNT = 'binance_futures_position_amount{account="main",position_side="BOTH",symbol="%s"}'
 
 
-def by_prometheus_client(snapshots: dict[str, AccountSnapshot]) -> bytes:
-    """Return the same figures by way of prometheus_client's own classes."""
-    registry = CollectorRegistry()
-    registry.register(SnapshotCollector(lambda: snapshots))
-    return generate_latest(registry)
-
-
 def exposition_of(
-    snapshots: dict[str, AccountSnapshot], own: Callable[[], bytes] = lambda: b"", clock: Clock | None = None
+    snapshots: dict[str, AccountSnapshot], process: Callable[[], bytes] = bytes, clock: Clock | None = None
 ) -> Exposition:
     """Publish snapshots that were answered at the second 1000."""
-    exposition = Exposition(own, clock or Clock())
+    states = {account: make_state(account, answered_at=1000.0, stale_after_seconds=60.0) for account in snapshots}
+    connection = make_connection(monotonic=Clock())
+    connection.state.durations[Method.ACCOUNT_STATUS].observe(0.3)
+    exposition = Exposition(Program(lambda: [connection.state]), states.values, clock or Clock(), process)
     for account, snapshot in snapshots.items():
-        exposition.publish(make_state(account, answered_at=1000.0, stale_after_seconds=60.0), snapshot)
+        exposition.publish(states[account], snapshot)
     return exposition
+
+
+def shown(exposition: Exposition) -> dict[str, float]:
+    """Return the series of a scrape, except those of polling, endpoints and the program."""
+    own = {family.name for catalog in (POLLING, ENDPOINTS, PROGRAM) for family in catalog.families}
+    exposed = samples(bytes(exposition.body()))
+    return {
+        series: value
+        for series, value in exposed.items()
+        if re.sub(r"(_bucket|_count|_sum)?(\{.*)?$", "", series) not in own
+    }
 
 
 @given(snapshots_by_name)
@@ -60,10 +71,11 @@ def exposition_of(
 @example({"main": make_snapshot(wallet_balance=-0.0, margin_balance=5e-324, available_balance=1e6)})
 def test_text_is_prometheus_clients(snapshots: dict[str, AccountSnapshot]) -> None:
     """Joined fragments are byte for byte what prometheus_client would write, and no series stands there twice."""
-    body = bytes(exposition_of(snapshots).body())
+    exposition = exposition_of(snapshots)
+    body = bytes(exposition.body())
     exposed = samples(body)
 
-    assert by_prometheus_client(snapshots) == body
+    assert OpenMetricsExposition(exposition.shown).prepare("", [])()[0] == body
     assert all(sorted(names) == names for names in map(label_names, exposed))
 
 
@@ -76,10 +88,10 @@ SHOWN = [[BTC], [BTC], [MOVED], [BTC, ETH], [ETH, MOVED], [ETH], []]
 @pytest.mark.parametrize("before", SHOWN)
 def test_text_does_not_depend_on_what_was_shown_before(before: list[Position], after: list[Position]) -> None:
     """Whatever an account showed before, its text is that of its last snapshot alone."""
-    shown = render("main", make_snapshot([make_asset("USDT")], before))
-    assets = [make_asset("USDT", wallet_balance=1.0)]
+    previous = render(ACCOUNTS, make_snapshot([make_asset("USDT")], before), "main")
+    snapshot = make_snapshot([make_asset("USDT", wallet_balance=1.0)], after)
 
-    assert render("main", make_snapshot(assets, after)) == render("main", make_snapshot(assets, after), shown)
+    assert render(ACCOUNTS, snapshot, "main") == render(ACCOUNTS, snapshot, "main", previous)
 
 
 def label_names(series: str) -> list[str]:
@@ -90,11 +102,17 @@ def label_names(series: str) -> list[str]:
 @given(words)
 def test_label_values_come_back_whole(text: str) -> None:
     """What a parser reads back from a label is what was put in, whatever its characters."""
-    line = f"name{render_labels(('account',), (text,))} 1.0\n"
+    snapshot = make_snapshot([make_asset(text, wallet_balance=1.0)])
+    lines = b"".join(render(ACCOUNTS, snapshot, text).fragments).decode()
 
-    ((sample,),) = (family.samples for family in text_string_to_metric_families(line))
+    labels = [
+        sample.labels
+        for family in text_string_to_metric_families(lines)
+        for sample in family.samples
+        if "asset_wallet_balance" in sample.name
+    ]
 
-    assert {"account": text} == sample.labels
+    assert [{"account": text, "asset": text}] == labels
 
 
 @pytest.mark.parametrize(
@@ -121,17 +139,22 @@ def test_numbers_are_written_as_go_does(value: float, text: str) -> None:
 
 def test_label_sets_must_be_complete() -> None:
     """A label without its value is refused, not dropped."""
+    group = replace(ACCOUNTS.groups[0], identify=lambda *_: [()])
+    with pytest.raises(TypeError, match="not enough arguments"):
+        render(Catalog("account", (group,)), make_snapshot(), "main")
     with pytest.raises(ValueError, match="zip"):
-        render_labels(("account", "asset"), ("main",))
+        ACCOUNTS.labels(group, "main", ())
 
 
-def test_only_headers_and_own_families_before_the_first_snapshot() -> None:
-    """Before anything was published each family has its header and no sample, and own families follow."""
-    body = bytes(exposition_of({}, lambda: b"own 1.0\n").body())
+def test_only_headers_before_the_first_snapshot() -> None:
+    """Before anything was published each family has its header and no sample, and the process metrics are last."""
+    exposition = exposition_of({}, lambda: b"process 1.0\n")
+    body = bytes(exposition.body())
+    names = [family.name for catalog in (ACCOUNTS, POLLING, ENDPOINTS, PROGRAM) for family in catalog.families]
 
-    assert {"own": 1.0} == samples(body)
-    assert body.endswith(b"own 1.0\n")
-    assert [family.name for group in GROUPS for family in group.families] == re.findall(r"# TYPE (\w+)", body.decode())
+    assert {"process": 1.0} == shown(exposition)
+    assert body.endswith(b"process 1.0\n")
+    assert names == re.findall(r"# TYPE (\w+)", body.decode())
     assert CONTENT_TYPE == "text/plain; version=0.0.4; charset=utf-8"
 
 
@@ -139,8 +162,8 @@ def test_fragments_follow_the_catalog() -> None:
     """Each family has a fragment at its place, empty without samples."""
     fragments = dict(
         zip(
-            (family.name for group in GROUPS for family in group.families),
-            render("main", make_snapshot([make_asset(wallet_balance=2.5)])).fragments,
+            (family.name for family in ACCOUNTS.families),
+            render(ACCOUNTS, make_snapshot([make_asset(wallet_balance=2.5)]), "main").fragments,
             strict=True,
         )
     )
@@ -191,11 +214,11 @@ def test_stale_figures_vanish_by_themselves() -> None:
     clock = Clock(1059.5)
     exposition = exposition_of({"main": make_snapshot(wallet_balance=1.0)}, clock=clock)
     exposition.publish(make_state("late", answered_at=1059.0), make_snapshot(wallet_balance=2.0))
-    fresh = samples(bytes(exposition.body()))
+    fresh = shown(exposition)
     clock.now = 1059.999
-    still = samples(bytes(exposition.body()))
+    still = shown(exposition)
     clock.now = 1060.0
-    stale = samples(bytes(exposition.body()))
+    stale = shown(exposition)
 
     assert fresh.keys() == still.keys()
     assert {series for series in fresh if 'account="late"' in series} == stale.keys()
@@ -204,7 +227,7 @@ def test_stale_figures_vanish_by_themselves() -> None:
 
 def test_failed_poll_keeps_fresh_figures() -> None:
     """A poll that fails takes nothing away before the figures are stale."""
-    exposition = Exposition(lambda: b"", Clock(1010.0))
+    exposition = Exposition(Program(), list, Clock(1010.0))
     state = make_state(answered_at=1000.0)
     exposition.publish(state, make_snapshot(wallet_balance=1.0))
     state.last_poll_succeeded = False
@@ -217,10 +240,10 @@ def test_body_is_shared_within_a_second() -> None:
     """Scrapes within a second get one object; after a second, or when something has changed, a new one."""
     clock = Clock(1000.0)
 
-    def own() -> bytes:
-        return f"own {clock.now}\n".encode()
+    def process() -> bytes:
+        return f"process {clock.now}\n".encode()
 
-    exposition = exposition_of({"main": make_snapshot()}, own, clock)
+    exposition = exposition_of({"main": make_snapshot()}, process, clock)
     first = exposition.body()
     clock.now = 1000.999
     second = exposition.body()
@@ -230,9 +253,9 @@ def test_body_is_shared_within_a_second() -> None:
     fourth = exposition.body()
 
     assert first is second
-    assert samples(bytes(first))["own"] == 1000.0
-    assert samples(bytes(third))["own"] == 1000.999
-    assert samples(bytes(fourth))["own"] == 1001.999
+    assert samples(bytes(first))["process"] == 1000.0
+    assert samples(bytes(third))["process"] == 1000.999
+    assert samples(bytes(fourth))["process"] == 1001.999
 
 
 def test_golden_scrape() -> None:

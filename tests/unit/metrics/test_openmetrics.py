@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
+from prometheus_client import generate_latest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 from support.builders import (
     DEADLINE_SECONDS,
@@ -26,17 +28,16 @@ from support.builders import (
 from support.clocks import Clock
 from support.waiting import until
 
-from exporter.metrics.catalog import GROUPS
+from exporter.binance.messages import Method
+from exporter.metrics.catalog import ACCOUNTS
 from exporter.metrics.exposition import Exposition
-from exporter.metrics.family import Program
-from exporter.metrics.openmetrics import OpenMetricsExposition, SnapshotCollector, only_openmetrics
-from exporter.metrics.self_catalog import ACCOUNT_FAMILIES, ENDPOINT_FAMILIES, PROGRAM_FAMILIES
-from exporter.metrics.self_metrics import SelfMetrics
+from exporter.metrics.model import Catalog, single_row
+from exporter.metrics.openmetrics import OpenMetricsExposition, only_openmetrics, process_registry
+from exporter.metrics.self_catalog import ENDPOINTS, POLLING, PROGRAM, Program
+from exporter.metrics.text import Rendered
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-
-    from prometheus_client.core import Metric
+    from collections.abc import Iterator, Sequence
 
 PROMETHEUS = f"{OPENMETRICS};version=1.0.0;q=0.5,{OPENMETRICS};version=0.0.1;q=0.4,text/plain;q=0.3,*/*;q=0.2"
 
@@ -45,15 +46,17 @@ def both_expositions() -> tuple[Exposition, OpenMetricsExposition]:
     """Publish one account, and return the text and the OpenMetrics exposition of it."""
     clock = Clock()
     state = make_state("main", answered_at=1000.0)
-    self_metrics = SelfMetrics(Program(), lambda: [state], clock)
-    exposition = Exposition(self_metrics.render, clock)
+    process = process_registry()
+    exposition = Exposition(
+        Program(lambda: [make_connection().state]), lambda: [state], clock, partial(generate_latest, process)
+    )
     position = make_position(notional=2.0, maintenance_margin=1.0, update_time_ms=1_700_000_000_000)
     isolated = make_position("ETHUSDT", isolated_wallet_balance=50.0, unrealized_pnl=-40.0, maintenance_margin=6.0)
     usdt = make_asset("USDT", **make_figures())
     risk = fill(make_risk(margin_asset="USDT"))
     snapshot = make_snapshot([usdt], [position, isolated], [risk], configuration=make_configuration(), **make_figures())
     exposition.publish(state, snapshot)
-    return exposition, OpenMetricsExposition([SnapshotCollector(exposition.snapshots), *self_metrics.collectors])
+    return exposition, OpenMetricsExposition(exposition.shown, process)
 
 
 def without_process(exposed: dict[str, float]) -> dict[str, float]:
@@ -90,8 +93,13 @@ def test_openmetrics_says_the_same() -> None:
 
 
 EVERY_NAME = [
-    *(family.name for group in GROUPS for family in group.families if "margin_available" not in family.name),
-    *(family.name for family in (*ACCOUNT_FAMILIES, *PROGRAM_FAMILIES) if family.kind != "histogram"),
+    *(family.name for family in ACCOUNTS.families if "margin_available" not in family.name),
+    *(
+        family.name
+        for catalog in (POLLING, ENDPOINTS, PROGRAM)
+        for family in catalog.families
+        if family.kind != "histogram"
+    ),
     "binance_futures_request_duration_seconds_bucket",
     "process_cpu_seconds_total",
 ]
@@ -103,6 +111,10 @@ def test_filter_finds_every_metric() -> None:
     absent = {
         "binance_futures_asset_update_timestamp_seconds",
         "binance_futures_exporter_config_last_reload_success_timestamp_seconds",
+        *(
+            f"binance_futures_{name}"
+            for name in ("clock_offset_seconds", "request_weight_used", "request_weight_limit")
+        ),
         *(f"binance_futures_position_{name}" for name in ("initial_margin", "isolated_margin")),
     }
     exposed = {name for name in EVERY_NAME if samples(openmetrics.prepare("", [name])()[0])}
@@ -159,46 +171,41 @@ async def test_openmetrics_only_for_clients_that_accept_nothing_else(accept: str
     assert (content_type == OPENMETRICS) is only_openmetrics(accept or "")
 
 
-def test_own_families_describe_themselves() -> None:
-    """Every own family is described, so that a filter finds it before it has a sample."""
-    self_metrics = SelfMetrics(Program(), list, Clock(), process_metrics=False)
-
-    assert [
-        family.name.removesuffix("_total") for family in (*ACCOUNT_FAMILIES, *ENDPOINT_FAMILIES, *PROGRAM_FAMILIES)
-    ] == [family.name for family in self_metrics.describe()]
-
-
 def test_prepared_state_does_not_change() -> None:
     """What is encoded in a thread is the state of the moment at which it was taken, whatever changes meanwhile."""
     states = [make_state("main", answered_at=1000.0)]
-    program = Program()
-    self_metrics = SelfMetrics(program, lambda: states, Clock(), process_metrics=False)
-    shown = {"main": make_snapshot(wallet_balance=1.0)}
-    openmetrics = OpenMetricsExposition([SnapshotCollector(lambda: shown), *self_metrics.collectors])
+    connection = make_connection(monotonic=Clock())
+    program = Program(lambda: [connection.state])
+    exposition = Exposition(program, lambda: states, Clock())
+    exposition.publish(states[0], make_snapshot(wallet_balance=1.0))
+    openmetrics = OpenMetricsExposition(exposition.shown)
     before = openmetrics.prepare("", [])()
     picture = openmetrics.prepare("", [])
-    shown["another"] = make_snapshot()
+    states.append(make_state("another", answered_at=1000.0))
     states[0].polls += 1
-    states.append(make_state("another"))
-    program.endpoints = lambda: [make_connection().state]
+    exposition.publish(states[0], make_snapshot(wallet_balance=2.0))
+    exposition.publish(states[1], make_snapshot())
+    exposition.poll_finished(states[0])
+    connection.state.durations[Method.ACCOUNT_STATUS].observe(0.3)
+    program.endpoints = tuple
+    exposition.body()
 
     assert before == picture()
+    assert before != openmetrics.prepare("", [])()
 
 
 async def test_lock_is_held_until_the_thread_ends() -> None:
     """Clients that disconnect do not leave a second rendering running next to the first."""
     started, release = [], threading.Event()
 
-    class Slow(SnapshotCollector):
-        def frozen_copy(self) -> SnapshotCollector:
-            return self
-
-        def collect(self) -> Iterable[Metric]:
+    class Slow(list[Rendered]):
+        def __iter__(self) -> Iterator[Rendered]:
             started.append(threading.current_thread())
             release.wait(DEADLINE_SECONDS)
-            return ()
+            return iter(())
 
-    openmetrics = OpenMetricsExposition([Slow(dict)])
+    one_family = Catalog("", (single_row(PROGRAM.families[0]),))
+    openmetrics = OpenMetricsExposition(lambda: [(one_family, Slow())])
     for _ in range(3):
         client = asyncio.create_task(openmetrics.render("", []))
         await until(lambda: started)
@@ -208,18 +215,17 @@ async def test_lock_is_held_until_the_thread_ends() -> None:
     release.set()
     text, _ = await openmetrics.render("", [])
 
-    assert b"" == text
+    assert {} == samples(text)
     assert (1, 2) == (concurrent, len(started))
 
 
 async def test_failed_rendering_releases_the_lock() -> None:
     """A rendering that fails does not block the next."""
 
-    class Broken(SnapshotCollector):
-        def frozen_copy(self) -> SnapshotCollector:
-            raise ZeroDivisionError
+    def broken() -> list[tuple[Catalog, list[Rendered]]]:
+        raise ZeroDivisionError
 
-    openmetrics = OpenMetricsExposition([Broken(dict)])
+    openmetrics = OpenMetricsExposition(broken)
     for _ in range(2):
         with pytest.raises(ZeroDivisionError):
             await openmetrics.render("", [])

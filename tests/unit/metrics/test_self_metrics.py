@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 import pytest
+from prometheus_client import generate_latest
 from support.builders import make_connection, make_state, samples
 from support.clocks import Clock
 
@@ -15,8 +16,9 @@ from exporter.account.asset_mode import AssetMode
 from exporter.binance.dialing import Endpoint
 from exporter.binance.errors import DisconnectReason, Reason, UnmatchedReason
 from exporter.binance.messages import Method, RateLimit
-from exporter.metrics.family import Program
-from exporter.metrics.self_metrics import SelfMetrics
+from exporter.metrics.exposition import Exposition
+from exporter.metrics.openmetrics import process_registry
+from exporter.metrics.self_catalog import Program
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -33,8 +35,8 @@ def scrape(
 ) -> dict[str, float]:
     """Return the own families' series, `binance_futures_` left out, with their values."""
     program = Program(lambda: [connection.state for connection in connections])
-    self_metrics = SelfMetrics(program, lambda: list(states), clock or Clock(), process_metrics=False)
-    return {series.removeprefix("binance_futures_"): value for series, value in samples(self_metrics.render()).items()}
+    body = bytes(Exposition(program, lambda: list(states), clock or Clock()).body())
+    return {series.removeprefix("binance_futures_"): value for series, value in samples(body).items()}
 
 
 def series_of(exposed: dict[str, float], *names: str) -> dict[str, float]:
@@ -220,8 +222,7 @@ def test_histogram_starts_at_zero_for_every_method() -> None:
 )
 def test_program_state_is_exposed(fields: dict[str, Any], successful: float, timestamps: list[float]) -> None:
     """Versions and the outcome of reading the configuration are shown; its time is absent until set."""
-    text = SelfMetrics(Program(**fields), list, Clock(), process_metrics=False).render()
-    exposed = samples(text)
+    exposed = samples(bytes(Exposition(Program(**fields), list, Clock()).body()))
     prefix = "binance_futures_exporter"
     versions = {
         "python_version": platform.python_version(),
@@ -235,11 +236,9 @@ def test_program_state_is_exposed(fields: dict[str, Any], successful: float, tim
     assert timestamps == [value for series, value in exposed.items() if series.endswith("success_timestamp_seconds")]
 
 
-@pytest.mark.parametrize(("process_metrics", "prefixes"), [(True, {"process", "python"}), (False, set[str]())])
-def test_process_metrics_can_be_left_out(*, process_metrics: bool, prefixes: set[str]) -> None:
-    """Only prometheus_client's own collectors go with the switch, and none of them says when it was created."""
-    exposed = samples(SelfMetrics(Program(), list, Clock(), process_metrics=process_metrics).render())
-    names = {series.partition("{")[0] for series in exposed}
+def test_process_metrics_are_those_of_prometheus_client() -> None:
+    """The process metrics have prometheus_client's names, and none of them says when it was created."""
+    names = {series.partition("{")[0] for series in samples(generate_latest(process_registry()))}
 
-    assert prefixes == {name.partition("_")[0] for name in names} - {"binance"}
+    assert {"process", "python"} == {name.partition("_")[0] for name in names}
     assert set() == {name for name in names if name.endswith("_created")}

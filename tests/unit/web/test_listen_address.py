@@ -102,7 +102,7 @@ def test_port_in_use() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listening:
         used = ListenAddress("127.0.0.1", listening.getsockname()[1])
         free = ListenAddress("127.0.0.1", free_port())
-        server = WebServer([free, used], "/metrics", lambda: ChunkedBody([]), OpenMetricsExposition([]), int, str)
+        server = WebServer([free, used], "/metrics", lambda: ChunkedBody([]), OpenMetricsExposition(list), int, str)
         with pytest.raises(ListenError, match=rf"^cannot listen on {used}: Address already in use"):
             server.bind()
 
