@@ -16,6 +16,7 @@ from exporter.app.fleet import Fleet
 from exporter.binance.clock import monotonic
 from exporter.binance.host_clock import HostClock
 from exporter.config.document import ConfigError, Problem
+from exporter.config.shards import WHOLE, Shard
 from exporter.metrics.exposition import Exposition
 from exporter.metrics.openmetrics import OpenMetricsExposition, process_registry
 from exporter.metrics.self_catalog import Program
@@ -60,6 +61,7 @@ class Service:
         timing: the connections' delays, if not the default.
         load: reads the configuration again for `reload`, in a worker thread; raises ConfigError.
         host: this host's clocks, if not the real ones.
+        shard: which share of the accounts `config` contains.
     """
 
     def __init__(
@@ -69,9 +71,12 @@ class Service:
         timing: Timing | None = None,
         load: Callable[[], Config] | None = None,
         host: HostClock | None = None,
+        shard: Shard = WHOLE,
     ) -> None:
         self._host = host = host or HostClock(time.time, monotonic)
-        self._program = program = Program(last_reload_success_unix=time.time())
+        self._program = program = Program(
+            last_reload_success_unix=time.time(), shard_index=shard.index, shards=shard.total
+        )
         process = process_registry() if web.process_metrics else CollectorRegistry()
         self._exposition = exposition = Exposition(
             program, lambda: self._fleet.states, host.data_time, partial(generate_latest, process)

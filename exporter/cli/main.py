@@ -24,7 +24,7 @@ from exporter.cli.check_report import as_json, as_text
 from exporter.cli.flags import PROGRAM, Usage, parse
 from exporter.config import exporter_yml
 from exporter.config.document import ConfigError, Problem
-from exporter.config.shards import Shard
+from exporter.config.shards import WHOLE, Shard
 from exporter.formatting import pluralize
 from exporter.metrics import reference
 from exporter.simulator.demo import demo_exchange, write_configuration
@@ -112,7 +112,7 @@ def _run(flags: Namespace) -> int:
             f"the configuration is valid: {len(config.accounts)} {pluralize('account', len(config.accounts))}"
         )
         return _SUCCESS
-    return _run_in_loop(_until_signal(lambda stop: _serve(config, web, flags, stop, load)))
+    return _run_in_loop(_until_signal(lambda stop: _serve(config, web, flags, stop, load, shard)))
 
 
 def _check(flags: Namespace) -> int:
@@ -217,7 +217,12 @@ def _on_signal(number: signal.Signals, call: Callable[[], object]) -> None:
 
 
 async def _serve(
-    config: Config, web: WebConfig, flags: Namespace, stop: asyncio.Event, load: Callable[[], Config] | None = None
+    config: Config,
+    web: WebConfig,
+    flags: Namespace,
+    stop: asyncio.Event,
+    load: Callable[[], Config] | None = None,
+    shard: Shard = WHOLE,
 ) -> int:
     settings = WebSettings(
         addresses=tuple(flags.web_listen_address),
@@ -226,7 +231,7 @@ async def _serve(
         lifecycle=getattr(flags, "web_enable_lifecycle", False),  # the demo has no file to reload
         config=web,
     )
-    service = Service(config, settings, load=load)
+    service = Service(config, settings, load=load, shard=shard)
     urls = service.bind()
     log.info("started", version=exporter.__version__, accounts=len(config.accounts))
     for url in urls:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from exporter.config.exporter_yml import Config
@@ -25,6 +25,9 @@ class Shard:
     def select(self, config: Config) -> Config:
         """Return `config` with only this shard's accounts, perhaps none."""
         return replace(config, accounts=tuple(settings for settings in config.accounts if self.owns(settings.name)))
+
+
+WHOLE: Final = Shard()  # all accounts
 
 
 def shard_index(text: str) -> int:

@@ -35,6 +35,8 @@ class Program:
     endpoints: Callable[[], Sequence[EndpointState]] = tuple
     last_reload_succeeded: bool = True
     last_reload_success_unix: float | None = None
+    shard_index: int = 0
+    shards: int = 1
 
 
 def _own(name: str, description: str, attribute: str, kind: Kind = "gauge") -> Family:
@@ -225,6 +227,12 @@ PROGRAM: Final = Catalog(
             lambda _: (platform.python_version(), exporter.__revision__, exporter.__version__),
         ),
         single_row(
+            _own("binance_futures_exporter_shard_index", "Index of this shard, from 0 (--shard)", "shard_index"),
+            _own(
+                "binance_futures_exporter_shards",
+                "Number of shards that the accounts are divided among (--total-shards)",
+                "shards",
+            ),
             _own(
                 "binance_futures_exporter_config_last_reload_successful",
                 "Whether the last configuration reload was successful (1) or not (0)",

@@ -68,6 +68,22 @@ def _exporter_alerts(threshold: Mapping[str, str], job: str) -> tuple[Alert, ...
             "Prometheus {{ if $labels.instance }}cannot scrape {{ $labels.instance }}{{ else }}has no target{{ end }} "
             "(job {{ $labels.job }}). The accounts that it polls are not monitored.",
         ),
+        # A shard that was never started has no target that could be down.
+        Alert(
+            "BinanceFuturesShardMissing",
+            "critical",
+            block(f"""
+                count by ({SCOPE}) (
+                  count_values by ({SCOPE}) ("shard", last_over_time(binance_futures_exporter_shard_index[5m]))
+                )
+                <
+                max by ({SCOPE}) (last_over_time(binance_futures_exporter_shards[5m]))
+            """),
+            "10m",
+            "A shard of the exporter is missing",
+            "Prometheus scrapes only {{ $value }} shards (job {{ $labels.job }}), fewer than the exporters' "
+            "--total-shards. The accounts of the missing shards are not monitored.",
+        ),
         Alert(
             "BinanceFuturesReloadFailed",
             "warning",
