@@ -65,7 +65,8 @@ class PositionAssessment:
 
     position: OpenPosition
     level: RiskLevel
-    is_complete: bool  # the ratio is known, and so is the distance if it was requested and exists
+    is_complete: bool  # the ratio is known, and so is the distance if it was requested
+    is_distance_known: bool  # if it is, and the liquidation price is None, the position has none
     margin_ratio: float | None  # of its pool; None: unknown
     figures: RiskFigures
 
@@ -106,7 +107,7 @@ def assess(snapshot: AccountSnapshot) -> RiskAssessment:
     pools |= {(pool.symbol, pool.position_side): pool for pool in isolated}
     levels = {name: {ratio_level(pool.ratio)} for name, pool in pools.items()}
     risks = {identity(risk): risk for risk in snapshot.risks}
-    without_risk = set(positions_without_risk(snapshot))
+    requested, without_risk = snapshot.without_risk is not None, set(positions_without_risk(snapshot))
     positions = []
     for position in snapshot.held:
         row = identity(position.row)
@@ -118,7 +119,12 @@ def assess(snapshot: AccountSnapshot) -> RiskAssessment:
         level = _position_level(ratio, figures.distance_to_liquidation, is_complete=is_complete)
         positions.append(
             PositionAssessment(
-                position=position, level=level, is_complete=is_complete, margin_ratio=ratio, figures=figures
+                position=position,
+                level=level,
+                is_complete=is_complete,
+                is_distance_known=requested and row not in without_risk,
+                margin_ratio=ratio,
+                figures=figures,
             )
         )
         levels.setdefault(name, set()).add(level)

@@ -22,6 +22,7 @@ from exporter.web.config import WebConfig
 from exporter.web.connections import KEEP_ALIVE_SECONDS, Limits, Listener
 from exporter.web.headers import cross_site_reason
 from exporter.web.listen_address import ListenAddress, ListenError
+from exporter.web.page import STATIC_FILES
 from exporter.web.tls import SwitchingContext
 from exporter.web.uvicorn_internals import Config, Server
 
@@ -90,6 +91,7 @@ class WebServer:
         pages = Starlette(
             routes=[
                 Route("/", self._index),
+                *(Route(path, self._static_file) for path in STATIC_FILES),
                 Route(telemetry_path, self._metrics),
                 Route("/-/healthy", self._healthy),
                 Route("/-/ready", self._ready),
@@ -174,6 +176,10 @@ class WebServer:
         if now >= self._page_until:
             self._shared_page, self._page_until = ChunkedBody([self._page().encode()]), now + _PAGE_SECONDS
         return ChunkedResponse(self._shared_page, self._bodies, headers={}, media_type="text/html")
+
+    async def _static_file(self, request: Request) -> Response:
+        content, media_type = STATIC_FILES[request.scope["path"]]
+        return Response(content, media_type=media_type)
 
     async def _healthy(self, _request: Request) -> Response:
         return PlainTextResponse("OK\n")

@@ -6,6 +6,7 @@ import asyncio
 import json
 import time
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import httpx
@@ -133,6 +134,7 @@ async def serving(
     reload: Callable[[], Awaitable[str]] | None = None,
     openmetrics: OpenMetricsExposition | None = None,
     limits: Limits | None = None,
+    page: Callable[[], str] | None = None,
 ) -> AsyncIterator[tuple[httpx.AsyncClient, WebServer]]:
     """Serve a body during the block; yield a client of the first address, and the server, which must stop after it."""
     shared = ChunkedBody([body]) if isinstance(body, bytes) else None
@@ -140,9 +142,9 @@ async def serving(
     def text() -> ChunkedBody:
         return ChunkedBody([body()]) if callable(body) else shared or ChunkedBody([])
 
-    page = render_page((), (), 0.0, path, exporter.__version__)
+    page = page or partial(render_page, (), (), 0.0, path, exporter.__version__)
     openmetrics = openmetrics or OpenMetricsExposition(list)
-    server = WebServer(tuple(addresses), path, text, openmetrics, waiting, lambda: page, reload=reload, limits=limits)
+    server = WebServer(tuple(addresses), path, text, openmetrics, waiting, page, reload=reload, limits=limits)
     urls = server.bind()
     task = asyncio.create_task(server.run())
     client = httpx.AsyncClient(base_url=urls[0], trust_env=False, timeout=DEADLINE_SECONDS)

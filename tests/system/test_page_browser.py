@@ -8,25 +8,28 @@ import os
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, Literal, NoReturn
+from typing import TYPE_CHECKING, Any, Final, Literal, NoReturn
 
 import httpx
 import pytest
 import pytest_asyncio
+from support.builders import make_asset, make_position, make_snapshot, make_state, serving
 from support.polling import FAST
 
+from exporter.account.snapshot import AssetMode
 from exporter.app.service import Service, WebSettings
 from exporter.config import exporter_yml
 from exporter.simulator.demo import demo_exchange, write_configuration
 from exporter.web.listen_address import ListenAddress
+from exporter.web.page import render_page
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable
 
-    from playwright.async_api import Browser, Page
+    from playwright.async_api import Browser, Page, Route
 
 CHROMIUM: Final = Path("/usr/bin/chromium")
-SIZES: Final = [(360, 740), (1280, 800)]
+SIZES: Final = [(320, 740), (1280, 800)]
 SCHEMES: Final[list[Literal["light", "dark"]]] = ["light", "dark"]
 
 # The lowest contrast of a text to its background, and that text.
@@ -48,6 +51,12 @@ LOWEST_CONTRAST: Final = """() => {
   });
   return all.reduce((lowest, text) => text[0] < lowest[0] ? text : lowest);
 }"""
+
+# The badges that wrap, or leave their cell.
+OVERFLOWING_BADGES: Final = """() => [...document.querySelectorAll(".badge")].filter(badge => {
+  const box = badge.getBoundingClientRect();
+  return box.height > 30 || box.right > badge.parentElement.getBoundingClientRect().right + 1;
+}).map(badge => badge.textContent)"""
 
 
 @dataclass
@@ -110,6 +119,12 @@ async def url(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Asy
             await running
 
 
+async def _until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(60):
+        while not condition():  # noqa: ASYNC110 - what the browser does has no event
+            await asyncio.sleep(0.05)
+
+
 async def _until_shown(url: str, words: str) -> None:
     async with httpx.AsyncClient(trust_env=False) as client, asyncio.timeout(60):
         while words not in (await client.get(url)).text:  # noqa: ASYNC110 - what is shown has no event
@@ -118,9 +133,14 @@ async def _until_shown(url: str, words: str) -> None:
 
 @contextlib.asynccontextmanager
 async def opened(
-    browser: Browser, url: str, size: tuple[int, int], scheme: Literal["light", "dark"] = "light"
+    browser: Browser,
+    url: str,
+    size: tuple[int, int],
+    scheme: Literal["light", "dark"] = "light",
+    *,
+    clock: bool = False,
 ) -> AsyncIterator[Opened]:
-    """Open the page in a window of a size."""
+    """Open the page in a window of a size; with a `clock`, its time can be moved."""
     width, height = size
     page = await browser.new_page(viewport={"width": width, "height": height}, color_scheme=scheme)
     seen = Opened(page)
@@ -128,6 +148,8 @@ async def opened(
     page.on("console", lambda message: seen.complaints.append(message.text))
     page.on("pageerror", lambda error: seen.complaints.append(str(error)))
     try:
+        if clock:
+            await page.clock.install()
         await page.goto(url)
         yield seen
     finally:
@@ -139,18 +161,20 @@ async def opened(
 async def test_looks(
     browser: Browser, url: str, size: tuple[int, int], scheme: Literal["light", "dark"], tmp_path: Path
 ) -> None:
-    """On small and large screens, light and dark: no overflow, sufficient contrast, and no further requests."""
+    """On small and large screens, light and dark: nothing overflows, contrast is sufficient, all is from here."""
     async with opened(browser, url, size, scheme) as seen:
         await seen.page.evaluate("document.querySelectorAll('details').forEach(details => { details.open = true })")
         await seen.page.screenshot(path=tmp_path / f"page-{size[0]}-{scheme}.png", full_page=True)
         widths = await seen.page.evaluate("[document.documentElement.scrollWidth, innerWidth]")
+        badges = await seen.page.evaluate(OVERFLOWING_BADGES)
         contrast, text = await seen.page.evaluate(LOWEST_CONTRAST)
         ground = await seen.page.evaluate("getComputedStyle(document.body).backgroundColor")
 
     assert widths[0] <= widths[1] == size[0]
+    assert [] == badges
     assert contrast >= 4.5, text
     assert ("rgb(246, 247, 249)" if scheme == "light" else "rgb(18, 22, 28)") == ground
-    assert [f"{url}/"] == seen.requested
+    assert [f"{url}/", f"{url}/-/status.css", f"{url}/-/status.js"] == sorted(seen.requested)
     assert [] == seen.complaints
 
 
@@ -164,34 +188,32 @@ async def test_what_a_screen_reader_gets(browser: Browser, url: str, size: tuple
         ).count():  # absent until an answer of this minute has rateLimits
             await page.reload()
         endpoint = await page.locator(".endpoints tbody th").inner_text()
-        accounts = page.get_by_role("table", name="Polling status of each account, problems first")
+        accounts = page.get_by_role("table", name="Risk and polling status of each account, worst first")
         endpoints = page.get_by_role("table", name="Connections to the exchange")
         names = await accounts.get_by_role("rowheader").all_inner_texts()
         columns = await accounts.get_by_role("columnheader").all_inner_texts()
         troubled = accounts.get_by_role("row").filter(has=page.get_by_role("rowheader", name="hedge", exact=True))
         cells = await troubled.get_by_role("cell").all_inner_texts()
-        failure = await accounts.get_by_role("row").filter(has_text="Last failure").all_inner_texts()
+        failure = await page.get_by_role("region", name="Failures").get_by_role("listitem").all_inner_texts()
         counts = [
             await endpoints.get_by_role("meter", name=f"Request weight used of {endpoint}").count(),
-            await page.get_by_role("heading", level=1, name="Binance Futures Exporter").count(),
+            await page.get_by_role("heading", level=1, name="3 accounts critical · ").count(),
             await page.get_by_role("region", name="Accounts").count(),
             await page.get_by_role("region", name="Margin and positions").count(),
             await page.get_by_role("table", name="Positions of isolated").count(),
-            await page.get_by_role("meter", name="Worst margin ratio of isolated").count(),
+            await page.get_by_role("meter", name="Margin ratio of isolated").count(),
             await page.get_by_role("region", name="Endpoints").count(),
             *[await page.get_by_role("link", name=name).count() for name in ("Metrics", "Health", "Readiness")],
         ]
-        refresh = await page.locator('meta[http-equiv="refresh"]').get_attribute("content")
 
-    assert ["hedge", "main", "multi", "isolated"] == names
-    assert ["Account", "State", "Age of the data", "Open positions", "Margin ratio"] == columns[:5]
-    assert ["Nearest liquidation", "Endpoint", "Key type", "Asset mode"] == columns[5:]
-    assert "failing" in cells[0]
-    assert [endpoint, "RSA", "single-asset"] == cells[5:]
+    assert (["isolated", "main", "multi"], "hedge") == (sorted(names[:3]), names[3])
+    assert ["Account", "Risk", "Nearest liquidation", "Margin ratio", "Open positions"] == columns[:5]
+    assert ["State", "Age of the data", "Endpoint", "Key type", "Asset mode"] == columns[5:]
+    assert "failing" in cells[4]
+    assert [endpoint, "RSA", "single-asset"] == cells[6:]
     assert 1 == len(failure)
     assert "What to do: check" in failure[0]
     assert [1] * 10 == counts
-    assert "15" == refresh
 
 
 @pytest.mark.parametrize("size", SIZES)
@@ -214,17 +236,150 @@ async def test_keyboard(browser: Browser, url: str, size: tuple[int, int]) -> No
 
 @pytest.mark.parametrize("size", SIZES)
 async def test_unfolding(browser: Browser, url: str, size: tuple[int, int]) -> None:
-    """Accounts near liquidation are expanded; others expand by Enter or by a link to them, without a script."""
+    """Critical accounts are expanded; others expand by Enter or by a link to them, without a script."""
     async with opened(browser, url, size) as seen:
         page = seen.page
-        unfolded = page.locator("details[open]")
-        first = await unfolded.locator("summary").all_inner_texts()
-        await page.locator("summary", has_text="main").press("Enter")
+        unfolded = page.locator("details[id^=d][open] > summary")
+        first = await unfolded.all_inner_texts()
+        hedge = page.locator("summary", has_text="hedge")
+        await hedge.press("Enter")
         by_key = await unfolded.count()
-        await page.get_by_role("row").filter(has_text="multi-assets").get_by_role("link").click()
+        await hedge.press("Enter")
+        folded = await unfolded.count()
+        row = page.get_by_role("row").filter(has=page.get_by_role("rowheader", name="hedge"))
+        await row.get_by_role("link").click()
         by_link = await unfolded.count()
 
-    assert 1 == len(first)
-    assert "isolated" in first[0]
-    assert "critical" in first[0]
-    assert [2, 3] == [by_key, by_link]
+    assert ["critical"] * 3 == [text.split()[-1] for text in first]
+    assert [4, 3, 4] == [by_key, folded, by_link]
+
+
+@pytest.mark.parametrize("size", SIZES)
+async def test_refreshing_in_place(browser: Browser, url: str, size: tuple[int, int]) -> None:
+    """After two refreshes, what was expanded and focused is so still, at the same place, and the fragment remains."""
+    async with opened(browser, url, size, clock=True) as seen:
+        page = seen.page
+        await page.locator("details[id^=d][open] > summary").first.press("Enter")
+        hedge = page.locator("summary", has_text="hedge")
+        row = page.get_by_role("row").filter(has=page.get_by_role("rowheader", name="hedge"))
+        await row.get_by_role("link").click()
+        await hedge.focus()
+        seen_before = (await _states(page), page.url)
+        tops = [await hedge.evaluate("summary => summary.getBoundingClientRect().top")]
+        focused = []
+        for _ in range(2):
+            await page.evaluate("document.querySelector('.accounts tbody').dataset.old = 'yes'")
+            await page.clock.fast_forward(16_000)
+            await page.locator("tbody[data-old]").wait_for(state="detached")
+            focused.append(await hedge.evaluate("summary => summary === document.activeElement"))
+            tops.append(await hedge.evaluate("summary => summary.getBoundingClientRect().top"))
+        seen_after = (await _states(page), page.url)
+
+    assert "#risk-" in page.url
+    assert [False, True, True, True] == sorted(is_open for _, is_open in seen_before[0])
+    assert seen_before == seen_after
+    assert [pytest.approx(tops[0], abs=1)] * 2 == tops[1:]
+    assert [True, True] == focused
+    assert [] == seen.complaints
+
+
+async def _states(page: Page) -> list[tuple[str, bool]]:
+    """Return which details are expanded."""
+    states = await page.locator("details[id^=d]").evaluate_all("all => all.map(details => [details.id, details.open])")
+    return sorted((name, is_open) for name, is_open in states)
+
+
+async def test_failed_refresh(browser: Browser, url: str) -> None:
+    """If a refresh fails, the page and its title say since when it is not up to date, until one succeeds."""
+    async with opened(browser, url, SIZES[1], clock=True) as seen:
+        page = seen.page
+        answers: list[dict[str, Any]] = [{"status": 503}, {"body": "<p>a proxy's login page</p>"}]
+
+        async def answer(route: Route) -> None:
+            await (route.fulfill(**answers[0]) if answers else route.continue_())
+
+        await page.route(f"{url}/", answer)
+        outdated, reports = page.locator("#outdated"), [await page.locator("#outdated").is_visible()]
+        texts = []
+        for problem in ("status 503", "not this page"):
+            await page.clock.fast_forward(16_000)
+            await outdated.get_by_text(problem).wait_for()
+            texts.append((await outdated.inner_text(), await page.title()))
+            answers.pop(0)
+        await page.clock.fast_forward(16_000)
+        await outdated.wait_for(state="hidden")
+        title = await page.title()
+
+    assert [False] == reports
+    assert all(text.startswith("Not up to date since ") for text, _ in texts)
+    assert all(text.startswith("Not up to date · 3 accounts critical") for _, text in texts)
+    assert title.startswith("3 accounts critical")
+
+
+async def test_behind_a_proxy_with_a_password(browser: Browser, url: str) -> None:
+    """Behind a path prefix and a password in the page's URL, the page loads its files and refreshes."""
+    statuses = []
+
+    async def forward(route: Route) -> None:
+        request = route.request
+        response = await route.fetch(url=f"{url}{request.url.partition('/prefix')[2]}")
+        statuses.append((request.url.partition("/prefix")[2], response.status))
+        await route.fulfill(response=response)
+
+    page = await browser.new_page()
+    try:
+        await page.clock.install()
+        await page.route("**/prefix/**", forward)
+        await page.goto("http://name:password@exporter.test/prefix/")
+        await page.get_by_text("This page refreshes every 15 seconds").wait_for()
+        await page.clock.fast_forward(16_000)
+        await _until(lambda: len(statuses) > 3)
+    finally:
+        await page.close()
+
+    assert [("/", 200), ("/-/status.css", 200), ("/-/status.js", 200), ("/", 200)] == statuses
+
+
+async def test_without_script(browser: Browser, url: str) -> None:
+    """Without scripts the page is complete, reloads itself, and offers no filter."""
+    page = await browser.new_page(java_script_enabled=False)
+    try:
+        await page.goto(url)
+        shown = await page.get_by_role("table", name="Risk and polling status").is_visible()
+        footer = (await page.locator("footer").inner_text()).strip()
+        has_filter = await page.locator("#filter").is_visible()
+    finally:
+        await page.close()
+
+    assert (True, "This page reloads every 15 seconds.", False) == (shown, footer, has_filter)
+
+
+async def test_filter(browser: Browser) -> None:
+    """Among many accounts, the filter leaves those with all of its words, in folded tables and after a refresh."""
+    names = [f"desk-{number:02}" for number in range(40)]
+    usdt = make_asset("USDT", cross_wallet_balance=100.0, cross_unrealized_pnl=0.0)
+    snapshot = make_snapshot([usdt], [make_position(maintenance_margin=1.0)], asset_mode=AssetMode.SINGLE)
+    states = [make_state(name, answered_at=0.0) for name in names]
+    async with (
+        serving(b"", page=lambda: render_page(states, [], 1.0, "/metrics", "1", dict.fromkeys(names, snapshot))) as (
+            client,
+            _,
+        ),
+        opened(browser, str(client.base_url), SIZES[1], clock=True) as seen,
+    ):
+        page = seen.page
+        await page.get_by_label("Filter accounts").fill("DESK-1 normal")
+        shown = [await page.locator(".accounts tbody tr:visible th").all_inner_texts()]
+        tables = await page.locator("details[id^=d]:visible").count()
+        await page.evaluate("document.querySelector('.accounts tbody').dataset.old = 'yes'")
+        await page.clock.fast_forward(16_000)
+        await page.locator("tbody[data-old]").wait_for(state="detached")
+        shown.append(await page.locator(".accounts tbody tr:visible th").all_inner_texts())
+        words = [
+            await page.get_by_role("status").inner_text(),
+            await page.get_by_label("Filter accounts").input_value(),
+        ]
+
+    assert [names[10:20]] * 2 == shown
+    assert 10 == tables
+    assert ["10 of 40 accounts match", "DESK-1 normal"] == words

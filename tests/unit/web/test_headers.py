@@ -7,8 +7,8 @@ from support.builders import close, connect, serving
 
 EXPECTED = {
     "cache-control": "no-store",
-    "content-security-policy": "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none';"
-    " frame-ancestors 'none'",
+    "content-security-policy": "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self';"
+    " base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
     "x-content-type-options": "nosniff",
 }
 
@@ -18,6 +18,8 @@ EXPECTED = {
     [
         ("GET", "/", 200),
         ("HEAD", "/", 200),
+        ("GET", "/-/status.css", 200),
+        ("GET", "/-/status.js", 200),
         ("GET", "/metrics", 200),
         ("GET", "/metrics?name[]=up", 200),
         ("GET", "/-/healthy", 200),

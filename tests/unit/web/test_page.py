@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from html.parser import HTMLParser
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
 import pytest
@@ -26,7 +28,7 @@ from exporter.formatting import escape_unprintable, format_duration
 from exporter.web.page import render_page
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from exporter.account.snapshot import AccountSnapshot
     from exporter.account.state import AccountState
@@ -34,8 +36,9 @@ if TYPE_CHECKING:
 
 NOW: Final = 1_700_000_000.0  # 2023-11-14 22:13:20 UTC by the clocks of connections
 FAILURE: Final = Failure(Reason.RATE_LIMITED, "too many requests (code -1003)", "use a longer interval")
-VOID: Final = {"meta"}
-NO_RISK: Final = ("unknown", "unknown")
+VOID: Final = {"meta", "link", "input"}
+NO_RISK: Final = ("unknown", "unknown", "unknown")
+LEVELS: Final = ("warning", "normal")
 HOSTILE: Final = [
     "<script>alert(1)</script>",
     "</td></table><h1>x</h1>",
@@ -94,17 +97,19 @@ def page(
     states: Iterable[AccountState] = (),
     connections: Iterable[Connection] = (),
     path: str = "/metrics",
-    **snapshots: AccountSnapshot,
+    snapshots: Mapping[str, AccountSnapshot] = MappingProxyType({}),
+    **named: AccountSnapshot,
 ) -> Page:
     """Render a page as of NOW, and parse it."""
-    return Page(render_page(states, [connection.state for connection in connections], NOW, path, "1.2.3", snapshots))
+    endpoints = [connection.state for connection in connections]
+    return Page(render_page(states, endpoints, NOW, path, "1.2.3", {**snapshots, **named}))
 
 
 def state(word: str, name: str = "main", **settings: Any) -> AccountState:
     """Make an account that the page shows in a state."""
     if word == "waiting":
         return make_state(name, **settings)
-    account = make_state(name, answered_at={"stale": NOW - 60, "down": None}.get(word, NOW - 15), **settings)
+    account = make_state(name, answered_at={"stale": NOW - 120, "down": None}.get(word, NOW - 15), **settings)
     if account.answered_at is not None:
         account.open_positions, account.asset_mode = 1234, AssetMode.MULTI
     if word != "up":
@@ -115,35 +120,57 @@ def state(word: str, name: str = "main", **settings: Any) -> AccountState:
 @pytest.mark.parametrize(
     ("word", "cells"),
     [
-        ("up", ["● up", "15 seconds", "1,234", *NO_RISK, "localhost:1", "HMAC", "multi-assets"]),
+        ("up", [*NO_RISK, "1,234", "up", "15 seconds", "multi-assets"]),
         (
             "failing",
-            [
-                *("▲ failing data expires in 45 seconds", "15 seconds", "1,234"),
-                *(*NO_RISK, "localhost:1", "HMAC", "multi-assets"),
-            ],
+            [*NO_RISK, "1,234", "failing rate limited; data expires in 45 seconds", "15 seconds", "multi-assets"],
         ),
         (
             "stale",
-            ["■ stale data expired", "1 minute", "unknown", *NO_RISK, "localhost:1", "HMAC", "multi-assets"],
+            [
+                *("unknown for 1 minute", "unknown", "unknown", "unknown"),
+                *("stale rate limited; data expired", "2 minutes", "multi-assets"),
+            ],
         ),
-        (
-            "down",
-            ["✕ down no successful poll yet", "no data yet", "unknown", *NO_RISK, "localhost:1", "HMAC", "unknown"],
-        ),
-        (
-            "waiting",
-            ["○ waiting first poll pending", "no data yet", "unknown", *NO_RISK, "localhost:1", "HMAC", "unknown"],
-        ),
+        ("down", [*NO_RISK, "unknown", "down rate limited; no successful poll yet", "no data yet", "unknown"]),
+        ("waiting", [*NO_RISK, "unknown", "waiting first poll pending", "no data yet", "unknown"]),
     ],
 )
 def test_states(word: str, cells: list[str]) -> None:
-    """Each state is a word with a mark, and values are shown only as long as the metrics have them."""
+    """Each state is a word, and values are shown only as long as the metrics have them."""
     shown = page([state(word)])
-    failure = "Last failure (rate limited): too many requests (code -1003) What to do: use a longer interval"
 
-    assert ["main", *cells] == shown.row("main")
-    assert (word in {"failing", "stale", "down"}) is ([failure] in shown.rows)
+    assert ["main", *cells[:-1], "localhost:1", "HMAC", cells[-1]] == shown.row("main")
+    assert (word in {"failing", "stale", "down"}) is (FAILURE.message in shown.texts)
+    assert (FAILURE.message in shown.texts) is (FAILURE.advice in shown.texts)
+
+
+def test_equal_failures_are_one() -> None:
+    """Accounts that fail for the same reason share one entry with their number; other reasons have their own."""
+    states = [state("failing", f"account {number}") for number in range(30)]
+    states[7].last_failure = Failure(Reason.REFUSED, "invalid key", "check the key")
+    shown = page([*states, state("waiting", "other"), state("up", "good")])
+
+    failures = shown.texts.index("Failures")
+    assert ["29 accounts: rate limited", FAILURE.message] == shown.texts[failures + 1 : failures + 3]
+    assert 1 == shown.texts.count(FAILURE.message)
+    affected = shown.texts.index("Affected accounts")
+    assert ["account 0", "account 1", "account 2"] == shown.texts[affected + 1 : affected + 6 : 2]
+    second = shown.texts.index(": refused")
+    assert ["account 7", ": refused", "invalid key"] == shown.texts[second - 1 : second + 2]
+
+
+def test_many_different_failures_are_counted() -> None:
+    """The ten causes with most accounts are shown; the accounts of the others are counted."""
+    states = [state("failing", f"account {number}") for number in range(14)]
+    for number, failing in enumerate(states[2:]):
+        failing.last_failure = Failure(Reason.EXCHANGE, f"error {number}", "wait")
+    shown = page(states)
+
+    assert "2 accounts: rate limited" in shown.texts
+    assert {"error 0", "error 8"} <= set(shown.texts)
+    assert "error 9" not in shown.texts
+    assert "Not shown: other failures of 3 accounts; the log has them." in shown.texts
 
 
 def test_a_failure_that_is_over_is_not_shown() -> None:
@@ -153,8 +180,8 @@ def test_a_failure_that_is_over_is_not_shown() -> None:
     grown_old.answered_at, grown_old.stale_at = NOW - 3600, NOW - 3540
     shown = page([recovered, grown_old])
 
-    assert "● up" == shown.row("recovered")[1]
-    assert "■ stale data expired" == shown.row("grown old")[1]
+    assert "up" == shown.row("recovered")[5]
+    assert "stale data expired" == shown.row("grown old")[5]
     assert FAILURE.message not in shown.texts
 
 
@@ -163,12 +190,12 @@ def test_flat_is_not_unknown() -> None:
     flat = state("up")
     flat.open_positions = 0
 
-    assert "0" == page([flat]).row("main")[3]
+    assert "0" == page([flat]).row("main")[4]
 
 
 def test_configured_asset_mode() -> None:
     """Before the asset mode is detected, the configured one is shown."""
-    assert "single-asset" == page([state("waiting", asset_mode=AssetMode.SINGLE)]).row("main")[8]
+    assert "single-asset" == page([state("waiting", asset_mode=AssetMode.SINGLE)]).row("main")[9]
 
 
 def at_risk(symbol: str = "BTCUSDT") -> AccountSnapshot:
@@ -195,40 +222,102 @@ def at_risk(symbol: str = "BTCUSDT") -> AccountSnapshot:
 
 
 def test_risk() -> None:
-    """An account shows its highest margin ratio and nearest liquidation, and pools and positions in that order."""
+    """An account shows its level, its nearest liquidation and its highest ratio, and its positions, worst first."""
     shown = page([state("up")], main=at_risk())
-    table = shown.rows.index(["Pool", "Margin type", "Margin ratio"])
-
-    assert ["81.0 % ■ critical", "0.25 % away ETHUSDT SHORT"] == shown.row("main")[4:6]
-    assert [
-        ["SOLUSDT BOTH", "isolated", "81.0 % ■ critical"],
-        ["USDT", "cross", "10.0 % ● normal"],
+    table = shown.rows.index(
         [
-            "Symbol",
-            "Side",
-            "Margin type",
-            "Margin asset",
-            "Mark price",
-            "Liquidation price",
-            "Distance",
-            "ADL quantile",
-        ],
-        ["ETHUSDT", "SHORT", "cross", "USDT", "4,000.00", "4,010.00", "0.25 %", "unknown"],
-        ["SOLUSDT", "BOTH", "isolated", "USDT", "150.50", "none", "none", "0 of 4"],
-        ["BTCUSDT", "BOTH", "cross", "USDT", "100.00", "90.00", "10.00 %", "2 of 4"],
+            *("Symbol", "Risk", "Side", "Margin", "Margin ratio"),
+            *("Mark price", "Liquidation price", "Distance", "ADL quantile"),
+        ]
+    )
+
+    assert ["critical", "0.25 % away ETHUSDT SHORT", "81.0 %"] == shown.row("main")[1:4]
+    assert [
+        ["ETHUSDT", "critical", "SHORT", "cross USDT", "10.0 %", "4,000.00", "4,010.00", "0.25 %", "unknown"],
+        ["SOLUSDT", "critical", "long", "isolated USDT", "81.0 %", "150.50", "none", "none", "0 of 4"],
+        ["BTCUSDT", "normal", "long", "cross USDT", "10.0 %", "100.00", "90.00", "10.00 %", "2 of 4"],
     ] == shown.rows[table + 1 :]
-    assert "Not shown: 1 without risk." in shown.texts
-    assert {"open": None} == attributes(shown, "details")
+    assert {"id": "d1", "open": None} == attributes(shown, "details")
 
 
-def test_risk_of_the_worst_account_comes_first() -> None:
-    """The account with the highest ratio is first; one whose ratio is unknown is collapsed and last."""
-    other = make_snapshot([make_asset()], [make_position(amount=1.0)], asset_mode=AssetMode.SINGLE)
-    shown = page([state("up", "other"), state("up")], other=other, main=at_risk())
+@pytest.mark.parametrize(
+    ("side", "amount", "word"),
+    [("BOTH", 2.0, "long"), ("BOTH", -2.0, "short"), ("LONG", 2.0, "LONG"), ("SHORT", -2.0, "SHORT")],
+)
+def test_side(side: str, amount: float, word: str) -> None:
+    """In one-way mode the sign of the amount tells long from short; in hedge mode the position's own side does."""
+    snapshot = make_snapshot([make_asset()], [make_position("ETHUSDT", side, amount)], asset_mode=AssetMode.SINGLE)
 
-    assert [{"open": None}, {}] == [attrs for tag, attrs in shown.tags if tag == "details"]
-    assert ["unknown", "unknown"] == shown.row("other")[4:6]
-    assert shown.texts.index("81.0 %, critical") < shown.texts.index("margin ratio unknown")
+    assert word == page([state("up")], main=snapshot).row("ETHUSDT")[2]
+
+
+def account(ratio: float = 0.1, distance: float | None = 0.2) -> AccountSnapshot:
+    """Make a snapshot of a long cross position; its distance to liquidation is missing if it is None."""
+    return make_snapshot(
+        [make_asset("USDT", cross_wallet_balance=100.0, cross_unrealized_pnl=0.0)],
+        [make_position(maintenance_margin=100 * ratio)],
+        [] if distance is None else [make_risk(mark_price=100.0, liquidation_price=100 * (1 - distance))],
+        asset_mode=AssetMode.SINGLE,
+    )
+
+
+def test_trouble_comes_first() -> None:
+    """Accounts with trouble of either kind are first: critical, unknown or without data, at warning or failing."""
+    snapshots = {
+        "near": account(distance=0.03),
+        "fine": account(),
+        "nearest": account(distance=0.0037),
+        "high": account(ratio=0.9),
+        "no distance": account(distance=None),
+        "failing": account(),
+    }
+    states = [state("failing" if name == "failing" else "up", name) for name in snapshots]
+    states += [state(word, word) for word in ("waiting", "stale", "down")]
+    shown = page(states, snapshots=snapshots)
+    names = [row[0] for row in shown.rows if row[7:8] == ["localhost:1"]]
+    headline = "2 accounts critical · 3 accounts unknown · 1 account at warning · 5 of 9 accounts up"
+
+    assert ["nearest", "high", "no distance", "down", "stale", "near", "failing", "waiting", "fine"] == names
+    assert ["critical", "critical", "unknown", "unknown", "unknown for 1 minute"] == [
+        shown.row(name)[1] for name in names[:5]
+    ]
+    assert [f"{headline} · Binance Futures Exporter", headline] == [text for text in shown.texts if headline in text]
+
+
+@pytest.mark.parametrize(
+    ("words", "headline", "style"),
+    [
+        (["up"], "Risk normal · 1 of 1 accounts up", "normal"),
+        (["failing"], "Risk normal · 0 of 1 accounts up", "normal"),
+        (["up", "waiting"], "1 of 2 accounts up", "waiting"),
+        (["up", "down"], "1 account unknown · 1 of 2 accounts up", "unknown"),
+        ([], "0 of 0 accounts up", "waiting"),
+    ],
+)
+def test_headline(words: list[str], headline: str, style: str) -> None:
+    """Risk is called normal only if that of all accounts is known; without accounts there is a text, not a table."""
+    states = [state(word, word) for word in words]
+    shown = page(states, snapshots={word: account() for word in words if word in {"up", "failing"}})
+
+    assert f"{headline} · Binance Futures Exporter" in shown.texts
+    assert style == attributes(shown, "h1")["class"]
+    assert (not words) is ("No accounts to poll." in shown.texts)
+
+
+def test_known_critical_position_is_shown_among_unknown_figures() -> None:
+    """An account is critical by what is known, and says that not everything is."""
+    assert "critical some figures unknown" == page([state("up")], main=account(0.9, None)).row("main")[1]
+
+
+def test_stale_account_stays_among_those_at_risk() -> None:
+    """A stale account that held positions is listed as unknown with the time; one that held none is not."""
+    held, flat = state("stale", "held"), state("stale", "flat")
+    flat.open_positions = 0
+    shown = page([held, flat])
+    risk = shown.texts.index("Margin and positions")
+
+    assert ["held", "unknown", "for 1 minute"] == shown.texts[risk + 1 : risk + 4]
+    assert "flat" not in shown.texts[risk:]
 
 
 @pytest.mark.parametrize("word", ["stale", "down", "waiting"])
@@ -236,7 +325,8 @@ def test_no_risk_of_stale_data(word: str) -> None:
     """A snapshot that is not fresh is not shown."""
     shown = page([state(word)], main=at_risk())
 
-    assert [*NO_RISK] == shown.row("main")[4:6]
+    assert shown.row("main")[1].startswith("unknown")
+    assert ["unknown", "unknown"] == shown.row("main")[2:4]
     assert not {"details", "meter"} & {tag for tag, _ in shown.tags}
     assert "BTCUSDT" not in shown.texts
 
@@ -244,50 +334,85 @@ def test_no_risk_of_stale_data(word: str) -> None:
 @pytest.mark.parametrize(
     ("wallet", "words", "value"),
     [
-        (11.429, "69.9 % ● normal", 0.69997),
-        (11.428, "70.0 % ▲ warning", 0.70003),
-        (10.0, "80.0 % ▲ warning", 0.8),
-        (8.0001, "99.9 % ■ critical", 0.99998),
-        (8.0, "100.0 % ■ critical", 1.0),
-        (4.0, "200.0 % ■ critical", 1.0),
-        (0.001, "over 9,999 % ■ critical", 1.0),
-        (0.0, "infinite ■ critical", 1.0),
+        (11.429, ["normal", "69.9 %"], 0.69997),
+        (11.428, ["warning", "70.0 %"], 0.70003),
+        (10.0, ["warning", "80.0 %"], 0.8),
+        (8.0001, ["critical", "99.9 %"], 0.99998),
+        (4.0, ["critical", "200.0 %"], 1.0),
+        (0.001, ["critical", "over 9,999 %"], 1.0),
+        (0.0, ["critical", "infinite"], 1.0),
     ],
 )
-def test_texts_of_ratios(wallet: float, words: str, value: float) -> None:
-    """A ratio is a number rounded down, a mark with a word and a bar that ends at liquidation."""
+def test_texts_of_ratios(wallet: float, words: list[str], value: float) -> None:
+    """A ratio is a number rounded down and a bar that ends at liquidation; its level is a word."""
     usdt = make_asset("USDT", cross_wallet_balance=wallet, cross_unrealized_pnl=0.0)
     position = make_position(maintenance_margin=8.0)
     shown = page([state("up")], main=make_snapshot([usdt], [position], asset_mode=AssetMode.SINGLE))
     meter = attributes(shown, "meter")
 
-    assert [words, "unknown"] == shown.row("main")[4:6]
-    assert value == pytest.approx(float(meter.pop("value") or ""), abs=1e-5)
-    expected = {"aria-label": "Worst margin ratio of main", "min": "0", "max": "1"}
-    assert expected | {"low": "0.7", "high": "0.8", "optimum": "0"} == meter
+    assert words == shown.row("main")[1:4:2]
+    assert value == pytest.approx(float(meter.pop("value") or ""), abs=1e-4)
+    assert {"aria-label": "Margin ratio of main", "max": "1", "low": "0.7", "high": "0.8"} == meter
 
 
 def test_flat_account_has_no_details() -> None:
-    """An account without positions has no risk, no liquidation and no tables."""
+    """An account without positions has no liquidation and no table of positions."""
     usdt = make_asset("USDT", cross_wallet_balance=100.0, cross_unrealized_pnl=0.0)
     shown = page([state("up")], main=make_snapshot([usdt], asset_mode=AssetMode.SINGLE))
 
-    assert ["0.0 % ● normal", "none"] == shown.row("main")[4:6]
+    assert ["normal", "none", "0.0 %"] == shown.row("main")[1:4]
     assert "details" not in [tag for tag, _ in shown.tags]
 
 
-def test_many_positions_are_counted() -> None:
-    """Of many positions and pools the worst fifty are shown, and the rest are counted."""
-    positions = [
-        make_position(f"S{number:02}USDT", maintenance_margin=1.0, isolated_wallet_balance=2.0, unrealized_pnl=0.0)
-        for number in range(70)
-    ]
-    shown = page([state("up")], main=make_snapshot([make_asset()], positions))
+def test_thresholds_are_stated() -> None:
+    """The page states the thresholds that it judges by."""
+    (text,) = [text for text in page([state("up")]).texts if text.startswith("Critical:")]
 
-    assert {"Not shown: 20 with lower ratios; 1 without risk.", "Not shown: 20 further from liquidation."} <= {
-        *shown.texts
-    }
+    assert ["80 %", "2 %", "5 %", "50 %", "70 %", "5 %"] == re.findall(r"\d+ %", text)
+
+
+def isolated_positions(count: int, ratio: float = 0.5) -> AccountSnapshot:
+    """Make a snapshot of isolated positions with the same margin ratio."""
+    positions = [
+        make_position(
+            f"S{number:02}USDT", maintenance_margin=ratio * 2, isolated_wallet_balance=2.0, unrealized_pnl=0.0
+        )
+        for number in range(count)
+    ]
+    return make_snapshot([make_asset()], positions)
+
+
+def test_many_positions_are_counted() -> None:
+    """Of many positions the worst fifty are shown, and the rest are counted."""
+    shown = page([state("up")], main=isolated_positions(70))
+
+    assert "Not shown: 20 more, none of them worse." in shown.texts
     assert 50 == len([row for row in shown.rows if row[0].endswith("USDT")])
+
+
+def test_hundred_accounts() -> None:
+    """Of a hundred accounts those without trouble are folded away; all positions at risk are shown."""
+    snapshots = {f"account {number}": isolated_positions(10) for number in range(100)}
+    snapshots["account 70"] = isolated_positions(10, 0.75)
+    states = [state("up", name) for name in snapshots]
+    html = render_page(states, [], NOW, "/metrics", "1.2.3", snapshots)
+    shown = Page(html)
+    folds = [attrs["id"] for tag, attrs in shown.tags if tag == "details" and attrs.get("class") == "fold"]
+
+    assert ["quiet", "quiet-positions"] == folds
+    assert 2 == shown.texts.count("99 accounts up at normal risk")
+    assert shown.texts.index("account 70") < shown.texts.index("99 accounts up at normal risk")
+    assert [10, 99] == [len([row for row in shown.rows if row[1:2] == [level] and len(row) == 9]) for level in LEVELS]
+    assert len(html.encode()) < 200_000
+
+
+@pytest.mark.parametrize("snapshot", [isolated_positions(10), isolated_positions(10, 0.9)], ids=["normal", "critical"])
+def test_size(snapshot: AccountSnapshot) -> None:
+    """A page of a hundred failing accounts has less than 200 KB, also if all of them are critical."""
+    names = [f"account {number}" for number in range(100)]
+    states = [state("failing", name) for name in names]
+
+    assert len(render_page(states, [], NOW, "/metrics", "1.2.3", dict.fromkeys(names, snapshot)).encode()) < 200_000
 
 
 @pytest.mark.parametrize("symbol", HOSTILE)
@@ -306,33 +431,15 @@ def test_no_money() -> None:
     assert not [figure for figure in ("77.0", "8765", "8,765", "-20", "-40", "100.0<", "6.0<") if figure in html]
 
 
-def test_accounts_with_problems_come_first() -> None:
-    """Of a hundred accounts those with problems are first, sorted by severity, and the summary counts them."""
-    states = [state("up", f"account {number}") for number in range(96)]
-    words = {"waiting": 10, "failing": 30, "stale": 50, "down": 70}
-    for word, place in words.items():
-        states.insert(place, state(word, word))
-    shown = page(states)
-    names = [row[0] for row in shown.rows[1:] if len(row) > 1]
+def test_problems_are_counted() -> None:
+    """Each state but up has its number at the top of the page, worst first."""
+    shown = page(
+        [state(word, f"{word} {number}") for word in ("waiting", "failing", "up", "stale") for number in (1, 2)]
+    )
 
-    assert ["down", "stale", "failing", "waiting", *(f"account {number}" for number in range(96))] == names
-    summary = shown.texts.index("Accounts") + 1
-    assert ["96 of 100 accounts up", "1 down", "1 stale", "1 failing", "1 waiting"] == shown.texts[
-        summary : summary + 5
+    assert ["2 stale", "2 failing", "2 waiting"] == [
+        text for text in shown.texts if re.fullmatch(r"2 [a-z]+ing|2 stale", text)
     ]
-    assert "96 of 100 accounts up · Binance Futures Exporter" in shown.texts
-
-
-@pytest.mark.parametrize(
-    ("words", "summary"), [(["up"], "1 of 1 accounts up"), (["down"], "0 of 1 accounts up"), ([], "0 of 0 accounts up")]
-)
-def test_few_accounts(words: list[str], summary: str) -> None:
-    """One account is singular; without accounts there is a text instead of a table."""
-    shown = page(state(word) for word in words)
-
-    assert f"{summary} · Binance Futures Exporter" in shown.texts
-    assert (not words) is ("No accounts to poll." in shown.texts)
-    assert bool(words) is bool(shown.rows)
 
 
 @pytest.mark.parametrize("name", HOSTILE)
@@ -347,8 +454,8 @@ def test_hostile_texts(name: str) -> None:
 
     name = escape_unprintable(name)
     accounts, endpoints = [row for row in shown.rows if row[0] == name]
-    assert name == accounts[6]
-    assert [f"Last failure (exchange): {name} What to do: wait"] in shown.rows
+    assert name == accounts[7]
+    assert [name, ": exchange", name] == shown.texts[shown.texts.index("Failures") + 1 :][:3]
     assert "1 of 2,400" == endpoints[4]
     assert {"aria-label": f"Request weight used of {name}"}.items() <= dict(attributes(shown, "meter")).items()
     assert [tag for tag, _ in plain.tags] == [tag for tag, _ in shown.tags]
@@ -372,7 +479,7 @@ def test_endpoint_before_the_first_response() -> None:
     """Before the first response, clock and weight are unknown, without a bar that could be mistaken for empty."""
     shown = page(connections=[make_connection(monotonic=Clock(NOW))])
 
-    assert ["localhost:1", "✕ not connected", "not paused", "unknown", "unknown"] == shown.row("localhost:1")
+    assert ["localhost:1", "not connected", "not paused", "unknown", "unknown"] == shown.row("localhost:1")
     assert not [tag for tag, _ in shown.tags if tag == "meter"]
 
 
@@ -436,8 +543,8 @@ def test_pause(reason: Reason, words: str) -> None:
     shown = page([state("up")], [connected, paused])
 
     until = "2023-11-14 23:15:24 UTC (1 hour 2 minutes left)"
-    assert f"■ paused {words}; until {until}" == shown.row("paused")[2]
-    assert ["● connected", "not paused"] == shown.row("localhost:1")[1:3]
+    assert f"paused {words}; until {until}" == shown.row("paused")[2]
+    assert ["connected", "not paused"] == shown.row("localhost:1")[1:3]
     assert ["paused", "localhost:1"] == [row[0] for row in shown.rows[-2:]]
     assert "1 of 2 endpoints not connected or paused" in shown.texts
 
@@ -464,17 +571,21 @@ def test_durations(seconds: float, words: str) -> None:
 
 
 def test_page_is_accessible() -> None:
-    """The page has a language, one main heading, captions, headers with a scope, and no script."""
+    """The page has a language, one main heading, names of tables, headers with a role, and works without its script."""
     connection = used(make_connection(monotonic=Clock(NOW)), 1, 2400)
     states = [state(word, word) for word in ("up", "failing", "stale", "down", "waiting")]
     shown = page(states, [connection], up=at_risk())
     tags = [tag for tag, _ in shown.tags]
 
-    assert {"lang": "en"} == attributes(shown, "html")
-    assert [1, 3, 4, 4, 0] == [tags.count(tag) for tag in ("h1", "h2", "table", "caption", "script")]
-    assert {"col", "row", "rowgroup"} == {attrs.get("scope") for tag, attrs in shown.tags if tag == "th"}
-    assert ("meta", {"http-equiv": "refresh", "content": "15"}) in shown.tags
-    assert "Version 1.2.3" in shown.texts
+    labels = [attrs.get("aria-label") for tag, attrs in shown.tags if tag == "table"]
+
+    assert {"lang": "en", "data-version": "1.2.3"} == attributes(shown, "html")
+    assert [1, 4, 3, 1] == [tags.count(tag) for tag in ("h1", "h2", "table", "caption")]
+    assert ["Risk and polling status of each account, worst first", "Positions of up, worst first", None] == labels
+    assert {"columnheader", "rowheader"} == {attrs.get("role") for tag, attrs in shown.tags if tag == "th"}
+    assert {"src": "./-/status.js", "defer": None} == attributes(shown, "script")
+    assert tags.index("noscript") + 1 == shown.tags.index(("meta", {"http-equiv": "refresh", "content": "15"}))
+    assert "Binance Futures Exporter, version 1.2.3" in shown.texts
 
 
 def test_links() -> None:

@@ -142,6 +142,7 @@ async def test_rejections_reveal_nothing(tmp_path: Path) -> None:
         for path in (
             "/",
             "/metrics",
+            "/-/status.js",
             "/nothing",
             "/-/healthy/",
             "//-/healthy",

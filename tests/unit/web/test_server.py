@@ -98,18 +98,29 @@ async def test_ready_counts_the_accounts_it_waits_for() -> None:
 
 @pytest.mark.parametrize("path", ["/metrics", "/other/path"])
 async def test_index_links(path: str) -> None:
-    """The page links to the metrics, whatever their path, and to the probes; each link can be fetched."""
+    """The page links to the metrics, whatever their path, and to the probes; each URL in it can be fetched."""
     async with serving(SMALL, path=path) as (client, _):
         index = await client.get("/")
-        links = re.findall(r'href="([^"]*)"', index.text)
+        links = re.findall(r'(?:href|src)="([^"]*)"', index.text)
         statuses = [(await client.get(link)).status_code for link in links]
         default = await client.get("/metrics")
 
     assert index.headers["Content-Type"] == "text/html; charset=utf-8"
     assert exporter.__version__ in index.text
-    assert [f".{path}", "./-/healthy", "./-/ready"] == links
-    assert [200, 200, 200] == statuses
+    assert ["./-/status.css", "./-/status.js", f".{path}", "./-/healthy", "./-/ready"] == links
+    assert [200] * 5 == statuses
     assert (200 if path == "/metrics" else 404) == default.status_code
+
+
+async def test_what_the_page_loads() -> None:
+    """The page's style and script have their media types, without which browsers would ignore them."""
+    async with serving(SMALL) as (client, _):
+        answers = [await client.get(f"/-/status.{suffix}") for suffix in ("css", "js")]
+
+    assert ["text/css; charset=utf-8", "text/javascript; charset=utf-8"] == [
+        answer.headers["Content-Type"] for answer in answers
+    ]
+    assert [True, True] == ["status page" in answer.text for answer in answers]
 
 
 async def test_server_software_is_not_revealed() -> None:

@@ -1,0 +1,258 @@
+"""Rows of the accounts and positions tables on the status page, worst first."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Final
+from zlib import crc32
+
+from exporter.account.margin import worst_ratio
+from exporter.account.risk import RiskLevel, account_sort_key, assess
+from exporter.formatting import format_duration, format_percent, format_price
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from exporter.account.risk import PositionAssessment, RiskAssessment
+    from exporter.account.snapshot import AccountSnapshot
+    from exporter.account.state import AccountState, Failure
+
+_NONE: Final = "none"
+_UNKNOWN: Final = "unknown"
+STATES: Final = ("down", "stale", "failing", "waiting", "up")  # worst first
+# Trouble of either kind, risk or polling, worst first.
+_TROUBLE: Final = {
+    "critical": 0,
+    "unknown": 1,
+    "down": 1,
+    "stale": 1,
+    "warning": 2,
+    "failing": 2,
+    "waiting": 3,
+    "normal": 4,
+    "up": 4,
+}
+_MODES: Final = {"single": "single-asset", "multi": "multi-assets"}
+_KEY_TYPES: Final = {"hmac": "HMAC", "rsa": "RSA", "ed25519": "Ed25519"}
+
+# Positions in all tables together, at least one for each account: 100 accounts make a page of less than 200 KB.
+_MAX_POSITIONS: Final = 150
+_MAX_POSITIONS_AT_RISK: Final = 50  # in addition, for accounts with more of them than their share
+_MAX_POSITIONS_PER_ACCOUNT: Final = 50
+_MAX_OPEN: Final = 3  # tables that are expanded at first
+_MAX_FAILURES: Final = 10
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PositionRow:
+    """A row of the positions table of an account; it has no size and no profit."""
+
+    symbol: str
+    level: RiskLevel
+    side: str
+    margin: str
+    margin_ratio: str
+    mark_price: str
+    liquidation_price: str
+    distance: str
+    adl: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AccountRow:
+    """A row of the accounts table, with the positions of the account."""
+
+    number: int  # in the order of the configuration
+    name: str
+    level: RiskLevel
+    level_remark: str
+    state: str
+    state_remark: str
+    age: str
+    margin_ratio: float | None
+    nearest: PositionRow | None  # None: no position has a liquidation price
+    nearest_missing: str
+    open_positions: int | None
+    endpoint: str
+    key_type: str
+    asset_mode: str
+    positions: tuple[PositionRow, ...]
+    further_positions: int
+    is_listed: bool  # under margin and positions
+    is_troubled: bool = False
+    is_expanded: bool = False
+
+    @property
+    def margin_ratio_text(self) -> str:
+        """The highest ratio of the account's margin pools."""
+        return format_percent(self.margin_ratio)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FailureRow:
+    """A cause of failure, with the accounts that it affects."""
+
+    id: str
+    failure: Failure
+    accounts: tuple[str, ...]
+
+
+def account_rows(
+    states: Iterable[AccountState], now: float, snapshots: Mapping[str, AccountSnapshot]
+) -> list[AccountRow]:
+    """Return the rows of all accounts, those with trouble of either kind first, worst first."""
+    assessed = []
+    for number, state in enumerate(states, 1):
+        # As in the metrics: stale data is not shown.
+        snapshot = snapshots.get(state.settings.name) if state.is_fresh(now) else None
+        assessment = assess(snapshot) if snapshot else None
+        assessed.append((_sort_key(state, now, assessment), number, state, snapshot, assessment))
+    assessed.sort(key=lambda account: account[:2])
+    limits = _position_limits([assessment for *_, assessment in assessed])
+    open_left, rows = _MAX_OPEN, []
+    for (sort_key, number, state, snapshot, assessment), limit in zip(assessed, limits, strict=True):
+        is_expanded = bool(
+            open_left
+            and assessment
+            and assessment.positions
+            and assessment.level in {RiskLevel.CRITICAL, RiskLevel.UNKNOWN}
+        )
+        open_left -= is_expanded
+        row = _account_row(number, state, now, snapshot, assessment, limit)
+        rows.append(replace(row, is_troubled=sort_key[0] < _TROUBLE["normal"], is_expanded=is_expanded))
+    return rows
+
+
+def failure_rows(states: Iterable[AccountState], now: float) -> tuple[list[FailureRow], int]:
+    """Return the causes of failure, most accounts first, and how many accounts have a cause that is omitted."""
+    groups: dict[tuple[str, str, str], list[AccountState]] = defaultdict(list)
+    for state in states:
+        failure = state.last_failure
+        if failure and not state.last_poll_succeeded and state_word(state, now) != "waiting":
+            groups[failure.reason, failure.message, failure.advice].append(state)
+    rows = [
+        FailureRow(
+            # Not its place in the list: what is expanded must stay so if another cause comes first.
+            id=f"f{crc32(repr(cause).encode()):x}",
+            failure=failure,
+            accounts=tuple(state.settings.name for state in failing),
+        )
+        for cause, failing in sorted(groups.items(), key=lambda group: -len(group[1]))
+        if (failure := failing[0].last_failure)
+    ]
+    return rows[:_MAX_FAILURES], sum(len(row.accounts) for row in rows[_MAX_FAILURES:])
+
+
+def state_word(state: AccountState, now: float) -> str:
+    """Return the state of an account's polling, one of `STATES`."""
+    if state.is_up(now):
+        return "up"
+    if not state.first_poll_finished:
+        return "waiting"
+    if state.answered_at is None:
+        return "down"
+    return "failing" if state.is_fresh(now) else "stale"
+
+
+def _sort_key(
+    state: AccountState, now: float, assessment: RiskAssessment | None
+) -> tuple[int, tuple[int, float, float], int]:
+    word = state_word(state, now)
+    level = assessment.level if assessment else RiskLevel.UNKNOWN
+    # That nothing is known before the first poll is no trouble.
+    trouble = _TROUBLE[word] if word == "waiting" else min(_TROUBLE[word], _TROUBLE[level])
+    return trouble, account_sort_key(assessment), STATES.index(word)
+
+
+def _position_limits(assessments: Sequence[RiskAssessment | None]) -> list[int]:
+    """Return how many positions of each account are shown: an equal share, and more of those at risk."""
+    held = sum(1 for assessment in assessments if assessment and assessment.positions)
+    share = min(_MAX_POSITIONS_PER_ACCOUNT, max(1, _MAX_POSITIONS // max(1, held)))
+    limits, spare = [], _MAX_POSITIONS_AT_RISK
+    for assessment in assessments:
+        positions = assessment.positions if assessment else ()
+        at_risk = sum(position.level is not RiskLevel.NORMAL for position in positions)
+        extra = max(0, min(at_risk, _MAX_POSITIONS_PER_ACCOUNT) - share)
+        limits.append(share + min(extra, spare))
+        spare -= min(extra, spare)
+    return limits
+
+
+def _account_row(
+    number: int,
+    state: AccountState,
+    now: float,
+    snapshot: AccountSnapshot | None,
+    assessment: RiskAssessment | None,
+    limit: int,
+) -> AccountRow:
+    settings, word = state.settings, state_word(state, now)
+    asset_mode = state.asset_mode or settings.asset_mode
+    positions = assessment.positions if assessment else ()
+    distances = [position.figures.distance_to_liquidation for position in positions]
+    at_distance = [
+        (distance, held) for distance, held in zip(distances, positions, strict=True) if distance is not None
+    ]
+    nearest = min(at_distance, key=lambda pair: pair[0])[1] if at_distance else None
+    return AccountRow(
+        number=number,
+        name=settings.name,
+        level=assessment.level if assessment else RiskLevel.UNKNOWN,
+        level_remark=_level_remark(word, state, now, assessment),
+        state=word,
+        state_remark=_state_remark(word, state, now),
+        age="no data yet" if state.answered_at is None else format_duration(now - state.answered_at),
+        margin_ratio=worst_ratio(snapshot) if snapshot else None,
+        nearest=_position_row(nearest) if nearest else None,
+        nearest_missing=_NONE if assessment and all(held.is_distance_known for held in positions) else _UNKNOWN,
+        # As in the metrics: stale data is not shown.
+        open_positions=state.open_positions if state.is_fresh(now) else None,
+        endpoint=settings.endpoint.label,
+        key_type=_KEY_TYPES.get(settings.credentials.key_type, settings.credentials.key_type),
+        asset_mode=_MODES[asset_mode] if asset_mode else _UNKNOWN,
+        positions=tuple(map(_position_row, positions[:limit])),
+        further_positions=max(0, len(positions) - limit),
+        # A stale account that last held positions may be near liquidation.
+        is_listed=bool(positions or (word == "stale" and state.open_positions != 0)),
+    )
+
+
+def _position_row(held: PositionAssessment) -> PositionRow:
+    row, figures = held.position.row, held.figures
+    missing = _NONE if held.is_distance_known else _UNKNOWN
+    return PositionRow(
+        symbol=row.symbol,
+        level=held.level,
+        side=("long" if row.amount > 0 else "short") if row.position_side == "BOTH" else row.position_side,
+        margin=f"{figures.margin_type} {figures.margin_asset or _UNKNOWN}",
+        margin_ratio=format_percent(held.margin_ratio),
+        mark_price=format_price(figures.mark_price, _UNKNOWN),
+        liquidation_price=format_price(figures.liquidation_price, missing),
+        distance=format_percent(figures.distance_to_liquidation, 2, missing),
+        adl=_UNKNOWN if figures.adl_quantile is None else f"{figures.adl_quantile} of 4",
+    )
+
+
+def _level_remark(word: str, state: AccountState, now: float, assessment: RiskAssessment | None) -> str:
+    if word == "stale":
+        return f"for {format_duration(now - state.stale_at)}"
+    if assessment and not assessment.is_complete and assessment.level is not RiskLevel.UNKNOWN:
+        return "some figures unknown"
+    return ""
+
+
+def _state_remark(word: str, state: AccountState, now: float) -> str:
+    reason = state.last_failure.reason.value.replace("_", " ") if state.last_failure else ""
+    match word:
+        case "waiting":
+            return "first poll pending"
+        case "down":
+            return f"{reason}; no successful poll yet".removeprefix("; ")
+        case "stale":
+            reason = "" if state.last_poll_succeeded else reason
+            return f"{reason}; data expired".removeprefix("; ")
+        case "failing":
+            return f"{reason}; data expires in {format_duration(state.stale_at - now)}".removeprefix("; ")
+        case _:
+            return ""
