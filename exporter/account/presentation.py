@@ -1,4 +1,4 @@
-"""What the status page and `check` display in the same way: margin pools, clock offset, request weight."""
+"""Margin pools, clock offset and request weight as the status page and `check` display them."""
 
 from __future__ import annotations
 

@@ -81,7 +81,7 @@ def render_page(
     failures, omitted_failures = failure_rows(states, now)
     return _TEMPLATE.render(
         headline=_headline(accounts),
-        worst_level=_worst_level(accounts),
+        headline_style=_headline_style(accounts),
         problems=_problems(accounts, endpoint_rows),
         accounts=_fold(accounts),
         failures=failures,
@@ -96,15 +96,22 @@ def render_page(
     )
 
 
-def _fold(accounts: Sequence[AccountRow]) -> tuple[list[AccountRow], list[AccountRow]]:
-    """Return the accounts to list, and those without trouble to fold away if there are many accounts."""
+def _fold(accounts: Sequence[AccountRow]) -> tuple[Sequence[AccountRow], Sequence[AccountRow], str]:
+    """Return the accounts to list, those to fold away if there are many, and a label for the latter."""
     if len(accounts) <= _MAX_UNFOLDED:
-        return list(accounts), []
-    return [row for row in accounts if row.is_troubled], [row for row in accounts if not row.is_troubled]
+        return accounts, (), ""
+    troubled = sum(account.is_troubled for account in accounts)
+    shown = min(troubled, _MAX_UNFOLDED)
+    folded = accounts[shown:]
+    if shown == troubled:
+        return accounts[:shown], folded, f"{len(folded):,} accounts up at normal risk"
+    counts = Counter(account.level for account in folded)
+    levels = ", ".join(f"{counts[level]:,} {level}" for level in WORST_FIRST if counts[level])
+    return accounts[:shown], folded, f"{len(folded):,} more accounts: {levels}"
 
 
-def _headline(accounts: Sequence[AccountRow]) -> str:
-    """Return the worst in one line: how many accounts are at which level of risk, and how many are up."""
+def _headline(accounts: Sequence[AccountRow]) -> list[str]:
+    """Return the parts of the headline: how many accounts are at which level of risk, worst first, and how many up."""
     # Before the first poll of an account, there is nothing to be alarmed about.
     counts = Counter(account.level for account in accounts if account.state != "waiting")
     parts = [
@@ -115,15 +122,16 @@ def _headline(accounts: Sequence[AccountRow]) -> str:
     if accounts and counts[RiskLevel.NORMAL] == len(accounts):
         parts.append("Risk normal")
     up = sum(account.state == "up" for account in accounts)
-    return " · ".join([*parts, f"{up:,} of {len(accounts):,} accounts up"])
+    return [*parts, f"{up:,} of {len(accounts):,} accounts up"]
 
 
-def _worst_level(accounts: Sequence[AccountRow]) -> str:
-    """Return the level that styles the headline; "waiting" if nothing worse than the first polls is pending."""
+def _headline_style(accounts: Sequence[AccountRow]) -> str:
+    """Return the worst level of risk, or the worst state of polling if all risk that can be known is normal."""
     levels = {account.level for account in accounts if account.state != "waiting"}
-    worst = next((level for level in WORST_FIRST if level in levels), None)
-    is_waiting = any(account.state == "waiting" for account in accounts)
-    return "waiting" if worst is None or (worst is RiskLevel.NORMAL and is_waiting) else worst
+    worst = min(levels, key=WORST_FIRST.index, default=RiskLevel.NORMAL)
+    if worst is not RiskLevel.NORMAL:
+        return worst
+    return min((account.state for account in accounts), key=STATES.index, default="waiting")
 
 
 def _problems(accounts: Sequence[AccountRow], endpoints: Sequence[EndpointRow]) -> list[tuple[str, str]]:

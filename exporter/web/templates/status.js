@@ -11,8 +11,8 @@
   let refreshed = new Date();
   let attempted = Date.now();
 
+  // Setting the same text again would make screen readers read it again.
   function setText(element, text) {
-    // Setting the same text again would make screen readers read it again.
     if (element.textContent !== text) element.textContent = text;
   }
 
@@ -66,7 +66,7 @@
     content.replaceChildren(...next.childNodes);
     const nextHeadline = fresh.getElementById("headline");
     headline.className = nextHeadline.className;
-    setText(headline, nextHeadline.textContent);
+    if (headline.textContent !== nextHeadline.textContent) headline.replaceChildren(...nextHeadline.childNodes);
     title = fresh.title;
     filter();
     if (focus) content.querySelector(focus)?.focus({ preventScroll: true });

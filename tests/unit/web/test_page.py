@@ -281,14 +281,16 @@ def test_trouble_comes_first() -> None:
     assert ["critical", "critical", "unknown", "unknown", "unknown for 1 minute"] == [
         shown.row(name)[1] for name in names[:5]
     ]
-    assert [f"{headline} · Binance Futures Exporter", headline] == [text for text in shown.texts if headline in text]
+    assert f"{headline} · Binance Futures Exporter" in shown.texts
+    heading = shown.texts.index("2 accounts critical")
+    assert headline.split(" · ") == shown.texts[heading : heading + 7 : 2]
 
 
 @pytest.mark.parametrize(
     ("words", "headline", "style"),
     [
-        (["up"], "Risk normal · 1 of 1 accounts up", "normal"),
-        (["failing"], "Risk normal · 0 of 1 accounts up", "normal"),
+        (["up"], "Risk normal · 1 of 1 accounts up", "up"),
+        (["failing"], "Risk normal · 0 of 1 accounts up", "failing"),
         (["up", "waiting"], "1 of 2 accounts up", "waiting"),
         (["up", "down"], "1 account unknown · 1 of 2 accounts up", "unknown"),
         ([], "0 of 0 accounts up", "waiting"),
@@ -399,11 +401,22 @@ def test_hundred_accounts() -> None:
     shown = Page(html)
     folds = [attrs["id"] for tag, attrs in shown.tags if tag == "details" and attrs.get("class") == "fold"]
 
-    assert ["quiet", "quiet-positions"] == folds
+    assert ["more", "more-positions"] == folds
     assert 2 == shown.texts.count("99 accounts up at normal risk")
     assert shown.texts.index("account 70") < shown.texts.index("99 accounts up at normal risk")
     assert [10, 99] == [len([row for row in shown.rows if row[1:2] == [level] and len(row) == 9]) for level in LEVELS]
     assert len(html.encode()) < 200_000
+
+
+def test_hundred_accounts_with_trouble() -> None:
+    """Of a hundred accounts with trouble the twenty worst are listed and the others folded under their levels."""
+    snapshots = {f"account {number}": account(0.9 if number < 50 else 0.1) for number in range(100)}
+    shown = page([state("failing", name) for name in snapshots], snapshots=snapshots)
+    label = "80 more accounts: 30 critical, 50 normal"
+    listed = shown.texts[shown.texts.index("Accounts") : shown.texts.index(label)]
+
+    assert 2 == shown.texts.count(label)
+    assert [f"account {number}" for number in range(20)] == [text for text in listed if text.startswith("account ")]
 
 
 @pytest.mark.parametrize("snapshot", [isolated_positions(10), isolated_positions(10, 0.9)], ids=["normal", "critical"])
