@@ -16,7 +16,7 @@ import pytest_asyncio
 from support.builders import make_asset, make_position, make_snapshot, make_state, serving
 from support.polling import FAST
 
-from exporter.account.snapshot import AssetMode
+from exporter.account.asset_mode import AssetMode
 from exporter.app.service import Service, WebSettings
 from exporter.config import exporter_yml
 from exporter.simulator.demo import demo_exchange, write_configuration
