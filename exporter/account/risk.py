@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from exporter.account.asset_mode import AssetMode
 from exporter.account.margin import cross_pools, distance_to_liquidation, isolated_pools
+from exporter.account.queries import CONFIGURATION
 from exporter.account.snapshot import identity, liquidation_price
 
 if TYPE_CHECKING:
@@ -57,6 +58,7 @@ class RiskFigures:
     liquidation_price: float | None
     adl_quantile: int | None
     distance_to_liquidation: float | None  # as a fraction of the mark price
+    leverage: int | None  # configured for the symbol
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,14 +109,16 @@ def assess(snapshot: AccountSnapshot) -> RiskAssessment:
     pools |= {(pool.symbol, pool.position_side): pool for pool in isolated}
     levels = {name: {ratio_level(pool.ratio)} for name, pool in pools.items()}
     risks = {identity(risk): risk for risk in snapshot.risks}
-    requested, without_risk = snapshot.without_risk is not None, set(positions_without_risk(snapshot))
+    requested, without_risk = snapshot.without_risk is not None, snapshot.without_risk or frozenset()
+    configuration = snapshot.reading(CONFIGURATION)
     positions = []
     for position in snapshot.held:
         row = identity(position.row)
         cross = snapshot.currency if snapshot.asset_mode is AssetMode.MULTI else position.margin_asset or ""
         name = row if position.isolated else cross
         ratio = pools[name].ratio if name in pools else None
-        figures = _risk_figures(position, risks.get(row))
+        leverage = configuration.result.leverages.get(position.row.symbol) if configuration else None
+        figures = _risk_figures(position, risks.get(row), leverage)
         is_complete = ratio is not None and row not in without_risk
         level = _position_level(ratio, figures.distance_to_liquidation, is_complete=is_complete)
         positions.append(
@@ -167,7 +171,7 @@ def positions_without_risk(snapshot: AccountSnapshot) -> list[RowIdentity]:
     return [name for position in snapshot.held if (name := identity(position.row)) in missing]
 
 
-def _risk_figures(position: OpenPosition, risk: PositionRisk | None) -> RiskFigures:
+def _risk_figures(position: OpenPosition, risk: PositionRisk | None, leverage: int | None) -> RiskFigures:
     mark_price = risk.mark_price if risk else None
     price = liquidation_price(risk) if risk else None
     return RiskFigures(
@@ -179,6 +183,7 @@ def _risk_figures(position: OpenPosition, risk: PositionRisk | None) -> RiskFigu
         liquidation_price=price,
         adl_quantile=risk.adl_quantile if risk else None,
         distance_to_liquidation=distance_to_liquidation(mark_price, price),
+        leverage=leverage,
     )
 
 

@@ -56,6 +56,7 @@ class PositionRow:
     mark_price: str
     liquidation_price: str
     distance: str
+    leverage: str
     adl: str
 
 
@@ -230,6 +231,7 @@ def _position_row(held: PositionAssessment) -> PositionRow:
         mark_price=format_price(figures.mark_price, _UNKNOWN),
         liquidation_price=format_price(figures.liquidation_price, missing),
         distance=format_percent(figures.distance_to_liquidation, 2, missing),
+        leverage=_UNKNOWN if figures.leverage is None else f"{figures.leverage}x",
         adl=_UNKNOWN if figures.adl_quantile is None else f"{figures.adl_quantile} of 4",
     )
 
