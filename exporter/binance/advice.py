@@ -10,6 +10,9 @@ from exporter.binance.errors import Action, DisconnectReason, ExchangeError, Not
 if TYPE_CHECKING:
     from exporter.binance.errors import BinanceError
 
+WRONG_CLOCK_ADVICE: Final = (
+    "synchronize this host's clock (NTP): the exchange rejects requests of programs that do not correct for it"
+)
 _ADVICE_BY_CODE: Final[dict[int, str]] = {
     -1002: "the API key lacks permission to read this account: check its permissions",
     -1011: "this IP is not allowed to use the API: check the key's IP list and the exchange's regional restrictions",

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 import structlog
 
+from exporter.binance.advice import WRONG_CLOCK_ADVICE
 from exporter.binance.clock import is_host_clock_wrong
 from exporter.binance.errors import BinanceError, ConnectionLost, DisconnectReason, NoResponse
 from exporter.binance.messages import WEIGHT, Method, decode_session_status
@@ -131,7 +132,7 @@ class ServerTimeSync:
                 "host clock is wrong",
                 endpoint=self._current.endpoint,
                 clock_offset_seconds=round(offset, 3),
-                advice="synchronize this host's clock (NTP); without it, other programs' requests may be rejected",
+                advice=WRONG_CLOCK_ADVICE,
             )
         self._host_clock_wrong = is_wrong
 
