@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from exporter.account.margin import cross_pools, isolated_pools
-from exporter.account.risk import RiskFigures, assess, positions_without_risk
+from exporter.account.margin import CrossPool, explain_unknown_ratios
+from exporter.account.risk import RiskFigures, RiskLevel, account_sort_key, assess, positions_without_risk
 from exporter.app.fleet import Fleet
 from exporter.binance.clock import is_host_clock_wrong, monotonic
 from exporter.binance.rows import FIGURES
@@ -18,6 +18,7 @@ from exporter.formatting import format_utc
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from exporter.account.risk import PoolAssessment, RiskAssessment
     from exporter.account.snapshot import AccountSnapshot
     from exporter.account.state import AccountState
     from exporter.binance.dialing import Timing
@@ -52,10 +53,12 @@ class AccountReport:
     currency: str | None = None
     totals: dict[str, float] = field(default_factory=dict)
     assets: list[dict[str, Any]] = field(default_factory=list)
-    cross_margin_ratios: dict[str, float | None] = field(default_factory=dict)  # by margin asset
-    isolated_margin_ratios: list[dict[str, Any]] = field(default_factory=list)
-    positions: list[dict[str, Any]] = field(default_factory=list)
+    risk_level: RiskLevel = RiskLevel.UNKNOWN
+    margin_pools: list[dict[str, Any]] = field(default_factory=list)  # worst risk first
+    positions: list[dict[str, Any]] = field(default_factory=list)  # worst risk first; last those with only orders
     risk_missing: list[str] = field(default_factory=list)  # held positions without a mark or liquidation price
+    unknown_ratios: list[str] = field(default_factory=list)  # why the margin ratio of a position is unknown
+    sort_key: tuple[int, float, float] = account_sort_key(None)  # sorts accounts by risk, worst first
 
     @property
     def clock_is_wrong(self) -> bool:
@@ -64,7 +67,7 @@ class AccountReport:
 
     @property
     def good(self) -> bool:
-        """Whether nothing needs attention."""
+        """Whether the poll succeeded and was complete, and the host's clock is right; the risk does not matter."""
         return self.accepted and not self.clock_is_wrong and not self.risk_missing
 
 
@@ -106,15 +109,19 @@ def _report(state: AccountState, endpoint: EndpointState, snapshot: AccountSnaps
     settings, failure = state.settings, state.last_failure
     figures: dict[str, Any] = {}
     if snapshot:
+        assessment = assess(snapshot)
+        ratio_missing = any(position.margin_ratio is None for position in assessment.positions)
         figures = {
             "asset_mode": snapshot.asset_mode.value,
             "currency": snapshot.currency,
             "totals": _figures(snapshot.totals, FIGURES),
             "assets": [{"asset": row.asset} | _figures(row, FIGURES) for row in snapshot.assets],
-            "cross_margin_ratios": {pool.margin_asset: pool.ratio for pool in cross_pools(snapshot)},
-            "isolated_margin_ratios": [msgspec.structs.asdict(pool) for pool in isolated_pools(snapshot)],
-            "positions": _positions(snapshot),
+            "risk_level": assessment.level,
+            "margin_pools": [_pool(pool) for pool in assessment.pools],
+            "positions": _positions(snapshot, assessment),
             "risk_missing": [" ".join(name) for name in positions_without_risk(snapshot)],
+            "unknown_ratios": explain_unknown_ratios(snapshot) if ratio_missing else [],
+            "sort_key": account_sort_key(assessment),
         }
     return AccountReport(
         account=settings.name,
@@ -133,10 +140,17 @@ def _report(state: AccountState, endpoint: EndpointState, snapshot: AccountSnaps
     )
 
 
-def _positions(snapshot: AccountSnapshot) -> list[dict[str, Any]]:
-    """Return held positions, worst risk first, then symbols that have only open orders."""
-    held = [(held.position.row, asdict(held.figures)) for held in assess(snapshot).positions]
-    no_figures = dict.fromkeys(risk_field.name for risk_field in fields(RiskFigures))
+def _pool(assessment: PoolAssessment) -> dict[str, Any]:
+    margin_type = "cross" if isinstance(assessment.pool, CrossPool) else "isolated"
+    return {"margin_type": margin_type} | msgspec.structs.asdict(assessment.pool) | {"level": assessment.level}
+
+
+def _positions(snapshot: AccountSnapshot, assessment: RiskAssessment) -> list[dict[str, Any]]:
+    held = [
+        (held.position.row, asdict(held.figures) | {"margin_ratio": held.margin_ratio, "level": held.level})
+        for held in assessment.positions
+    ]
+    no_figures = dict.fromkeys([*(risk_field.name for risk_field in fields(RiskFigures)), "margin_ratio", "level"])
     return [
         {"symbol": row.symbol, "position_side": row.position_side} | _figures(row, POSITION_FIGURES) | figures
         for row, figures in [*held, *((row, no_figures) for row in snapshot.positions if not row.amount)]

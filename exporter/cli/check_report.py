@@ -4,36 +4,43 @@ from __future__ import annotations
 
 import json
 import math
-import unicodedata
+from collections import Counter, defaultdict
 from dataclasses import asdict
+from itertools import groupby
 from typing import TYPE_CHECKING, Any, Final
 
 from exporter.account.asset_mode import AssetMode
-from exporter.account.margin import CrossPool, IsolatedPool
-from exporter.account.presentation import format_clock_offset, format_request_weight, rank_pools
-from exporter.account.risk import ratio_level
-from exporter.app.check import POSITION_FIGURES, AccountReport
-from exporter.binance.rows import FIGURES
-from exporter.formatting import escape_unprintable, format_percent, format_price, pluralize
+from exporter.account.risk import WORST_FIRST, RiskLevel
+from exporter.binance.advice import WRONG_CLOCK_ADVICE
+from exporter.binance.errors import Reason
+from exporter.cli import text_layout as layout
+from exporter.cli.check_details import clock, detail_lines, request_weight
+from exporter.cli.text_layout import format_amount, paint_levels, painter, table, titled, wrap
+from exporter.formatting import escape_unprintable, format_percent, pluralize
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
-_GREEN: Final = "32"
-_RED: Final = "31"
-_YELLOW: Final = "33"
-_BOLD: Final = "1"
-_LEVEL_COLORS: Final = {"warning": _YELLOW, "critical": _RED}
-_ASSET_FIGURES: Final = (
-    "wallet_balance",
-    "unrealized_pnl",
-    "margin_balance",
-    "maintenance_margin",
-    "available_balance",
-)
-_RISK_COLUMNS: Final = ("symbol", "position_side", "margin_type", "margin_asset")
-_PRICES: Final = ("entry_price", "mark_price", "liquidation_price")
-_TITLE_WIDTH: Final = 12
+    from exporter.app.check import AccountReport
+    from exporter.cli.text_layout import Paint
+
+_MAX_POSITIONS: Final = 5  # four accounts then fit a terminal of 50 lines
+_BUSY_FRACTION: Final = 0.9  # of the request weight; the exporter itself then waits for other programs
+# With spaces, so that the columns of all accounts are aligned unless a symbol or a number is very long.
+_TOTALS: Final = {
+    "wallet balance": "wallet_balance",
+    "margin balance": "margin_balance",
+    "unrealized PnL": "unrealized_pnl",
+    "     available": "available_balance",
+}
+_SYMBOL: Final = "symbol      "
+_SIDE: Final = "side "
+_NOTIONAL: Final = "     notional"
+_MARGIN: Final = "margin    "
+_RATIO: Final = "   ratio"
+# Failures that concern all accounts of an endpoint, even if it has only one.
+_ENDPOINT_REASONS: Final = {Reason.CONNECTION, Reason.CLOCK, Reason.RATE_LIMITED, Reason.BANNED}
+_MISSING_PRICES_ADVICE: Final = "run check again; if this repeats, look at these positions on Binance"
 
 
 def as_json(reports: Sequence[AccountReport], warnings: Sequence[str] = ()) -> str:
@@ -43,6 +50,8 @@ def as_json(reports: Sequence[AccountReport], warnings: Sequence[str] = ()) -> s
     margin, since JSON has no infinite numbers.
     """
     accounts = [_strict(asdict(report)) | {"ok": report.good} for report in reports]
+    for account in accounts:
+        del account["sort_key"]
     return json.dumps(
         {"ok": all(report.good for report in reports), "warnings": list(warnings), "accounts": accounts},
         indent=2,
@@ -50,23 +59,42 @@ def as_json(reports: Sequence[AccountReport], warnings: Sequence[str] = ()) -> s
     )
 
 
-def as_text(reports: Sequence[AccountReport], warnings: Sequence[str] = (), *, colour: bool) -> str:
-    """Return aligned text: warnings, a paragraph per account, and a summary as the last line."""
+def as_text(
+    reports: Sequence[AccountReport], warnings: Sequence[str] = (), *, colour: bool, verbose: bool = False
+) -> str:
+    """Return warnings, the problems of endpoints, a paragraph per account, worst risk first, and a summary at the end.
 
-    def paint(code: str, text: str) -> str:
-        return f"\x1b[{code}m{text}\x1b[0m" if colour else text
+    Lines fit 80 columns, except those of the tables of `verbose`.
+    """
+    paint = painter(colour=colour)
+    ranked = sorted(reports, key=lambda report: report.sort_key)
+    by_endpoint: dict[str, list[AccountReport]] = defaultdict(list)
+    for report in reports:
+        by_endpoint[report.endpoint].append(report)
+    shared: set[str] = set()  # accounts whose failure is shown with their endpoint
+    warned = [paint(layout.YELLOW, line) for warning in warnings for line in wrap(format_warning(warning))]
+    paragraphs = [warned] if warned else []
+    for endpoint, members in by_endpoint.items():
+        failures = _shared_failures(members)
+        shared.update(report.account for group in failures for report in group)
+        if lines := [*_endpoint_problems(members, failures, paint)]:
+            paragraphs.append([paint(layout.BOLD, f"endpoint {escape_unprintable(endpoint)}"), *lines])
+    accounts = [
+        [
+            *_account(report, paint, is_shared=report.account in shared),
+            *(detail_lines(report, paint) if verbose else _overview(report, paint)),
+        ]
+        for report in ranked
+    ]
+    for is_heading, group in groupby(accounts, key=lambda lines: len(lines) == 1):
+        lists = [*group]
+        paragraphs += [[heading for (heading,) in lists]] if is_heading else lists
+    return "\n\n".join("\n".join(lines) for lines in [*paragraphs, _summary(ranked, paint)])
 
-    paragraphs = ["\n".join(_paragraph(report, paint)) for report in reports]
-    bad = [report.account for report in reports if not report.good]
-    if bad:
-        names = ", ".join(map(escape_unprintable, bad))
-        need = "needs" if len(bad) == 1 else "need"
-        summary = paint(_RED, f"{len(bad)} of {len(reports)} accounts {need} attention: {names}")
-    else:
-        every = "all " if len(reports) > 1 else ""
-        summary = paint(_GREEN, f"{every}{len(reports)} {pluralize('account', len(reports))} OK")
-    warned = [paint(_YELLOW, f"warning  {escape_unprintable(warning)}") for warning in warnings]
-    return "\n\n".join([*warned, *paragraphs, summary])
+
+def format_warning(warning: str) -> str:
+    """Return the line for a warning about the configuration."""
+    return f"warning: {escape_unprintable(warning)}"
 
 
 def _strict(value: Any) -> Any:
@@ -82,126 +110,118 @@ def _strict(value: Any) -> Any:
             return value
 
 
-def _paragraph(report: AccountReport, paint: Callable[[str, str], str]) -> Iterator[str]:
-    verdict = paint(_GREEN, "poll succeeded") if report.accepted else paint(_RED, f"poll failed: {report.reason}")
-    yield f"{paint(_BOLD, escape_unprintable(report.account))}  {verdict}"
-    if not report.accepted:
-        yield _line("problem", escape_unprintable(report.problem or ""))
-        yield _line("what to do", paint(_YELLOW, escape_unprintable(report.advice or "")))
+def _shared_failures(members: Sequence[AccountReport]) -> list[list[AccountReport]]:
+    """Return the failed accounts of an endpoint that have the same cause, if it is the endpoint's or of several."""
+    groups: dict[tuple[str | None, str | None], list[AccountReport]] = defaultdict(list)
+    for report in members:
+        if not report.accepted:
+            groups[report.reason, report.advice].append(report)
+    return [group for (reason, _), group in groups.items() if len(group) > 1 or reason in _ENDPOINT_REASONS]
+
+
+def _endpoint_problems(
+    members: Sequence[AccountReport], failures: Sequence[Sequence[AccountReport]], paint: Paint
+) -> Iterator[str]:
+    first = members[0]
+    for group in failures:
+        for problem in dict.fromkeys(report.problem or "" for report in group):
+            yield from titled("problem", problem, lambda text: paint(layout.RED, text))
+        yield from _advice(group[0].advice or "", paint)
+        if len(group) < len(members):
+            yield from titled("accounts", ", ".join(report.account for report in group))
+    if first.resumes_at:
+        yield from titled("resumes at", f"{first.resumes_at}: until then the exchange rejects this IP")
+    if first.clock_is_wrong:
+        yield from titled("clock", clock(first), lambda text: paint(layout.RED, text))
+        yield from _advice(WRONG_CLOCK_ADVICE, paint)
+    if (first.request_weight_used or 0) >= _BUSY_FRACTION * (first.request_weight_limit or math.inf):
+        yield from titled("weight", request_weight(first))
+
+
+def _account(report: AccountReport, paint: Paint, *, is_shared: bool) -> Iterator[str]:
+    """Yield the heading of an account and its problems, except a failure that is shown with its endpoint."""
+    level = paint(layout.LEVEL_COLORS[report.risk_level], f"risk {report.risk_level}")
+    failure = "" if report.accepted else "  " + paint(layout.RED, f"poll failed: {report.reason}")
+    yield f"{paint(layout.BOLD, escape_unprintable(report.account))}  {level}{failure}"
+    if not report.accepted and not is_shared:
+        yield from titled("problem", report.problem or "")
+        yield from _advice(report.advice or "", paint)
+        yield from titled("key", f"{report.key_type}, at {report.endpoint}")
     if report.risk_missing:
-        yield _line("problem", f"no mark or liquidation price: {escape_unprintable(', '.join(report.risk_missing))}")
-        advice = "run check again; if this repeats, look at these positions on Binance"
-        yield _line("what to do", paint(_YELLOW, advice))
-    if report.resumes_at:
-        yield _line("resumes at", f"{report.resumes_at}: the exchange rejects requests from this IP until then")
-    yield _line("endpoint", escape_unprintable(f"{report.endpoint}, {report.key_type} key"))
-    if report.clock_offset_seconds is not None:
-        yield _line("clock", format_clock_offset(report.clock_offset_seconds, report.clock_uncertainty_seconds))
-        if report.clock_is_wrong:
-            advice = (
-                "synchronize this host's clock (NTP): Binance rejects requests of programs that do not correct for it"
-            )
-            yield _line("what to do", paint(_YELLOW, advice))
-    if report.request_weight_used is not None:
-        weight = format_request_weight(report.request_weight_used, report.request_weight_limit)
-        yield _line("weight", f"{weight}, all programs behind this IP in the current minute")
-    if report.accepted:
-        covered = (
-            f"all assets in {report.currency}" if report.asset_mode == AssetMode.MULTI else f"{report.currency} only"
-        )
-        yield _line("asset mode", f"{report.asset_mode}, totals cover {covered}")
-        yield _line("totals", "")
-        yield from _table([{"": _heading(name), " ": report.totals.get(name)} for name in FIGURES])
-        # Not the available balance: in multi-assets mode every asset has that of the account.
-        held = [row for row in report.assets if any(row.get(name) for name in _ASSET_FIGURES[:-1])]
-        empty = len(report.assets) - len(held)
-        yield _line("assets", f"({empty} without a balance not shown)" if empty else "")
-        yield from _table([_named(row, ("asset", *_ASSET_FIGURES)) for row in held])
-        yield from _pools(report, paint)
-        yield _line("positions", "" if report.positions else "none")
-        yield from _table([_named(row, ("symbol", "position_side", *POSITION_FIGURES)) for row in report.positions])
-        held = [row for row in report.positions if row.get("margin_type")]
-        if held:
-            yield _line("liquidation", "(worst risk first)")
-            yield from _table([_risk(row) for row in held], right=(*map(_heading, _PRICES), "distance"))
+        yield from titled("problem", f"no mark or liquidation price: {', '.join(report.risk_missing)}")
+        yield from _advice(_MISSING_PRICES_ADVICE, paint)
+    if report.unknown_ratios:
+        yield from titled("problem", f"margin ratio unknown: {', '.join(report.unknown_ratios)}")
 
 
-def _pools(report: AccountReport, paint: Callable[[str, str], str]) -> Iterator[str]:
-    """Yield the margin pools."""
-    cross = [CrossPool(asset, ratio) for asset, ratio in report.cross_margin_ratios.items()]
-    isolated = [IsolatedPool(**pool) for pool in report.isolated_margin_ratios]
-    pools, idle_count = rank_pools([*cross, *isolated])
-    yield _line("pools", f"({idle_count} without risk not shown)" if idle_count else "" if pools else "none")
-    if not pools:
+def _overview(report: AccountReport, paint: Paint) -> Iterator[str]:
+    """Yield the most important totals and the positions with the worst risk."""
+    if not report.accepted:
         return
-    levels = [ratio_level(pool.ratio) for pool in pools]
-    rows = [
-        {"margin": pool.margin_type, "pool": pool.name, "ratio": format_percent(pool.ratio), "": level}
-        for pool, level in zip(pools, levels, strict=True)
+    covered = f"in {report.currency}" if report.asset_mode == AssetMode.MULTI else f"{report.currency} only"
+    totals = {heading: format_amount(report.totals.get(name)) for heading, name in _TOTALS.items()}
+    yield from table([{"totals   ": covered} | totals], right=(*_TOTALS,), indent=2)
+    held = [row for row in report.positions if row.get("level")]
+    if not held:
+        yield "  no positions"
+        return
+    shown, levels = held[:_MAX_POSITIONS], [row["level"] for row in held]
+    yield from paint_levels(_positions(report, shown), levels[:_MAX_POSITIONS], paint)
+    if more := Counter(levels[_MAX_POSITIONS:]):
+        counts = ", ".join(f"{more[level]} {level}" for level in WORST_FIRST if level in more)
+        yield f"  {more.total()} more: {counts}"
+
+
+def _positions(report: AccountReport, rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return a table of positions, without their notional if it would be too wide."""
+    columns = [
+        {
+            _SYMBOL: row["symbol"],
+            _SIDE: row["position_side"],
+            _NOTIONAL: format_amount(row.get("notional")),
+            _MARGIN: _margin(report, row),
+            "distance": format_percent(row.get("distance_to_liquidation"), 2, missing="-"),
+            _RATIO: format_percent(row.get("margin_ratio")),
+            "level": row["level"],
+        }
+        for row in rows
     ]
-    for line, level in zip(_table(rows, right=("ratio",)), ["", *levels], strict=True):
-        yield paint(_LEVEL_COLORS[level], line) if level in _LEVEL_COLORS else line
+    right = (_NOTIONAL, "distance", _RATIO)
+    lines = [*table(columns, right, indent=2)]
+    if max(map(layout.display_width, lines)) > layout.WIDTH:
+        lines = [*table([{name: row[name] for name in row if name != _NOTIONAL} for row in columns], right, indent=2)]
+    return lines
 
 
-def _risk(row: Mapping[str, Any]) -> dict[str, object]:
-    distance = row.get("distance_to_liquidation")
-    return (
-        {_heading(name): row.get(name) for name in _RISK_COLUMNS}
-        | {_heading(name): format_price(row.get(name)) for name in _PRICES}
-        | {"distance": format_percent(distance, 2, missing="-")}
-    )
+def _margin(report: AccountReport, row: Mapping[str, Any]) -> str:
+    """Return the margin type of a position, and of a cross position the asset or currency of its pool."""
+    if row.get("margin_type") != "cross":
+        return str(row.get("margin_type"))
+    asset = report.currency if report.asset_mode == AssetMode.MULTI else row.get("margin_asset")
+    return f"cross {asset or ''}"
 
 
-def _line(title: str, text: str) -> str:
-    return f"  {title:{_TITLE_WIDTH}}{text}".rstrip()
+def _advice(text: str, paint: Paint) -> Iterator[str]:
+    return titled("what to do", text, lambda line: paint(layout.YELLOW, line))
 
 
-def _heading(name: str) -> str:
-    return name.replace("_", " ")
-
-
-def _named(row: Mapping[str, object], names: Sequence[str]) -> dict[str, object]:
-    """Return the named columns of a row; missing values are None."""
-    return {_heading(name): row.get(name) for name in names}
-
-
-def _table(rows: Sequence[Mapping[str, object]], right: Sequence[str] = ()) -> Iterator[str]:
-    """Yield aligned lines, headings first unless all are blank; numbers and the `right` columns are right-aligned."""
-    if not rows:
-        return
-    columns = []
-    for heading in rows[0]:
-        values = [row[heading] for row in rows]
-        cells = _cells(values)
-        width = max(map(_width, [heading, *cells]))
-        is_text = heading not in right and any(isinstance(value, str) for value in values)
-        columns.append([_pad(cell, width, left=is_text) for cell in (heading, *cells)])
-    for line in zip(*columns, strict=True):
-        if any(cell.strip() for cell in line):
-            yield f"    {'  '.join(line)}".rstrip()
-
-
-def _cells(values: Sequence[object]) -> list[str]:
-    """Format a column: all numbers with the decimals that the longest one needs, two to eight."""
-    numbers = [value for value in values if isinstance(value, float) and abs(value) < 1e15]
-    decimals = max((len(f"{number:.8f}".partition(".")[2].rstrip("0")) for number in numbers), default=0)
-    return [_cell(value, max(decimals, 2)) for value in values]
-
-
-def _cell(value: object, decimals: int) -> str:
-    if value is None:
-        return "-"
-    if not isinstance(value, float):
-        return escape_unprintable(str(value))
-    # A float has only about fifteen digits. z: no minus sign for a number that rounds to zero.
-    return f"{value:.6e}" if abs(value) >= 1e15 else f"{value:z,.{decimals}f}"
-
-
-def _width(text: str) -> int:
-    """Return the width of a text in terminal columns; symbols may be Chinese."""
-    return sum(2 if unicodedata.east_asian_width(character) in "WF" else 1 for character in text)
-
-
-def _pad(text: str, width: int, *, left: bool) -> str:
-    space = " " * (width - _width(text))
-    return text + space if left else space + text
+def _summary(ranked: Sequence[AccountReport], paint: Paint) -> list[str]:
+    """Return the levels that are not normal and the accounts that need attention, worst first."""
+    bad = tuple(report.account for report in ranked if not report.good)
+    labels: dict[tuple[str, ...], list[str]] = defaultdict(list)  # accounts that have the same labels are listed once
+    for level in WORST_FIRST:
+        names = tuple(report.account for report in ranked if report.risk_level == level)
+        if names and level != RiskLevel.NORMAL:
+            labels[names].append("at unknown risk" if level == RiskLevel.UNKNOWN else level)
+    if bad:
+        labels[bad].append("needs attention" if len(bad) == 1 else "need attention")
+    if not labels:
+        every = "all " if len(ranked) > 1 else ""
+        return [paint(layout.GREEN, f"{every}{len(ranked)} {pluralize('account', len(ranked))} OK")]
+    total = f" of {len(ranked)} {pluralize('account', len(ranked))}"  # in the first part only
+    parts = []
+    for names, which in labels.items():
+        parts.append(f"{len(names)}{total} {', '.join(which)}: {', '.join(map(escape_unprintable, names))}")
+        total = ""
+    is_bad = bad or any(report.risk_level == RiskLevel.CRITICAL for report in ranked)
+    return [paint(layout.RED if is_bad else layout.YELLOW, line) for line in wrap("; ".join(parts))]

@@ -25,7 +25,7 @@ VARIABLE_PREFIX: Final = "BINANCE_FUTURES_EXPORTER_"
 COMMANDS: Final = {
     "run": "poll the configured accounts (the default command)",
     "demo": "poll a simulated exchange; no API key needed",
-    "check": "poll every account once; report problems and what to do",
+    "check": "poll every account once; report risk, problems and what to do",
     "metrics": "print a reference of all metrics",
     "simulate": "run only the simulated exchange; write a configuration for it",
 }
@@ -164,6 +164,12 @@ FLAGS: Final[dict[str, tuple[Flag, ...]]] = {
     "check": (
         _CONFIG_FILE,
         Flag("--output", "output format", str, "text", "text", ("text", "json")),
+        Flag(
+            "--verbose",
+            "print all balances, margin pools and positions, not only the worst (JSON has them all)",
+            None,
+            default=False,
+        ),
         _log_level("error"),  # problems are in the report
         _LOG_FORMAT,
     ),

@@ -121,7 +121,8 @@ def _check(flags: Namespace) -> int:
     if flags.output == "json":
         _print(as_json(reports, config.warnings))
     else:
-        _print(as_text(reports, config.warnings, colour=sys.stdout.isatty() and not os.environ.get("NO_COLOR")))
+        colour = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
+        _print(as_text(reports, config.warnings, colour=colour, verbose=flags.verbose))
     return _SUCCESS if all(report.good for report in reports) else _FAILURE
 
 

@@ -33,6 +33,7 @@ EXAMPLES: dict[str, tuple[str, Any, str]] = {
     "--listen-address": ("localhost:0", ListenAddress("localhost", 0), ":9"),
     "--fault": ("silent", ["silent"], "banned,shutdown"),
     "--output": ("json", "json", "text"),
+    "--verbose": ("true", True, "false"),
     "--format": ("json", "json", "markdown"),
 }
 DEFAULTS: dict[str, Any] = {
@@ -53,6 +54,7 @@ DEFAULTS: dict[str, Any] = {
     "--seed": None,
     "--listen-address": ListenAddress("127.0.0.1", 10428),
     "--fault": (),
+    "--verbose": False,
 }
 DEFAULTS_OF: dict[tuple[str, str], Any] = {
     ("check", "--log.level"): "error",

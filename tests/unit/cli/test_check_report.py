@@ -1,0 +1,454 @@
+"""The reports of `check` as text and JSON."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import replace
+from typing import Any
+
+import msgspec
+import pytest
+
+from exporter.account.risk import WORST_FIRST, RiskLevel
+from exporter.app.check import AccountReport
+from exporter.binance.advice import WRONG_CLOCK_ADVICE
+from exporter.cli.check_report import as_json, as_text
+from exporter.cli.text_layout import display_width
+
+RISK: dict[str, Any] = {
+    "margin_asset": "USDT",
+    "margin_type": "cross",
+    "entry_price": 104_000.5,
+    "break_even_price": 104_010.0,
+    "mark_price": 100_000.0,
+    "liquidation_price": 99_000.0,
+    "adl_quantile": 1,
+    "distance_to_liquidation": 0.01,
+    "margin_ratio": 0.29,
+    "level": RiskLevel.NORMAL,
+}
+GOOD = AccountReport(
+    account="a",
+    endpoint="mainnet",
+    key_type="hmac",
+    accepted=True,
+    asset_mode="single",
+    currency="USDT",
+    risk_level=RiskLevel.NORMAL,
+    sort_key=(WORST_FIRST.index(RiskLevel.NORMAL), math.inf, 0.0),
+)
+FAILED = AccountReport(
+    account="b",
+    endpoint="mainnet",
+    key_type="hmac",
+    accepted=False,
+    reason="refused",
+    problem="key rejected",
+    advice="check the key",
+)
+BANNED = replace(FAILED, reason="banned", problem="banned", advice="wait", resumes_at="2026-11-28T21:05:00Z")
+
+
+def at_risk(account: str, level: RiskLevel, distance: float = math.inf) -> AccountReport:
+    """Return the report of an account with a level and the distance of its worst position."""
+    return replace(GOOD, account=account, risk_level=level, sort_key=(WORST_FIRST.index(level), distance, 0.0))
+
+
+def position(symbol: str, **fields: Any) -> dict[str, Any]:
+    """Return a held position of a report."""
+    return {"symbol": symbol, "position_side": "BOTH", "amount": 1.5, "notional": 1500.0} | RISK | fields
+
+
+def cross_pool(asset: str, ratio: float | None, level: RiskLevel = RiskLevel.NORMAL) -> dict[str, Any]:
+    """Return a cross pool of a report."""
+    return {"margin_type": "cross", "margin_asset": asset, "ratio": ratio, "level": level}
+
+
+def isolated_pool(symbol: str, ratio: float | None, level: RiskLevel = RiskLevel.NORMAL) -> dict[str, Any]:
+    """Return an isolated pool of a report."""
+    return {"margin_type": "isolated", "symbol": symbol, "position_side": "BOTH", "ratio": ratio, "level": level}
+
+
+def lines_of(*reports: AccountReport, verbose: bool = False) -> list[str]:
+    """Return the lines of the text without colours."""
+    return as_text(reports, colour=False, verbose=verbose).splitlines()
+
+
+def test_overview_of_an_account() -> None:
+    """By default an account has its level, four totals, and a line per position with its level, all aligned."""
+    totals = {"wallet_balance": 20_000.123, "margin_balance": 1e6, "unrealized_pnl": -0.001}
+    positions = [
+        position("币安人生USDT", level=RiskLevel.CRITICAL, margin_type="isolated", margin_ratio=math.inf),
+        position("BTCUSDT", position_side="SHORT", notional=-1_234_567.25, distance_to_liquidation=None),
+        position("ETHUSDT", amount=0.0, **dict.fromkeys(RISK)),
+    ]
+    report = replace(at_risk("a", RiskLevel.CRITICAL), totals=totals, positions=positions)
+
+    assert [
+        "a  risk critical",
+        "  totals     wallet balance  margin balance  unrealized PnL       available",
+        "  USDT only       20,000.12    1,000,000.00            0.00               -",
+        "  symbol        side        notional  margin      distance     ratio  level",
+        "  币安人生USDT  BOTH        1,500.00  isolated      1.00 %  infinite  critical",
+        "  BTCUSDT       SHORT  -1,234,567.25  cross USDT         -    29.0 %  normal",
+        "",
+        "1 of 1 account critical: a",
+    ] == lines_of(report)
+
+
+def test_overview_of_an_account_without_positions() -> None:
+    """An account without positions has its totals, which in multi-assets mode are in USD."""
+    assert [
+        "a  risk normal",
+        "  totals     wallet balance  margin balance  unrealized PnL       available",
+        "  in USD                  -               -               -               -",
+        "  no positions",
+        "",
+        "1 account OK",
+    ] == lines_of(replace(GOOD, asset_mode="multi", currency="USD"))
+
+
+def test_cross_pool_of_a_position() -> None:
+    """A cross position names the asset of its pool, which in multi-assets mode is the whole account in USD."""
+    report = replace(GOOD, positions=[position("BTCUSDT", margin_asset="USDC")])
+
+    assert "cross USDC" in lines_of(report)[4]
+    assert "cross USD " in lines_of(replace(report, asset_mode="multi", currency="USD"))[4]
+
+
+def test_positions_that_are_not_shown() -> None:
+    """Only the first five positions are shown; the others are counted by level."""
+    levels = [RiskLevel.CRITICAL] * 6 + [RiskLevel.WARNING] + [RiskLevel.NORMAL] * 2
+    positions = [position(f"COIN{number}USDT", level=level) for number, level in enumerate(levels)]
+    lines = lines_of(replace(GOOD, positions=positions))
+
+    assert ["COIN0USDT", "COIN1USDT", "COIN2USDT", "COIN3USDT", "COIN4USDT"] == [line.split()[0] for line in lines[4:9]]
+    assert "  4 more: 1 critical, 1 warning, 2 normal" == lines[9]
+
+
+def test_text_fits_a_terminal() -> None:
+    """Nothing is wider than 80 columns, and four accounts with many positions fit a screen of 50 lines."""
+    totals = dict.fromkeys(("wallet_balance", "margin_balance", "unrealized_pnl", "available_balance"), -12_345_678.9)
+    positions = [
+        position("1000000币安人生USDT", notional=-12_345_678.9, distance_to_liquidation=999.0, margin_ratio=1e9)
+    ] * 30
+    report = replace(GOOD, totals=totals, positions=positions)
+    bad = replace(FAILED, account="c" * 30, advice="long advice " * 20, problem="币安 " * 60)
+    alone = replace(bad, endpoint="testnet", risk_missing=["BTCUSDT"] * 30)
+    text = as_text([report] * 4, colour=False)
+    wide = as_text([report, bad, bad, alone], ["w " * 90], colour=False)
+
+    assert len(text.splitlines()) <= 50
+    assert max(map(display_width, f"{text}\n{wide}".splitlines())) <= 80
+
+
+def test_worst_account_is_first() -> None:
+    """Accounts are listed by their risk, and those of the same level by distance; JSON keeps the order of the file."""
+    reports = [
+        GOOD,
+        at_risk("warned", RiskLevel.WARNING),
+        FAILED,
+        at_risk("far", RiskLevel.CRITICAL, 0.5),
+        at_risk("near", RiskLevel.CRITICAL, 0.1),
+    ]
+    accounts = json.loads(as_json(reports))["accounts"]
+
+    assert ["near", "far", "b", "warned", "a"] == [line.split()[0] for line in lines_of(*reports) if "  risk " in line]
+    assert ["a", "warned", "b", "far", "near"] == [account["account"] for account in accounts]
+    assert ["normal", "warning", "unknown", "critical", "critical"] == [account["risk_level"] for account in accounts]
+
+
+def test_failure_of_an_endpoint_is_shown_once() -> None:
+    """A ban is a problem of the endpoint, with one advice and its end, however many accounts fail for it."""
+    assert [
+        "endpoint mainnet",
+        "  problem     banned",
+        "  what to do  wait",
+        "  resumes at  2026-11-28T21:05:00Z: until then the exchange rejects this IP",
+        "",
+        "b  risk unknown  poll failed: banned",
+        "c  risk unknown  poll failed: banned",
+        "",
+        "2 of 2 accounts at unknown risk, need attention: b, c",
+    ] == lines_of(BANNED, replace(BANNED, account="c"))
+
+
+def test_failure_of_several_accounts_is_shown_once() -> None:
+    """A cause that some accounts of an endpoint share is shown once with their names; each message is kept."""
+    second = replace(FAILED, account="c", problem="other message")
+    other = replace(FAILED, account="d", endpoint="testnet")
+
+    assert [
+        "endpoint mainnet",
+        "  problem     key rejected",
+        "  problem     other message",
+        "  what to do  check the key",
+        "  accounts    b, c",
+        "",
+        "b  risk unknown  poll failed: refused",
+        "c  risk unknown  poll failed: refused",
+        "",
+        "d  risk unknown  poll failed: refused",
+        "  problem     key rejected",
+        "  what to do  check the key",
+        "  key         hmac, at testnet",
+    ] == lines_of(FAILED, second, other, GOOD)[:13]
+
+
+def test_text_is_aligned_and_shows_what_was_not_sent() -> None:
+    """Columns are aligned even with Chinese symbols; a value that was not sent is a dash, not 0."""
+    positions: list[dict[str, Any]] = [
+        {"symbol": "BTCUSDT", "position_side": "BOTH", "amount": 1.5, "notional": -1234567.25},
+        {"symbol": "币安人生USDT", "position_side": "BOTH", "amount": -20.0},
+    ]
+    assets = [{"asset": "USDT", "wallet_balance": 12.5}, {"asset": "BNB", "wallet_balance": 0.0}]
+    report = replace(GOOD, totals={"wallet_balance": 12.5}, assets=assets, positions=positions)
+    lines = lines_of(report, verbose=True)
+    heading = lines.index("  positions") + 1
+
+    assert [
+        "    symbol        position side  amount       notional  unrealized pnl",
+        "    BTCUSDT       BOTH             1.50  -1,234,567.25               -",
+        "    币安人生USDT  BOTH           -20.00              -               -",
+    ] == [line[: len(line) - len("  initial margin  maintenance margin")] for line in lines[heading : heading + 3]]
+    assert "  assets      (1 without a balance not shown)" in lines
+    assert "    wallet balance             12.50" in lines
+
+
+def test_pools() -> None:
+    """Pools have their ratio and level; those without positions are counted."""
+    pools = [
+        cross_pool("USDC", math.inf, RiskLevel.CRITICAL),
+        isolated_pool("ETHUSDT", None, RiskLevel.UNKNOWN),
+        isolated_pool("币安人生USDT", 0.7999, RiskLevel.WARNING),
+        cross_pool("USDT", 0.29),
+        cross_pool("BNB", 0.0),
+        cross_pool("BTC", 0.0),
+    ]
+    lines = lines_of(replace(GOOD, margin_pools=pools), verbose=True)
+    heading = lines.index("  pools       (2 without risk not shown)")
+
+    assert [
+        "    margin    pool                  ratio  level",
+        "    cross     USDC               infinite  critical",
+        "    isolated  ETHUSDT BOTH        unknown  unknown",
+        "    isolated  币安人生USDT BOTH    79.9 %  warning",
+        "    cross     USDT                 29.0 %  normal",
+    ] == lines[heading + 1 : heading + 6]
+
+
+def test_pools_without_positions() -> None:
+    """If no pool has positions, one of them is shown and the others are counted."""
+    pools = [cross_pool("USDT", 0.0), cross_pool("BNB", 0.0)]
+    lines = lines_of(replace(GOOD, margin_pools=pools), verbose=True)
+    heading = lines.index("  pools       (1 without risk not shown)")
+
+    assert "    cross   USDT  0.0 %  normal" == lines[heading + 2]
+
+
+def test_liquidation_is_shown_for_held_positions() -> None:
+    """Each held position has its prices, each with its own digits, and its distance; a missing price is a dash."""
+    tiny = {"entry_price": 0.0070935, "mark_price": 0.0065, "liquidation_price": None, "margin_asset": None}
+    positions = [
+        position("BTCUSDT"),
+        position("1000PEPEUSDT", margin_type="isolated", distance_to_liquidation=None, **tiny),
+        position("ETHUSDT", **dict.fromkeys(RISK)),
+    ]
+    lines = lines_of(replace(GOOD, positions=positions), verbose=True)
+    heading = lines.index("  liquidation (worst risk first)")
+    headings = (
+        "symbol        position side  margin type  margin asset  entry price  mark price  liquidation price  distance"
+    )
+
+    assert [
+        headings,
+        "BTCUSDT       BOTH           cross        USDT           104,000.50  100,000.00          99,000.00    1.00 %",
+        "1000PEPEUSDT  BOTH           isolated     -               0.0070935      0.0065                  -         -",
+    ] == [line[4 : 4 + len(headings)] for line in lines[heading + 1 : heading + 4]]
+    assert ["margin ratio  level", "      29.0 %  normal", "      29.0 %  normal", ""] == [
+        line[6 + len(headings) :] for line in lines[heading + 1 : heading + 5]
+    ]
+
+
+def test_json_is_strict() -> None:
+    """An infinite ratio is a string and an unknown one null, which every JSON parser accepts."""
+    pools = [cross_pool("USDT", math.inf, RiskLevel.CRITICAL), isolated_pool("BTCUSDT", None), cross_pool("BNB", 0.5)]
+    report = replace(GOOD, margin_pools=pools, positions=[position("BTCUSDT", margin_ratio=math.inf)])
+    text = as_json([report])
+    (account,) = msgspec.json.decode(text)["accounts"]
+    (row,) = account["positions"]
+
+    assert json.loads(text)["accounts"] == [account]
+    assert [("Infinity", "critical"), (None, "normal"), (0.5, "normal")] == [
+        (pool["ratio"], pool["level"]) for pool in account["margin_pools"]
+    ]
+    assert ("Infinity", "normal") == (row["margin_ratio"], row["level"])
+
+
+def test_empty_account() -> None:
+    """An account without assets and positions is reported as such."""
+    lines = lines_of(GOOD, verbose=True)
+
+    assert {"  pools       none", "  positions   none"} <= {*lines}
+    assert "1 account OK" == lines[-1]
+
+
+@pytest.mark.parametrize("verbose", [False, True])
+def test_colour_is_decoration_only(*, verbose: bool) -> None:
+    """The coloured text without its colours is the plain text."""
+    reports = [replace(GOOD, positions=[position("BTCUSDT", level=level) for level in WORST_FIRST]), FAILED, BANNED]
+    plain = as_text(reports, colour=False, verbose=verbose)
+    coloured = as_text(reports, colour=True, verbose=verbose)
+    for code in ("1", "31", "32", "33", "0"):
+        coloured = coloured.replace(f"\x1b[{code}m", "")
+
+    assert plain == coloured
+    assert "\x1b" not in plain
+
+
+@pytest.mark.parametrize(
+    ("level", "code"),
+    [(RiskLevel.NORMAL, "32"), (RiskLevel.WARNING, "33"), (RiskLevel.UNKNOWN, "33"), (RiskLevel.CRITICAL, "31")],
+)
+def test_colour_is_that_of_the_level(level: RiskLevel, code: str) -> None:
+    """The level of an account has its colour, and so has the line of a position that is not normal."""
+    report = replace(at_risk("a", level), positions=[position("BTCUSDT", level=level)])
+    lines = as_text([report], colour=True).splitlines()
+
+    assert f"\x1b[{code}mrisk {level}\x1b[0m" in lines[0]
+    assert lines[4].startswith("  BTCUSDT" if level == RiskLevel.NORMAL else f"\x1b[{code}m  BTCUSDT")
+
+
+def test_json_is_for_scripts() -> None:
+    """JSON has the overall result, and the report of each account."""
+    document = json.loads(as_json([GOOD, FAILED]))
+
+    assert not document["ok"]
+    assert [("a", True), ("b", False)] == [(account["account"], account["ok"]) for account in document["accounts"]]
+    assert "refused" == document["accounts"][1]["reason"]
+
+
+@pytest.mark.parametrize(("limit", "words"), [(2400, "1,234 of 2,400"), (None, "1,234 (limit unknown)")])
+def test_request_weight_is_reported_with_its_limit(limit: int | None, words: str) -> None:
+    """The used request weight is printed with its limit, which may be unknown."""
+    report = replace(GOOD, request_weight_used=1234, request_weight_limit=limit)
+
+    assert f"  weight      {words}, all programs behind this IP" in as_text([report], colour=False, verbose=True)
+
+
+@pytest.mark.parametrize(("used", "shown"), [(2159, False), (2160, True)])
+def test_request_weight_is_shown_if_it_is_scarce(used: int, *, shown: bool) -> None:
+    """The endpoint's request weight is shown once 90 % of it are used."""
+    report = replace(GOOD, request_weight_used=used, request_weight_limit=2400)
+
+    assert shown is (f"  weight      {used:,} of 2,400, all programs" in as_text([report], colour=False))
+
+
+@pytest.mark.parametrize(
+    ("mode", "currency", "words"),
+    [("single", "USDT", "single, totals cover USDT only"), ("multi", "USD", "multi, totals cover all assets in USD")],
+)
+def test_report_says_what_totals_cover(mode: str, currency: str, words: str) -> None:
+    """The asset mode is printed with what the account totals cover."""
+    report = replace(GOOD, asset_mode=mode, currency=currency)
+
+    assert f"  asset mode  {words}\n" in as_text([report], colour=False, verbose=True)
+
+
+WRONG_CLOCK = replace(GOOD, clock_offset_seconds=-9.0)
+SUMMARIES = [
+    ([GOOD], "1 account OK"),
+    ([GOOD] * 4, "all 4 accounts OK"),
+    ([FAILED], "1 of 1 account at unknown risk, needs attention: b"),
+    ([GOOD, GOOD, FAILED, FAILED], "2 of 4 accounts at unknown risk, need attention: b, b"),
+    ([at_risk("c", RiskLevel.CRITICAL, 0.2), at_risk("d", RiskLevel.CRITICAL, 0.1)], "2 of 2 accounts critical: d, c"),
+    (
+        [GOOD, FAILED, at_risk("c", RiskLevel.CRITICAL), at_risk("w", RiskLevel.WARNING)],
+        "1 of 4 accounts critical: c; 1 at unknown risk, needs attention: b; 1 warning: w",
+    ),
+    ([GOOD, WRONG_CLOCK], "1 of 2 accounts needs attention: a"),
+    ([at_risk("u", RiskLevel.UNKNOWN), WRONG_CLOCK], "1 of 2 accounts at unknown risk: u; 1 needs attention: a"),
+]
+
+
+@pytest.mark.parametrize(("reports", "summary"), SUMMARIES)
+def test_summary(reports: list[AccountReport], summary: str) -> None:
+    """The last line names the accounts of each level but normal, and those that need attention, worst first."""
+    assert summary == lines_of(*reports)[-1]
+
+
+@pytest.mark.parametrize("verbose", [False, True])
+def test_odd_numbers_stay_readable(*, verbose: bool) -> None:
+    """A value that rounds to zero has no sign, and a huge one does not widen the table."""
+    report = replace(GOOD, totals={"wallet_balance": -1e-10, "margin_balance": -1e300})
+    text = as_text([report], colour=False, verbose=verbose)
+
+    assert "-0.00" not in text
+    assert "-1.000000e+300" in text
+    assert max(map(len, text.splitlines())) < 80
+
+
+def test_warnings_of_the_configuration_are_shown() -> None:
+    """The configuration's warnings are in the text, one below the other, and in the JSON."""
+    warnings = ["keys/a.key is readable by other users", "keys/b.key is readable by other users"]
+
+    assert [f"warning: {warning}" for warning in warnings] + [""] == as_text(
+        [GOOD], warnings, colour=False
+    ).splitlines()[:3]
+    assert warnings == json.loads(as_json([GOOD], warnings))["warnings"]
+
+
+@pytest.mark.parametrize("verbose", [False, True])
+@pytest.mark.parametrize(
+    "hostile", ["\x1b[31m", "\r\n", "\u202e", "\u2066", "\u2028", "\x85", "\x9b", "\u200b", "\x00"]
+)
+def test_control_characters_are_escaped(hostile: str, *, verbose: bool) -> None:
+    """No text of the exchange or the configuration can control the terminal or reorder its output."""
+    name = f"BTC{hostile}USDT"
+    good = replace(
+        GOOD,
+        account=name,
+        endpoint=name,
+        assets=[{"asset": name, "wallet_balance": 1.0}],
+        margin_pools=[cross_pool(name, 0.5), isolated_pool(name, 0.5) | {"position_side": name}],
+        positions=[position(name, position_side=name, margin_asset=name)],
+        risk_missing=[name],
+        unknown_ratios=[name],
+    )
+    bad = replace(FAILED, account=f"b{name}", endpoint=name, problem=name, advice=name)
+    reports = [good, bad, replace(bad, account=f"c{name}", reason="banned")]
+    text = as_text(reports, [name], colour=False, verbose=verbose)
+
+    assert not {character for character in text if not character.isprintable()} - {"\n"}
+    assert name not in text
+    assert as_json(reports).isascii()
+
+
+@pytest.mark.parametrize(
+    ("offset", "uncertainty", "wrong"),
+    [(0.9, 0.0, False), (2.0, 0.0, False), (6.0, 0.0, True), (-0.9, 0.0, False), (-1.5, 0.0, True), (-1.5, 1.5, False)],
+)
+def test_clock_is_judged_as_the_exchange_does(offset: float, uncertainty: float, *, wrong: bool) -> None:
+    """A clock is wrong if a second ahead or five behind, beyond the uncertainty; the endpoint then has the advice."""
+    report = replace(GOOD, clock_offset_seconds=offset, clock_uncertainty_seconds=uncertainty)
+    text = " ".join(as_text([report, report], colour=False).split())
+
+    assert wrong is report.clock_is_wrong
+    assert int(wrong) == text.count(WRONG_CLOCK_ADVICE)
+
+
+@pytest.mark.parametrize(
+    ("offset", "uncertainty", "words"),
+    [
+        (0.25, 0.02, "host 0.250 s behind exchange"),
+        (-29.6, 1.5, "host about 30 s ahead of exchange"),
+        (0.7, 1.5, "host and exchange agree to within 1.5 s"),
+        (0.7, 1e9, "unknown"),
+    ],
+)
+def test_clock_is_reported_as_precisely_as_it_is_known(offset: float, uncertainty: float, words: str) -> None:
+    """An offset that is only known to a second is not printed with milliseconds."""
+    report = replace(GOOD, clock_offset_seconds=offset, clock_uncertainty_seconds=uncertainty)
+
+    assert f"  clock       {words}\n" in as_text([report], colour=False, verbose=True)
