@@ -20,7 +20,7 @@ from exporter.app.check import check
 from exporter.app.service import Service, WebSettings
 from exporter.binance.clock import monotonic
 from exporter.binance.host_clock import HostClockLoop
-from exporter.cli.check_report import as_json, as_text
+from exporter.cli.check_report import as_json, as_text, format_warning
 from exporter.cli.flags import PROGRAM, Usage, parse
 from exporter.config import exporter_yml
 from exporter.config.document import ConfigError, Problem
@@ -104,14 +104,17 @@ def _run(flags: Namespace) -> int:
         return shard.select(previous)
 
     config = load()
-    web = _web_config(flags)
-    for warning in config.warnings:
-        log.warning("configuration warning", warning=warning)
     if flags.config_check:
+        web = web_configuration.load(flags.web_config_file)
+        for warning in (*config.warnings, *web.warnings):
+            logging.print_error(format_warning(warning))
         _print_message(
             f"the configuration is valid: {len(config.accounts)} {pluralize('account', len(config.accounts))}"
         )
         return _SUCCESS
+    web = _web_config(flags)
+    for warning in config.warnings:
+        log.warning("configuration warning", warning=warning)
     return _run_in_loop(_until_signal(lambda stop: _serve(config, web, flags, stop, load, shard)))
 
 

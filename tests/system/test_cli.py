@@ -102,9 +102,8 @@ def test_valid_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     captured = capsys.readouterr()
 
     assert (code, captured.out) == (0, f"{PROGRAM}: the configuration is valid: 1 account\n")
-    assert ["main.key is readable by other users; run: chmod 600 main.key"] == re.findall(
-        r"main\.key is .*(?=\")", captured.err
-    )
+    warning = f"{path}: accounts[0].api_key_file: main.key is readable by other users; run: chmod 600 main.key"
+    assert f"warning: {warning}\n" == captured.err
 
 
 def test_valid_variables(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
