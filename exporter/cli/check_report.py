@@ -40,7 +40,7 @@ _MARGIN: Final = "margin    "
 _RATIO: Final = "   ratio"
 # Failures that concern all accounts of an endpoint, even if it has only one.
 _ENDPOINT_REASONS: Final = {Reason.CONNECTION, Reason.CLOCK, Reason.RATE_LIMITED, Reason.BANNED}
-_MISSING_PRICES_ADVICE: Final = "run check again; if this repeats, look at these positions on Binance"
+_MISSING_PRICES_ADVICE: Final = "run check again; if it repeats, check these positions on Binance"
 
 
 def as_json(reports: Sequence[AccountReport], warnings: Sequence[str] = ()) -> str:

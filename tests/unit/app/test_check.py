@@ -128,10 +128,10 @@ async def test_margin_and_liquidation(tmp_path: Path) -> None:
     assert {None} == {row[name] for name in RISK for row in main.positions if not row["amount"]}
 
 
-@pytest.mark.parametrize("output", ["text", "json"])
+@pytest.mark.parametrize("flag", ["--output=text", "--verbose", "--output=json"])
 @pytest.mark.parametrize("wrong", [False, True])
 async def test_command(  # in a thread, since the command runs its own loop
-    exchange: SimulatedExchange, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, output: str, wrong: bool
+    exchange: SimulatedExchange, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, flag: str, wrong: bool
 ) -> None:
     """The command exits with 0 only if all accounts are OK, prints its report, and shows no secret."""
     path = write_configuration(exchange.url, exchange.accounts.values(), tmp_path / "sim")
@@ -141,15 +141,14 @@ async def test_command(  # in a thread, since the command runs its own loop
         (path.parent / "keys" / "alice.secret").write_text(secret[::-1])
     out = io.StringIO()
     monkeypatch.setattr("sys.stdout", out)
-    code = await asyncio.to_thread(
-        cli.run, ["check", "--config.file", str(path), f"--output={output}", "--log.level=debug"]
-    )
+    code = await asyncio.to_thread(cli.run, ["check", "--config.file", str(path), flag, "--log.level=debug"])
 
     assert (1 if wrong else 0) == code
     assert ("refused" in out.getvalue()) is wrong
     for hidden in (secret, secret[::-1], exchange.accounts["alice"].api_key):
         assert hidden[:16] not in out.getvalue()
-    if output == "json":
+    assert ("  asset mode  " in out.getvalue()) is (flag == "--verbose")
+    if flag == "--output=json":
         assert json.loads(out.getvalue())["ok"] is not wrong
 
 

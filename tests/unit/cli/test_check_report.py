@@ -5,74 +5,29 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING
 
 import msgspec
 import pytest
+from support.check_reports import (
+    BANNED,
+    FAILED,
+    GOOD,
+    RISK,
+    at_risk,
+    cross_pool,
+    isolated_pool,
+    lines_of,
+    position,
+)
 
 from exporter.account.risk import WORST_FIRST, RiskLevel
-from exporter.app.check import AccountReport
 from exporter.binance.advice import WRONG_CLOCK_ADVICE
 from exporter.cli.check_report import as_json, as_text
 from exporter.cli.text_layout import display_width
 
-RISK: dict[str, Any] = {
-    "margin_asset": "USDT",
-    "margin_type": "cross",
-    "entry_price": 104_000.5,
-    "break_even_price": 104_010.0,
-    "mark_price": 100_000.0,
-    "liquidation_price": 99_000.0,
-    "adl_quantile": 1,
-    "distance_to_liquidation": 0.01,
-    "margin_ratio": 0.29,
-    "level": RiskLevel.NORMAL,
-}
-GOOD = AccountReport(
-    account="a",
-    endpoint="mainnet",
-    key_type="hmac",
-    accepted=True,
-    asset_mode="single",
-    currency="USDT",
-    risk_level=RiskLevel.NORMAL,
-    sort_key=(WORST_FIRST.index(RiskLevel.NORMAL), math.inf, 0.0),
-)
-FAILED = AccountReport(
-    account="b",
-    endpoint="mainnet",
-    key_type="hmac",
-    accepted=False,
-    reason="refused",
-    problem="key rejected",
-    advice="check the key",
-)
-BANNED = replace(FAILED, reason="banned", problem="banned", advice="wait", resumes_at="2026-11-28T21:05:00Z")
-
-
-def at_risk(account: str, level: RiskLevel, distance: float = math.inf) -> AccountReport:
-    """Return the report of an account with a level and the distance of its worst position."""
-    return replace(GOOD, account=account, risk_level=level, sort_key=(WORST_FIRST.index(level), distance, 0.0))
-
-
-def position(symbol: str, **fields: Any) -> dict[str, Any]:
-    """Return a held position of a report."""
-    return {"symbol": symbol, "position_side": "BOTH", "amount": 1.5, "notional": 1500.0} | RISK | fields
-
-
-def cross_pool(asset: str, ratio: float | None, level: RiskLevel = RiskLevel.NORMAL) -> dict[str, Any]:
-    """Return a cross pool of a report."""
-    return {"margin_type": "cross", "margin_asset": asset, "ratio": ratio, "level": level}
-
-
-def isolated_pool(symbol: str, ratio: float | None, level: RiskLevel = RiskLevel.NORMAL) -> dict[str, Any]:
-    """Return an isolated pool of a report."""
-    return {"margin_type": "isolated", "symbol": symbol, "position_side": "BOTH", "ratio": ratio, "level": level}
-
-
-def lines_of(*reports: AccountReport, verbose: bool = False) -> list[str]:
-    """Return the lines of the text without colours."""
-    return as_text(reports, colour=False, verbose=verbose).splitlines()
+if TYPE_CHECKING:
+    from exporter.app.check import AccountReport
 
 
 def test_overview_of_an_account() -> None:
@@ -196,81 +151,6 @@ def test_failure_of_several_accounts_is_shown_once() -> None:
     ] == lines_of(FAILED, second, other, GOOD)[:13]
 
 
-def test_text_is_aligned_and_shows_what_was_not_sent() -> None:
-    """Columns are aligned even with Chinese symbols; a value that was not sent is a dash, not 0."""
-    positions: list[dict[str, Any]] = [
-        {"symbol": "BTCUSDT", "position_side": "BOTH", "amount": 1.5, "notional": -1234567.25},
-        {"symbol": "币安人生USDT", "position_side": "BOTH", "amount": -20.0},
-    ]
-    assets = [{"asset": "USDT", "wallet_balance": 12.5}, {"asset": "BNB", "wallet_balance": 0.0}]
-    report = replace(GOOD, totals={"wallet_balance": 12.5}, assets=assets, positions=positions)
-    lines = lines_of(report, verbose=True)
-    heading = lines.index("  positions") + 1
-
-    assert [
-        "    symbol        position side  amount       notional  unrealized pnl",
-        "    BTCUSDT       BOTH             1.50  -1,234,567.25               -",
-        "    币安人生USDT  BOTH           -20.00              -               -",
-    ] == [line[: len(line) - len("  initial margin  maintenance margin")] for line in lines[heading : heading + 3]]
-    assert "  assets      (1 without a balance not shown)" in lines
-    assert "    wallet balance             12.50" in lines
-
-
-def test_pools() -> None:
-    """Pools have their ratio and level; those without positions are counted."""
-    pools = [
-        cross_pool("USDC", math.inf, RiskLevel.CRITICAL),
-        isolated_pool("ETHUSDT", None, RiskLevel.UNKNOWN),
-        isolated_pool("币安人生USDT", 0.7999, RiskLevel.WARNING),
-        cross_pool("USDT", 0.29),
-        cross_pool("BNB", 0.0),
-        cross_pool("BTC", 0.0),
-    ]
-    lines = lines_of(replace(GOOD, margin_pools=pools), verbose=True)
-    heading = lines.index("  pools       (2 without risk not shown)")
-
-    assert [
-        "    margin    pool                  ratio  level",
-        "    cross     USDC               infinite  critical",
-        "    isolated  ETHUSDT BOTH        unknown  unknown",
-        "    isolated  币安人生USDT BOTH    79.9 %  warning",
-        "    cross     USDT                 29.0 %  normal",
-    ] == lines[heading + 1 : heading + 6]
-
-
-def test_pools_without_positions() -> None:
-    """If no pool has positions, one of them is shown and the others are counted."""
-    pools = [cross_pool("USDT", 0.0), cross_pool("BNB", 0.0)]
-    lines = lines_of(replace(GOOD, margin_pools=pools), verbose=True)
-    heading = lines.index("  pools       (1 without risk not shown)")
-
-    assert "    cross   USDT  0.0 %  normal" == lines[heading + 2]
-
-
-def test_liquidation_is_shown_for_held_positions() -> None:
-    """Each held position has its prices, each with its own digits, and its distance; a missing price is a dash."""
-    tiny = {"entry_price": 0.0070935, "mark_price": 0.0065, "liquidation_price": None, "margin_asset": None}
-    positions = [
-        position("BTCUSDT"),
-        position("1000PEPEUSDT", margin_type="isolated", distance_to_liquidation=None, **tiny),
-        position("ETHUSDT", **dict.fromkeys(RISK)),
-    ]
-    lines = lines_of(replace(GOOD, positions=positions), verbose=True)
-    heading = lines.index("  liquidation (worst risk first)")
-    headings = (
-        "symbol        position side  margin type  margin asset  entry price  mark price  liquidation price  distance"
-    )
-
-    assert [
-        headings,
-        "BTCUSDT       BOTH           cross        USDT           104,000.50  100,000.00          99,000.00    1.00 %",
-        "1000PEPEUSDT  BOTH           isolated     -               0.0070935      0.0065                  -         -",
-    ] == [line[4 : 4 + len(headings)] for line in lines[heading + 1 : heading + 4]]
-    assert ["margin ratio  level", "      29.0 %  normal", "      29.0 %  normal", ""] == [
-        line[6 + len(headings) :] for line in lines[heading + 1 : heading + 5]
-    ]
-
-
 def test_json_is_strict() -> None:
     """An infinite ratio is a string and an unknown one null, which every JSON parser accepts."""
     pools = [cross_pool("USDT", math.inf, RiskLevel.CRITICAL), isolated_pool("BTCUSDT", None), cross_pool("BNB", 0.5)]
@@ -284,14 +164,6 @@ def test_json_is_strict() -> None:
         (pool["ratio"], pool["level"]) for pool in account["margin_pools"]
     ]
     assert ("Infinity", "normal") == (row["margin_ratio"], row["level"])
-
-
-def test_empty_account() -> None:
-    """An account without assets and positions is reported as such."""
-    lines = lines_of(GOOD, verbose=True)
-
-    assert {"  pools       none", "  positions   none"} <= {*lines}
-    assert "1 account OK" == lines[-1]
 
 
 @pytest.mark.parametrize("verbose", [False, True])
@@ -329,31 +201,12 @@ def test_json_is_for_scripts() -> None:
     assert "refused" == document["accounts"][1]["reason"]
 
 
-@pytest.mark.parametrize(("limit", "words"), [(2400, "1,234 of 2,400"), (None, "1,234 (limit unknown)")])
-def test_request_weight_is_reported_with_its_limit(limit: int | None, words: str) -> None:
-    """The used request weight is printed with its limit, which may be unknown."""
-    report = replace(GOOD, request_weight_used=1234, request_weight_limit=limit)
-
-    assert f"  weight      {words}, all programs behind this IP" in as_text([report], colour=False, verbose=True)
-
-
 @pytest.mark.parametrize(("used", "shown"), [(2159, False), (2160, True)])
 def test_request_weight_is_shown_if_it_is_scarce(used: int, *, shown: bool) -> None:
     """The endpoint's request weight is shown once 90 % of it are used."""
     report = replace(GOOD, request_weight_used=used, request_weight_limit=2400)
 
     assert shown is (f"  weight      {used:,} of 2,400, all programs" in as_text([report], colour=False))
-
-
-@pytest.mark.parametrize(
-    ("mode", "currency", "words"),
-    [("single", "USDT", "single, totals cover USDT only"), ("multi", "USD", "multi, totals cover all assets in USD")],
-)
-def test_report_says_what_totals_cover(mode: str, currency: str, words: str) -> None:
-    """The asset mode is printed with what the account totals cover."""
-    report = replace(GOOD, asset_mode=mode, currency=currency)
-
-    assert f"  asset mode  {words}\n" in as_text([report], colour=False, verbose=True)
 
 
 WRONG_CLOCK = replace(GOOD, clock_offset_seconds=-9.0)
@@ -436,19 +289,3 @@ def test_clock_is_judged_as_the_exchange_does(offset: float, uncertainty: float,
 
     assert wrong is report.clock_is_wrong
     assert int(wrong) == text.count(WRONG_CLOCK_ADVICE)
-
-
-@pytest.mark.parametrize(
-    ("offset", "uncertainty", "words"),
-    [
-        (0.25, 0.02, "host 0.250 s behind exchange"),
-        (-29.6, 1.5, "host about 30 s ahead of exchange"),
-        (0.7, 1.5, "host and exchange agree to within 1.5 s"),
-        (0.7, 1e9, "unknown"),
-    ],
-)
-def test_clock_is_reported_as_precisely_as_it_is_known(offset: float, uncertainty: float, words: str) -> None:
-    """An offset that is only known to a second is not printed with milliseconds."""
-    report = replace(GOOD, clock_offset_seconds=offset, clock_uncertainty_seconds=uncertainty)
-
-    assert f"  clock       {words}\n" in as_text([report], colour=False, verbose=True)
