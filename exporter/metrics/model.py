@@ -33,7 +33,9 @@ class Family:
     name: str  # of a sample in the text format: a counter ends in _total, an info in _info, and nothing else does
     description: str  # a sentence without its full stop
     source: str  # what of which response it is read from; empty for the exporter's own metrics
-    read: Callable[[Any], float | Histogram | None]  # of a row; None: no sample; a Histogram: only for histograms
+    read: Callable[
+        [Any], float | Histogram | None
+    ]  # of a row: a float (`number` makes one); None if there is no sample
     kind: Kind = "gauge"
 
     def __post_init__(self) -> None:
@@ -62,7 +64,7 @@ class Group:
     """Families with the same rows and labels; `identify` returns the label values of each row of the subject.
 
     Raises:
-        ValueError: the labels are not sorted.
+        ValueError: the labels are not sorted, or not unique.
     """
 
     labels: tuple[str, ...]
@@ -72,7 +74,7 @@ class Group:
 
     def __post_init__(self) -> None:
         if sorted(set(self.labels)) != list(self.labels):  # the text would have their values in the wrong places
-            raise ValueError(f"labels are not sorted: {', '.join(self.labels)}")
+            raise ValueError(f"labels are not sorted and unique: {', '.join(self.labels)}")
 
 
 @dataclass(frozen=True, slots=True)

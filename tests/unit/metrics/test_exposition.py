@@ -67,7 +67,7 @@ def shown(exposition: Exposition) -> dict[str, float]:
 
 
 @given(snapshots_by_name)
-@example({'a"b\\c\nd é币': make_snapshot([make_asset("\\n")], [make_position('"')], wallet_balance=1e21)})
+@example({'a"b\\c\nd é币 %s': make_snapshot([make_asset("%d\\n")], [make_position('"')], wallet_balance=1e21)})
 @example({"main": make_snapshot(wallet_balance=-0.0, margin_balance=5e-324, available_balance=1e6)})
 def test_text_is_prometheus_clients(snapshots: dict[str, AccountSnapshot]) -> None:
     """Joined fragments are byte for byte what prometheus_client would write, and no series stands there twice."""

@@ -46,7 +46,7 @@ CATALOG = Catalog(
 LABELS = {"a": "x", "market": "m", "zone": "b"}
 BUCKETS = {
     "0.005": 1.0,
-    **dict.fromkeys(("0.01",), 1.0),
+    "0.01": 1.0,
     **dict.fromkeys(("0.025", "0.05", "0.1", "0.25", "0.5", "1.0", "2.5", "5.0", "10.0"), 3.0),
     "+Inf": 4.0,
 }
@@ -120,6 +120,13 @@ def test_lines_change_with_a_histogram() -> None:
     assert copy == before
     assert render(CATALOG, rows, "m") == after
     assert before.fragments[2] != after.fragments[2]
+
+
+def test_labels_must_be_sorted() -> None:
+    """A group whose labels are not sorted, or are not unique, is refused."""
+    for labels in (("zone", "a"), ("a", "a")):
+        with pytest.raises(ValueError, match="labels are not sorted and unique"):
+            Group(labels, lambda _: (), lambda *_: [], ())
 
 
 @pytest.mark.parametrize(
