@@ -94,7 +94,7 @@ class RiskAssessment:
     """The risk of an account: its level, and its positions and margin pools with theirs, worst first."""
 
     level: RiskLevel  # the worst of the positions; normal without any
-    is_complete: bool  # whether all positions are; if not, the level may be critical or unknown
+    is_complete: bool  # whether all positions are known completely; if not, the level may be critical or unknown
     positions: tuple[PositionAssessment, ...]
     pools: tuple[PoolAssessment, ...]
 
@@ -132,9 +132,11 @@ def assess(snapshot: AccountSnapshot) -> RiskAssessment:
             )
         )
         levels.setdefault(name, set()).add(level)
+    # In single-asset mode an asset whose ratio is unknown requires margin, perhaps for a position that is missing.
+    lacks_position = snapshot.asset_mode is AssetMode.SINGLE and any(pool.ratio is None for pool in crosses)
     return RiskAssessment(
-        level=_worst({position.level for position in positions}),
-        is_complete=all(position.is_complete for position in positions),
+        level=_worst({position.level for position in positions} | ({RiskLevel.UNKNOWN} if lacks_position else set())),
+        is_complete=not lacks_position and all(position.is_complete for position in positions),
         positions=tuple(sorted(positions, key=lambda position: position.sort_key)),
         pools=tuple(
             sorted((PoolAssessment(pool, _worst(levels[name])) for name, pool in pools.items()), key=_pool_sort_key)
@@ -149,9 +151,8 @@ def account_sort_key(assessment: RiskAssessment | None) -> tuple[int, float, flo
     """
     if assessment is None:
         return WORST_FIRST.index(RiskLevel.UNKNOWN), math.inf, 0.0
-    if assessment.positions:
-        return assessment.positions[0].sort_key
-    return WORST_FIRST.index(assessment.level), math.inf, 0.0
+    nearest = assessment.positions[0].sort_key[1:] if assessment.positions else (math.inf, 0.0)
+    return WORST_FIRST.index(assessment.level), *nearest
 
 
 def risk_level(snapshot: AccountSnapshot) -> RiskLevel:

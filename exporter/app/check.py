@@ -95,17 +95,20 @@ async def check(config: Config, timing: Timing | None = None) -> list[AccountRep
             )
         )
     finally:
+        for poller in fleet.pollers:
+            poller.queries.stop()
         for task in running:
             task.cancel()
         await asyncio.gather(*running, return_exceptions=True)
     endpoints = {endpoint.label: endpoint for endpoint in fleet.endpoints}
     return [
-        _report(state, endpoints[state.settings.endpoint.label], snapshots.get(state.settings.name))
+        account_report(state, endpoints[state.settings.endpoint.label], snapshots.get(state.settings.name))
         for state in fleet.states
     ]
 
 
-def _report(state: AccountState, endpoint: EndpointState, snapshot: AccountSnapshot | None) -> AccountReport:
+def account_report(state: AccountState, endpoint: EndpointState, snapshot: AccountSnapshot | None) -> AccountReport:
+    """Return the report on an account, whose poll has failed if there is no snapshot."""
     settings, failure = state.settings, state.last_failure
     figures: dict[str, Any] = {}
     if snapshot:
