@@ -33,6 +33,7 @@ class AssetModeDetector:
         self._configuration = configuration
         self._reading: Reading[AccountConfiguration] | None = None  # the one that `_reported_mode` is from
         self._reported_mode: AssetMode | None = None
+        self._has_detected = False
         self._totals_agree = False
         self._disagreements = 0  # polls in a row in which v1 did not resolve a disagreement
 
@@ -40,10 +41,10 @@ class AssetModeDetector:
         """Return the asset mode of the account that `status` describes; `deadline` is in monotonic seconds."""
         if self._state.settings.asset_mode:
             return self._state.settings.asset_mode
+        if not self._has_detected:
+            await self._configuration.wait()  # or the labels of the first snapshot might be others than the next ones'
+            self._has_detected = True
         self._read()
-        if self._reported_mode is None:
-            await self._configuration.wait()
-            self._read()
         if proves_single_mode(status):
             if self._reported_mode is AssetMode.MULTI:  # disproved
                 self._reported_mode = None

@@ -33,15 +33,26 @@ class MethodAvailability:
         self._turn = asyncio.Lock()
         self._next_turn_at = float("-inf")
 
-    def is_available(self, method: Method) -> bool:
-        """Whether to request `method`; an unavailable one is tried again by the first caller after an hour."""
-        retry_at = self._retry_at.get(method)
-        if retry_at is None:
-            return True
-        if self._monotonic() < retry_at:
+    def offers(self, method: Method) -> bool:
+        """Whether the endpoint offered `method` when it was last requested."""
+        return method not in self._retry_at
+
+    def may_try(self, method: Method) -> bool:
+        """Whether `method` may be requested: if it was unavailable, once that is an hour ago."""
+        return self._monotonic() >= self._retry_at.get(method, float("-inf"))
+
+    def claim(self, method: Method) -> bool:
+        """Return whether the caller may request `method` now; an unavailable one is tried by one account at a time."""
+        if not self.may_try(method):
             return False
-        self._retry_at[method] = self._monotonic() + RECHECK_SECONDS
+        if method in self._retry_at:
+            self._retry_at[method] = self._monotonic() + RECHECK_SECONDS
         return True
+
+    def release(self, method: Method) -> None:
+        """Let another account try an unavailable method: the request of the one that claimed it was not sent."""
+        if method in self._retry_at:
+            self._retry_at[method] = self._monotonic()
 
     def mark_unavailable(self, query: Query[Any], error: BinanceError, retry_seconds: float = RECHECK_SECONDS) -> None:
         """Record that the endpoint does not offer a query's method for now, and log it if that is new."""

@@ -67,11 +67,10 @@ class BackgroundQuery(Generic[_Result]):
 
     def start_if_due(self, deadline: float) -> None:
         """Send the request if it is due, without waiting; `deadline` is that of the poll, in monotonic seconds."""
-        if self._task and self._task.done():
-            task, self._task = self._task, None
-            task.result()
-        is_due = self._clock.monotonic() >= self._due_at and self.query.is_enabled(self._state.settings)
-        if is_due and self._task is None:
+        # The host may have been suspended, or a virtual machine paused, for longer than the reading may be shown.
+        is_outdated = self.reading is not None and self.fresh_reading is None and not self._failures
+        is_due = self._clock.monotonic() >= self._due_at or is_outdated
+        if is_due and not self._is_running and self.query.is_enabled(self._state.settings):
             self._task = asyncio.create_task(self._request(deadline), name=self.query.method)
 
     async def wait(self) -> None:
@@ -81,7 +80,7 @@ class BackgroundQuery(Generic[_Result]):
 
     async def request(self, deadline: float) -> None:
         """Send the request now, or wait for the one that is outstanding."""
-        if self._task and not self._task.done():
+        if self._is_running:
             await self.wait()
         else:
             await self._request(deadline)
@@ -95,13 +94,18 @@ class BackgroundQuery(Generic[_Result]):
         """Cancel an outstanding request."""
         if self._task:
             self._task.cancel()
+            self._task = None
+
+    @property
+    def _is_running(self) -> bool:
+        return self._task is not None and not self._task.done()
 
     async def _request(self, deadline: float) -> None:
         """Send the request within half of the time until `deadline`, or more if that is short."""
         self.answered = False
         self._requested_at = now = self._clock.monotonic()
         self._due_at = now + self._interval_seconds
-        if not self._availability.is_available(self.query.method):
+        if not self._availability.may_try(self.query.method):
             self.reading = None  # it may have changed, and nothing would report it
             return
         if not self._requester.connected:
@@ -114,18 +118,36 @@ class BackgroundQuery(Generic[_Result]):
         try:
             async with asyncio.timeout(request_deadline - now):
                 await self._availability.wait_for_turn(self.query.weight)
-            (outcome,) = await self._requester.request(self.query.method, deadline=request_deadline)
-            self.reading = read(self.query, response_or_raise(outcome))
+            await self._send(request_deadline)
         except (TimeoutError, NotSent):
             self._due_at = now  # nothing was sent: try again at the next poll
         except BinanceError as error:
             self._handle_error(error)
-        else:
-            self._availability.mark_available(self.query.method)
-            self.answered = True
-            if not self._rejected:
-                self._failures = 0
-            self._rejected = False
+        except Exception:  # no poll may fail because of it
+            log.exception("query failed, internal error", account=self._state.settings.name)
+            self._retry_later()
+
+    async def _send(self, deadline: float) -> None:
+        """Send the request and keep its reading.
+
+        Raises:
+            BinanceError: it could not be sent, or failed.
+        """
+        method = self.query.method
+        if not self._availability.claim(method):  # another account is trying it
+            self.reading = None
+            return
+        try:
+            (outcome,) = await self._requester.request(method, deadline=deadline)
+        except NotSent:
+            self._availability.release(method)
+            raise
+        self.reading = read(self.query, response_or_raise(outcome))
+        self._availability.mark_available(method)
+        self.answered = True
+        if not self._rejected:
+            self._failures = 0
+        self._rejected = False
 
     def _handle_error(self, error: BinanceError) -> None:
         if is_unknown_method(error):

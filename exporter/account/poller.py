@@ -111,13 +111,13 @@ class Poller:
         await self._connection.first_attempt_finished.wait()
         origin, due = self._connection.first_attempt_finished_at, self._monotonic()
         self.state.stretch(self._connection.budget.stretch)
-        # The first round is short, however long the interval; the next poll is on the grid, one interval after the
-        # account's first point there. A poller that is restarted after a failure does not poll more often.
-        if not self.state.polls:
-            due += self.phase * self.state.interval_seconds
-            async with self._pacing.first_poll():
-                await self.poll(self._monotonic() + self.state.interval_seconds)
         try:
+            # The first round is short, however long the interval; the next poll is on the grid, one interval after the
+            # account's first point there. A poller that is restarted after a failure does not poll more often.
+            if not self.state.polls:
+                due += self.phase * self.state.interval_seconds
+                async with self._pacing.first_poll():
+                    await self.poll(self._monotonic() + self.state.interval_seconds)
             while True:
                 spread_seconds = self.phase * min(self.state.interval_seconds, ROUND_SECONDS)
                 due = await self._timer.wait_until(self._next_due(origin, due), spread_seconds)

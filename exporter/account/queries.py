@@ -89,7 +89,7 @@ CONFIGURATION: Final[Query[AccountConfiguration]] = Query(
     decode=decode_account_configuration,
     interval_seconds=3600.0,
     stale_after_seconds=2.5 * 3600,
-    without="configuration metrics; the asset mode is inferred from balances",
+    without="configuration metrics",
     is_enabled=lambda settings: settings.configuration or settings.asset_mode is None,
     is_shown=lambda settings: settings.configuration,
 )

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from exporter.account.background_query import BackgroundQuery
 from exporter.account.queries import read
-from exporter.binance.errors import ExchangeError, NoResponse, is_unknown_method
+from exporter.binance.errors import BinanceError, ConnectionLost, ExchangeError, NoResponse, is_unknown_method
 from exporter.binance.request_sender import response_or_raise
 
 if TYPE_CHECKING:
@@ -63,24 +63,17 @@ class QueryRunner:
         Raises:
             BinanceError: one of them could not be sent, failed or cannot be decoded.
         """
-        settings, refused = self._state.settings, self._state.refused
-        queries = [
-            query
-            for query in self._each_poll
-            if query.is_enabled(settings) and (not query.without or self._availability.is_available(query.method))
-        ]
+        refused = self._state.refused
+        first, *others = [query for query in self._each_poll if query.is_enabled(self._state.settings)]
         if not refused:
             self._start_background(deadline)
         # All at once; but with a refused key only the first, which shows whether the key is accepted again.
-        methods = [query.method for query in queries]
-        first_count = 1 if refused else len(methods)
-        outcomes = await self._requester.request(*methods[:first_count], deadline=deadline)
-        response_or_raise(outcomes[0])
+        outcomes = await self._send([first], [] if refused else others, deadline)
+        response_or_raise(outcomes[first])
         if refused:
             self._start_background(deadline)
-        if rest := methods[first_count:]:
-            outcomes += await self._requester.request(*rest, deadline=deadline)
-        readings = {query: self._read(query, outcome) for query, outcome in zip(queries, outcomes, strict=True)}
+            outcomes |= await self._send([], others, deadline)
+        readings = {query: self._read(query, outcome) for query, outcome in outcomes.items()}
         return {query: reading for query, reading in readings.items() if reading}
 
     def background_readings(self) -> Readings:
@@ -100,16 +93,35 @@ class QueryRunner:
         for background in self.background.values():
             background.start_if_due(deadline)
 
+    async def _send(
+        self, required: list[Query[Any]], optional: list[Query[Any]], deadline: float
+    ) -> dict[Query[Any], Outcome]:
+        """Send queries at once, without those whose method the exchange does not offer."""
+        claimed = [query for query in optional if not query.without or self._availability.claim(query.method)]
+        queries = [*required, *claimed]
+        if not queries:
+            return {}
+        try:
+            outcomes = await self._requester.request(*(query.method for query in queries), deadline=deadline)
+        except BinanceError:
+            for query in claimed:
+                self._availability.release(query.method)
+            raise
+        return dict(zip(queries, outcomes, strict=True))
+
     def _read(self, query: Query[Any], outcome: Outcome) -> Reading[Any] | None:
         """Return the reading, None if polls can do without it and the exchange does not offer its method."""
         if query.without:
+            is_recheck = not self._availability.offers(query.method)
             self._unanswered[query] = self._unanswered[query] + 1 if isinstance(outcome, NoResponse) else 0
             if isinstance(outcome, ExchangeError) and is_unknown_method(outcome):
                 self._availability.mark_unavailable(query, outcome)
                 return None
-            if isinstance(outcome, NoResponse) and self._unanswered[query] >= _MAX_UNANSWERED:
+            if isinstance(outcome, NoResponse) and (is_recheck or self._unanswered[query] >= _MAX_UNANSWERED):
                 self._availability.mark_unavailable(query, outcome, _UNANSWERED_RETRY_SECONDS)
                 return None
+            if isinstance(outcome, ConnectionLost):
+                self._availability.release(query.method)
         reading = read(query, response_or_raise(outcome))
         self._availability.mark_available(query.method)
         return reading

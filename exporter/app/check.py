@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -81,7 +81,9 @@ async def check(config: Config, timing: Timing | None = None) -> list[AccountRep
     def keep(state: AccountState, snapshot: AccountSnapshot) -> None:
         snapshots[state.settings.name] = snapshot
 
-    fleet = Fleet(config, keep, lambda _: None, timing)
+    # Where the asset mode is configured, no poll waits for v1, and its response would come too late.
+    accounts = [replace(settings, configuration=settings.asset_mode is None) for settings in config.accounts]
+    fleet = Fleet(replace(config, accounts=tuple(accounts)), keep, lambda _: None, timing)
     for connection in fleet.connections:
         connection.budget.plan(())  # each account is polled once: the whole share is available
     running = [asyncio.create_task(connection.run()) for connection in fleet.connections]

@@ -75,6 +75,7 @@ class Connection:
         self._current = CurrentLink(endpoint.label)
         self._server_time = ServerTimeSync(self._current, self._sender, clock, self._timing)
         self.unmatched_frames = self._sender.unmatched_frames
+        self.durations = self._sender.durations
         self._backoff = Backoff(self._timing.backoff_first, self._timing.backoff_cap)
         self._tasks: set[asyncio.Task[Any]] = set()  # they read links, test new ones and retire replaced ones
 
@@ -85,15 +86,15 @@ class Connection:
 
     @property
     def state(self) -> EndpointState:
-        """The current state, for those who only read it."""
+        """The current state, as plain values."""
         budget, clock = self.budget, self.clock
         return EndpointState(
             label=self.endpoint.label,
             connected=self.connected,
             connections=self.connections,
-            disconnections=self.disconnections,
-            unmatched_frames=self.unmatched_frames.counts,
-            durations=self._sender.durations,
+            disconnections=dict(self.disconnections),
+            unmatched_frames=dict(self.unmatched_frames.counts),
+            durations={method: durations.copy() for method, durations in self.durations.items()},
             paused=budget.paused,
             pause_seconds=budget.pause_seconds,
             resumes_at=budget.resumes_at,

@@ -30,7 +30,7 @@ class EndpointState:
     unmatched_frames: Mapping[UnmatchedReason, int] = field(default_factory=dict)
     durations: Mapping[Method, Histogram] = field(default_factory=dict)
     paused: Reason | None = None  # RATE_LIMITED or BANNED
-    pause_seconds: float = 0.0  # what is left of the pause
+    pause_seconds: float = 0.0  # remaining
     resumes_at: float | None = None  # when the pause ends, in epoch seconds of the exchange's clock
     clock_offset_seconds: float | None = None  # how far the exchange is ahead of this host; None until synchronized
     clock_uncertainty_seconds: float = 0.0  # the largest error of that offset

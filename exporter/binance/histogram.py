@@ -21,6 +21,10 @@ class Histogram:
         self.counts[bisect_left(BOUNDS_SECONDS, seconds)] += 1
         self.sum_seconds += seconds
 
+    def copy(self) -> Histogram:
+        """Return a histogram with the same counts and sum."""
+        return Histogram(self.counts.copy(), self.sum_seconds)
+
     def add(self, other: Histogram) -> None:
         """Add another histogram's counts and sum."""
         self.counts = [mine + theirs for mine, theirs in zip(self.counts, other.counts, strict=True)]

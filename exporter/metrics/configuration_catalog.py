@@ -52,8 +52,9 @@ CONFIGURATION_GROUPS: Final = (
             ),
             Family(
                 "binance_futures_account_configuration_timestamp_seconds",
-                "Unix timestamp of the last response with the account's configuration, which is requested once an hour",
-                f"time of {_SOURCE}",
+                "Unix timestamp of the last response with the account's configuration, by this host's clock; it is "
+                "requested once an hour",
+                f"arrival of {_SOURCE}",
                 lambda reading: reading.answered_unix,
             ),
         ),

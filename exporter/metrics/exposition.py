@@ -47,7 +47,7 @@ class _Polled:
 
 
 class Exposition:
-    """Keeps what was rendered of accounts, endpoints and the program, and makes the body of it.
+    """Keeps what was rendered of accounts, endpoints and the program, and builds the body from it.
 
     Args:
         program: the state of the process and of the endpoints.
@@ -115,7 +115,7 @@ class Exposition:
     def shown(self) -> list[tuple[Catalog, Sequence[Rendered]]]:
         """Return what the body shows now: each catalog with what was rendered of its subjects, in order."""
         now = self._monotonic()
-        # Made again from the current subjects, so that nothing is kept of those that no longer exist.
+        # Rebuilt from the current subjects, so that nothing is kept of those that no longer exist.
         self._polled = {state.settings.name: self._polling(state, now) for state in self._states()}
         endpoints = {endpoint.subject_name: endpoint for endpoint in self._endpoints}
         self._endpoints = [

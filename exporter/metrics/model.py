@@ -32,7 +32,7 @@ class Family:
 
     name: str  # of a sample in the text format: a counter ends in _total, an info in _info, and nothing else does
     description: str  # a sentence without its full stop
-    source: str  # what of which response it is read from; empty for the exporter's own metrics
+    source: str  # the response field it is read from; empty for the exporter's own metrics
     read: Callable[
         [Any], float | Histogram | None
     ]  # of a row: a float (`number` makes one); None if there is no sample
@@ -108,7 +108,7 @@ class Catalog:
 
 
 def histogram_samples(histogram: Histogram | None) -> tuple[HistogramSample, ...] | None:
-    """Return the samples of a histogram at this moment, its buckets being cumulative."""
+    """Return the samples of a histogram at this moment, with cumulative buckets."""
     if histogram is None:
         return None
     totals = list(map(float, accumulate(histogram.counts)))

@@ -24,7 +24,7 @@ _MIN_WITHOUT_EXPONENT: Final = 1e-4  # Python writes smaller numbers with an exp
 
 @dataclass(frozen=True, slots=True)
 class Rendered:
-    """The lines of a subject, and what they were rendered from, which does not change with the subject."""
+    """The lines of a subject, and a copy of what they were rendered from."""
 
     subject_name: str  # the value of the catalog's label
     identities: list[list[tuple[str, ...]]]  # of each group's rows, in the catalog's order

@@ -54,7 +54,7 @@ def first_scrape() -> str:
     connection.clock.synchronize(1_000_250, 1000.0, 1000.0)
     connection.connections = 1
     for seconds in (0.004, 0.02, 30.0):
-        connection.state.durations[Method.ACCOUNT_STATUS].observe(seconds)
+        connection.durations[Method.ACCOUNT_STATUS].observe(seconds)
     states = [make_state("main", answered_at=999.0), make_state("币 desk", answered_at=999.0), make_state("waiting")]
     states[0].asset_mode, states[1].asset_mode = AssetMode.SINGLE, AssetMode.MULTI
     program = Program(lambda: [connection.state], last_reload_success_unix=1_700_000_000.0)

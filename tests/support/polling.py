@@ -82,7 +82,7 @@ async def connected(
 class Polled:
     """A poller of one account, and the snapshots that it has published.
 
-    Accounts of one endpoint share the availability of its `optional` methods and its `pacing`; without them this is
+    Accounts of one endpoint share the `availability` of its methods and its `pacing`; without them this is
     its only account.
     """
 

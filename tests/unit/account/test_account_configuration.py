@@ -1,4 +1,4 @@
-"""An account's configuration in its series: what v1 reports once an hour, and what becomes of it without v1."""
+"""An account's configuration in its series: what v1 reports once an hour, and what happens without v1."""
 
 from __future__ import annotations
 

@@ -168,6 +168,7 @@ async def test_unknown_v1_applies_to_the_whole_endpoint(exchange: SimulatedExcha
                 pass_time(exchange, connection, monotonic, HOUR)
         for polled in pair:
             await polled.poll()
+            await polled.queries_finished()
 
     assert [1, 2, 3] == counts
     assert 3 + 2 == count_v1_requests(exchange)

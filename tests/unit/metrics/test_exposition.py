@@ -10,9 +10,12 @@ import pytest
 from hypothesis import example, given
 from prometheus_client.parser import text_string_to_metric_families
 from support.builders import (
+    fill,
     make_asset,
+    make_configuration,
     make_connection,
     make_position,
+    make_risk,
     make_snapshot,
     make_state,
     samples,
@@ -29,7 +32,7 @@ from exporter.metrics.catalog import ACCOUNTS
 from exporter.metrics.exposition import CONTENT_TYPE, Exposition
 from exporter.metrics.model import Catalog
 from exporter.metrics.openmetrics import OpenMetricsExposition
-from exporter.metrics.self_catalog import ENDPOINTS, POLLING, PROGRAM, Program
+from exporter.metrics.self_catalog import ENDPOINTS, POLLING, PROGRAM, Polling, Program
 from exporter.metrics.text import format_value, render
 
 if TYPE_CHECKING:
@@ -48,7 +51,7 @@ def exposition_of(
     """Publish snapshots that were answered at the second 1000."""
     states = {account: make_state(account, answered_at=1000.0, stale_after_seconds=60.0) for account in snapshots}
     connection = make_connection(monotonic=Clock())
-    connection.state.durations[Method.ACCOUNT_STATUS].observe(0.3)
+    connection.durations[Method.ACCOUNT_STATUS].observe(0.3)
     exposition = Exposition(Program(lambda: [connection.state]), states.values, clock or Clock(), process)
     for account, snapshot in snapshots.items():
         exposition.publish(states[account], snapshot)
@@ -177,6 +180,28 @@ def test_fragments_follow_the_catalog() -> None:
             b'binance_futures_cross_margin_ratio{account="main",margin_asset="USDT"} 0.0\n'
         ),
     } == {name: fragment for name, fragment in fragments.items() if fragment}
+
+
+def test_values_are_floats() -> None:
+    """Every family reads floats: a bool would be written as a word, which Prometheus rejects with the whole scrape."""
+    position = make_position(notional=2.0, maintenance_margin=1.0, update_time_ms=1)
+    snapshot = make_snapshot(
+        [fill(make_asset(margin_available=True))],
+        [position],
+        [fill(make_risk(margin_asset="USDT"))],
+        configuration=make_configuration(),
+    )
+    polling = Polling(make_state(answered_at=1.0), up=True)
+    subjects: list[tuple[Catalog, object]] = [
+        (ACCOUNTS, snapshot),
+        (POLLING, polling),
+        (ENDPOINTS, make_connection().state),
+        (PROGRAM, Program()),
+    ]
+    columns = [column for catalog, subject in subjects for column in render(catalog, subject, "name").columns]
+    values = [value for column in columns for value in column if value is not None and not isinstance(value, tuple)]
+
+    assert {float} == set(map(type, values))
 
 
 def test_snapshot_replaces_all_series_of_the_last_one() -> None:

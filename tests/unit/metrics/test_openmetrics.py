@@ -186,7 +186,7 @@ def test_prepared_state_does_not_change() -> None:
     exposition.publish(states[0], make_snapshot(wallet_balance=2.0))
     exposition.publish(states[1], make_snapshot())
     exposition.poll_finished(states[0])
-    connection.state.durations[Method.ACCOUNT_STATUS].observe(0.3)
+    connection.durations[Method.ACCOUNT_STATUS].observe(0.3)
     program.endpoints = tuple
     exposition.body()
 

@@ -193,7 +193,7 @@ def test_durations_are_a_cumulative_histogram_of_all_endpoints() -> None:
     """Each bucket counts all durations up to its bound, whichever endpoint answered."""
     first, second = make_connection(), make_connection(Endpoint("other", "wss://localhost"))
     for connection, seconds in ((first, 0.005), (first, 0.0051), (second, 0.3), (second, 10.0), (second, 99.0)):
-        connection.state.durations[Method.ACCOUNT_STATUS].observe(seconds)
+        connection.durations[Method.ACCOUNT_STATUS].observe(seconds)
     exposed = series_of(
         scrape(connections=[first, second]),
         *(DURATION.removeprefix("binance_futures_") + end for end in ("_bucket", "_count", "_sum")),
