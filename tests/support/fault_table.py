@@ -29,7 +29,10 @@ _POLLING_SERIES: Final = re.compile(
     r"binance_futures_(up|account_info|last_success_timestamp_seconds|polls_total|poll_failures_total"
     r"|poll_interval_seconds|stale_after_seconds)\{"
 )
-_FIGURES: Final = re.compile(r"binance_futures_(account|asset|position)_(?!info\{|risk_missing\{)")
+# Of the status and of position risk, not the configuration, which is requested once an hour.
+_FIGURES: Final = re.compile(
+    r"binance_futures_(account|asset|position)_(?!info\{|risk_missing\{|leverage\{|can_|fee_|hedge_|conf)"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -99,6 +99,7 @@ class ModelSystem:
                 name=name,
                 endpoint=self.connection.endpoint,
                 credentials=credentials_of(trader),
+                configuration=False,
                 stale_after_seconds=self.models[name].stale_after,
                 request_timeout_seconds=_AMPLE_SECONDS,
             )

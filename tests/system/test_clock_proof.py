@@ -141,7 +141,7 @@ async def test_timestamp_that_is_never_right(method: str | None) -> None:
     async with Exchange() as exchange:
         witness = Witness(exchange)
         with exchange.replace_answer(method, None, error(400, code=-1021, msg="Timestamp is outside the recvWindow.")):
-            async with running(exchange, asset_mode=AssetMode.SINGLE) as fleet:
+            async with running(exchange, asset_mode=AssetMode.SINGLE, configuration=False) as fleet:
                 await asyncio.sleep(600)
 
     # Polls are sent after 0, 15, 45, 105 seconds and then each minute.
