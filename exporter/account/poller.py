@@ -214,7 +214,7 @@ class Poller:
         )
         if self.state.settings.zero_assets:
             return snapshot
-        return replace(snapshot, hidden_assets=self._zero_assets.find(snapshot.assets))
+        return replace(snapshot, hidden_assets=self._zero_assets.find(snapshot))
 
     def _record_success(self, snapshot: AccountSnapshot) -> None:
         state = self.state

@@ -78,11 +78,15 @@ def _exporter_alerts(threshold: Mapping[str, str], job: str) -> tuple[Alert, ...
                 )
                 <
                 max by ({SCOPE}) (last_over_time(binance_futures_exporter_shards[5m]))
+                or
+                min by ({SCOPE}) (last_over_time(binance_futures_exporter_shards[5m]))
+                <
+                max by ({SCOPE}) (last_over_time(binance_futures_exporter_shards[5m]))
             """),
             "10m",
             "A shard of the exporter is missing",
-            "Prometheus scrapes only {{ $value }} shards (job {{ $labels.job }}), fewer than the exporters' "
-            "--total-shards. The accounts of the missing shards are not monitored.",
+            "Prometheus scrapes fewer shards than the exporters' --total-shards, or these differ (job "
+            "{{ $labels.job }}). The accounts of missing shards are not monitored.",
         ),
         Alert(
             "BinanceFuturesReloadFailed",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 import re
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from support.builders import make_asset, make_position, make_risk, make_snapshot, make_state, samples
@@ -12,8 +13,10 @@ from support.prometheus_server import promtool
 
 from exporter.account.asset_mode import AssetMode
 from exporter.account.risk import RiskLevel
+from exporter.account.zero_assets import ZeroAssets
 from exporter.app.check import account_report
 from exporter.binance.endpoint_state import EndpointState
+from exporter.binance.rows import FIGURES
 from exporter.metrics.catalog import ACCOUNTS
 from exporter.metrics.text import render
 from exporter.web.accounts import account_rows
@@ -87,14 +90,21 @@ def random_snapshot(draw: random.Random) -> AccountSnapshot:
         + (100.0 if draw.random() < 0.05 else 0.0)  # for a position that the response lacks
         for asset in ("USDT", "USDC")
     }
-    return make_snapshot(
-        [make_asset(asset, **equity, maintenance_margin=margin) for asset, margin in required_in.items()],
+    snapshot = make_snapshot(
+        [
+            make_asset(asset, **dict.fromkeys(FIGURES, 0.0))
+            if draw.random() < 0.1
+            else make_asset(asset, **equity, maintenance_margin=margin)
+            for asset, margin in required_in.items()
+        ],
         positions,
         risks if draw.random() < 0.9 else None,
         asset_mode=AssetMode.MULTI if multi else AssetMode.SINGLE,
         margin_balance=1000.0,
         maintenance_margin=required,
     )
+    # As with `zero_assets: false`.
+    return replace(snapshot, hidden_assets=ZeroAssets().find(snapshot)) if draw.random() < 0.5 else snapshot
 
 
 def test_page_check_and_rules_judge_alike(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from support.builders import make_asset, samples
+from support.builders import make_asset, make_position, make_risk, make_snapshot, samples
 from support.polling import Polled, connected
 
 from exporter.account.zero_assets import ZeroAssets
@@ -24,7 +24,7 @@ def test_any_figure_of_its_own_shows_an_asset(figure: str) -> None:
     """An asset is shown for any figure that is not 0, except two that may be the whole account's."""
     account_wide = figure in {"available_balance", "max_withdraw_amount"}
     for value in (0.00000001, -5.0, None):
-        hidden = ZeroAssets().find([make_asset("BTC", **ZERO | {figure: value})])
+        hidden = ZeroAssets().find(make_snapshot([make_asset("BTC", **ZERO | {figure: value})]))
         assert hidden == ({"BTC"} if account_wide else set())
 
 
@@ -33,7 +33,14 @@ def test_asset_that_was_used_stays() -> None:
     zero_assets = ZeroAssets()
     unused, used = make_asset("BTC", **ZERO), make_asset("BTC", **ZERO | {"wallet_balance": 1.0})
 
-    assert [{"BTC"}, set(), set()] == [zero_assets.find([row]) for row in (unused, used, unused)]
+    assert [{"BTC"}, set(), set()] == [zero_assets.find(make_snapshot([row])) for row in (unused, used, unused)]
+
+
+def test_asset_of_a_position_is_shown() -> None:
+    """An asset in which a position is held is shown although its row has only zeros: its pool is at risk."""
+    snapshot = make_snapshot([make_asset("USDT", **ZERO)], [make_position()], [make_risk(margin_asset="USDT")])
+
+    assert set() == ZeroAssets().find(snapshot)
 
 
 @pytest.mark.parametrize("zero_assets", [True, False])
