@@ -66,17 +66,21 @@ def pool_margin_ratio(labels: Labels, selector: str = "") -> str:
     """)
 
 
-def position_margin_ratio(labels: Labels, selector: str = "", *, accounts: str = "", in_usd_pool: str = "") -> str:
-    """Return the margin ratio of the pool that each position belongs to.
+def open_positions(labels: Labels, selector: str = "") -> str:
+    """Return the size of each open position, without its sign."""
+    return f"max by ({labels.position}) (abs({series('position_amount', selector)})) > 0"
+
+
+def position_margin_ratio(labels: Labels, selector: str = "", *, accounts: str = "") -> str:
+    """Return the margin ratio of the pool that each open position belongs to.
 
     Args:
         labels: the labels to join and aggregate by.
         selector: the selector for series of positions.
         accounts: the selector for series of accounts.
-        in_usd_pool: the positions in the pool of multi-assets mode; by default those known to be cross.
     """
+    info, amount = series("position_info", selector), series("position_amount", selector)
     cross_position = series("position_info", selector, 'margin_type="cross"')
-    in_usd_pool = in_usd_pool or cross_position
     pool, usd_pool = (
         series("cross_margin_ratio", accounts),
         series("cross_margin_ratio", accounts, 'margin_asset="USD"'),
@@ -92,11 +96,30 @@ def position_margin_ratio(labels: Labels, selector: str = "", *, accounts: str =
         ")\n"
         "or\n"
         f"max by ({labels.position}) (\n"
-        f"  {in_usd_pool}\n"
+        # In multi-assets mode there is one pool, also for positions whose margin asset is unknown.
+        f"  (\n"
+        f"    {cross_position}\n"
+        f"    or on ({labels.exporter_position})\n"
+        f"    abs(sgn({amount} != 0))\n"
+        f"    unless on ({labels.exporter_position}) {info}\n"
+        f"  )\n"
         f"  * on ({of_account}) group_left ()\n"
         f"  max by ({of_account}) ({usd_pool})\n"
         ")"
     )
+
+
+def assets_without_margin_ratio(labels: Labels, selector: str = "") -> str:
+    """Return the maintenance margin of each asset for which the margin ratio of cross positions is unknown."""
+    return block(f"""
+        max by ({labels.pool}) (
+          label_join({series("asset_maintenance_margin", selector)} > 0, "margin_asset", "", "asset")
+        )
+        unless
+        max by ({labels.pool}) ({series("cross_margin_ratio", selector)})
+        unless on ({labels.account})
+        max by ({labels.account}) ({series("cross_margin_ratio", selector, 'margin_asset="USD"')})
+    """)
 
 
 def liquidation_distance(by: str, selector: str = "") -> str:

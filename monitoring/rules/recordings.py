@@ -99,14 +99,6 @@ _POLLING: Final = (
     ),
 )
 
-# In multi-assets mode there is one pool, also for positions whose margin asset is unknown.
-_IN_USD_POOL: Final = f"""(
-    binance_futures_position_info{{margin_type="cross"}}
-    or on ({LABELS.exporter_position})
-    abs(sgn(binance_futures_position_amount != 0))
-    unless on ({LABELS.exporter_position}) binance_futures_position_info
-  )"""
-
 _MARGIN: Final = (
     Recording(
         "pool:binance_futures_margin_ratio:max",
@@ -115,9 +107,7 @@ _MARGIN: Final = (
     Recording(
         "account:binance_futures_margin_ratio:max", f"max by ({ACCOUNT}) (pool:binance_futures_margin_ratio:max)"
     ),
-    Recording(
-        "position:binance_futures_margin_ratio:max", promql.position_margin_ratio(LABELS, in_usd_pool=_IN_USD_POOL)
-    ),
+    Recording("position:binance_futures_margin_ratio:max", promql.position_margin_ratio(LABELS)),
 )
 
 _POSITIONS: Final = (
@@ -127,25 +117,13 @@ _POSITIONS: Final = (
     # Positions and maintenance margin without a ratio, because the exchange did not report a position's margin asset.
     Recording(
         "account:binance_futures_positions_without_margin_ratio:count",
-        block(f"""
-            count by ({ACCOUNT}) (
-              {OPEN_POSITION}
-              unless
-              position:binance_futures_margin_ratio:max
-            )
-            or
-            count by ({ACCOUNT}) (
-              max by ({POOL}) (
-                label_replace(
-                  binance_futures_asset_maintenance_margin > 0, "margin_asset", "$1", "asset", "(.+)"
-                )
-              )
-              unless
-              max by ({POOL}) (binance_futures_cross_margin_ratio)
-              unless on ({ACCOUNT})
-              max by ({ACCOUNT}) (binance_futures_cross_margin_ratio{{margin_asset="USD"}})
-            )
-        """),
+        f"count by ({ACCOUNT}) (\n"
+        f"  {OPEN_POSITION}\n"
+        f"  unless\n"
+        f"  position:binance_futures_margin_ratio:max\n"
+        f")\n"
+        f"or\n"
+        f"count by ({ACCOUNT}) (\n{indent(promql.assets_without_margin_ratio(LABELS), '  ')}\n)",
     ),
     Recording(
         "position:binance_futures_liquidation_distance:min",

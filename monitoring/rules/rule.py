@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from monitoring.promql import Labels
+from monitoring.promql import Labels, open_positions
 
 # The scrape job, named as in prometheus.yml. If no target is left, only this name shows that one is missing.
 JOB: Final = "binance-futures"
@@ -22,7 +22,7 @@ LABELS: Final = Labels(exporter=INSTANCE, account=f"{SCOPE}, account")
 ACCOUNT: Final = LABELS.account
 POOL: Final = LABELS.pool
 POSITION: Final = LABELS.position
-OPEN_POSITION: Final = f"max by ({POSITION}) (abs(binance_futures_position_amount)) > 0"
+OPEN_POSITION: Final = open_positions(LABELS)
 
 # How long the last value is held while an account is not polled.
 HOLD: Final = "15m"

@@ -75,6 +75,11 @@ def _labels_of_call(call: promql.Call, metrics: MetricLabels) -> frozenset[str]:
         assert isinstance(source, promql.StringLiteral)
         assert source.val in inner, f"no label {source.val} to replace from"
         return inner | {added.val}
+    if call.func.name == "label_join":
+        _, added, _, *sources = call.args
+        names = {source.val for source in sources if isinstance(source, promql.StringLiteral)}
+        assert names <= inner, f"no labels {names - inner} to join"
+        return inner | {added.val}
     return inner
 
 
