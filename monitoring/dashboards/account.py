@@ -27,6 +27,7 @@ _SUMMARY: Final = (
         mappings=p.UP_TEXTS,
         no_value="not polled",
     ),
+    s.risk(),
     s.data_age(
         "Data age",
         "Time since the last successful poll. If several accounts are selected, the longest is shown.",
@@ -57,13 +58,15 @@ _SUMMARY: Final = (
 _PRICE: Final[dict[str, Any]] = {"unit": p.MONEY, "decimals": 8}
 
 _POSITIONS: Final = table_panel(
-    "Positions, the nearest to liquidation first",
+    "Positions, the worst first",
     """
-    Every open position. Distance is the distance between the mark price and Binance's liquidation price as a percentage
-    of the mark price, or none if Binance reports no such price. Margin ratio is the ratio of the position's pool, which
-    all cross positions of a margin asset share. Leverage is the notional divided by the initial margin in use,
-    Configured the leverage that is set for the symbol. Notional and PnL are in the margin asset shown under Asset. Side
-    is BOTH in one-way mode. Positions with ADL 4 are deleveraged first.
+    Every open position, by risk and then by distance. Risk is by the default thresholds of the alerting rules; unknown
+    if the margin ratio or the distance is missing and what is known is not critical. Distance is the distance between
+    the mark price and Binance's liquidation price as a percentage of the mark price, or none if Binance reports no such
+    price. Margin ratio is the ratio of the position's pool, which all cross positions of a margin asset share. Leverage
+    is the notional divided by the initial margin in use, Configured the leverage that is set for the symbol. Notional
+    and PnL are in the margin asset shown under Asset. Side is BOTH in one-way mode. Positions with ADL 4 are
+    deleveraged first.
     """,
     [
         Column("Account", "account", link=("Show this account", link_to(UID, "account"))),
@@ -71,6 +74,7 @@ _POSITIONS: Final = table_panel(
             "Symbol", "symbol", link=("Show this symbol", link_to(UID, "symbol") + "&${account:queryparam}"), width=130
         ),
         Column("Side", "position_side", width=70),
+        Column("Risk", expression=q.position_risk(), mappings=p.RISK_TEXTS, width=80),
         Column("Margin", "margin_type", width=78),
         Column(
             "Distance",
@@ -114,7 +118,7 @@ _POSITIONS: Final = table_panel(
             hidden=True,
         ),
     ],
-    sort=[("Distance", False)],
+    sort=[("Risk", True), ("Distance", False)],
     no_value=_FLAT,
 )
 
@@ -205,7 +209,7 @@ def account_dashboard() -> Dashboard:
         "orders.",
         variables("account", "symbol", all_selected=["symbol"]),
         [
-            PanelRow(4, _SUMMARY, widths=(3, 3, 4, 4, 5, 5)),
+            PanelRow(4, _SUMMARY, widths=(3, 3, 3, 3, 4, 4, 4)),
             PanelRow(8, [_POSITIONS]),
             PanelRow(11, _RISK),
             PanelRow(11, _MONEY),

@@ -35,6 +35,7 @@ _SUMMARY: Final = (
         steps=p.RED_FROM_ONE,
         no_value="none known",
     ),
+    s.accounts_at_risk(),
     s.worst_margin_ratio(
         """
         The highest margin ratio (maintenance margin divided by equity) of any cross or isolated pool. Higher is
@@ -79,13 +80,15 @@ _MONEY: Final = (
 _TABLE: Final = table_panel(
     "Accounts",
     """
-    One row per account: accounts that are down come first, then those with the highest margin ratio. A dash means that
-    there is no value, because the account is down or has, for example, no position with a liquidation price. The series
-    of an account that is down are dropped once they are older than its `stale_after`. Click an account to open its
-    dashboard.
+    One row per account: those at critical risk come first, then unknown, warning and normal, and among these the
+    highest margin ratio. The risk is the worst of all positions, by the default thresholds of the alerting rules. It is
+    unknown if the account is down or the data of a position is missing. A dash means that there is no value, because
+    the account is down or has, for example, no position with a liquidation price. The series of an account that is down
+    are dropped once they are older than its `stale_after`. Click an account to open its dashboard.
     """,
     [
         Column("Account", "account", link=("Show this account", link_to("binance-futures-account", "account"))),
+        Column("Risk", expression=q.account_risk(), mappings=p.RISK_TEXTS, width=80),
         Column("State", expression=q.max_by("up"), mappings=p.UP_TEXTS, width=75),
         Column(
             "Worst margin ratio",
@@ -129,7 +132,7 @@ _TABLE: Final = table_panel(
         ),
         Column("Data age", expression=q.age(), unit=p.SECONDS, decimals=0, width=120),
     ],
-    sort=[("State", False), ("Worst margin ratio", True)],
+    sort=[("Risk", True), ("Worst margin ratio", True)],
     no_value="No account",
 )
 
@@ -208,10 +211,10 @@ def accounts_dashboard() -> Dashboard:
     return dashboard(
         UID,
         "Binance futures / Accounts",
-        "All accounts at a glance: health, margin ratios, nearest liquidation, equity and unrealized PnL.",
+        "All accounts at a glance: health, risk, margin ratios, nearest liquidation, equity and unrealized PnL.",
         variables("account", all_selected=["account"]),
         [
-            PanelRow(4, _SUMMARY),
+            PanelRow(4, _SUMMARY, widths=(3, 3, 6, 3, 3, 3, 3)),
             PanelRow(4, _MONEY),
             PanelRow(8, [_TABLE]),
             PanelRow(10, _CHARTS),

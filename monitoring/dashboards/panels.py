@@ -76,6 +76,20 @@ def null_text(text: str) -> models.SpecialValueMap:
     return models.SpecialValueMap(options)
 
 
+# Unknown is neither good nor bad.
+_UNKNOWN: Final = "blue"
+RISK_TEXTS: Final = (
+    value_texts(
+        {
+            "0": ("normal", _GOOD),
+            "1": ("warning", "orange"),
+            "2": ("unknown", _UNKNOWN),
+            "3": ("critical", "red"),
+        }
+    ),
+)
+WARNING_FROM_ONE: Final[Steps] = ((None, _GOOD), (1, "orange"))
+UNKNOWN_FROM_ONE: Final[Steps] = ((None, _GOOD), (1, _UNKNOWN))
 UP_TEXTS: Final = (value_texts({"0": ("down", "red"), "1": ("up", _GOOD)}),)
 # The ratio is +Inf if there is maintenance margin but no equity left.
 RATIO_TEXTS: Final = (range_text(100, None, "no equity left", _LIQUIDATED),)
@@ -84,10 +98,11 @@ DISTANCE_TEXTS: Final = (range_text(1e6, None, "none", "text"),)
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """An expression, and the legend of its series."""
+    """An expression, the legend of its series, and in stat panels their colours if they differ from the panel's."""
 
     expression: str
     legend: str = ""
+    steps: Steps = ()
 
 
 def target(query: Query, number: int, *, instant: bool = False, as_table: bool = False) -> queries.Dataquery:
@@ -113,8 +128,7 @@ def _colored(mode: models.FieldColorModeId) -> builders.FieldColor:
 def stat_panel(
     title: str,
     description: str,
-    query: Query,
-    *,
+    *series: Query,
     unit: str = COUNT,
     decimals: int | None = None,
     steps: Steps = PLAIN,
@@ -128,7 +142,7 @@ def stat_panel(
     Args:
         title: the panel's title.
         description: full sentences; line breaks are ignored.
-        query: the panel's series.
+        series: the panel's series.
         unit: the id of the unit in Grafana.
         decimals: maximum number of decimals.
         steps: the colours, each with the value at which it begins.
@@ -142,7 +156,6 @@ def stat_panel(
         .title(title)
         .description(one_line(description))
         .datasource(DATASOURCE)
-        .with_target(target(query, 0, instant=not sparkline))
         .unit(unit)
         .no_value(no_value)
         .thresholds(thresholds(steps))
@@ -155,6 +168,11 @@ def stat_panel(
         .reduce_options(common.ReduceDataOptions().calcs(["lastNotNull"]).values(False))
         .text_mode(text_mode)
     )
+    for index, query in enumerate(series):
+        panel.with_target(target(query, index, instant=not sparkline))
+        if query.steps:
+            colors = models.DynamicConfigValue("thresholds", thresholds(query.steps).build())
+            panel.override_by_query(chr(ord("A") + index), [colors])
     return panel if decimals is None else panel.decimals(decimals)
 
 

@@ -11,6 +11,7 @@ from typing import Final
 
 from monitoring import promql
 from monitoring.promql import Labels
+from monitoring.thresholds import VALUES
 
 JOB: Final = 'job=~"$job"'
 ACCOUNT: Final = f'{JOB}, account=~"$account"'
@@ -81,8 +82,69 @@ def distance(by: str = LABELS.position, selector: str = ACCOUNT) -> str:
 
 
 def distance_or_infinite() -> str:
-    """Return the distance of every open position; infinite without a liquidation price, so that it sorts last."""
-    return f"{distance(selector=POSITION)}\nor\n{max_by('position_info', LABELS.position, POSITION)} * +Inf"
+    """Return the distance of every open position; infinite without a liquidation price, so that it sorts last.
+
+    The entry price is missing if it is unknown whether there is a liquidation price.
+    """
+    return f"{distance(selector=POSITION)}\nor\n{max_by('position_entry_price', LABELS.position, POSITION)} * +Inf"
+
+
+def position_risk(selector: str = POSITION) -> str:
+    """Return the risk of each open position, as `assess` does: 0 normal, 1 warning, 2 unknown, 3 critical."""
+    ratio = f"(\n{_indented(promql.position_margin_ratio(LABELS, selector, accounts=ACCOUNT))}\n)"
+    opened, shortest = promql.open_positions(LABELS, selector), distance(selector=selector)
+    near = f"{shortest} < {VALUES['liquidation_distance_warning']}"
+
+    def ratio_limit(if_near: str, otherwise: str) -> str:
+        return f"(\n{_indented(f'0 * ({near}) {if_near}')}\n  or\n  0 * ({opened}) + {otherwise}\n)"
+
+    # Limits by position, so that the long expression of the ratio is needed only once for each.
+    critical = ratio_limit(f"+ {VALUES['liquidation_margin_ratio']}", VALUES["margin_ratio_critical"])
+    # Near liquidation, any margin ratio is a warning.
+    warning = ratio_limit("- 1", VALUES["margin_ratio_warning"])
+    prices = " and ".join(series(f"position_{price}", selector) for price in ("mark_price", "entry_price"))
+    return (
+        f"3 * group by ({LABELS.position}) (\n"
+        f"{_indented(f'{ratio} > {critical}')}\n"
+        f"  or\n"
+        f"{_indented(shortest)} < {VALUES['liquidation_distance_critical']}\n"
+        f")\n"
+        f"or\n"
+        f"(\n"
+        f"{_indented(f'{ratio} > bool {warning}')}\n"
+        # The entry price is missing if the distance is unknown. It is not expected without `v2/account.position`.
+        f"  unless on ({LABELS.position})\n"
+        f"  (\n"
+        f"    {opened}\n"
+        f"    and on (account) {series('position_risk_missing')}\n"
+        f"    unless max by ({LABELS.position}) ({prices})\n"
+        f"  )\n"
+        f")\n"
+        f"or\n"
+        f"2 * group by ({LABELS.position}) ({opened})"
+    )
+
+
+def account_risk() -> str:
+    """Return the risk of each account, the worst of its positions, as numbers like those of `position_risk`.
+
+    If the last poll failed, only what is critical is known, as in the recorded risk level.
+    """
+    return (
+        f"max by (account) (\n"
+        f"{_indented(position_risk(ACCOUNT))}\n"
+        f"  or\n"
+        f"  2 * group by (account) (\n"
+        f"    {max_by('up')} == 0\n"
+        f"    or\n"
+        f"    {max_by('up')} unless {max_by('account_open_positions')}\n"
+        f"    or\n"
+        f"{_indented(promql.assets_without_margin_ratio(LABELS, ACCOUNT), 4)}\n"
+        f"  )\n"
+        f"  or\n"
+        f"  0 * {max_by('up')}\n"
+        f")"
+    )
 
 
 def leverage() -> str:
@@ -113,3 +175,7 @@ def top(count: int, expression: str, labels: str, *, ranked_by: str = "", lowest
     keep, extreme = ("bottomk", "min_over_time") if lowest else ("topk", "max_over_time")
     ranking = f"({ranked_by or expression})[$__range:$__interval] @ end()"
     return f"{expression}\nand on ({labels})\n{keep}({count}, {extreme}({ranking}))"
+
+
+def _indented(expression: str, spaces: int = 2) -> str:
+    return indent(expression, " " * spaces)

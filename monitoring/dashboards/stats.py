@@ -11,6 +11,35 @@ if TYPE_CHECKING:
     from grafana_foundation_sdk.builders import stat
 
 
+def accounts_at_risk() -> stat.Panel:
+    """Return the number of selected accounts at each risk but normal."""
+    levels = ((3, "critical", p.RED_FROM_ONE), (2, "unknown", p.UNKNOWN_FROM_ONE), (1, "warning", p.WARNING_FROM_ONE))
+    return p.stat_panel(
+        "Accounts at risk",
+        """
+        Accounts whose risk is critical, unknown or warning, by the default thresholds of the alerting rules. Accounts
+        that are down are unknown, unless the last data that is still shown is critical.
+        """,
+        *(p.Query(f"sum({q.account_risk()} == bool {number})", level, steps) for number, level, steps in levels),
+        no_value="none known",
+        text_mode=p.VALUE_AND_NAME,
+    )
+
+
+def risk() -> stat.Panel:
+    """Return the risk of the selected accounts, the worst of them."""
+    return p.stat_panel(
+        "Risk",
+        """
+        The worst risk of all positions, by the default thresholds of the alerting rules. It is unknown if the account
+        is down or the data of a position is missing. If several accounts are selected, the worst of them is shown.
+        """,
+        p.Query(f"max({q.account_risk()})"),
+        mappings=p.RISK_TEXTS,
+        no_value="not polled",
+    )
+
+
 def worst_margin_ratio(description: str) -> stat.Panel:
     """Return the highest margin ratio of the selected accounts."""
     return p.stat_panel(

@@ -171,7 +171,7 @@ def test_units(name: str) -> None:
 
     assert not [value for value in walk(panels) if str(value.get("unit", "")).startswith("currency")]
     for panel in panels:
-        if panel["type"] != "table" and any("margin_ratio" in target["expr"] for target in panel["targets"]):
+        if panel["type"] != "table" and "margin ratio" in panel["title"].lower():
             defaults = panel["fieldConfig"]["defaults"]
             assert "percentunit" == defaults["unit"]
             assert [None, 0.7, 0.8, 1] == [step["value"] for step in defaults["thresholds"]["steps"]]

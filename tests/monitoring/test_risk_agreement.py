@@ -1,4 +1,4 @@
-"""The status page, `check` and the rules judge the risk of an account alike, whatever its figures."""
+"""The status page, `check`, the rules and the dashboards judge the risk of an account alike, whatever its figures."""
 
 from __future__ import annotations
 
@@ -6,13 +6,14 @@ import json
 import random
 import re
 from dataclasses import replace
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from support.builders import make_asset, make_position, make_risk, make_snapshot, make_state, samples
+from support.dashboards import filled
 from support.prometheus_server import promtool
 
 from exporter.account.asset_mode import AssetMode
-from exporter.account.risk import RiskLevel
+from exporter.account.risk import RiskLevel, assess
 from exporter.account.zero_assets import ZeroAssets
 from exporter.app.check import account_report
 from exporter.binance.endpoint_state import EndpointState
@@ -20,6 +21,7 @@ from exporter.binance.rows import FIGURES
 from exporter.metrics.catalog import ACCOUNTS
 from exporter.metrics.text import render
 from exporter.web.accounts import account_rows
+from monitoring.dashboards import queries
 from monitoring.rules.build import GROUPS, rule_files
 from monitoring.rules.rule import JOB
 
@@ -33,8 +35,8 @@ SNAPSHOTS: Final = 500
 SYMBOLS: Final = ("BTCUSDT", "ETHUSDT", "SOLUSDC", "XRPUSDT")
 RATIOS: Final = (0.0, *[0.1] * 9, 0.5, 0.5001, 0.7, 0.7001, 0.8, 0.8001, 1.5)
 DISTANCES: Final = (0.0, 0.0199, 0.02, 0.0201, 0.0499, 0.05, 0.0501, *[0.3] * 9)
-# What the rules on margin and liquidation read, of the families of a snapshot.
-READ_BY_RULES: Final = re.compile(
+# What the rules and dashboards read to judge risk, of the families of a snapshot.
+READ_FOR_RISK: Final = re.compile(
     r"binance_futures_(.*_margin_ratio|position_(info|amount|entry_price|mark_price|liquidation_price|risk_missing)"
     r"|asset_maintenance_margin|account_open_positions)\{"
 )
@@ -47,6 +49,8 @@ BY_LEVEL: Final = {
     RiskLevel.UNKNOWN: f"{UNKNOWN} unless {CRITICAL}",
     RiskLevel.WARNING: f"{RAISED} unless {CRITICAL} unless {UNKNOWN}",
 }
+# The numbers in the dashboards, where a higher one is worse.
+IN_DASHBOARDS: Final = {RiskLevel.NORMAL: 0, RiskLevel.WARNING: 1, RiskLevel.UNKNOWN: 2, RiskLevel.CRITICAL: 3}
 
 
 def random_snapshot(draw: random.Random) -> AccountSnapshot:
@@ -107,8 +111,29 @@ def random_snapshot(draw: random.Random) -> AccountSnapshot:
     return replace(snapshot, hidden_assets=ZeroAssets().find(snapshot)) if draw.random() < 0.5 else snapshot
 
 
-def test_page_check_and_rules_judge_alike(tmp_path: Path) -> None:
-    """For 500 random snapshots page and `check` show the level of the alerts that fire, unknown where they cannot."""
+def dashboard_checks(snapshots: dict[str, AccountSnapshot]) -> list[dict[str, Any]]:
+    """Return promtool's checks that the dashboards show the assessed level of each account and each position."""
+    levels_by_expression: dict[str, dict[str, RiskLevel]] = {queries.account_risk(): {}, queries.position_risk(): {}}
+    by_account, by_position = levels_by_expression.values()
+    for name, snapshot in snapshots.items():
+        assessment = assess(snapshot)
+        by_account[f'{{account="{name}"}}'] = assessment.level
+        for assessed in assessment.positions:
+            row = assessed.position.row
+            labels = f'{{account="{name}",symbol="{row.symbol}",position_side="{row.position_side}"}}'
+            by_position[labels] = assessed.level
+    return [
+        {
+            "eval_time": "5m",
+            "expr": filled(expression),
+            "exp_samples": [{"labels": labels, "value": IN_DASHBOARDS[level]} for labels, level in levels.items()],
+        }
+        for expression, levels in levels_by_expression.items()
+    ]
+
+
+def test_page_check_rules_and_dashboards_judge_alike(tmp_path: Path) -> None:
+    """For 500 random snapshots all of them show the level of the alerts that fire, unknown where those cannot."""
     draw = random.Random(20)  # noqa: S311 - the same examples at each run
     snapshots = {f"account-{number}": random_snapshot(draw) for number in range(SNAPSHOTS)}
     states = {name: make_state(name, answered_at=1000.0) for name in snapshots}
@@ -131,7 +156,7 @@ def test_page_check_and_rules_judge_alike(tmp_path: Path) -> None:
     series = [
         {"series": name.replace("{", f'{{job="{JOB}",instance="host:10427",', 1), "values": f"{value}+0x6"}
         for name, value in exposed.items()
-        if READ_BY_RULES.match(name) or name.startswith("binance_futures_up")
+        if READ_FOR_RISK.match(name) or name.startswith("binance_futures_up")
     ]
     checks = [
         {
@@ -147,10 +172,41 @@ def test_page_check_and_rules_judge_alike(tmp_path: Path) -> None:
         "rule_files": [str(tmp_path / name) for name in rule_files()],
         "evaluation_interval": "1m",
         "group_eval_order": [group.name for group in GROUPS.values()],
-        "tests": [{"interval": "1m", "input_series": series, "promql_expr_test": checks}],
+        "tests": [{"interval": "1m", "input_series": series, "promql_expr_test": checks + dashboard_checks(snapshots)}],
     }
     path = tmp_path / "test.yml"
     path.write_text(json.dumps(test), encoding="utf-8")
     code, output = promtool("test", "rules", path)
 
     assert 0 == code, output[:4000]
+
+
+def test_dashboards_of_accounts_that_are_down(tmp_path: Path) -> None:
+    """If the last poll failed, the dashboards show an account as unknown, unless its current data is critical."""
+    # `up`, and the margin ratio if there is data.
+    accounts = {"normal": (0, 0.1), "critical": (0, 0.9), "expired": (0, None), "without-data": (1, None)}
+    series: dict[str, float] = {}
+    for name, (up, ratio) in accounts.items():
+        series[f'up{{account="{name}"'] = up
+        if ratio is not None:
+            position = f'account="{name}",symbol="BTCUSDT",position_side="BOTH"'
+            series[f'account_open_positions{{account="{name}"'] = 1
+            series[f"position_amount{{{position}"] = 1
+            series[f"isolated_margin_ratio{{{position}"] = ratio
+    levels = dict.fromkeys(accounts, RiskLevel.UNKNOWN) | {"critical": RiskLevel.CRITICAL}
+    check = {
+        "eval_time": "0m",
+        "expr": filled(queries.account_risk()),
+        "exp_samples": [
+            {"labels": f'{{account="{name}"}}', "value": IN_DASHBOARDS[level]} for name, level in levels.items()
+        ],
+    }
+    inputs = [
+        {"series": f'binance_futures_{name},job="{JOB}",instance="host:10427"}}', "values": str(value)}
+        for name, value in series.items()
+    ]
+    path = tmp_path / "test.yml"
+    path.write_text(json.dumps({"tests": [{"input_series": inputs, "promql_expr_test": [check]}]}), encoding="utf-8")
+    code, output = promtool("test", "rules", path)
+
+    assert 0 == code, output
