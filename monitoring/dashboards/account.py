@@ -1,4 +1,4 @@
-"""The dashboard of one account, or a few: pools, positions by distance to liquidation, balances, exposure."""
+"""The dashboard of one account, or a few: pools, positions by risk, balances, exposure."""
 
 from __future__ import annotations
 
@@ -205,8 +205,7 @@ def account_dashboard() -> Dashboard:
     return dashboard(
         UID,
         "Binance futures / Account",
-        "One account, or a few: margin pools, positions by distance to liquidation, PnL, exposure, balances, open "
-        "orders.",
+        "One account, or a few: risk, margin pools, positions, PnL, exposure, balances, open orders.",
         variables("account", "symbol", all_selected=["symbol"]),
         [
             PanelRow(4, _SUMMARY, widths=(3, 3, 3, 3, 4, 4, 4)),
