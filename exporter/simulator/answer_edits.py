@@ -20,11 +20,11 @@ _OVER_8_MIB = 8 * 2**20 + 1
 _CREDITS = {"USDT": "BNFCR"}
 
 
-def encode(answer: Frame) -> str | bytes:
+def encode(answer: Any) -> str | bytes:
     """Encode an answer as the exchange does; a frame is returned as it is."""
-    if isinstance(answer, dict):
-        return json.dumps(answer, ensure_ascii=False, separators=(",", ":"))
-    return answer
+    if isinstance(answer, str | bytes):
+        return answer
+    return json.dumps(answer, ensure_ascii=False, separators=(",", ":"))
 
 
 def error(status: object = None, **body: Any) -> Replacement:

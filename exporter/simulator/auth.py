@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qsl
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 
 _API_KEY = re.compile(r"[A-Za-z0-9]{64}")
 _ID = re.compile(r"[a-zA-Z0-9-_]{1,36}")
+_KEY_ERROR = "Invalid API-key, IP, or permissions for action"
 _DIGITS = re.compile(r"\d{1,20}")
 
 
@@ -32,7 +34,7 @@ class SessionRevokedError(RequestError):
     """The session's key was revoked, which Binance reports with `"id": null`."""
 
     def __init__(self) -> None:
-        super().__init__(401, -2015, "Invalid API-key, IP, or permissions for action.")
+        super().__init__(401, -2015, f"{_KEY_ERROR}.")
 
 
 @dataclass(slots=True)
@@ -71,23 +73,45 @@ class Authenticator:
                 raise SessionRevokedError
             _check_time(params, now_ms)
             return account
-        api_key = _mandatory(params, "apiKey")
+        return self._signer(_mandatory(params, "apiKey"), params, signed_payload(params), now_ms)
+
+    def authenticate_query(self, query: str, api_key: str, now_ms: int, ip: str) -> SimulatedAccount:
+        """Return the account that signed a REST query, or raise RequestError.
+
+        The signature is of the query as sent, percent-encoded, and is its last parameter.
+        """
+        payload, _, signature = query.rpartition("&signature=")
+        if "&" in signature:
+            payload = ""  # parameters after the signature are not covered by it
+        caller = f", request ip: {ip}"
+        account = self._signer(api_key, dict(parse_qsl(query)), payload, now_ms, caller)
+        if not account.key_permissions["enableReading"]:
+            raise RequestError(401, -2015, _KEY_ERROR + caller)
+        return account
+
+    def _signer(
+        self, api_key: str, params: Mapping[str, Any], payload: str, now_ms: int, caller: str = "."
+    ) -> SimulatedAccount:
         if not _API_KEY.fullmatch(api_key):
             raise RequestError(401, -2014, "API-key format invalid.")
         signature = _mandatory(params, "signature")
         _mandatory(params, "timestamp")
         owner = self._accounts.get(api_key)
         if owner is None or not owner.active:
-            raise RequestError(401, -2015, "Invalid API-key, IP, or permissions for action.")
+            raise RequestError(401, -2015, _KEY_ERROR + caller)
         _check_time(params, now_ms)
-        if not owner.key.verifies(signed_payload(params), signature):
+        if not owner.key.verifies(payload, signature):
             raise RequestError(400, -1022, "Signature for this request is not valid.")
         return owner
+
+    def owner_of(self, api_key: str) -> SimulatedAccount | None:
+        """Return the account of an API key."""
+        return self._accounts.get(api_key)
 
     def claimed_account(self, params: Mapping[str, Any], session: Session) -> SimulatedAccount | None:
         """Return the account that a request claims to be from, without checking it."""
         api_key = params.get("apiKey")
-        return self._accounts.get(api_key) if isinstance(api_key, str) else session.account
+        return self.owner_of(api_key) if isinstance(api_key, str) else session.account
 
 
 def signed_payload(params: Mapping[str, Any]) -> str:

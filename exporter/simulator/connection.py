@@ -28,7 +28,8 @@ class ConnectionFaults(Protocol):
 class Connection(ServerConnection):
     """A connection subject to `faults`.
 
-    `requests` counts its requests; `unread` holds what arrived while it was stalled.
+    `requests` counts its requests; `unread` holds what arrived while it was stalled. For REST, `rest` is set: it gets
+    what arrives after the first request.
     """
 
     faults: ClassVar[ConnectionFaults]
@@ -38,6 +39,7 @@ class Connection(ServerConnection):
         self.requests = 0
         self._stalls = 0
         self.unread = bytearray()
+        self.rest: asyncio.StreamReader | None = None
         super().connection_made(transport)
         self.faults.connections.add(self)
         self.faults.on_accept(self)
@@ -45,6 +47,8 @@ class Connection(ServerConnection):
     def connection_lost(self, exc: Exception | None) -> None:
         """Unregister the connection."""
         self.faults.connections.discard(self)
+        if self.rest is not None:
+            self.rest.feed_eof()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -52,6 +56,8 @@ class Connection(ServerConnection):
         garbage = self.faults.handshake_garbage()
         if self.stalled:
             self.unread += data
+        elif self.rest is not None:
+            self.rest.feed_data(data)
         elif self.request is None and garbage is not None:
             self.transport.write(garbage)
             self.transport.close()
@@ -75,13 +81,17 @@ class Connection(ServerConnection):
         undo.callback(self._resume)
         return undo
 
+    def write(self, data: bytes, *, cut: bool = False) -> None:
+        """Write bytes as they are, or half of them and then reset the connection."""
+        if not self.stalled:
+            self.transport.write(data[: len(data) // 2] if cut else data)
+        if cut:
+            self.transport.abort()
+
     def cut(self, data: str | bytes) -> None:
         """Send half of a frame, then reset the connection."""
         opcode, payload = (Opcode.TEXT, data.encode()) if isinstance(data, str) else (Opcode.BINARY, data)
-        written = Frame(opcode, payload).serialize(mask=False)
-        if not self.stalled:
-            self.transport.write(written[: len(written) // 2])
-        self.transport.abort()
+        self.write(Frame(opcode, payload).serialize(mask=False), cut=True)
 
     def drop(self) -> None:
         """Reset the connection without a close frame."""

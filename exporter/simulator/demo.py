@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
     from exporter.simulator.ledger import SimulatedAccount
 
+# Eight of them fit a whole number of times into a round, so that rounds are the same.
+_FUNDING_HOUR_SECONDS: Final = 25.0
 _MARK: Final = "# Written by the simulated exchange for its own accounts.\n"
 
 
@@ -24,7 +26,14 @@ def demo_exchange(
     seed: int | None = None, *, speed: float = 1.0, clock: Callable[[], float] = time.time
 ) -> SimulatedExchange:
     """Return the demo's exchange with its accounts and its scenario, not yet started."""
-    return SimulatedExchange(demo_accounts(seed), seed=seed or 0, clock=clock, speed=speed, scenario=Scenario())
+    return SimulatedExchange(
+        demo_accounts(seed),
+        seed=seed or 0,
+        clock=clock,
+        speed=speed,
+        scenario=Scenario(),
+        funding_hour_seconds=_FUNDING_HOUR_SECONDS,
+    )
 
 
 def write_configuration(exchange_url: str, accounts: Iterable[SimulatedAccount], directory: Path) -> Path:

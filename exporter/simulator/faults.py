@@ -1,12 +1,14 @@
 """The faults that an exchange can be given; each takes effect at once, until the stack it returns is closed.
 
 `exchange.delay_answers(3.0)` stays; `with exchange.delay_answers(3.0): ...` lasts for the block. A fault of answers
-applies to one method or all (None), and to one account or all.
+applies to one account or all (None), and to one method or all of the WebSocket API (None), or to one path of REST or
+all of them (`REST`).
 """
 
 from __future__ import annotations
 
 import asyncio
+import math
 from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING, Any
 
@@ -15,13 +17,13 @@ from websockets.protocol import State
 
 from exporter.simulator.answer_edits import encode
 from exporter.simulator.toggles import Toggles
+from exporter.simulator.weight import RequestWeight
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Mapping
 
     from exporter.simulator.answer_edits import Answer, Frame, Replacement
     from exporter.simulator.connection import Connection
-    from exporter.simulator.weight import RequestWeight
 
     Closing = Callable[[Connection], Awaitable[None]]
 
@@ -37,6 +39,10 @@ class Faults:
     ) -> None:
         self._clock = clock
         self.weight = weight
+        # Of REST: /fapi/, /sapi/ (never banned), and requests for fundingInfo, which have a limit apart from weight.
+        self.rest_weight = RequestWeight(2400, tolerated_requests=10)
+        self.sapi_weight = RequestWeight(12_000, tolerated_requests=math.inf)
+        self.funding_info_requests = RequestWeight(500, tolerated_requests=10, window_seconds=300)
         self.connections: set[Connection] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._skews = Toggles[float]()
@@ -50,8 +56,6 @@ class Faults:
         self._replacements = Toggles["Replacement"]()
         self._default_ban_details = (ban_data, ban_text)
         self._ban_details = Toggles[tuple[bool, bool]]()
-        self._other_traffic = Toggles[int]()
-        self._other_traffic_minute = -1
 
     # The clock and the weight.
 
@@ -68,13 +72,11 @@ class Faults:
 
         If neither reports it, a rejected handshake has no Retry-After.
         """
-        banned_before = self.weight.banned_until
-        self.weight.banned_until = self.server_time() + seconds
         default_data, default_text = self._default_ban_details
         undo = self._ban_details.switch_on(
             (default_data if data is None else data, default_text if text is None else text)
         )
-        undo.callback(setattr, self.weight, "banned_until", banned_before)
+        undo.push(self.weight.ban(seconds, self.server_time()))
         return undo
 
     def change_weight_limit(self, limit: int) -> ExitStack:
@@ -90,18 +92,11 @@ class Faults:
 
     def share_weight(self, weight: int) -> ExitStack:
         """Spend this weight as another program behind the same IP now, and at the start of every minute."""
-        undo = self._other_traffic.switch_on(weight)
-        self.add_other_traffic(weight)
-        self._other_traffic_minute = int(self.server_time() // 60)
-        return undo
+        return self.weight.share(weight, self.server_time())
 
     def spent_weight(self) -> int:
         """Return the request weight of the current minute, other programs' included."""
-        now = self.server_time()
-        if int(now // 60) != self._other_traffic_minute:
-            self._other_traffic_minute = int(now // 60)
-            self.add_other_traffic(sum(self._other_traffic.of()))
-        return self.weight.count(now)
+        return self.weight.count(self.server_time())
 
     # The handshake.
 
@@ -222,7 +217,6 @@ class Faults:
 
     def charge(self, weight: int) -> int:
         """Add a request's weight, after other programs' of this minute, and return the status to answer with."""
-        self.spent_weight()
         return self.weight.charge(weight, self.server_time())
 
     def ban_details(self) -> tuple[bool, bool]:
@@ -260,6 +254,10 @@ class Faults:
 
     def frames_of(self, method: str, account: str | None, answer: Answer) -> list[str | bytes]:
         """Return the frames that are sent for an answer."""
+        return [encode(frame) for frame in self.replaced(method, account, answer)]
+
+    def replaced(self, method: str, account: str | None, answer: Answer) -> list[Frame]:
+        """Return what is sent for an answer: answers, not encoded yet, and raw frames."""
         frames: list[Frame] = [answer]
         for replace in self._replacements.of(method, account):
             replaced: list[Frame] = []
@@ -267,7 +265,7 @@ class Faults:
                 result = replace(frame) if isinstance(frame, dict) else frame
                 replaced += result if isinstance(result, list) else [result]
             frames = replaced
-        return [encode(frame) for frame in frames]
+        return frames
 
     def _open_connections(self) -> list[Connection]:
         return [connection for connection in self.connections if connection.state is State.OPEN]

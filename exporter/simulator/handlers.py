@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from collections import deque
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -16,7 +15,6 @@ from exporter.simulator.answers import (
     account_status_v1,
 )
 from exporter.simulator.auth import (
-    Authenticator,
     RequestError,
     Session,
     SessionRevokedError,
@@ -28,6 +26,9 @@ from exporter.simulator.auth import (
 from exporter.simulator.market import SYMBOLS
 
 if TYPE_CHECKING:
+    from collections import deque
+
+    from exporter.simulator.auth import Authenticator
     from exporter.simulator.faults import Faults
     from exporter.simulator.state import ExchangeState
 
@@ -47,7 +48,7 @@ _PARAMETERS = frozenset({"apiKey", "signature", "timestamp", "recvWindow", "retu
 
 
 class Received(NamedTuple):
-    """A request as received, without its signature."""
+    """A request as received, without its signature; of REST with the path as its method."""
 
     method: str
     params: dict[str, Any]
@@ -62,13 +63,20 @@ class Answered(NamedTuple):
 
 
 class RequestHandler:
-    """Answers requests for the accounts of a state; `received` holds the latest requests."""
+    """Answers requests of the WebSocket API for the accounts of a state."""
 
-    def __init__(self, state: ExchangeState, faults: Faults, extra_symbols: int) -> None:
-        self.received: deque[Received] = deque(maxlen=10_000)
+    def __init__(
+        self,
+        state: ExchangeState,
+        faults: Faults,
+        authenticator: Authenticator,
+        received: deque[Received],
+        extra_symbols: int,
+    ) -> None:
         self._state = state
         self._faults = faults
-        self._authenticator = Authenticator(state.accounts.values())
+        self._authenticator = authenticator
+        self._received = received
         self._extra_symbols = extra_symbols
 
     def now_ms(self) -> int:
@@ -85,7 +93,7 @@ class RequestHandler:
             request_id = request_id_of(request)
             method, params = method_and_params_of(request)
             signed = {name: value for name, value in params.items() if name != "signature"}
-            self.received.append(Received(method, signed))
+            self._received.append(Received(method, signed))
             self._charge(WEIGHTS.get(method, 1), ip)
             answer = {"id": request_id, "status": 200, "result": self._result(method, params, session)}
         except RequestError as error:

@@ -24,6 +24,20 @@ FEE_RATE: Final = Decimal("0.0005")
 DEFAULT_LEVERAGE: Final = 20
 ZERO: Final = Decimal(0)
 
+_KEY_PERMISSIONS: Final = {
+    "enableReading": True,
+    "enableFutures": True,
+    "enableWithdrawals": False,
+    "enableInternalTransfer": False,
+    "enableMargin": False,
+    "permitsUniversalTransfer": False,
+    "enableVanillaOptions": False,
+    "enableFixApiTrade": False,
+    "enableFixReadOnly": False,
+    "enableSpotAndMarginTrading": False,
+    "enablePortfolioMarginTrading": False,
+}
+
 
 @dataclass(slots=True)
 class Position:
@@ -61,7 +75,8 @@ class SimulatedAccount:
     """An account with its key and its ledger; its time changes with `move_to` only.
 
     Amounts are in the base asset, negative to sell. `alias` is Binance's accountAlias. The fee tier and the permissions
-    are only reported: they do not change fees, nor prevent trades and transfers.
+    of the account and of its key are only reported: they do not change fees, nor prevent trades and transfers.
+    `key_permissions` has Binance's names; the defaults are those of a key for monitoring.
     """
 
     def __init__(
@@ -85,6 +100,9 @@ class SimulatedAccount:
         self.fee_tier = 0
         self.can_trade = self.can_deposit = self.can_withdraw = True
         self.active = True
+        self.key_permissions = dict(_KEY_PERMISSIONS)
+        self.key_ip_restricted = True
+        self.key_created_ms = 1_698_645_219_000
         self.market = Market()
         self.at = 0.0
         self.time_ms = 0
@@ -186,6 +204,15 @@ class SimulatedAccount:
         """Cancel all open orders of a symbol."""
         for row in [row for row in self.ledger.orders if row[0] == symbol]:
             del self.ledger.orders[row]
+
+    def pay_funding(self, position: Position) -> None:
+        """Charge a position its funding at the mark price; a short receives what a long pays."""
+        rate = self.market.funding_rate(position.symbol, self.at)
+        paid = (position.amount * self.market.mark_price(position.symbol, self.at) * rate).quantize(CENT)
+        if position.isolated_wallet is None:
+            self._credit(position.symbol.margin_asset, -paid)
+        else:
+            position.isolated_wallet -= paid
 
     def liquidate(self, position: Position, loss: Decimal) -> None:
         """Remove a liquidated position and its symbol's orders; `loss` is charged to the cross wallet."""

@@ -24,10 +24,17 @@ CENT: Final = Decimal("0.00000001")
 
 _SWING: Final = 0.004
 
+# Funding rates of eight hours. They are small enough not to change what the demo's scenario is about.
+_MEAN_RATE: Final = 0.00003
+_RATE_SWING: Final = 0.00007
+
 
 @dataclass(frozen=True, slots=True)
 class Symbol:
-    """A contract. Price and amount digits add up to at most 8, so that a notional is exact in 8 digits."""
+    """A contract. Price and amount digits add up to at most 8, so that a notional is exact in 8 digits.
+
+    `funding_hours` is the interval between funding settlements, 0 for dated contracts, which have none.
+    """
 
     name: str
     base_asset: str
@@ -36,6 +43,7 @@ class Symbol:
     price_digits: int
     amount_digits: int
     bracket: str
+    funding_hours: int = 8
 
     @property
     def tick(self) -> Decimal:
@@ -67,13 +75,13 @@ SYMBOLS: Final = {
         Symbol("ETHUSDT", "ETH", "USDT", 3_900.0, 2, 3, "major"),
         Symbol("SOLUSDT", "SOL", "USDT", 185.0, 4, 2, "liquid"),
         Symbol("BNBUSDT", "BNB", "USDT", 960.0, 3, 2, "liquid"),
-        Symbol("XRPUSDT", "XRP", "USDT", 2.4, 4, 1, "liquid"),
+        Symbol("XRPUSDT", "XRP", "USDT", 2.4, 4, 1, "liquid", 4),
         Symbol("DOGEUSDT", "DOGE", "USDT", 0.19, 5, 0, "liquid"),
-        Symbol("1000PEPEUSDT", "PEPE", "USDT", 0.0071, 7, 0, "thin"),
-        Symbol("币安人生USDT", "币安人生", "USDT", 0.21, 5, 0, "thin"),
+        Symbol("1000PEPEUSDT", "PEPE", "USDT", 0.0071, 7, 0, "thin", 4),
+        Symbol("币安人生USDT", "币安人生", "USDT", 0.21, 5, 0, "thin", 1),
         Symbol("BTCUSDC", "BTC", "USDC", 104_010.0, 2, 3, "major"),
         Symbol("ETHUSDC", "ETH", "USDC", 3_900.5, 2, 3, "major"),
-        Symbol("BTCUSDT_270326", "BTC", "USDT", 105_300.0, 2, 3, "major"),
+        Symbol("BTCUSDT_270326", "BTC", "USDT", 105_300.0, 2, 3, "major", 0),
         *(
             Symbol(f"{ticker}USDT", ticker, "USDT", 1.5 + number, 4, 1, "liquid")
             for number, ticker in enumerate(_TICKERS.split())
@@ -107,6 +115,7 @@ class Market:
         self._seed = seed
         self._drift = drift
         self._pinned: dict[str, Decimal] = {}
+        self._pinned_rates: dict[str, Decimal] = {}
         self._waves = cache(self._draw_waves)
 
     def mark_price(self, symbol: Symbol, at: float) -> Decimal:
@@ -122,6 +131,19 @@ class Market:
         price = symbol.base_price * level * (1 + swings * _SWING * swing)
         return Decimal(f"{price:.{symbol.price_digits}f}")
 
+    def index_price(self, symbol: Symbol, at: float) -> Decimal:
+        """Return the index price, to 8 digits: below the mark price where longs pay, that of the perpetual if dated."""
+        perpetual = SYMBOLS[symbol.name.partition("_")[0]]
+        return (self.mark_price(perpetual, at) / (1 + self.funding_rate(perpetual, at))).quantize(CENT)
+
+    def funding_rate(self, symbol: Symbol, at: float) -> Decimal:
+        """Return what a settlement at this scenario time charges longs, as a ratio of the notional to 8 digits."""
+        if symbol.name in self._pinned_rates:
+            return self._pinned_rates[symbol.name]
+        _, _, phase = self._waves(symbol.base_asset)[0]
+        wave = math.sin(2 * math.pi * (at / ROUND_SECONDS + phase))
+        return Decimal(f"{(_MEAN_RATE + _RATE_SWING * wave) * symbol.funding_hours / 8:.8f}")
+
     def usd_rate(self, asset: str, at: float) -> Decimal:
         """Return the value of one unit of an asset in USD, to 8 digits."""
         usd = ASSETS[asset].usd
@@ -135,6 +157,13 @@ class Market:
         self._pinned[symbol] = Decimal(price).quantize(SYMBOLS[symbol].tick)
         undo = ExitStack()
         undo.callback(self._pinned.pop, symbol, None)
+        return undo
+
+    def pin_funding_rate(self, symbol: str, rate: Decimal | str) -> ExitStack:
+        """Fix a symbol's funding rate until the returned stack is closed."""
+        self._pinned_rates[symbol] = Decimal(rate)
+        undo = ExitStack()
+        undo.callback(self._pinned_rates.pop, symbol, None)
         return undo
 
     def _draw_waves(self, base_asset: str) -> list[tuple[float, int, float]]:

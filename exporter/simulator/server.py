@@ -1,9 +1,10 @@
-"""The simulated exchange: a WebSocket server that speaks Binance's USDⓈ-M futures WebSocket API."""
+"""The simulated exchange: a server that speaks Binance's USDⓈ-M futures WebSocket API, and some of REST."""
 
 from __future__ import annotations
 
 import asyncio
 import time
+from collections import deque
 from contextlib import ExitStack, suppress
 from email.utils import formatdate
 from typing import TYPE_CHECKING, Self
@@ -12,10 +13,11 @@ from urllib.parse import parse_qs, urlsplit
 from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 
-from exporter.simulator.auth import Session
+from exporter.simulator.auth import Authenticator, Session
 from exporter.simulator.connection import Connection
 from exporter.simulator.faults import Faults
-from exporter.simulator.handlers import RequestHandler
+from exporter.simulator.handlers import Received, RequestHandler
+from exporter.simulator.rest import RestServer
 from exporter.simulator.state import ExchangeState
 from exporter.simulator.weight import RequestWeight
 
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
     from exporter.simulator.scenario import Scenario
 
 PATH = "/ws-fapi/v1"
+REST_PATHS = ("/fapi/", "/sapi/")
 _HANDSHAKE_WEIGHT = 5
 _STOP_SECONDS = 0.5
 
@@ -49,6 +52,8 @@ class SimulatedExchange(Faults):
         ban_data: whether errors for weight have `data` with serverTime and retryAfter.
         ban_text: whether the text of a ban contains its end.
         extra_symbols: how many more symbols `account.status` lists, in hedge mode with two rows each.
+        funding_hour_seconds: duration of an hour of the funding intervals in scenario time, from its beginning; without
+            it the hours are those of UTC.
     """
 
     def __init__(
@@ -65,14 +70,21 @@ class SimulatedExchange(Faults):
         ban_data: bool = True,
         ban_text: bool = True,
         extra_symbols: int = 0,
+        funding_hour_seconds: float | None = None,
     ) -> None:
         weight = RequestWeight(weight_limit, tolerated_requests=tolerated_requests, ban_seconds=ban_seconds)
         super().__init__(clock, weight, ban_data=ban_data, ban_text=ban_text)
-        self._state = ExchangeState(accounts, seed=seed, clock=clock, speed=speed, scenario=scenario)
-        self._handler = RequestHandler(self._state, self, extra_symbols)
+        self._state = ExchangeState(
+            accounts, seed=seed, clock=clock, speed=speed, scenario=scenario, funding_hour_seconds=funding_hour_seconds
+        )
         self._server: Server | None = None
-        self.received = self._handler.received
+        self.received = deque[Received](maxlen=10_000)
+        """The latest requests of both APIs."""
+        authenticator = Authenticator(self._state.accounts.values())
+        self._handler = RequestHandler(self._state, self, authenticator, self.received, extra_symbols)
+        self._rest = RestServer(self._state, self, authenticator, self.received)
         self.url = ""
+        self.rest_url = ""
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -87,7 +99,7 @@ class SimulatedExchange(Faults):
         await self.stop()
 
     async def start(self, host: str = "127.0.0.1", port: int = 0) -> None:
-        """Start listening; then `url` is set."""
+        """Start listening; then `url` and `rest_url` are set: both APIs have one port."""
         exchange = self
 
         class FaultyConnection(Connection):
@@ -110,7 +122,8 @@ class SimulatedExchange(Faults):
         )
         bound_port = self._server.sockets[0].getsockname()[1]
         address = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - where to connect, not to listen
-        self.url = f"ws://[{address}]:{bound_port}{PATH}" if ":" in address else f"ws://{address}:{bound_port}{PATH}"
+        netloc = f"[{address}]:{bound_port}" if ":" in address else f"{address}:{bound_port}"
+        self.url, self.rest_url = f"ws://{netloc}{PATH}", f"http://{netloc}"
 
     async def stop(self) -> None:
         """Close every connection and stop listening, without waiting for clients or delayed answers."""
@@ -120,6 +133,8 @@ class SimulatedExchange(Faults):
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        for connection in [connection for connection in self.connections if connection.rest]:
+            connection.drop()  # it would be kept alive
         server.close()
         with suppress(TimeoutError):
             await asyncio.wait_for(server.wait_closed(), _STOP_SECONDS)
@@ -152,7 +167,10 @@ class SimulatedExchange(Faults):
         """Make an account's key valid again."""
         self._state.accounts[name].active = True
 
-    def _open(self, connection: ServerConnection, request: Request) -> Response | None:
+    async def _open(self, connection: ServerConnection, request: Request) -> Response | None:
+        assert isinstance(connection, Connection)
+        if urlsplit(request.path).path.startswith(REST_PATHS):
+            return await self._rest.serve(connection, request)
         status = self.charge(_HANDSHAKE_WEIGHT)
         if (rejection := self.handshake_rejection()) is not None:
             # Any number is allowed, also one that http.HTTPStatus does not define.

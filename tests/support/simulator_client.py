@@ -11,6 +11,7 @@ import json
 from contextlib import asynccontextmanager
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, cast
+from urllib.parse import quote, urlencode
 
 import pytest
 from cryptography.hazmat.primitives import hashes, serialization
@@ -93,19 +94,29 @@ def sign(account: SimulatedAccount, clock: Clock, **params: Any) -> dict[str, An
     params = {"apiKey": account.api_key, "timestamp": clock.now_ms} | params
     payload = "&".join(
         f"{name}={json.dumps(value) if isinstance(value, bool) else value}" for name, value in sorted(params.items())
-    ).encode()
+    )
+    return params | {"signature": signature_of(account, payload)}
+
+
+def sign_query(account: SimulatedAccount, clock: Clock, **params: Any) -> str:
+    """Return a signed REST query; given parameters stay as they are."""
+    query = urlencode({"timestamp": clock.now_ms} | params)
+    return f"{query}&signature={quote(signature_of(account, query), safe='')}"
+
+
+def signature_of(account: SimulatedAccount, text: str) -> str:
+    """Return an account's signature of a text: hexadecimal or base64."""
+    payload = text.encode()
     if account.secret_key is not None:
-        signature = hmac.new(account.secret_key.encode(), payload, hashlib.sha256).hexdigest()
+        return hmac.new(account.secret_key.encode(), payload, hashlib.sha256).hexdigest()
+    assert account.private_key_pem is not None
+    key = serialization.load_pem_private_key(account.private_key_pem.encode(), password=None)
+    if isinstance(key, rsa.RSAPrivateKey):
+        raw = key.sign(payload, padding.PKCS1v15(), hashes.SHA256())
     else:
-        assert account.private_key_pem is not None
-        key = serialization.load_pem_private_key(account.private_key_pem.encode(), password=None)
-        if isinstance(key, rsa.RSAPrivateKey):
-            raw = key.sign(payload, padding.PKCS1v15(), hashes.SHA256())
-        else:
-            assert isinstance(key, ed25519.Ed25519PrivateKey)
-            raw = key.sign(payload)
-        signature = base64.b64encode(raw).decode()
-    return params | {"signature": signature}
+        assert isinstance(key, ed25519.Ed25519PrivateKey)
+        raw = key.sign(payload)
+    return base64.b64encode(raw).decode()
 
 
 def funded_account(**options: Any) -> SimulatedAccount:

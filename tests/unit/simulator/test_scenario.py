@@ -122,6 +122,15 @@ def test_accounts_are_configured_differently(clock: Clock) -> None:
         assert status["canDeposit"]
 
 
+def test_keys_have_different_permissions(clock: Clock) -> None:
+    """One key of the demo may withdraw, another is not bound to an IP, and all of them read."""
+    accounts = demo_exchange(5, clock=clock).accounts
+
+    assert ["hedge"] == [name for name, account in accounts.items() if account.key_permissions["enableWithdrawals"]]
+    assert ["isolated"] == [name for name, account in accounts.items() if not account.key_ip_restricted]
+    assert all(account.key_permissions["enableReading"] for account in accounts.values())
+
+
 async def test_configuration_works_for_every_account(clock: Clock, tmp_path: Path) -> None:
     """The configuration names an endpoint and, for every account, key files that only their owner can read."""
     async with demo_exchange(clock=clock) as exchange:
@@ -162,13 +171,14 @@ def test_configuration_of_a_user_is_not_overwritten(tmp_path: Path, existing: st
 
 @pytest.mark.parametrize(("host", "shown"), [("0.0.0.0", "127.0.0.1"), ("::1", "[::1]")])  # noqa: S104
 async def test_url_can_be_connected_to(host: str, shown: str) -> None:
-    """The exchange's URL has an address to connect to, whatever it listens on."""
+    """The exchange's URLs have an address to connect to, whatever it listens on."""
     exchange = SimulatedExchange([])
     await exchange.start(host)
     url = exchange.url
     await exchange.stop()
 
     assert url.startswith(f"ws://{shown}:")
+    assert exchange.rest_url == url.replace("ws://", "http://").removesuffix("/ws-fapi/v1")
 
 
 def test_seed_determines_secrets() -> None:
