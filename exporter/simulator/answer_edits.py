@@ -1,7 +1,8 @@
 """Edits of an answer, for `replace_answer`: each takes an answer and returns what is sent instead.
 
 A path leads from the top of an answer to a value, as in `id`, `rateLimits.0.limit`, `result.totalMarginBalance` or
-`result.positions.*.notional`; `*` is every row. An answer without that value is not changed.
+`result.positions.*.notional`; `*` is every row. An answer without that value is not changed. The top of an answer of
+REST has `status`, `headers` and `body`: its JSON, or text or bytes that are sent as they are.
 """
 
 from __future__ import annotations
@@ -35,6 +36,11 @@ def error(status: object = None, **body: Any) -> Replacement:
         return kept | ({} if status is None else {"status": status}) | {"error": body}
 
     return refuse
+
+
+def http(status: int, body: Any, headers: Mapping[str, str] | None = None) -> Replacement:
+    """Return an answer of REST: a status, a body, and headers in addition to the usual ones."""
+    return lambda _: {"status": status, "headers": headers or {}, "body": body}
 
 
 def body(fields: Mapping[str, Any]) -> Replacement:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final
 
 from exporter.simulator.answer_edits import (
     InPairs,
@@ -22,14 +22,12 @@ from exporter.simulator.answer_edits import (
     twice,
     without,
 )
+from exporter.simulator.fault import Fault, answers
+from exporter.simulator.fault_catalog_rest import REST_FAULTS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from exporter.simulator.answer_edits import Replacement
+    from exporter.simulator.fault import Switch
     from exporter.simulator.server import SimulatedExchange
-
-    Switch = Callable[[SimulatedExchange], ExitStack]
 
 EVENT_SECONDS: Final = 10.0
 SLOW_SECONDS: Final = 3.0
@@ -43,20 +41,9 @@ _GARBAGE: Final = "\x00\ufffd{]garbage"
 _MAINTENANCE: Final = "The system is under maintenance, please try again later."
 
 
-class Fault(NamedTuple):
-    """A fault, on until the stack that `switch` returns is closed; `help` must fit on a line with the name."""
-
-    help: str
-    switch: Switch
-
-
 def _rejecting(status: int, retry_after: str | None = None) -> Switch:
     headers = None if retry_after is None else {"Retry-After": retry_after}
     return lambda exchange: exchange.reject_handshake(status, headers)
-
-
-def _answers(replacement: Callable[[], Replacement], method: str | None = None) -> Switch:
-    return lambda exchange: exchange.replace_answer(method, None, replacement())
 
 
 def _null_totals(result: dict[str, Any]) -> dict[str, Any]:
@@ -115,60 +102,60 @@ FAULTS: Final[dict[str, Fault]] = {
     "shutdown": Fault("serverShutdown is announced every 30 s, closed 10 s later", _shutdown),
     "no-answers": Fault("requests get no response", lambda exchange: exchange.lose_answers()),
     "slow-answers": Fault("responses are delayed by 3 s", lambda exchange: exchange.delay_answers(SLOW_SECONDS)),
-    "wrong-ids": Fault("responses have an unknown id", _answers(lambda: field("id", "unknown"))),
-    "null-ids": Fault("responses have the id null", _answers(lambda: field("id", None))),
-    "double-answers": Fault("responses are sent twice", _answers(lambda: twice)),
+    "wrong-ids": Fault("responses have an unknown id", answers(lambda: field("id", "unknown"))),
+    "null-ids": Fault("responses have the id null", answers(lambda: field("id", None))),
+    "double-answers": Fault("responses are sent twice", answers(lambda: twice)),
     "swapped-answers": Fault(
-        "responses are sent in pairs with their ids swapped", _answers(lambda: InPairs(swap_ids=True))
+        "responses are sent in pairs with their ids swapped", answers(lambda: InPairs(swap_ids=True))
     ),
     "unsolicited": Fault(
-        "every response is preceded by an unsolicited frame", _answers(lambda: accompanied('{"stream":"x"}'))
+        "every response is preceded by an unsolicited frame", answers(lambda: accompanied('{"stream":"x"}'))
     ),
-    "garbage": Fault("responses are not JSON", _answers(lambda: raw(_GARBAGE))),
-    "truncated": Fault("responses are truncated", _answers(lambda: truncated)),
-    "nested": Fault("results are nested 100000 levels deep", _answers(nested)),
-    "huge": Fault("responses are larger than 8 MiB", _answers(padded)),
-    "binary": Fault("responses are binary frames", _answers(lambda: binary)),
+    "garbage": Fault("responses are not JSON", answers(lambda: raw(_GARBAGE))),
+    "truncated": Fault("responses are truncated", answers(lambda: truncated)),
+    "nested": Fault("results are nested 100000 levels deep", answers(nested)),
+    "huge": Fault("responses are larger than 8 MiB", answers(padded)),
+    "binary": Fault("responses are binary frames", answers(lambda: binary)),
     "server-errors": Fault(
         "responses are errors: status 500, code -1000",
-        _answers(lambda: error(500, code=-1000, msg="An unknown error occurred.")),
+        answers(lambda: error(500, code=-1000, msg="An unknown error occurred.")),
     ),
     "maintenance": Fault(
-        "responses report maintenance, without a code", _answers(lambda: body({"239999": _MAINTENANCE}))
+        "responses report maintenance, without a code", answers(lambda: body({"239999": _MAINTENANCE}))
     ),
     "maintenance-503": Fault(
-        "responses report maintenance with status 503", _answers(lambda: error(503, **{"239999": _MAINTENANCE}))
+        "responses report maintenance with status 503", answers(lambda: error(503, **{"239999": _MAINTENANCE}))
     ),
-    "no-rate-limits": Fault("responses lack rateLimits", _answers(lambda: without("rateLimits"))),
-    "zero-limit": Fault("rateLimits report a limit of 0", _answers(lambda: field("rateLimits.*.limit", 0))),
+    "no-rate-limits": Fault("responses lack rateLimits", answers(lambda: without("rateLimits"))),
+    "zero-limit": Fault("rateLimits report a limit of 0", answers(lambda: field("rateLimits.*.limit", 0))),
     "nonsense-figures": Fault(
-        "totalWalletBalance is NaN", _answers(lambda: field("result.totalWalletBalance", "NaN"), _STATUS)
+        "totalWalletBalance is NaN", answers(lambda: field("result.totalWalletBalance", "NaN"), _STATUS)
     ),
-    "no-assets": Fault("v2/account.status lacks assets", _answers(lambda: without("result.assets"), _STATUS)),
+    "no-assets": Fault("v2/account.status lacks assets", answers(lambda: without("result.assets"), _STATUS)),
     "rows-twice": Fault(
-        "v2/account.status contains a position twice", _answers(lambda: row_twice("result.positions.0"), _STATUS)
+        "v2/account.status contains a position twice", answers(lambda: row_twice("result.positions.0"), _STATUS)
     ),
     "hollow-answers": Fault(
-        "v2/account.status has neither totals nor rows", _answers(lambda: field("result", dict(_NO_ROWS)), _STATUS)
+        "v2/account.status has neither totals nor rows", answers(lambda: field("result", dict(_NO_ROWS)), _STATUS)
     ),
     "no-rows": Fault(
         "v2/account.status has totals but no rows",
-        _answers(lambda: field("result", lambda result: result | _NO_ROWS), _STATUS),
+        answers(lambda: field("result", lambda result: result | _NO_ROWS), _STATUS),
     ),
     "null-totals": Fault(
-        "v2/account.status has rows, but null for every total", _answers(lambda: field("result", _null_totals), _STATUS)
+        "v2/account.status has rows, but null for every total", answers(lambda: field("result", _null_totals), _STATUS)
     ),
     "no-positions": Fault(
-        "v2/account.status has margin but no positions", _answers(lambda: field("result.positions", []), _STATUS)
+        "v2/account.status has margin but no positions", answers(lambda: field("result.positions", []), _STATUS)
     ),
-    "no-risk-rows": Fault("v2/account.position has no rows", _answers(lambda: field("result", []), _POSITION)),
+    "no-risk-rows": Fault("v2/account.position has no rows", answers(lambda: field("result", []), _POSITION)),
     "risk-row-missing": Fault(
-        "v2/account.position lacks the first row", _answers(lambda: without("result.0"), _POSITION)
+        "v2/account.position lacks the first row", answers(lambda: without("result.0"), _POSITION)
     ),
     "no-margin-assets": Fault(
-        "v2/account.position lacks marginAsset", _answers(lambda: without("result.*.marginAsset"), _POSITION)
+        "v2/account.position lacks marginAsset", answers(lambda: without("result.*.marginAsset"), _POSITION)
     ),
-    "credits-mode": Fault("accounts are in credits mode (margin in BNFCR)", _answers(lambda: in_credits_mode)),
+    "credits-mode": Fault("accounts are in credits mode (margin in BNFCR)", answers(lambda: in_credits_mode)),
     "time-unanswered": Fault(
         "session.status gets no response", lambda exchange: exchange.lose_answers("session.status")
     ),
@@ -177,7 +164,7 @@ FAULTS: Final[dict[str, Fault]] = {
     ),
     "position-gone": Fault(
         "v2/account.position does not exist: 404, code -5000",
-        _answers(lambda: error(404, code=-5000, msg=f"Method {_POSITION} is invalid"), _POSITION),
+        answers(lambda: error(404, code=-5000, msg=f"Method {_POSITION} is invalid"), _POSITION),
     ),
     "clock-ahead": Fault("the exchange's clock is 30 s ahead", lambda exchange: exchange.skew_clock(_SKEW_SECONDS)),
     "clock-behind": Fault("the exchange's clock is 30 s behind", lambda exchange: exchange.skew_clock(-_SKEW_SECONDS)),
@@ -191,7 +178,8 @@ FAULTS: Final[dict[str, Fault]] = {
     "rate-limited": Fault("other programs use all of the request weight", _rate_limited),
     "refused-once": Fault(
         "the next v2/account.status fails with code -2015",
-        _answers(lambda: once(error(401, code=-2015, msg="Invalid API-key, IP, or permissions for action.")), _STATUS),
+        answers(lambda: once(error(401, code=-2015, msg="Invalid API-key, IP, or permissions for action.")), _STATUS),
     ),
     "key-revoked": Fault("the API key of the first account is revoked", _key_revoked),
+    **REST_FAULTS,
 }
