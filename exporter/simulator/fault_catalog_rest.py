@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from exporter.simulator.answer_edits import encode, field, http, once
 from exporter.simulator.fault import Fault, answers
-from exporter.simulator.rest import API_RESTRICTIONS, FUNDING_INFO, PREMIUM_INDEX
+from exporter.simulator.rest import API_RESTRICTIONS, FUNDING_INFO, INCOME, PREMIUM_INDEX
 from exporter.simulator.toggles import REST
 
 if TYPE_CHECKING:
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from exporter.simulator.fault import Switch
 
 _BAN_SECONDS: Final = 3 * 86_400.0
+_INCOME_LAG_SECONDS: Final = 300.0
 _OVER_10_MB: Final = 10 * 2**20
 _HTML: Final = "<!DOCTYPE html><html><head><title>403 Forbidden</title></head><body>Request blocked.</body></html>"
 _HTML_TYPE: Final = {"Content-Type": "text/html"}
@@ -96,6 +97,13 @@ REST_FAULTS: Final[dict[str, Fault]] = {
     "rest-no-intervals": Fault(
         "fundingInfo does not exist: 404, code -5000",
         answers(lambda: http(404, {"code": -5000, "msg": _NO_PATH}), FUNDING_INFO),
+    ),
+    "rest-late-income": Fault(
+        "income rows appear 5 minutes late", lambda exchange: exchange.delay_income(_INCOME_LAG_SECONDS)
+    ),
+    "rest-descending": Fault(
+        "income rows are sent in descending order",
+        answers(lambda: field("body", lambda body: body[::-1] if isinstance(body, list) else body), INCOME),
     ),
     "rest-key-refused": Fault(
         "the next apiRestrictions fails with code -2015", answers(_refused_once, API_RESTRICTIONS)

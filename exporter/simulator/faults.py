@@ -54,6 +54,7 @@ class Faults:
         self._delays = Toggles[float]()
         self._cuts = Toggles[bool]()
         self._replacements = Toggles["Replacement"]()
+        self._income_lags = Toggles[float]()
         self._default_ban_details = (ban_data, ban_text)
         self._ban_details = Toggles[tuple[bool, bool]]()
 
@@ -213,6 +214,10 @@ class Faults:
         """
         return self._replacements.switch_on(function, method, account)
 
+    def delay_income(self, seconds: float) -> ExitStack:
+        """Leave rows out of the income history until they are this many seconds old."""
+        return self._income_lags.switch_on(seconds)
+
     # Read by the exchange.
 
     def charge(self, weight: int) -> int:
@@ -247,6 +252,10 @@ class Faults:
     def delay_of(self, method: str, account: str | None) -> float:
         """Return the delay of an answer in seconds."""
         return self._delays.last(0.0, method, account)
+
+    def income_lag(self) -> float:
+        """Return the age in seconds at which rows appear in the income history."""
+        return self._income_lags.last(0.0)
 
     def is_cut(self, method: str, account: str | None) -> bool:
         """Return whether an answer is cut off within its frame."""

@@ -13,13 +13,28 @@ import random
 import secrets
 import string
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Final, Literal
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ed25519, padding, rsa
 
 KeyType = Literal["HMAC", "RSA", "Ed25519"]
+
+MONITORING_PERMISSIONS: Final = {
+    "enableReading": True,
+    "enableFutures": True,
+    "enableWithdrawals": False,
+    "enableInternalTransfer": False,
+    "enableMargin": False,
+    "permitsUniversalTransfer": False,
+    "enableVanillaOptions": False,
+    "enableFixApiTrade": False,
+    "enableFixReadOnly": False,
+    "enableSpotAndMarginTrading": False,
+    "enablePortfolioMarginTrading": False,
+}
+"""The permissions of a key that only monitors."""
 
 _LETTERS = string.ascii_letters + string.digits
 

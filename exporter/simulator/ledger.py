@@ -11,7 +11,8 @@ from decimal import ROUND_DOWN, Decimal
 from typing import TYPE_CHECKING, Final, Literal
 from zlib import crc32
 
-from exporter.simulator.keys import Key, new_key
+from exporter.simulator.income import Income, IncomeHistory
+from exporter.simulator.keys import MONITORING_PERMISSIONS, Key, new_key
 from exporter.simulator.market import CENT, SYMBOLS, Market, Symbol
 
 if TYPE_CHECKING:
@@ -23,20 +24,6 @@ RowKey = tuple[str, PositionSide]
 FEE_RATE: Final = Decimal("0.0005")
 DEFAULT_LEVERAGE: Final = 20
 ZERO: Final = Decimal(0)
-
-_KEY_PERMISSIONS: Final = {
-    "enableReading": True,
-    "enableFutures": True,
-    "enableWithdrawals": False,
-    "enableInternalTransfer": False,
-    "enableMargin": False,
-    "permitsUniversalTransfer": False,
-    "enableVanillaOptions": False,
-    "enableFixApiTrade": False,
-    "enableFixReadOnly": False,
-    "enableSpotAndMarginTrading": False,
-    "enablePortfolioMarginTrading": False,
-}
 
 
 @dataclass(slots=True)
@@ -76,7 +63,8 @@ class SimulatedAccount:
 
     Amounts are in the base asset, negative to sell. `alias` is Binance's accountAlias. The fee tier and the permissions
     of the account and of its key are only reported: they do not change fees, nor prevent trades and transfers.
-    `key_permissions` has Binance's names; the defaults are those of a key for monitoring.
+    `key_permissions` has Binance's names; the defaults are those of a key for monitoring. With `fees_in_bnb` fees are
+    charged to the BNB wallet. `income` has a row for every amount that changed a wallet.
     """
 
     def __init__(
@@ -100,9 +88,11 @@ class SimulatedAccount:
         self.fee_tier = 0
         self.can_trade = self.can_deposit = self.can_withdraw = True
         self.active = True
-        self.key_permissions = dict(_KEY_PERMISSIONS)
+        self.key_permissions = dict(MONITORING_PERMISSIONS)
         self.key_ip_restricted = True
         self.key_created_ms = 1_698_645_219_000
+        self.fees_in_bnb = False
+        self.income = IncomeHistory()
         self.market = Market()
         self.at = 0.0
         self.time_ms = 0
@@ -118,7 +108,33 @@ class SimulatedAccount:
 
     def deposit(self, asset: str, amount: Decimal | str) -> None:
         """Add to an asset's wallet; a negative amount is withdrawn."""
-        self._credit(asset, Decimal(amount).quantize(CENT))
+        self._book("TRANSFER", asset, Decimal(amount).quantize(CENT))
+
+    def reset(self) -> None:
+        """Transfer every wallet's balance out, and forget positions, orders and leverages."""
+        for asset, amount in list(self.ledger.cross_wallets.items()):
+            self._book("TRANSFER", asset, -amount)
+        for position in self.ledger.positions.values():
+            self._book("TRANSFER", position.symbol.margin_asset, -(position.isolated_wallet or ZERO), position)
+        self.ledger = Ledger()
+
+    def record_income(
+        self,
+        income_type: str,
+        asset: str,
+        amount: Decimal | str,
+        *,
+        symbol: str = "",
+        time_ms: int | None = None,
+        transaction: int | None = None,
+        trade: str = "",
+    ) -> None:
+        """Add a row to the income history without changing a wallet: by default of now, with an id of its own."""
+        time_ms = self.time_ms if time_ms is None else time_ms
+        transaction = self.income.next_id() if transaction is None else transaction
+        info = trade or income_type
+        row = Income(income_type, asset, Decimal(amount), time_ms, transaction, symbol, info, trade)
+        self.income.rows.append(row)
 
     def open(
         self,
@@ -145,7 +161,9 @@ class SimulatedAccount:
         entry_price = (paid / held).quantize(position.symbol.tick)
         fee = (abs(amount) * price * FEE_RATE).quantize(CENT)
         # The mean price is rounded to the symbol's digits; what that adds to the position is taken from the wallet.
-        self._credit(asset, held * entry_price - paid - fee)
+        trade = self.income.next_id()
+        self._book("REALIZED_PNL", asset, held * entry_price - paid, symbol=symbol, trade=trade)
+        self._charge_fee(asset, fee, symbol, trade)
         position.amount, position.entry_price = held, entry_price
         position.fees += fee
         position.update_time_ms = self.time_ms
@@ -162,7 +180,7 @@ class SimulatedAccount:
             raise ValueError(f"the position in {symbol} is not isolated")
         moved = Decimal(amount).quantize(CENT)
         position.isolated_wallet += moved
-        self._credit(position.symbol.margin_asset, -moved)
+        self._add_to_cross_wallet(position.symbol.margin_asset, -moved)
 
     def close(self, symbol: str, position_side: PositionSide = "BOTH", *, amount: Decimal | str | None = None) -> None:
         """Close a position at the mark price, or `amount` of it, without sign."""
@@ -173,16 +191,18 @@ class SimulatedAccount:
         closed = part.copy_sign(position.amount)
         price = self.market.mark_price(position.symbol, self.at)
         share = closed / position.amount
-        gain = closed * (price - position.entry_price) - (part * price * FEE_RATE).quantize(CENT)
+        asset, trade = position.symbol.margin_asset, self.income.next_id()
+        fee = (part * price * FEE_RATE).quantize(CENT)
         position.fees -= (position.fees * share).quantize(CENT)
         position.amount -= closed
         position.update_time_ms = self.time_ms
+        # The realized profit of an isolated position goes to its wallet, whose share of the closed part becomes cross.
+        self._book("REALIZED_PNL", asset, closed * (price - position.entry_price), position, symbol=symbol, trade=trade)
+        self._charge_fee(asset, fee, symbol, trade, position)
         if position.isolated_wallet is not None:
-            # The realized profit goes to the isolated wallet; the closed part's share of that wallet becomes cross.
-            position.isolated_wallet += gain
-            gain = (position.isolated_wallet * share).quantize(CENT, ROUND_DOWN)
-            position.isolated_wallet -= gain
-        self._credit(position.symbol.margin_asset, gain)
+            freed = (position.isolated_wallet * share).quantize(CENT, ROUND_DOWN)
+            position.isolated_wallet -= freed
+            self._add_to_cross_wallet(asset, freed)
         if not position.amount:
             del self.ledger.positions[symbol, position_side]
 
@@ -209,16 +229,23 @@ class SimulatedAccount:
         """Charge a position its funding at the mark price; a short receives what a long pays."""
         rate = self.market.funding_rate(position.symbol, self.at)
         paid = (position.amount * self.market.mark_price(position.symbol, self.at) * rate).quantize(CENT)
-        if position.isolated_wallet is None:
-            self._credit(position.symbol.margin_asset, -paid)
-        else:
-            position.isolated_wallet -= paid
+        self._book("FUNDING_FEE", position.symbol.margin_asset, -paid, position, symbol=position.symbol.name)
 
-    def liquidate(self, position: Position, loss: Decimal) -> None:
-        """Remove a liquidated position and its symbol's orders; `loss` is charged to the cross wallet."""
-        self._credit(position.symbol.margin_asset, loss)
-        self.cancel_orders(position.symbol.name)
-        del self.ledger.positions[position.symbol.name, position.side]
+    def liquidate(self, position: Position, profit: Decimal) -> None:
+        """Remove a liquidated position and its symbol's orders; `profit` is its unrealized one.
+
+        Of an isolated position the whole wallet is lost, and nothing else.
+        """
+        asset, symbol = position.symbol.margin_asset, position.symbol.name
+        self._book("REALIZED_PNL", asset, profit, position, symbol=symbol, trade=self.income.next_id())
+        if position.isolated_wallet is not None:
+            self._book("INSURANCE_CLEAR", asset, -position.isolated_wallet, position, symbol=symbol)
+        self.cancel_orders(symbol)
+        del self.ledger.positions[symbol, position.side]
+
+    def cover_debt(self, asset: str) -> None:
+        """Have the exchange's insurance fund pay what a cross wallet lacks."""
+        self._book("INSURANCE_CLEAR", asset, max(ZERO, -self.ledger.cross_wallets[asset]))
 
     def leverage_of(self, symbol: str) -> int:
         """Return the leverage set for a symbol."""
@@ -236,7 +263,35 @@ class SimulatedAccount:
             raise ValueError(f"{amount} has more than {position.symbol.amount_digits} digits")
         return amount
 
-    def _credit(self, asset: str, amount: Decimal) -> None:
+    def _charge_fee(self, asset: str, fee: Decimal, symbol: str, trade: int, position: Position | None = None) -> None:
+        if self.fees_in_bnb:
+            fee = (fee / self.market.mark_price(SYMBOLS["BNBUSDT"], self.at)).quantize(CENT)
+            asset, position = "BNB", None
+        self._book("COMMISSION", asset, -fee, position, symbol=symbol, trade=trade)
+
+    def _book(
+        self,
+        income_type: str,
+        asset: str,
+        amount: Decimal,
+        position: Position | None = None,
+        *,
+        symbol: str = "",
+        trade: int | None = None,
+    ) -> None:
+        """Add to the wallet of an isolated position, or else to the cross wallet, and to the income history."""
+        if position is not None and position.isolated_wallet is not None:
+            position.isolated_wallet += amount
+            self.ledger.asset_times_ms[asset] = self.time_ms
+        else:
+            self._add_to_cross_wallet(asset, amount)
+        if amount:
+            transaction = 0 if income_type == "TRANSFER" else trade
+            self.record_income(
+                income_type, asset, amount, symbol=symbol, transaction=transaction, trade=str(trade or "")
+            )
+
+    def _add_to_cross_wallet(self, asset: str, amount: Decimal) -> None:
         self.ledger.cross_wallets[asset] += amount
         self.ledger.asset_times_ms[asset] = self.time_ms
 

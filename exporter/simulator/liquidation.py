@@ -99,9 +99,7 @@ def liquidate(account: SimulatedAccount) -> None:
     statement = statement_of(account)
     liquidated = [row for row in statement.rows if row.position.amount and statement.pool_of(row).ratio >= 1]
     for row in liquidated:
-        # The whole isolated wallet is lost, and nothing else.
-        account.liquidate(row.position, ZERO if row.isolated else row.unrealized_profit)
+        account.liquidate(row.position, row.unrealized_profit)
     if not account.multi_assets:
-        # The exchange's insurance fund pays what a cross wallet cannot.
         for asset in {row.symbol.margin_asset for row in liquidated}:
-            account.deposit(asset, max(ZERO, -account.ledger.cross_wallets[asset]))
+            account.cover_debt(asset)

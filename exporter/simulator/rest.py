@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import re
 from contextlib import suppress
 from email.utils import formatdate
 from http import HTTPStatus
@@ -14,7 +15,7 @@ from exporter.simulator.answer_edits import encode
 from exporter.simulator.auth import RequestError, reject_unread, weight_refusal
 from exporter.simulator.handlers import Received
 from exporter.simulator.market import ASSETS, SYMBOLS
-from exporter.simulator.rest_answers import api_restrictions, asset_index, funding_info, premium_index
+from exporter.simulator.rest_answers import api_restrictions, asset_index, funding_info, income, premium_index
 
 if TYPE_CHECKING:
     from collections import deque
@@ -33,14 +34,17 @@ if TYPE_CHECKING:
 PREMIUM_INDEX: Final = "/fapi/v1/premiumIndex"
 FUNDING_INFO: Final = "/fapi/v1/fundingInfo"
 ASSET_INDEX: Final = "/fapi/v1/assetIndex"
+INCOME: Final = "/fapi/v1/income"
 API_RESTRICTIONS: Final = "/sapi/v1/account/apiRestrictions"
 
-_SIGNED: Final = frozenset({API_RESTRICTIONS})
+_MOST_ROWS: Final = 1000
+_SIGNED: Final = frozenset({INCOME, API_RESTRICTIONS})
 _SIGNATURE: Final = frozenset({"timestamp", "recvWindow", "signature"})
 _PARAMETERS: Final[dict[str, frozenset[str]]] = {
     PREMIUM_INDEX: frozenset({"symbol"}),
     FUNDING_INFO: frozenset(),
     ASSET_INDEX: frozenset({"symbol"}),
+    INCOME: _SIGNATURE | {"symbol", "incomeType", "startTime", "endTime", "limit"},
     API_RESTRICTIONS: _SIGNATURE,
 }
 
@@ -149,6 +153,9 @@ class RestServer:
             account = self._authenticator.authenticate_query(request.query, request.api_key, now_ms, request.ip)
         reject_unread(params, _PARAMETERS[request.path])
         self._state.advance()
+        if account is not None and request.path == INCOME:
+            _check_income_parameters(params)
+            return income(account, params, now_ms, int(self._faults.income_lag() * 1000))
         if account is not None:
             return api_restrictions(account)
         symbol = params.get("symbol")
@@ -184,7 +191,17 @@ def _weight_of(path: str, params: Mapping[str, str]) -> int:
     """Return a path's weight, by the REST reference of USDⓈ-M futures in Binance's developer documentation."""
     if path in {PREMIUM_INDEX, ASSET_INDEX}:
         return 1 if "symbol" in params else 10
-    return 0 if path == FUNDING_INFO else 1
+    return {FUNDING_INFO: 0, INCOME: 30}.get(path, 1)
+
+
+def _check_income_parameters(params: Mapping[str, str]) -> None:
+    for name in ("startTime", "endTime", "limit"):
+        if not re.fullmatch(r"\d{1,18}", params.get(name, "0")):
+            raise RequestError(400, -1100, f"Illegal characters found in parameter '{name}'.")
+    if not 1 <= int(params.get("limit", 1)) <= _MOST_ROWS:
+        raise RequestError(400, -1130, "Data sent for parameter 'limit' is not valid.")
+    if "startTime" in params and "endTime" in params and int(params["startTime"]) > int(params["endTime"]):
+        raise RequestError(400, -1023, "Start time is greater than end time.")
 
 
 async def _next_request(reader: asyncio.StreamReader, ip: str) -> RestRequest | None:

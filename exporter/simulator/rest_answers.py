@@ -8,12 +8,15 @@ from typing import TYPE_CHECKING, Any, Final
 from exporter.simulator.market import ASSETS, SYMBOLS, Symbol
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from exporter.simulator.ledger import SimulatedAccount
     from exporter.simulator.state import ExchangeState
 
 # The factors of an asset's bid and ask rates, in multi-assets mode and when it is exchanged automatically.
 _BUFFERS: Final = (Decimal("0.05"), Decimal("0.025"))
 _BUFFERS_OF_DOLLARS: Final = (Decimal("0.0001"), Decimal("0.0001"))
+_WEEK_MS: Final = 7 * 86_400_000
 _NO_FUNDING: Final[dict[str, Any]] = {"lastFundingRate": "", "interestRate": "", "nextFundingTime": 0}
 
 
@@ -54,6 +57,32 @@ def api_restrictions(account: SimulatedAccount) -> dict[str, Any]:
         "createTime": account.key_created_ms,
         **account.key_permissions,
     }
+
+
+def income(account: SimulatedAccount, params: Mapping[str, str], now_ms: int, lag_ms: int) -> list[dict[str, Any]]:
+    """Answer `income`; without times the last 7 days, and only rows that are at least `lag_ms` old."""
+    end = int(params.get("endTime", now_ms))
+    start = int(params.get("startTime", end - _WEEK_MS))
+    rows = account.income.select(
+        start,
+        min(end, now_ms - lag_ms),
+        now_ms,
+        income_type=params.get("incomeType"),
+        symbol=params.get("symbol"),
+    )
+    return [
+        {
+            "symbol": row.symbol,
+            "incomeType": row.income_type,
+            "income": f"{row.amount:.8f}",
+            "asset": row.asset,
+            "info": row.info,
+            "time": row.time_ms,
+            "tranId": row.transaction,
+            "tradeId": row.trade,
+        }
+        for row in rows[: int(params.get("limit", 100))]
+    ]
 
 
 def _premium(state: ExchangeState, symbol: Symbol, now_ms: int) -> dict[str, Any]:

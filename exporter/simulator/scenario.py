@@ -42,6 +42,7 @@ def demo_accounts(seed: int | None = None) -> list[SimulatedAccount]:
     isolated = SimulatedAccount("isolated", "HMAC", seed=seed)
     main.fee_tier, multi.fee_tier = 1, 2
     isolated.can_withdraw = False
+    main.fees_in_bnb = True
     hedge.key_permissions["enableWithdrawals"] = True
     isolated.key_ip_restricted = False
     return [main, multi, hedge, isolated]

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from exporter.simulator.funding import FundingSchedule, settle
-from exporter.simulator.ledger import Ledger
 from exporter.simulator.liquidation import liquidate
 from exporter.simulator.market import ROUND_SECONDS, Market
 
@@ -71,7 +70,7 @@ class ExchangeState:
             # Ledgers are replaced rather than traded back, so that fees do not add up over the rounds.
             self._round, self._events_applied = this_round, 0
             for account in self.accounts.values():
-                account.ledger = Ledger()
+                account.reset()
             scenario.begin(self.accounts)
         self._apply_events_of_round(scenario, at)
 

@@ -18,6 +18,7 @@ import pytest
 
 from exporter.simulator import KeyType, Scenario, SimulatedAccount, SimulatedExchange, demo_accounts, new_key
 from exporter.simulator.answers import account_balance, account_position, account_status
+from exporter.simulator.income import IncomeHistory
 from exporter.simulator.market import SYMBOLS
 from exporter.simulator.valuation import statement_of
 
@@ -65,6 +66,8 @@ async def standing_exchange(key_type: KeyType | None = None) -> AsyncIterator[Si
     With a key type all four accounts have such a key.
     """
     accounts = [copy.copy(account) for account in _accounts()]
+    for account in accounts:
+        account.income = IncomeHistory()
     if key_type is not None:
         accounts = [
             SimulatedAccount(account.name, key_type, multi_assets=account.multi_assets, hedge=account.hedge, seed=1)

@@ -17,7 +17,7 @@ from support.waiting import until
 from exporter.simulator import SimulatedAccount, SimulatedExchange
 from exporter.simulator.fault_catalog import FAULTS
 from exporter.simulator.fault_catalog_rest import REST_FAULTS
-from exporter.simulator.rest import API_RESTRICTIONS, FUNDING_INFO, PREMIUM_INDEX
+from exporter.simulator.rest import API_RESTRICTIONS, FUNDING_INFO, INCOME, PREMIUM_INDEX
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
@@ -125,6 +125,25 @@ async def test_key_refused_once(exchange: SimulatedExchange, client: RestClient)
     assert -2015 == replies[0].body["code"]
 
 
+async def test_income_is_late_or_descending(exchange: SimulatedExchange, client: RestClient, clock: Clock) -> None:
+    """Rows appear when they are five minutes old, or the latest row comes first."""
+    account = exchange.account("main")
+    for asset in ("USDT", "BNB"):
+        clock.now += 1
+        exchange.account("main").deposit(asset, "10")
+    with FAULTS["rest-descending"].switch(exchange):
+        descending = (await client.signed(account, INCOME)).body
+    with FAULTS["rest-late-income"].switch(exchange):
+        clock.now += 299
+        late = (await client.signed(account, INCOME)).body
+        clock.now += 1
+        all_rows = (await client.signed(account, INCOME)).body
+
+    assert [["BNB", "USDT"], ["USDT"], ["USDT", "BNB"]] == [
+        [row["asset"] for row in rows] for rows in (descending, late, all_rows)
+    ]
+
+
 async def test_faults_of_the_websocket_api_spare_rest(exchange: SimulatedExchange, client: RestClient) -> None:
     """Faults of handshakes and of answers to all methods do not concern REST."""
     for name in ("handshake-403", "no-answers", "swapped-answers", "garbage", "rate-limited", "banned"):
@@ -134,4 +153,7 @@ async def test_faults_of_the_websocket_api_spare_rest(exchange: SimulatedExchang
 
 def test_every_fault_is_tested() -> None:
     """The tests above cover every fault of REST."""
-    assert set(REST_FAULTS) == {*ANSWERS, "rest-hanging", "rest-cut", "rest-key-refused"}
+    assert set(REST_FAULTS) == {*ANSWERS, "rest-hanging", "rest-cut", "rest-key-refused"} | {
+        "rest-late-income",
+        "rest-descending",
+    }
