@@ -9,14 +9,17 @@ dns.lookup = (host) => {
 };
 
 const outcomesOf = async ({ settings, calls }) => {
-  const { websocketAPI } = new DerivativesTradingUsdsFutures({ configurationWebsocketAPI: settings });
-  const connection = await websocketAPI.connect();
+  const { rest, ...configurationWebsocketAPI } = settings;
+  const client = new DerivativesTradingUsdsFutures({ configurationWebsocketAPI, configurationRestAPI: rest });
+  const connection = await client.websocketAPI.connect();
   const outcomes = [];
   for (const [name, ...args] of calls) {
     try {
-      outcomes.push({ answer: await connection[name](...args) });
+      // The methods that only REST has answer with a function of the decoded body.
+      const answer = name in connection ? await connection[name](...args) : await (await client.restAPI[name](...args)).data();
+      outcomes.push({ answer });
     } catch (error) {
-      outcomes.push({ error });
+      outcomes.push({ error: error instanceof Error ? { name: error.name, code: error.code, message: error.message } : error });
     }
   }
   return outcomes;
@@ -24,4 +27,6 @@ const outcomesOf = async ({ settings, calls }) => {
 
 const outcomes = [];
 for (const client of JSON.parse(await text(process.stdin)).clients) outcomes.push(await outcomesOf(client));
-process.stdout.write(JSON.stringify(outcomes), () => process.exit(0));
+// Integers beyond 2^53 are BigInt, which JSON does not have.
+const plain = (_, value) => (typeof value === 'bigint' ? `${value}` : value);
+process.stdout.write(JSON.stringify(outcomes, plain), () => process.exit(0));

@@ -8,22 +8,44 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from support.interop import OWNERS, SHAPES, Case, DriverRun, client_missing, run_driver
+from support.interop import (
+    OWNERS,
+    SHAPES,
+    Case,
+    DriverRun,
+    client_missing,
+    rest_answers_of,
+    run_driver,
+    without_times,
+)
 
 from exporter.simulator.market import SYMBOLS, Symbol
+from exporter.simulator.rest import API_RESTRICTIONS, ASSET_INDEX, FUNDING_INFO, INCOME, PREMIUM_INDEX
 from exporter.simulator.valuation import Row, statement_of
 
 if TYPE_CHECKING:
-    from exporter.simulator import SimulatedAccount, SimulatedExchange
+    from exporter.simulator import KeyType, SimulatedAccount, SimulatedExchange
 
 DRIVER = Path(__file__).parent / "ccxt_driver.py"
 PYTHON = DRIVER.parent / ".venv" / "bin" / "python"
 V2 = {"method": "v2/account.position"}
 POSITIONS = ["fetch_positions_ws", None, V2]
 BALANCES = [["fetch_balance_ws", {"method": f"v2/account.{name}"}] for name in ("status", "balance")]
+REST_METHODS: dict[str, list[Any]] = {
+    PREMIUM_INDEX: ["fapiPublicGetPremiumIndex"],
+    f"{PREMIUM_INDEX}?symbol": ["fapiPublicGetPremiumIndex", {"symbol": "币安人生USDT"}],
+    FUNDING_INFO: ["fapiPublicGetFundingInfo"],
+    ASSET_INDEX: ["fapiPublicGetAssetIndex"],
+    INCOME: ["fapiPrivateGetIncome"],
+    f"{INCOME}?symbol": ["fapiPrivateGetIncome", {"symbol": "币安人生USDT"}],
+    API_RESTRICTIONS: ["sapiGetAccountApiRestrictions"],
+}
+REST_CALLS = list(REST_METHODS.values())
 CASES: dict[str, Case] = {
     **{name: Case(name, [*BALANCES, POSITIONS]) for name in SHAPES},
     **{key_type: Case(owner, [POSITIONS], forged=True) for key_type, owner in OWNERS.items()},
+    **{f"REST {key_type}": Case(owner, REST_CALLS) for key_type, owner in OWNERS.items()},
+    **{f"REST forged {key_type}": Case(owner, REST_CALLS[-1:], forged=True) for key_type, owner in OWNERS.items()},
     "one symbol": Case("isolated", [["fetch_positions_ws", ["币安人生/USDT:USDT"], V2]]),
     "balance": Case("main", [["fetch_balance_ws"]]),
     "behind": Case("main", [POSITIONS], exchange_ahead_seconds=60.0),
@@ -46,7 +68,14 @@ def settings_of(exchange: SimulatedExchange, account: SimulatedAccount) -> dict[
     return {
         "apiKey": account.api_key,
         "secret": account.secret_key or account.private_key_pem,
-        "urls": {"api": {"ws": {"ws-api": {"linear": exchange.url}}}},
+        "urls": {
+            "api": {
+                "ws": {"ws-api": {"linear": exchange.url}},
+                "fapiPublic": f"{exchange.rest_url}/fapi/v1",
+                "fapiPrivate": f"{exchange.rest_url}/fapi/v1",
+                "sapi": f"{exchange.rest_url}/sapi/v1",
+            }
+        },
     }
 
 
@@ -162,3 +191,22 @@ def test_ccxt_is_refused_for_an_unknown_method(driven: DriverRun) -> None:
     assert "ExchangeError" == rejected["error"][0]
     assert '"code":-5000' in rejected["text"]
     assert "answer" in answered
+
+
+@pytest.mark.parametrize("key_type", OWNERS)
+def test_ccxt_reads_rest(key_type: KeyType, driven: DriverRun) -> None:
+    """Ccxt returns every answer of REST, with a key of each type."""
+    case = f"REST {key_type}"
+    answers = [outcome["answer"] for outcome in driven.outcomes[case]]
+    results = without_times(dict(zip(REST_METHODS, answers, strict=True)))
+
+    assert rest_answers_of(driven.exchanges[case], OWNERS[key_type]) == results
+
+
+@pytest.mark.parametrize("key_type", OWNERS)
+def test_ccxt_is_refused_over_rest_for_a_wrong_signature(key_type: KeyType, driven: DriverRun) -> None:
+    """A signature by another key of the same type raises ccxt's AuthenticationError with code -1022."""
+    [refused] = driven.outcomes[f"REST forged {key_type}"]
+
+    assert "AuthenticationError" in refused["error"]
+    assert '"code":-1022' in refused["text"]

@@ -21,11 +21,15 @@ from support.interop import (
     client_missing,
     ledger_figures,
     reported_figures,
+    rest_answers_of,
     run_driver,
+    without_times,
 )
 
+from exporter.simulator.rest import API_RESTRICTIONS, ASSET_INDEX, FUNDING_INFO, INCOME, PREMIUM_INDEX
+
 if TYPE_CHECKING:
-    from exporter.simulator import SimulatedAccount, SimulatedExchange
+    from exporter.simulator import KeyType, SimulatedAccount, SimulatedExchange
 
 DRIVER = Path(__file__).parent / "connector.mjs"
 METHODS = {
@@ -36,12 +40,24 @@ METHODS = {
 
 
 CALLS = [[method, {"recvWindow": 5000}] for method in METHODS.values()]
+REST_METHODS: dict[str, list[Any]] = {
+    PREMIUM_INDEX: ["markPrice"],
+    f"{PREMIUM_INDEX}?symbol": ["markPrice", {"symbol": "币安人生USDT"}],
+    FUNDING_INFO: ["getFundingRateInfo"],
+    ASSET_INDEX: ["assetIndex"],
+    INCOME: ["getIncomeHistory"],
+    f"{INCOME}?symbol": ["getIncomeHistory", {"symbol": "币安人生USDT"}],
+    API_RESTRICTIONS: ["sendSignedRequest", API_RESTRICTIONS, "GET"],
+}
+REST_CALLS = list(REST_METHODS.values())
 CASES: dict[str, Case] = {
     **{name: Case(name, CALLS) for name in SHAPES},
     **{key_type: Case(owner, [["accountInformationV2"]], forged=True) for key_type, owner in OWNERS.items()},
     "behind": Case("main", [["futuresAccountBalanceV2"]], exchange_ahead_seconds=60.0),
     "ahead": Case("main", [["futuresAccountBalanceV2"]], exchange_ahead_seconds=-60.0),
     "non-ASCII symbol": Case("isolated", [["positionInformationV2", {"symbol": "币安人生USDT"}]]),
+    **{f"REST {key_type}": Case(owner, REST_CALLS) for key_type, owner in OWNERS.items()},
+    **{f"REST forged {key_type}": Case(owner, REST_CALLS[-1:], forged=True) for key_type, owner in OWNERS.items()},
     "unknown method": Case("main", [["sendSignedMessage", "v2/account.unknown", {}], ["accountInformationV2"]]),
 }
 
@@ -63,6 +79,13 @@ def settings_of(exchange: SimulatedExchange, account: SimulatedAccount) -> dict[
         "apiSecret": account.secret_key,
         "privateKey": account.private_key_pem,
         "wsURL": exchange.url,
+        "rest": {
+            "apiKey": account.api_key,
+            "apiSecret": account.secret_key,
+            "privateKey": account.private_key_pem,
+            "basePath": exchange.rest_url,
+            "retries": 0,
+        },
     }
 
 
@@ -110,3 +133,24 @@ def test_connector_is_refused_for_an_unknown_method(driven: DriverRun) -> None:
 
     assert {"error": {"code": -5000, "msg": "Method v2/account.unknown is invalid"}} == rejected
     assert answers_of(driven.exchanges["unknown method"], "main")["v2/account.status"] == answered["answer"]["data"]
+
+
+@pytest.mark.parametrize("key_type", OWNERS)
+def test_connector_reads_rest(key_type: KeyType, driven: DriverRun) -> None:
+    """The connector returns every answer of REST, with a key of each type; large ids as BigInt, here text."""
+    case = f"REST {key_type}"
+    answers = [outcome["answer"] for outcome in driven.outcomes[case]]
+    results = without_times(dict(zip(REST_METHODS, answers, strict=True)))
+    expected = rest_answers_of(driven.exchanges[case], OWNERS[key_type])
+    for row in (*expected[INCOME], *expected[f"{INCOME}?symbol"]):
+        row["tranId"] = str(row["tranId"]) if row["tranId"] > 2**53 else row["tranId"]
+
+    assert expected == results
+
+
+@pytest.mark.parametrize("key_type", OWNERS)
+def test_connector_is_refused_over_rest_for_a_wrong_signature(key_type: KeyType, driven: DriverRun) -> None:
+    """A signature by another key of the same type rejects the connector's promise with code -1022."""
+    [refused] = driven.outcomes[f"REST forged {key_type}"]
+
+    assert -1022 == refused["error"]["code"]

@@ -1,4 +1,4 @@
-"""python-binance against the simulated exchange; its futures methods sign with HMAC keys only."""
+"""python-binance against the simulated exchange; its WebSocket methods of futures sign with HMAC keys only."""
 
 from __future__ import annotations
 
@@ -8,7 +8,19 @@ from typing import TYPE_CHECKING, Any
 from unittest.mock import patch
 
 import pytest
-from support.interop import SHAPES, answers_of, forger_of, ledger_figures, reported_figures, standing_exchange
+from support.interop import (
+    OWNERS,
+    SHAPES,
+    answers_of,
+    forger_of,
+    ledger_figures,
+    reported_figures,
+    rest_answers_of,
+    standing_exchange,
+    without_times,
+)
+
+from exporter.simulator.rest import API_RESTRICTIONS, ASSET_INDEX, FUNDING_INFO, INCOME, PREMIUM_INDEX
 
 with warnings.catch_warnings():
     # It imports websockets' old interface for a type alone.
@@ -20,7 +32,7 @@ with warnings.catch_warnings():
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from exporter.simulator import SimulatedAccount, SimulatedExchange
+    from exporter.simulator import KeyType, SimulatedAccount, SimulatedExchange
 
 
 @asynccontextmanager
@@ -28,14 +40,16 @@ async def python_binance(exchange: SimulatedExchange, account: SimulatedAccount)
     """Return a client of an account; it connects with its first request."""
     # `create` would ask REST for the time; the URL is a constant of the class.
     with patch.object(AsyncClient, "WS_FUTURES_URL", exchange.url):
-        client = AsyncClient(account.api_key, account.secret_key)
+        client = AsyncClient(account.api_key, account.secret_key, private_key=account.private_key_pem)
+    client.FUTURES_URL, client.MARGIN_API_URL = f"{exchange.rest_url}/fapi", f"{exchange.rest_url}/sapi"
     try:
         yield client
     finally:
         # Closing waits for its reader, which waits ten seconds for a message unless its connection is gone.
-        client.ws_future.ws_state = WSListenerState.EXITING
-        await client.ws_future.ws.close()
-        await client.ws_future.close()
+        if client.ws_future.ws is not None:
+            client.ws_future.ws_state = WSListenerState.EXITING
+            await client.ws_future.ws.close()
+            await client.ws_future.close()
         await client.close_connection()
 
 
@@ -92,3 +106,34 @@ async def test_python_binance_is_refused_for_an_unknown_method() -> None:
 
         assert (404, -5000) == (caught.value.status_code, caught.value.code)
         assert answers_of(exchange, "main")["v2/account.status"] == status
+
+
+@pytest.mark.parametrize("key_type", OWNERS)
+async def test_python_binance_reads_rest(key_type: KeyType) -> None:
+    """python-binance returns every answer of REST, with a key of each type."""
+    async with standing_exchange() as exchange:
+        name = OWNERS[key_type]
+        async with python_binance(exchange, exchange.accounts[name]) as client:
+            results = {
+                PREMIUM_INDEX: await client.futures_mark_price(),
+                f"{PREMIUM_INDEX}?symbol": await client.futures_mark_price(symbol="币安人生USDT"),
+                FUNDING_INFO: await client.futures_v1_get_funding_info(),
+                ASSET_INDEX: await client.futures_v1_get_asset_index(),
+                INCOME: await client.futures_income_history(),
+                f"{INCOME}?symbol": await client.futures_income_history(symbol="币安人生USDT"),
+                API_RESTRICTIONS: await client.get_account_api_permissions(),
+            }
+
+        assert rest_answers_of(exchange, name) == without_times(results)
+
+
+async def test_python_binance_is_refused_over_rest_for_a_wrong_signature() -> None:
+    """A signature by another secret raises python-binance's exception with code -1022."""
+    async with (
+        standing_exchange() as exchange,
+        python_binance(exchange, forger_of(exchange.accounts["main"])) as client,
+    ):
+        with pytest.raises(BinanceAPIException) as caught:
+            await client.get_account_api_permissions()
+
+    assert (400, -1022) == (caught.value.status_code, caught.value.code)

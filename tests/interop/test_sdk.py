@@ -7,15 +7,29 @@ the live exchange refuses it.
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from binance_common.configuration import ConfigurationWebSocketAPI
+from binance_common.configuration import ConfigurationRestAPI, ConfigurationWebSocketAPI
+from binance_common.errors import BadRequestError
+from binance_common.utils import send_request
 from binance_sdk_derivatives_trading_usds_futures.derivatives_trading_usds_futures import DerivativesTradingUsdsFutures
-from support.interop import OWNERS, SHAPES, answers_of, forger_of, ledger_figures, reported_figures, standing_exchange
+from support.interop import (
+    OWNERS,
+    SHAPES,
+    answers_of,
+    forger_of,
+    ledger_figures,
+    reported_figures,
+    rest_answers_of,
+    standing_exchange,
+    without_times,
+)
 
 from exporter.simulator.answers import account_balance, account_position_v1, account_status_v1
+from exporter.simulator.rest import API_RESTRICTIONS, ASSET_INDEX, FUNDING_INFO, INCOME, PREMIUM_INDEX
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -44,6 +58,24 @@ async def sdk(exchange: SimulatedExchange, account: SimulatedAccount, **options:
         await api.close_connection(close_session=True)
 
 
+def sdk_rest(exchange: SimulatedExchange, account: SimulatedAccount) -> Any:
+    """Return the SDK's REST client of an account; it blocks."""
+    configuration = ConfigurationRestAPI(
+        api_key=account.api_key,
+        api_secret=account.secret_key,
+        private_key=account.private_key_pem,
+        base_path=exchange.rest_url,
+        timeout=30_000,
+        retries=0,
+    )
+    return DerivativesTradingUsdsFutures(config_rest_api=configuration).rest_api
+
+
+def get_signed(api: Any, path: str) -> Any:
+    """Send a signed REST request for which the SDK has no method; its own function for that fails in version 18."""
+    return send_request(api._session, api.configuration, "GET", path, is_signed=True, signer=api._signer)
+
+
 async def send(api: Any, method: str, **options: Any) -> Any:
     """Send a signed request for which the SDK has no method."""
     return (await api.send_signed_message({"method": method, "params": {}}, signer=api.signer, **options)).data()
@@ -55,6 +87,8 @@ def plain(model: Any) -> Any:
         return [plain(item) for item in model]
     if not hasattr(model, "model_fields_set"):
         return model
+    if hasattr(model, "actual_instance"):
+        return plain(model.actual_instance)
     fields = {field.alias or name: getattr(model, name) for name, field in type(model).model_fields.items()}
     assert {} == fields.pop("additional_properties")
     if fields.get("marginAvailable", True) is None:
@@ -174,3 +208,46 @@ async def test_sdk_cannot_log_on_with_other_keys(key_type: KeyType) -> None:
         answer = await send(api, "session.logon", session_logon=True)
 
     assert -4056 == answer["error"]["code"]
+
+
+async def test_sdk_reads_prices_and_funding() -> None:
+    """The SDK's models of funding and of asset prices equal the market, for one symbol and for all."""
+    async with standing_exchange() as exchange:
+        api = sdk_rest(exchange, exchange.accounts["main"])
+        responses = {
+            PREMIUM_INDEX: await asyncio.to_thread(api.mark_price),
+            f"{PREMIUM_INDEX}?symbol": await asyncio.to_thread(api.mark_price, "币安人生USDT"),
+            FUNDING_INFO: await asyncio.to_thread(api.get_funding_rate_info),
+            ASSET_INDEX: await asyncio.to_thread(api.asset_index),
+        }
+        results = {path: without_times(plain(response.data())) for path, response in responses.items()}
+
+        assert rest_answers_of(exchange, "main") | results == rest_answers_of(exchange, "main")
+        assert [10, 11, 11, 21] == [response.rate_limits[0].count for response in responses.values()]
+
+
+@pytest.mark.parametrize("key_type", OWNERS)
+async def test_sdk_signs_rest_requests(key_type: KeyType) -> None:
+    """The SDK reads income with a key of each type, also for a non-ASCII symbol, and key permissions."""
+    async with standing_exchange() as exchange:
+        name = OWNERS[key_type]
+        api = sdk_rest(exchange, exchange.accounts[name])
+        income = (await asyncio.to_thread(api.get_income_history, recv_window=5000)).data()
+        of_symbol = (await asyncio.to_thread(api.get_income_history, "币安人生USDT")).data()
+        restrictions = (await asyncio.to_thread(get_signed, api, API_RESTRICTIONS)).data()
+        results = {INCOME: income, f"{INCOME}?symbol": of_symbol, API_RESTRICTIONS: restrictions}
+        expected = rest_answers_of(exchange, name)
+
+    assert expected | {path: without_times(plain(result)) for path, result in results.items()} == expected
+    assert 3 == len(income)
+
+
+@pytest.mark.parametrize("key_type", OWNERS)
+async def test_sdk_is_refused_over_rest_for_a_wrong_signature(key_type: KeyType) -> None:
+    """A signature by another key of the same type raises the SDK's error with code -1022."""
+    async with standing_exchange() as exchange:
+        api = sdk_rest(exchange, forger_of(exchange.accounts[OWNERS[key_type]]))
+        with pytest.raises(BadRequestError) as caught:
+            await asyncio.to_thread(api.get_income_history)
+
+    assert -1022 == caught.value.status_code

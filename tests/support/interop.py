@@ -20,6 +20,8 @@ from exporter.simulator import KeyType, Scenario, SimulatedAccount, SimulatedExc
 from exporter.simulator.answers import account_balance, account_position, account_status
 from exporter.simulator.income import IncomeHistory
 from exporter.simulator.market import SYMBOLS
+from exporter.simulator.rest import API_RESTRICTIONS, ASSET_INDEX, FUNDING_INFO, INCOME, PREMIUM_INDEX
+from exporter.simulator.rest_answers import api_restrictions, asset_index, funding_info, income, premium_index
 from exporter.simulator.valuation import statement_of
 
 if TYPE_CHECKING:
@@ -63,6 +65,8 @@ class _OpenedOnce(Scenario):
 async def standing_exchange(key_type: KeyType | None = None) -> AsyncIterator[SimulatedExchange]:
     """Run the demo's exchange with unrealized profits and losses, and make other hosts unreachable.
 
+    Every account has three rows of income.
+
     With a key type all four accounts have such a key.
     """
     accounts = [copy.copy(account) for account in _accounts()]
@@ -78,6 +82,10 @@ async def standing_exchange(key_type: KeyType | None = None) -> AsyncIterator[Si
         exchange.market.pin(symbol.name, exchange.market.mark_price(symbol, 0) * _FALLEN)
     with patch("socket.getaddrinfo", _loopback_alone):
         async with exchange:
+            for account in exchange.accounts.values():
+                account.record_income("TRANSFER", "USDT", "12.5", transaction=0)
+                account.record_income("FUNDING_FEE", "USDT", "-0.25", symbol="币安人生USDT")
+                account.record_income("COMMISSION", "BNB", "-0.00012345", symbol="BTCUSDT", trade="77")
             yield exchange
 
 
@@ -97,6 +105,30 @@ def answers_of(exchange: SimulatedExchange, name: str) -> dict[str, Any]:
         "v2/account.balance": account_balance(account),
         "v2/account.position": account_position(account, None),
     }
+
+
+def rest_answers_of(exchange: SimulatedExchange, name: str) -> dict[str, Any]:
+    """Return the exchange's answers of REST for an account, by path, without their times."""
+    account, now_ms = exchange.account(name), int(exchange.server_time() * 1000)
+    answers: dict[str, Any] = without_times(
+        {
+            PREMIUM_INDEX: premium_index(exchange._state, now_ms, None),
+            f"{PREMIUM_INDEX}?symbol": premium_index(exchange._state, now_ms, "币安人生USDT"),
+            FUNDING_INFO: funding_info(),
+            ASSET_INDEX: asset_index(exchange._state, now_ms, None),
+            INCOME: income(account, {}, now_ms, 0),
+            f"{INCOME}?symbol": income(account, {"symbol": "币安人生USDT"}, now_ms, 0),
+            API_RESTRICTIONS: api_restrictions(account),
+        }
+    )
+    return answers
+
+
+def without_times(answers: Any) -> Any:
+    """Return answers without the time at which they were made."""
+    if isinstance(answers, dict):
+        return {name: without_times(value) for name, value in answers.items() if name != "time"}
+    return [without_times(answer) for answer in answers] if isinstance(answers, list) else answers
 
 
 def reported_figures(answers: dict[str, Any]) -> dict[tuple[str, ...], Decimal]:
