@@ -134,7 +134,7 @@ class SimulatedAccount:
         transaction = self.income.next_id() if transaction is None else transaction
         info = trade or income_type
         row = Income(income_type, asset, Decimal(amount), time_ms, transaction, symbol, info, trade)
-        self.income.rows.append(row)
+        self.income.add(row)
 
     def open(
         self,

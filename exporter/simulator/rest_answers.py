@@ -67,6 +67,7 @@ def income(account: SimulatedAccount, params: Mapping[str, str], now_ms: int, la
         start,
         min(end, now_ms - lag_ms),
         now_ms,
+        int(params.get("limit", 100)),
         income_type=params.get("incomeType"),
         symbol=params.get("symbol"),
     )
@@ -81,7 +82,7 @@ def income(account: SimulatedAccount, params: Mapping[str, str], now_ms: int, la
             "tranId": row.transaction,
             "tradeId": row.trade,
         }
-        for row in rows[: int(params.get("limit", 100))]
+        for row in rows
     ]
 
 
