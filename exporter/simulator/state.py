@@ -65,7 +65,11 @@ class ExchangeState:
         this_round = int(at // ROUND_SECONDS)
         if this_round != self._round:
             if self._round >= 0:
-                self._apply_events_of_round(scenario, self._round * ROUND_SECONDS + ROUND_SECONDS)
+                end = (self._round + 1) * ROUND_SECONDS
+                self._apply_events_of_round(scenario, end)
+                self._move(end)
+            # Nothing happens in rounds during which no request came.
+            self._funding_hour = self.funding.hour_at(this_round * ROUND_SECONDS)
             self._move(this_round * ROUND_SECONDS)
             # Ledgers are replaced rather than traded back, so that fees do not add up over the rounds.
             self._round, self._events_applied = this_round, 0

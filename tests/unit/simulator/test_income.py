@@ -122,6 +122,18 @@ def test_demo_adds_up_over_its_rounds(clock: Clock, seconds: list[int]) -> None:
     assert {"BNB"} == {row.asset for row in exchange.accounts["main"].income.rows if row.income_type == "COMMISSION"}
 
 
+def test_demo_skips_rounds_without_requests(clock: Clock) -> None:
+    """A round that a request has reached is finished; the income of rounds without any is left out."""
+    exchange = demo_exchange(2, clock=clock)
+    begin = clock.now
+    exchange.account("hedge")
+    clock.now = begin + 86_400 + 1
+    rows = exchange.account("hedge").income.rows
+    settlements = {round((row.time_ms / 1000 - begin) % 86_400) for row in rows if row.income_type == "FUNDING_FEE"}
+
+    assert {200, 400, 600} == settlements
+
+
 async def test_rows_of_a_trade(exchange: SimulatedExchange, client: RestClient, clock: Clock) -> None:
     """Profit and commission of a trade share tranId and tradeId; transfers have neither symbol nor tranId."""
     exchange.market.pin("BTCUSDT", "100000")
