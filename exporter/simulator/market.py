@@ -146,7 +146,7 @@ class Market:
 
     def usd_rate(self, asset: str, at: float) -> Decimal:
         """Return the value of one unit of an asset in USD, to 8 digits."""
-        usd = ASSETS[asset].usd
+        usd = ASSETS[asset].usd if asset in ASSETS else None
         if usd is None:
             in_usdt = self.mark_price(SYMBOLS[f"{asset}USDT"], at)
             return (in_usdt * self.usd_rate("USDT", at)).quantize(CENT)

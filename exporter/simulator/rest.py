@@ -14,8 +14,15 @@ from urllib.parse import parse_qsl
 from exporter.simulator.answer_edits import encode
 from exporter.simulator.auth import RequestError, reject_unread, weight_refusal
 from exporter.simulator.handlers import Received
-from exporter.simulator.market import ASSETS, SYMBOLS
-from exporter.simulator.rest_answers import api_restrictions, asset_index, funding_info, income, premium_index
+from exporter.simulator.market import SYMBOLS
+from exporter.simulator.rest_answers import (
+    PRICED_ASSETS,
+    api_restrictions,
+    asset_index,
+    funding_info,
+    income,
+    premium_index,
+)
 
 if TYPE_CHECKING:
     from collections import deque
@@ -159,7 +166,7 @@ class RestServer:
         if account is not None:
             return api_restrictions(account)
         symbol = params.get("symbol")
-        known = {f"{asset}USD" for asset in ASSETS} if request.path == ASSET_INDEX else SYMBOLS
+        known = {f"{asset}USD" for asset in PRICED_ASSETS} if request.path == ASSET_INDEX else SYMBOLS
         if symbol is not None and symbol not in known:
             raise RequestError(400, -1121, "Invalid symbol.")
         if request.path == PREMIUM_INDEX:

@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from exporter.simulator.ledger import SimulatedAccount
     from exporter.simulator.state import ExchangeState
 
+PRICED_ASSETS: Final = (*ASSETS, "ADA", "XRP")
+"""The assets of `assetIndex`: since June 2026 also assets that settle COIN-M contracts only."""
+
 # The factors of an asset's bid and ask rates, in multi-assets mode and when it is exchanged automatically.
 _BUFFERS: Final = (Decimal("0.05"), Decimal("0.025"))
 _BUFFERS_OF_DOLLARS: Final = (Decimal("0.0001"), Decimal("0.0001"))
@@ -46,7 +49,7 @@ def funding_info() -> list[dict[str, Any]]:
 
 def asset_index(state: ExchangeState, now_ms: int, symbol: str | None) -> dict[str, Any] | list[dict[str, Any]]:
     """Answer `assetIndex`: the rates at which multi-assets mode values assets, for one such as BTCUSD or for all."""
-    rows = {f"{asset}USD": _asset_rates(state, asset, now_ms) for asset in ASSETS}
+    rows = {f"{asset}USD": _asset_rates(state, asset, now_ms) for asset in PRICED_ASSETS}
     return list(rows.values()) if symbol is None else rows[symbol]
 
 
@@ -107,7 +110,7 @@ def _premium(state: ExchangeState, symbol: Symbol, now_ms: int) -> dict[str, Any
 
 def _asset_rates(state: ExchangeState, asset: str, now_ms: int) -> dict[str, Any]:
     rate = state.market.usd_rate(asset, state.at)
-    buffer, exchange_buffer = _BUFFERS if ASSETS[asset].usd is None else _BUFFERS_OF_DOLLARS
+    buffer, exchange_buffer = _BUFFERS if asset not in ASSETS or ASSETS[asset].usd is None else _BUFFERS_OF_DOLLARS
     return {
         "symbol": f"{asset}USD",
         "time": now_ms // 1000 * 1000,

@@ -88,13 +88,13 @@ async def test_funding_info_has_only_adjusted_symbols(client: RestClient) -> Non
 async def test_asset_index_is_what_multi_assets_mode_values_with(
     exchange: SimulatedExchange, client: RestClient
 ) -> None:
-    """The index of every asset is the rate of the accounts' valuation."""
+    """The index of every margin asset is the rate of the accounts' valuation; other assets are listed, too."""
     exchange.market.pin("BTCUSDT", "100000")
     rows = {row["symbol"]: row for row in await client.body(ASSET_INDEX)}
     row = await client.body(f"{ASSET_INDEX}?symbol=BTCUSD")
 
     at = exchange.account("main").at
-    assert {f"{asset}USD": exchange.market.usd_rate(asset, at) for asset in ASSETS} == {
+    assert {f"{asset}USD": exchange.market.usd_rate(asset, at) for asset in (*ASSETS, "ADA", "XRP")} == {
         name: Decimal(row["index"]) for name, row in rows.items()
     }
     assert rows["BTCUSD"] == row
