@@ -99,7 +99,7 @@ class Faults:
         """Return the request weight of the current minute, other programs' included."""
         return self.weight.count(self.server_time())
 
-    # The handshake.
+    # The handshake. All but the rejection take effect before the first request is read, and so for REST, too.
 
     def reject_handshake(self, status: int, headers: Mapping[str, str] | None = None) -> ExitStack:
         """Reject new connections with an HTTP status, and headers such as Retry-After."""
