@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import pytest
-from support.clocks import Clock
 from support.rest_client import RestClient
 from support.simulator_client import sign_query
 from support.waiting import until
@@ -20,29 +19,9 @@ from exporter.simulator.rest import API_RESTRICTIONS, ASSET_INDEX, FUNDING_INFO,
 from exporter.simulator.toggles import REST
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
+    from support.clocks import Clock
 
 KEY_ERROR = "Invalid API-key, IP, or permissions for action, request ip: 127.0.0.1"
-
-
-@pytest.fixture
-def clock() -> Clock:
-    """Return a stopped clock, at 22:13:30 UTC."""
-    return Clock(1_700_000_010.0)
-
-
-@pytest.fixture
-async def exchange(clock: Clock) -> AsyncIterator[SimulatedExchange]:
-    """Run an exchange with one account."""
-    async with SimulatedExchange([SimulatedAccount("main")], clock=clock) as running:
-        yield running
-
-
-@pytest.fixture
-def client(exchange: SimulatedExchange, clock: Clock) -> Iterator[RestClient]:
-    """Return a client of the exchange."""
-    with RestClient(exchange, clock) as connected:
-        yield connected
 
 
 async def test_premium_index(exchange: SimulatedExchange, client: RestClient, clock: Clock) -> None:

@@ -8,41 +8,23 @@ import json
 from typing import TYPE_CHECKING
 
 import pytest
-from support.clocks import Clock
 from support.methods import STATUS
 from support.rest_client import Reply, RestClient
 from support.simulator_client import client_of
 from support.waiting import until
 
-from exporter.simulator import SimulatedAccount, SimulatedExchange
 from exporter.simulator.fault_catalog import FAULTS
 from exporter.simulator.fault_catalog_rest import REST_FAULTS
 from exporter.simulator.rest import API_RESTRICTIONS, FUNDING_INFO, INCOME, PREMIUM_INDEX
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterator
+    from collections.abc import Callable
+
+    from support.clocks import Clock
+
+    from exporter.simulator import SimulatedExchange
 
 BTC = f"{PREMIUM_INDEX}?symbol=BTCUSDT"
-
-
-@pytest.fixture
-def clock() -> Clock:
-    """Return a stopped clock."""
-    return Clock(1_700_000_010.0)
-
-
-@pytest.fixture
-async def exchange(clock: Clock) -> AsyncIterator[SimulatedExchange]:
-    """Run an exchange with one account."""
-    async with SimulatedExchange([SimulatedAccount("main")], clock=clock) as running:
-        yield running
-
-
-@pytest.fixture
-def client(exchange: SimulatedExchange, clock: Clock) -> Iterator[RestClient]:
-    """Return a client of the exchange."""
-    with RestClient(exchange, clock) as connected:
-        yield connected
 
 
 def rates_of(reply: Reply) -> set[object]:

@@ -8,14 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from support.clocks import Clock
-from support.rest_client import RestClient
 
 from exporter.simulator import SimulatedAccount, SimulatedExchange, demo_exchange
 from exporter.simulator.answers import account_status
 from exporter.simulator.rest import INCOME
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
+    from support.rest_client import RestClient
 
 DAY_MS = 86_400_000
 
@@ -24,20 +23,6 @@ DAY_MS = 86_400_000
 def clock() -> Clock:
     """Return a stopped clock, ten minutes before midnight UTC."""
     return Clock(1_700_005_800.0)
-
-
-@pytest.fixture
-async def exchange(clock: Clock) -> AsyncIterator[SimulatedExchange]:
-    """Run an exchange with one account."""
-    async with SimulatedExchange([SimulatedAccount("main")], clock=clock) as running:
-        yield running
-
-
-@pytest.fixture
-def client(exchange: SimulatedExchange, clock: Clock) -> Iterator[RestClient]:
-    """Return a client of the exchange."""
-    with RestClient(exchange, clock) as connected:
-        yield connected
 
 
 def wallets(account: SimulatedAccount) -> dict[str, Decimal]:
