@@ -28,7 +28,7 @@ PARTS: Final[dict[str, Callable[[], str]]] = {
     "scrape": scrape.report,
 }
 PAGE: Final = ROOT / "docs" / "benchmarks.md"
-_LIBRARIES: Final = ("websockets", "msgspec", "isal", "uvicorn", "prometheus-client", "python-binance")
+_LIBRARIES: Final = ("websockets", "msgspec", "isal", "httptools", "prometheus-client", "python-binance")
 _SDK: Final = "binance-sdk-derivatives-trading-usds-futures"
 
 

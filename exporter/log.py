@@ -60,10 +60,7 @@ def configure(level: str, format: str | None, stream: TextIO | None = None) -> N
     root.addHandler(handler)
     root.setLevel(threshold)
     # At debug websockets prints headers and frames, and with them keys and signatures.
-    for library in ("websockets", "uvicorn"):
-        logging.getLogger(library).setLevel(max(threshold, logging.WARNING))
-    logging.getLogger("uvicorn.error").setLevel(logging.NOTSET)
-    logging.getLogger("uvicorn.access").disabled = True
+    logging.getLogger("websockets").setLevel(max(threshold, logging.WARNING))
     structlog.configure(
         processors=[structlog.stdlib.filter_by_level, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         wrapper_class=structlog.stdlib.BoundLogger,

@@ -8,56 +8,41 @@ from urllib.parse import urlsplit
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from starlette.datastructures import Headers
-    from starlette.types import Message, Send
+    from exporter.web.requests import Request
 
-DEFAULT_HEADERS: Final = (
-    (b"cache-control", b"no-store"),
+DEFAULT_HEADERS: Final = {
+    b"cache-control": b"no-store",
     # The page loads its own script and style, and the script loads the page; injected content could not do anything.
-    (
-        b"content-security-policy",
-        (
-            b"default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; base-uri 'none';"
-            b" form-action 'none'; frame-ancestors 'none'"
-        ),
-    ),
-    (b"x-content-type-options", b"nosniff"),
-)
+    b"content-security-policy": b"default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self';"
+    b" base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    b"x-content-type-options": b"nosniff",
+}
 _PORTS: Final = {"http": 80, "https": 443}
 
 
-def with_headers(configured: Iterable[tuple[bytes, bytes]], send: Send) -> Send:
-    """Return a `send` that adds the default headers to a response, or the `configured` ones of the same name."""
-    extra = {**dict(DEFAULT_HEADERS), **dict(configured)}
-
-    async def send_with_headers(message: Message) -> None:
-        if message["type"] == "http.response.start":
-            own = [(name, value) for name, value in message.get("headers", ()) if name.lower() not in extra]
-            message = {**message, "headers": [*own, *extra.items()]}
-        await send(message)
-
-    return send_with_headers
+def response_headers(configured: Iterable[tuple[bytes, bytes]]) -> Iterable[tuple[bytes, bytes]]:
+    """Return the default headers, with the `configured` ones in place of those of the same name."""
+    return {**DEFAULT_HEADERS, **dict(configured)}.items()
 
 
-def cross_site_reason(headers: Headers) -> str:
+def cross_site_reason(request: Request) -> str:
     """Return why a request counts as sent by another site's page, or "" if it does not.
 
     Browsers set both headers and no page can change them; programs such as curl send neither.
     """
-    for site in headers.getlist("Sec-Fetch-Site"):
-        if site.strip().lower() not in {"same-origin", "none"}:
-            return "Sec-Fetch-Site is neither same-origin nor none"
-    for origin in headers.getlist("Origin"):
-        if not _is_origin_of(origin, headers.get("Host", "")):
-            return "Origin does not match Host"
+    if not {site.lower() for site in request.values(b"sec-fetch-site")} <= {"same-origin", "none"}:
+        return "Sec-Fetch-Site is neither same-origin nor none"
+    host = "".join(request.values(b"host"))  # at most one
+    if not all(_is_origin_of(origin, host) for origin in request.values(b"origin")):
+        return "Origin does not match Host"
     return ""
 
 
 def _is_origin_of(origin: str, host: str) -> bool:
     try:
-        parts = urlsplit(origin.strip())
+        parts = urlsplit(origin)
         port = _PORTS[parts.scheme]
-        own = urlsplit(f"//{host.strip()}")
+        own = urlsplit(f"//{host}")
         return bool(own.hostname) and (parts.hostname, parts.port or port) == (own.hostname, own.port or port)
     except (KeyError, ValueError):  # "null", or not an address
         return False

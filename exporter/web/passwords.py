@@ -19,10 +19,9 @@ from exporter.threads import run_in_thread_or_loop
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from exporter.web.limits import Limits
+
 _LONGEST_PASSWORD: Final = 72  # bytes; bcrypt ignores the rest
-_WRONG_REMEMBERED: Final = 1024
-_MOST_WAITING: Final = 256
-_MOST_WAITING_OF_CLIENT: Final = 16
 
 
 class Busy(Exception):
@@ -30,9 +29,14 @@ class Busy(Exception):
 
 
 class Passwords:
-    """Checks names and passwords against bcrypt hashes, and caches the results without the passwords."""
+    """Checks names and passwords against bcrypt hashes, and caches the results without the passwords.
 
-    def __init__(self) -> None:
+    Args:
+        limits: the limits of waiting checks and of the cache.
+    """
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
         self._key = secrets.token_bytes(32)  # without it, nothing can be learnt from the cached digests
         self._right: dict[bytes, bytes] = {}  # one for each user
         self._wrong: dict[bytes, None] = {}  # the latest last
@@ -64,7 +68,7 @@ class Passwords:
             self._wrong[digest] = self._wrong.pop(digest)
             return False
         if digest not in self._running:
-            if self._waiting[client] >= _MOST_WAITING_OF_CLIENT or len(self._running) >= _MOST_WAITING:
+            if self._waiting[client] >= self._limits.checks_of_client or len(self._running) >= self._limits.checks:
                 raise Busy
             self._waiting[client] += 1
             check = self._check(digest, name if stored else None, password, hashed, client)
@@ -85,7 +89,7 @@ class Passwords:
             self._right[name] = digest
             return True
         self._wrong[digest] = None
-        if len(self._wrong) > _WRONG_REMEMBERED:
+        if len(self._wrong) > self._limits.wrong_passwords:
             del self._wrong[next(iter(self._wrong))]
         return False
 

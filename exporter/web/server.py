@@ -4,47 +4,39 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from functools import partial
 from typing import TYPE_CHECKING, Final
-
-from starlette.applications import Starlette
-from starlette.responses import PlainTextResponse, Response
-from starlette.routing import Route
+from urllib.parse import parse_qs
 
 from exporter.formatting import pluralize
 from exporter.metrics.chunked_body import ChunkedBody
 from exporter.metrics.exposition import CONTENT_TYPE
 from exporter.metrics.openmetrics import OpenMetricsExposition, only_openmetrics
-from exporter.web.auth import AuthMiddleware
-from exporter.web.chunked_response import ChunkedResponse, InFlightBodies
+from exporter.web.auth import Authenticator
 from exporter.web.compression import CompressionError, Compressor, accepts_gzip
 from exporter.web.config import WebConfig
-from exporter.web.connections import KEEP_ALIVE_SECONDS, Limits, Listener
-from exporter.web.headers import cross_site_reason
+from exporter.web.headers import cross_site_reason, response_headers
+from exporter.web.limits import Limits
 from exporter.web.listen_address import ListenAddress, ListenError
+from exporter.web.listener import Listener
 from exporter.web.page import STATIC_FILES
+from exporter.web.responses import InFlightBodies, Response, text_response
 from exporter.web.tls import SwitchingContext
-from exporter.web.uvicorn_internals import Config, Server
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Awaitable, Callable, Iterable, Sequence
 
-    from starlette.requests import Request
-    from starlette.types import ASGIApp, Receive, Scope, Send
-
+    from exporter.web.requests import Request
     from exporter.web.watcher import WebConfigWatcher
 
-_PAGE_SECONDS: Final = 1.0  # all clients share a page for this long, since rendering takes a while
 _NO_CONFIG: Final = WebConfig()
-
-
-def _cancellable(app: ASGIApp) -> ASGIApp:
-    async def call(scope: Scope, receive: Receive, send: Send) -> None:
-        with contextlib.suppress(asyncio.CancelledError):  # uvicorn would log a traceback at shutdown
-            await app(scope, receive, send)
-
-    return call
+_PAGE_SECONDS: Final = 1.0  # all clients share a page for this long, since rendering takes a while
+_READ: Final = ("GET", "HEAD")
+_RELOAD: Final = ("POST", "PUT")
+_STATIC: Final = {
+    path: Response(200, ChunkedBody([content]), f"{media_type}; charset=utf-8".encode())
+    for path, (content, media_type) in STATIC_FILES.items()
+}
 
 
 class WebServer:
@@ -81,42 +73,27 @@ class WebServer:
         self._openmetrics_turn = asyncio.Semaphore(1)  # rendering takes a thread and much memory: one at a time
         self._not_ready = not_ready
         self._page = page
+        self._shared_page, self._page_until = ChunkedBody([]), float("-inf")
+        self._watcher = web_config
         self._reload = reload
+        self._limits = limits = limits or Limits()
+        self._authenticator = Authenticator(limits)
         self._compressor = Compressor()
         self._compressing = asyncio.Lock()
-        limits = limits or Limits()
-        self._bodies = InFlightBodies(limits.body_bytes)
-        self._shared_page, self._page_until = ChunkedBody([]), float("-inf")
-        self._sockets: list[socket.socket] = []
-        pages = Starlette(
-            routes=[
-                Route("/", self._index),
-                *(Route(path, self._static_file) for path in STATIC_FILES),
-                Route(telemetry_path, self._metrics),
-                Route("/-/healthy", self._healthy),
-                Route("/-/ready", self._ready),
-                Route("/-/reload", self._handle_reload, methods=["POST", "PUT"]),
-            ]
-        )
-        pages.router.redirect_slashes = False
-        app = AuthMiddleware(pages, lambda: web_config.current if web_config else _NO_CONFIG)
-        config = Config(
-            _cancellable(app),
-            http="httptools",
-            ws="none",
-            lifespan="off",
-            log_config=None,
-            access_log=False,
-            proxy_headers=False,
-            server_header=False,
-            timeout_keep_alive=KEEP_ALIVE_SECONDS,
-        )
-        self._scheme = "http"
+        self.bodies = InFlightBodies(limits.body_bytes)
+        self._routes: dict[str, tuple[tuple[str, ...], Callable[[Request], Awaitable[Response]]]] = {
+            "/": (_READ, self._index),
+            **dict.fromkeys(_STATIC, (_READ, self._static_file)),
+            telemetry_path: (_READ, self._metrics),
+            "/-/healthy": (_READ, self._healthy),
+            "/-/ready": (_READ, self._ready),
+            "/-/reload": (_RELOAD, self._handle_reload),
+        }
+        self._tls: SwitchingContext | None = None
         if web_config is not None and web_config.current.tls is not None:
-            config.load()  # otherwise uvicorn loads it at the start and overwrites ssl
-            config.ssl = SwitchingContext.create(lambda: web_config.tls)
-            self._scheme = "https"
-        self._server = Server(config, partial(Listener, limits=limits))
+            self._tls = SwitchingContext.create(lambda: web_config.tls)
+        self._sockets: list[socket.socket] = []
+        self._stopping = asyncio.Event()
 
     def bind(self) -> list[str]:
         """Start listening on all addresses and return their URLs.
@@ -130,19 +107,19 @@ class WebServer:
         except ListenError:
             self.close()
             raise
-        urls = []
-        for listening in self._sockets:
-            host, port = listening.getsockname()[:2]
-            urls.append(f"{self._scheme}://{ListenAddress(host, port)}")
-        return urls
+        scheme = "https" if self._tls else "http"
+        names = (listening.getsockname()[:2] for listening in self._sockets)
+        return [f"{scheme}://{ListenAddress(host, port)}" for host, port in names]
 
     async def run(self) -> None:
         """Serve until :meth:`stop`; call :meth:`bind` before."""
-        await self._server.serve(sockets=self._sockets)
+        self._listener = Listener(self._sockets, self._tls, self, self._limits)
+        await self._stopping.wait()
+        await self._listener.stop()
 
     def stop(self) -> None:
         """Make :meth:`run` end within about a second, including responses in progress."""
-        self._server.should_exit = True
+        self._stopping.set()
 
     def close(self) -> None:
         """Stop listening, if :meth:`run` was not called."""
@@ -150,10 +127,30 @@ class WebServer:
             listening.close()
         self._sockets.clear()
 
+    @property
+    def _config(self) -> WebConfig:
+        return self._watcher.current if self._watcher else _NO_CONFIG
+
+    def headers(self) -> Iterable[tuple[bytes, bytes]]:
+        """Return the headers of every response."""
+        return response_headers(self._config.headers)
+
+    async def respond(self, request: Request, client: str) -> Response:
+        """Return the response to a request from the address `client`."""
+        if rejection := await self._authenticator.reject(request, client, self._config.users):
+            return rejection
+        methods, handle = self._routes.get(request.path, ((), None))
+        if handle is None and request.method != "CONNECT":
+            return text_response(404)
+        if handle is None or request.method not in methods:
+            return text_response(405, "", (b"allow", ", ".join(methods or _READ).encode()))
+        return await handle(request)
+
     async def _metrics(self, request: Request) -> Response:
-        accept, names = request.headers.get("Accept", ""), request.query_params.getlist("name[]")
-        zipped = accepts_gzip(request.headers.get("Accept-Encoding", ""))
-        headers = {"Vary": "Accept, Accept-Encoding"}
+        accept = ",".join(request.values(b"accept"))
+        names = parse_qs(request.query, keep_blank_values=True).get("name[]", [])
+        zipped = accepts_gzip(",".join(request.values(b"accept-encoding")))
+        headers = [(b"vary", b"Accept, Accept-Encoding")]
         content_type = CONTENT_TYPE
         # One at a time: a client that waits holds no body yet, and gets the latest one at its turn.
         async with contextlib.AsyncExitStack() as turn:
@@ -168,40 +165,35 @@ class WebServer:
             if zipped:
                 with contextlib.suppress(CompressionError):
                     body = await self._compressor.compress(body)
-                    headers["Content-Encoding"] = "gzip"
-        return ChunkedResponse(body, self._bodies, headers=headers, media_type=content_type)
+                    headers.append((b"content-encoding", b"gzip"))
+        return Response(200, body, content_type.encode(), tuple(headers))
 
     async def _index(self, _request: Request) -> Response:
         now = asyncio.get_running_loop().time()
         if now >= self._page_until:
             self._shared_page, self._page_until = ChunkedBody([self._page().encode()]), now + _PAGE_SECONDS
-        return ChunkedResponse(self._shared_page, self._bodies, headers={}, media_type="text/html")
+        return Response(200, self._shared_page, b"text/html; charset=utf-8")
 
     async def _static_file(self, request: Request) -> Response:
-        content, media_type = STATIC_FILES[request.scope["path"]]
-        return Response(content, media_type=media_type)
+        return _STATIC[request.path]
 
     async def _healthy(self, _request: Request) -> Response:
-        return PlainTextResponse("OK\n")
+        return text_response(200, "OK\n")
 
     async def _ready(self, _request: Request) -> Response:
         # No names: this path needs no password.
         waiting = self._not_ready()
         if not waiting:
-            return PlainTextResponse("OK\n")
+            return text_response(200, "OK\n")
         accounts = f"{waiting} {pluralize('account', waiting)}"
-        return PlainTextResponse(f"not ready: waiting for the first poll of {accounts}\n", status_code=503)
+        return text_response(503, f"not ready: waiting for the first poll of {accounts}\n")
 
     async def _handle_reload(self, request: Request) -> Response:
-        if reason := cross_site_reason(request.headers):
-            return PlainTextResponse(f"cross-site request rejected: {reason}\n", status_code=403)
+        if reason := cross_site_reason(request):
+            return text_response(403, f"cross-site request rejected: {reason}\n")
         if self._reload is None:
-            return PlainTextResponse(
-                "lifecycle API is not enabled: start with --web.enable-lifecycle\n", status_code=403
-            )
+            return text_response(403, "lifecycle API is not enabled: start with --web.enable-lifecycle\n")
         # Shielded: a client that disconnects must not interrupt the reload.
         if problems := await asyncio.shield(self._reload()):
-            text = f"configuration reload failed, keeping the previous configuration:\n{problems}\n"
-            # A file's name may not be valid Unicode.
-            return PlainTextResponse(text.encode(errors="backslashreplace"), status_code=500)
-        return PlainTextResponse("OK\n")
+            return text_response(500, f"configuration reload failed, keeping the previous configuration:\n{problems}\n")
+        return text_response(200, "OK\n")

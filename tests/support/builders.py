@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
     from exporter.account.asset_mode import AssetMode
     from exporter.binance.configuration import AccountConfiguration
-    from exporter.web.connections import Limits
+    from exporter.web.limits import Limits
 
 _Row = TypeVar("_Row", bound=msgspec.Struct)
 

@@ -21,3 +21,12 @@ def alone() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(root, "handlers", [handler for handler in root.handlers if isinstance(handler, log._Handler)])
         yield
+
+
+def warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
+    """Return what has been logged above level INFO, but for asyncio's complaints about a slow machine."""
+    return [
+        message
+        for message in (record.getMessage() for record in caplog.records if record.levelno > logging.INFO)
+        if not message.startswith("Executing ")
+    ]

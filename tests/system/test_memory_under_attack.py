@@ -24,7 +24,7 @@ SERVER = """
 import asyncio, zlib
 from exporter.metrics.chunked_body import ChunkedBody
 from exporter.metrics.openmetrics import OpenMetricsExposition
-from exporter.web.connections import Limits
+from exporter.web.limits import Limits
 from exporter.web.server import ListenAddress, WebServer
 
 LINE = b'metric{account="desk-%d",position_side="LONG",symbol="BTCUSDT"} %d\\n'

@@ -97,7 +97,7 @@ def test_platform_without_posix_signals() -> None:
         (signal.SIGINT, "structlog"),
         (signal.SIGINT, "exporter.cli.main"),
         (signal.SIGTERM, "structlog"),
-        (signal.SIGTERM, "uvicorn"),
+        (signal.SIGTERM, "httptools"),
     ],
 )
 def test_signal_while_modules_are_imported(number: signal.Signals, moment: str) -> None:

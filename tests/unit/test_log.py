@@ -238,7 +238,7 @@ def test_level_is_the_least_that_is_shown(level: str, shown: list[str]) -> None:
     assert shown == [json.loads(line)["level"] for line in theirs.getvalue().splitlines()]
 
 
-@pytest.mark.parametrize("name", ["websockets.client", "websockets.server", "uvicorn.error"])
+@pytest.mark.parametrize("name", ["websockets.client", "websockets.server"])
 def test_chatty_libraries_start_at_warning(name: str) -> None:
     """At level debug the libraries that log headers and frames still log only warnings."""
     stream = io.StringIO()
@@ -249,16 +249,6 @@ def test_chatty_libraries_start_at_warning(name: str) -> None:
 
     assert only_event(stream)["msg"] == "trouble"
     assert not logging.getLogger(name).isEnabledFor(logging.DEBUG)
-
-
-def test_access_log_is_off() -> None:
-    """Uvicorn's access log writes nothing at any level."""
-    stream = io.StringIO()
-    log.configure("debug", "json", stream)
-
-    logging.getLogger("uvicorn.access").error("GET /metrics")
-
-    assert stream.getvalue() == ""
 
 
 @pytest.mark.parametrize("length", [16, 17, 23, 40, 64])

@@ -20,6 +20,7 @@ from exporter.binance.errors import Reason
 from exporter.supervision import supervise
 from exporter.threads import ThreadUnavailable, run_in_thread, run_in_thread_or_loop
 from exporter.web.config import load
+from exporter.web.limits import Limits
 from exporter.web.listen_address import ListenAddress
 from exporter.web.passwords import Passwords
 from exporter.web.watcher import WebConfigWatcher
@@ -132,7 +133,7 @@ async def test_passwords_without_threads(no_threads: Callable[[], None]) -> None
     """Passwords are checked even without threads."""
     no_threads()
     users = {b"prometheus": bcrypt.hashpw(b"right", bcrypt.gensalt(4))}
-    passwords = Passwords()
+    passwords = Passwords(Limits())
 
     assert await passwords.verify(users, b"prometheus", b"right", "client")
     assert not await passwords.verify(users, b"prometheus", b"wrong", "client")

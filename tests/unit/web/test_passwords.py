@@ -15,7 +15,7 @@ from support.builders import DEADLINE_SECONDS
 from support.tls import BODY, curl, guarded
 from support.waiting import until
 
-from exporter.web import passwords
+from exporter.web.limits import Limits
 from exporter.web.passwords import Busy, Passwords
 
 if TYPE_CHECKING:
@@ -164,7 +164,7 @@ async def test_unknown_name_costs_as_much(gate: Gate) -> None:
     gate.open.set()
     users = {b"cheap": hash_of("a", 4).encode(), b"dear": hash_of("b", 5).encode()}
     names = [b"nobody%d" % i for i in range(40)]
-    checks = Passwords()
+    checks = Passwords(Limits())
     for word in (b"one", b"two"):
         for name in names:
             assert not await checks.verify(users, name, word, name.decode())
@@ -177,7 +177,7 @@ async def test_unknown_name_costs_as_much(gate: Gate) -> None:
 async def test_unknown_name_is_never_right(monkeypatch: pytest.MonkeyPatch) -> None:
     """An unknown name is rejected, even with a password that fits the hash it is checked against."""
     monkeypatch.setattr(bcrypt, "checkpw", lambda _password, _hashed: True)
-    checks = Passwords()
+    checks = Passwords(Limits())
 
     assert not await checks.verify(HASHES, b"nobody", b"right", "")
     assert await checks.verify(HASHES, b"prometheus", b"right", "")
@@ -226,7 +226,7 @@ async def test_flood_of_wrong_passwords(tmp_path: Path, gate: Gate) -> None:
 
 async def test_flood_from_another_client(gate: Gate) -> None:
     """One client's flood leaves room for another client's check, up to 256 in all."""
-    checks = Passwords()
+    checks = Passwords(Limits())
 
     def ask(name: bytes, client: str) -> asyncio.Task[bool]:
         return asyncio.create_task(checks.verify(HASHES, name, b"right", client))
@@ -253,7 +253,7 @@ async def test_flood_from_another_client(gate: Gate) -> None:
 
 async def test_client_that_disconnects(gate: Gate) -> None:
     """A client that disconnects does not cancel a check that another one waits for."""
-    checks = Passwords()
+    checks = Passwords(Limits())
     leaving, staying = (asyncio.create_task(checks.verify(HASHES, b"prometheus", b"right", "same")) for _ in range(2))
     await until(lambda: gate.at_once)
     leaving.cancel()
@@ -263,11 +263,10 @@ async def test_client_that_disconnects(gate: Gate) -> None:
     assert 1 == len(gate.seen)
 
 
-async def test_wrong_passwords_are_remembered(gate: Gate, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_wrong_passwords_are_remembered(gate: Gate) -> None:
     """Wrong passwords are remembered up to a number, without pushing the right ones out; none is kept as plain text."""
-    monkeypatch.setattr(passwords, "_WRONG_REMEMBERED", 8)
     gate.open.set()
-    checks = Passwords()
+    checks = Passwords(Limits(wrong_passwords=8))
     assert await checks.verify(HASHES, b"prometheus", b"right", "")
     for i in range(20):
         assert not await checks.verify(HASHES, b"prometheus", b"wrong%d" % i, "")

@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import gc
 import gzip
-import logging
 import re
 import sys
 import weakref
@@ -14,6 +13,7 @@ import zlib
 
 import pytest
 from support.builders import DEADLINE_SECONDS, close, connect, raw_body, serving
+from support.logs import warnings
 from support.waiting import until
 
 import exporter
@@ -154,11 +154,7 @@ async def test_client_that_disconnects_during_a_body(accept_encoding: str, caplo
         answers = [await other, await client.get("/metrics", headers={"Accept-Encoding": accept_encoding})]
 
     assert [body, body] == [answer.content for answer in answers]
-    assert [] == [
-        record.message
-        for record in caplog.records
-        if record.name.startswith("uvicorn") and record.levelno > logging.INFO
-    ]
+    assert [] == warnings(caplog)
 
 
 async def test_stops_with_an_idle_connection() -> None:
@@ -182,8 +178,7 @@ async def test_stops_with_a_reader_that_does_not_read(caplog: pytest.LogCaptureF
         await asyncio.wait_for(reader.read(), DEADLINE_SECONDS)
     await close(writer)
 
-    complaints = [record for record in caplog.records if record.levelno > logging.INFO]
-    assert [] == [record.message for record in complaints if record.name.startswith("uvicorn")]
+    assert [] == warnings(caplog)
 
 
 @pytest.mark.parametrize(
