@@ -33,6 +33,7 @@ class Limits:
 
     # The end of a connection
     closing_seconds: float = 5.0  # for the client to read the rest and close its side
+    tls_closing_seconds: float = 1.0  # likewise, before the end is sent: TLS can read nothing after that
     grace_seconds: float = 0.8  # how long a stop waits for responses in progress
 
     # Passwords

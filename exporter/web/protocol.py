@@ -107,6 +107,7 @@ class ClientConnection(asyncio.Protocol):
             self._ahead_bytes += len(data)
             if self._ahead_bytes > self._limits.ahead_bytes:
                 self.abort()
+            if self._is_draining or self._ahead_bytes > self._limits.ahead_bytes:
                 return
         if self._is_idle:
             self._is_idle = False
@@ -135,9 +136,9 @@ class ClientConnection(asyncio.Protocol):
     async def _answer(self, request: Request | None) -> None:
         """Answer a request and those received after it; only then read more."""
         assert self._transport is not None
-        if self._transport.get_extra_info("sslcontext") is None:
+        # asyncio would log a warning for each write after the end of a paused TLS stream.
+        if self._transport.can_write_eof():
             self._transport.pause_reading()
-        # Otherwise reading goes on: asyncio would log a warning for each write after the end of a paused TLS stream.
         self._ahead_bytes, keep_alive = 0, True
         try:
             while request is not None and keep_alive:
@@ -202,20 +203,22 @@ class ClientConnection(asyncio.Protocol):
     async def _end(self) -> None:
         """Close the connection after a response.
 
-        If the client may still be sending, read on for a while: unread data would make the system reset the connection,
-        and the client could lose the response.
+        The client may still be sending, and unread data would make the system reset the connection, so that the client
+        could lose the response: read on until it closes its side, or for a while.
         """
         assert self._transport is not None
-        if not self._parser.has_unread or self._is_stopping:
+        can_close_half = self._transport.can_write_eof()  # not with TLS
+        if self._is_stopping or not (can_close_half or self._parser.has_unread):
             self._transport.close()  # once the rest is sent, which the deadline of the response limits
             return
-        self._transport.set_write_buffer_limits(0)
+        self._transport.set_write_buffer_limits(1)  # TLS would wait for ever at 0
         await self._writable()
         self._is_draining = True
-        if self._transport.can_write_eof():
-            self._transport.write_eof()
         self._transport.resume_reading()
-        self._set_deadline(self._limits.closing_seconds, self._close)
+        if can_close_half:
+            self._transport.write_eof()
+        limits = self._limits
+        self._set_deadline(limits.closing_seconds if can_close_half else limits.tls_closing_seconds, self._close)
 
     def _close(self) -> None:
         """Close the connection, and abort it if that takes long."""

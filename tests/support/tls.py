@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
     from pathlib import Path
 
+    from exporter.web.limits import Limits
+
 
 BODY = b"metric 1.0\n"
 
@@ -57,13 +59,22 @@ def prepared(folder: Path) -> Path:
 
 
 @contextlib.asynccontextmanager
-async def guarded(folder: Path, document: str, body: bytes = BODY) -> AsyncIterator[tuple[str, WebConfigWatcher]]:
+async def guarded(
+    folder: Path, document: str, body: bytes = BODY, limits: Limits | None = None
+) -> AsyncIterator[tuple[str, WebConfigWatcher]]:
     """Serve with a web configuration that is reread all the time; yield the URL and its watcher."""
     (folder / "web.yml").write_text(document)
     live = WebConfigWatcher(load(folder / "web.yml"), every_seconds=0.02)
     page = "<!doctype html>"
     server = WebServer(
-        (LOCAL,), "/metrics", lambda: ChunkedBody([body]), OpenMetricsExposition(list), lambda: 1, lambda: page, live
+        (LOCAL,),
+        "/metrics",
+        lambda: ChunkedBody([body]),
+        OpenMetricsExposition(list),
+        lambda: 1,
+        lambda: page,
+        live,
+        limits=limits,
     )
     (url,) = server.bind()
     tasks = [asyncio.create_task(server.run()), asyncio.create_task(live.run())]
