@@ -11,7 +11,6 @@ import tempfile
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
-from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
 
@@ -66,6 +65,8 @@ def load_identity(reader: Reader, context: ssl.SSLContext, files: Files) -> bool
 
 def _key_of_certificate(reader: Reader, cert: Pem | None) -> bytes | None:
     """Return the public key of the first certificate."""
+    from cryptography import x509  # noqa: PLC0415 - takes a MiB, and only TLS needs it
+
     if cert is None:
         return None
     try:

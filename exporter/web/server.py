@@ -11,6 +11,7 @@ from exporter.formatting import pluralize
 from exporter.metrics.chunked_body import ChunkedBody
 from exporter.metrics.exposition import CONTENT_TYPE
 from exporter.metrics.openmetrics import OpenMetricsExposition, only_openmetrics
+from exporter.threads import run_in_thread_or_loop
 from exporter.web.auth import Authenticator
 from exporter.web.compression import CompressionError, Compressor, accepts_gzip
 from exporter.web.config import WebConfig
@@ -18,7 +19,7 @@ from exporter.web.headers import cross_site_reason, response_headers
 from exporter.web.limits import Limits
 from exporter.web.listen_address import ListenAddress, ListenError
 from exporter.web.listener import Listener
-from exporter.web.page import STATIC_FILES
+from exporter.web.page import STATIC_FILES, load_template
 from exporter.web.responses import InFlightBodies, Response, text_response
 from exporter.web.tls import SwitchingContext
 
@@ -80,6 +81,7 @@ class WebServer:
         self._authenticator = Authenticator(limits)
         self._compressor = Compressor()
         self._compressing = asyncio.Lock()
+        self._rendering = asyncio.Lock()
         self.bodies = InFlightBodies(limits.body_bytes)
         self._routes: dict[str, tuple[tuple[str, ...], Callable[[Request], Awaitable[Response]]]] = {
             "/": (_READ, self._index),
@@ -169,9 +171,11 @@ class WebServer:
         return Response(200, body, content_type.encode(), tuple(headers))
 
     async def _index(self, _request: Request) -> Response:
-        now = asyncio.get_running_loop().time()
-        if now >= self._page_until:
-            self._shared_page, self._page_until = ChunkedBody([self._page().encode()]), now + _PAGE_SECONDS
+        loop = asyncio.get_running_loop()
+        async with self._rendering:
+            if loop.time() >= self._page_until:
+                await run_in_thread_or_loop(load_template)  # slow the first time
+                self._shared_page, self._page_until = ChunkedBody([self._page().encode()]), loop.time() + _PAGE_SECONDS
         return Response(200, self._shared_page, b"text/html; charset=utf-8")
 
     async def _static_file(self, request: Request) -> Response:

@@ -13,19 +13,24 @@ from typing import TYPE_CHECKING
 import pytest
 from support.builders import close
 from support.slow_clients import slow_socket
+from support.tls import TLS, client_of, prepared
 from support.waiting import until
 
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import Iterator
 
-# README's limit for all connections together, without the bodies.
+# The limit in docs/security.md for all connections together, without the bodies.
 MAX_MIB = 192
+MAX_MIB_WITH_TLS = 384
 SERVER = """
-import asyncio, zlib
+import asyncio, pathlib, sys, zlib
 from exporter.metrics.chunked_body import ChunkedBody
 from exporter.metrics.openmetrics import OpenMetricsExposition
 from exporter.web.limits import Limits
+from exporter.web.config import load
 from exporter.web.server import ListenAddress, WebServer
+from exporter.web.watcher import WebConfigWatcher
 
 LINE = b'metric{account="desk-%d",position_side="LONG",symbol="BTCUSDT"} %d\\n'
 LINES = [LINE % (i, zlib.crc32(b"%d" % i)) for i in range(100_000)]
@@ -35,7 +40,8 @@ del LINES
 async def serve():
     limits = Limits(head_seconds=600.0, answer_seconds=600.0)  # for slow machines
     local = ListenAddress("127.0.0.1", 0)
-    server = WebServer((local,), "/metrics", lambda: BODY, OpenMetricsExposition(list), int, str, limits=limits)
+    live = WebConfigWatcher(load(pathlib.Path(sys.argv[1]))) if sys.argv[1:] else None
+    server = WebServer((local,), "/metrics", lambda: BODY, OpenMetricsExposition(list), int, str, live, limits=limits)
     print(server.bind()[0], BODY.size, flush=True)
     await server.run()
 
@@ -44,12 +50,13 @@ asyncio.run(serve())
 
 
 class ServerProcess:
-    """A server of 100,000 series in its own process."""
+    """A server of 100,000 series in its own process; `context` is for its clients, if it uses TLS."""
 
-    def __init__(self, process: subprocess.Popen[str]) -> None:
+    def __init__(self, process: subprocess.Popen[str], context: ssl.SSLContext | None = None) -> None:
         assert process.stdout is not None
         url, size = process.stdout.readline().split()
         self.process = process
+        self.context = context
         self.port = int(url.rpartition(":")[2])
         self.size = int(size)
 
@@ -68,7 +75,9 @@ class ServerProcess:
 
     async def scrape(self, accept_encoding: str = "identity") -> tuple[bytes, int]:
         """Scrape, and return the status line and the number of bytes after it."""
-        reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
+        reader, writer = await asyncio.open_connection(
+            "127.0.0.1", self.port, ssl=self.context, server_hostname="localhost" if self.context else None
+        )
         request = f"GET /metrics HTTP/1.1\r\nAccept-Encoding: {accept_encoding}\r\nConnection: close\r\n\r\n"
         writer.write(request.encode())
         status, received = await reader.readline(), 0
@@ -85,20 +94,28 @@ class ServerProcess:
         return self.peak_mib
 
 
-@pytest.fixture
-def server() -> Iterator[ServerProcess]:
+@contextlib.contextmanager
+def served(*arguments: Path, context: ssl.SSLContext | None = None) -> Iterator[ServerProcess]:
     """Run the server; its memory is read from /proc."""
     if not Path("/proc/self/status").exists():
         pytest.skip("needs /proc")
-    with subprocess.Popen([sys.executable, "-c", SERVER], stdout=subprocess.PIPE, text=True) as process:
+    command = [sys.executable, "-c", SERVER, *map(str, arguments)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         try:
-            yield ServerProcess(process)
+            yield ServerProcess(process, context)
         finally:
             process.kill()
 
 
+@pytest.fixture
+def server() -> Iterator[ServerProcess]:
+    """Run the server without TLS."""
+    with served() as running:
+        yield running
+
+
 async def test_parallel_scrapes_share_memory(server: ServerProcess) -> None:
-    """Five hundred concurrent scrapes of a large body are answered within README's memory limit."""
+    """Five hundred concurrent scrapes of a large body are answered within the memory limit."""
     before = await server.warm()
     answers = await asyncio.gather(*(server.scrape(coding) for coding in ["identity"] * 100 + ["gzip"] * 400))
     grown = server.peak_mib - before
@@ -109,7 +126,7 @@ async def test_parallel_scrapes_share_memory(server: ServerProcess) -> None:
 
 @pytest.mark.parametrize("attack", ["slow readers", "pipelining", "many headers", "bodies", "idle"])
 async def test_memory_under_attack(attack: str, server: ServerProcess) -> None:
-    """Twice as many hostile clients as connections are allowed stay within README's limit, and scrapes are served."""
+    """Twice as many hostile clients as connections are allowed stay within the limit, and scrapes are served."""
     requests = {
         "slow readers": b"GET /metrics HTTP/1.1\r\n\r\n",
         "pipelining": b"GET /metrics HTTP/1.1\r\n\r\n" * 2500,
@@ -136,3 +153,34 @@ async def test_memory_under_attack(attack: str, server: ServerProcess) -> None:
     assert server.zipped == after
     assert grown < MAX_MIB
     assert server.process.poll() is None
+
+
+@pytest.mark.parametrize(("attack", "clients"), [("half-open handshakes", 1000), ("slow readers", 600)])
+async def test_memory_under_attack_with_tls(attack: str, clients: int, tmp_path: Path) -> None:
+    """With TLS, half-open handshakes and readers that stop reading stay within the limit, and scrapes are served."""
+    folder = prepared(tmp_path)
+    (folder / "web.yml").write_text(f"{TLS}}}")
+    context = client_of(folder)
+    with served(folder / "web.yml", context=context) as server:
+        before = await server.warm()
+        hostile: list[asyncio.StreamWriter] = []
+        for _ in range(clients):
+            reader, writer = await asyncio.open_connection(sock=await slow_socket(server.port), limit=1024)
+            hostile.append(writer)
+            with contextlib.suppress(ConnectionError, EOFError):
+                if attack == "slow readers":
+                    await writer.start_tls(context, server_hostname="localhost")
+                    writer.write(b"GET /metrics HTTP/1.1\r\n\r\n")
+                    await reader.readexactly(100)
+                else:
+                    writer.write(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03")  # the start of a handshake
+        during = await server.scrape()
+        grown = server.peak_mib - before
+        for writer in hostile:
+            writer.transport.abort()
+        after = await server.scrape("gzip")
+
+        assert server.plain == during
+        assert server.zipped == after
+        assert grown < MAX_MIB_WITH_TLS
+        assert server.process.poll() is None
