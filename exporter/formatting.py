@@ -23,7 +23,7 @@ def format_percent(fraction: float | None, decimals: int = 1, missing: str = "un
     return f"{math.floor(fraction * 100 * steps + 1e-6) / steps:,.{decimals}f} %"
 
 
-def format_price(price: float | None, missing: str = "-") -> str:
+def format_price(price: float | None, missing: str = "unknown") -> str:
     """Return a price with about seven digits and at least two decimals; `missing` for None.
 
     Prices in one table may differ by seven orders of magnitude, so no fixed number of decimals suits all of them.

@@ -1,45 +1,60 @@
-"""Margin pools, clock offset and request weight as the status page and `check` display them."""
+"""Positions, missing data, key types, clock offset and request weight as the status page and `check` show them."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from exporter.account.margin import CrossPool
+from exporter.account.asset_mode import AssetMode
+from exporter.account.margin import explain_unknown_ratios
+from exporter.account.risk import positions_without_risk
 from exporter.binance.clock import DATE_ERROR_SECONDS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from exporter.account.risk import RiskAssessment
+    from exporter.account.snapshot import AccountSnapshot
 
-    from exporter.account.margin import IsolatedPool
+NONE: Final = "none"  # what does not exist, such as the liquidation price of a position that cannot be liquidated
+UNKNOWN: Final = "unknown"
+_KEY_TYPES: Final = {"hmac": "HMAC", "rsa": "RSA", "ed25519": "Ed25519"}
 
 # A clock is marked as uncertain by a far larger value; no round trip takes as long.
 _MAX_UNCERTAINTY_SECONDS: Final = 60.0
 
 
-@dataclass(frozen=True, slots=True)
-class PoolRow:
-    """A margin pool: a margin asset's cross positions, or one isolated position."""
-
-    margin_type: str  # cross or isolated
-    asset_or_symbol: str
-    position_side: str  # empty for a cross pool
-    ratio: float | None  # None: unknown
-
-    @property
-    def name(self) -> str:
-        """The pool's name: the margin asset, or the symbol and side of its position."""
-        return f"{self.asset_or_symbol} {self.position_side}".rstrip()
+def format_side(position_side: str, amount: float) -> str:
+    """Return the side of a position: in one-way mode that of its amount, in hedge mode its own."""
+    if position_side != "BOTH":
+        return position_side.lower()
+    return "long" if amount > 0 else "short" if amount < 0 else NONE
 
 
-def rank_pools(pools: Iterable[CrossPool | IsolatedPool]) -> tuple[list[PoolRow], int]:
-    """Return the pools by descending ratio, unknown ratios last, and the number of idle pools that are omitted.
+def format_margin(margin_type: str, margin_asset: str | None, asset_mode: str | None, currency: str | None) -> str:
+    """Return the margin type of a position, and of a cross position the asset or currency of its pool.
 
-    Idle pools, whose ratio is 0, are omitted; if all pools are idle, one of them is kept.
+    Args:
+        margin_type: cross or isolated.
+        margin_asset: the margin asset of the position; None if unknown.
+        asset_mode: the asset mode of the account; in multi-assets mode there is one pool.
+        currency: the currency of the account's totals.
     """
-    rows = sorted(map(_row, pools), key=lambda row: -1.0 if row.ratio is None else row.ratio, reverse=True)
-    shown = [row for row in rows if row.ratio != 0] or rows[:1]
-    return shown, len(rows) - len(shown)
+    if margin_type != "cross":
+        return margin_type
+    return f"cross {(currency if asset_mode == AssetMode.MULTI else margin_asset) or UNKNOWN}"
+
+
+def format_key_type(key_type: str) -> str:
+    """Return the name of a key type: HMAC, RSA or Ed25519."""
+    return _KEY_TYPES.get(key_type, key_type)
+
+
+def missing_prices(snapshot: AccountSnapshot) -> list[str]:
+    """Return the symbol and side of each held position whose mark or liquidation price is missing."""
+    return [f"{row.symbol} {format_side(row.position_side, row.amount)}" for row in positions_without_risk(snapshot)]
+
+
+def unknown_ratios(snapshot: AccountSnapshot, assessment: RiskAssessment) -> list[str]:
+    """Return why margin ratios that the level of the account depends on are unknown."""
+    return [] if assessment.is_complete else explain_unknown_ratios(snapshot)
 
 
 def format_clock_offset(offset_seconds: float | None, uncertainty_seconds: float | None) -> str:
@@ -63,9 +78,3 @@ def format_request_weight(used: int | None, limit: int | None) -> str:
     if limit is None:
         return "unknown" if used is None else f"{used:,} (limit unknown)"
     return f"{'unknown' if used is None else f'{used:,}'} of {limit:,}"
-
-
-def _row(pool: CrossPool | IsolatedPool) -> PoolRow:
-    if isinstance(pool, CrossPool):
-        return PoolRow("cross", pool.margin_asset, "", pool.ratio)
-    return PoolRow("isolated", pool.symbol, pool.position_side, pool.ratio)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from exporter.account.margin import CrossPool, IsolatedPool
     from exporter.account.snapshot import AccountSnapshot, OpenPosition, RowIdentity
-    from exporter.binance.rows import PositionRisk
+    from exporter.binance.rows import Position, PositionRisk
 
 # Margin ratio of a position's pool; 1 is liquidation.
 MARGIN_RATIO_WARNING: Final = 0.7
@@ -166,10 +166,10 @@ def ratio_level(ratio: float | None) -> RiskLevel:
     return _position_level(ratio, None, is_complete=ratio is not None)
 
 
-def positions_without_risk(snapshot: AccountSnapshot) -> list[RowIdentity]:
+def positions_without_risk(snapshot: AccountSnapshot) -> list[Position]:
     """Return the held positions whose distance to liquidation was requested but is unknown, even if only this once."""
     missing = snapshot.without_risk or frozenset()
-    return [name for position in snapshot.held if (name := identity(position.row)) in missing]
+    return [position.row for position in snapshot.held if identity(position.row) in missing]
 
 
 def _risk_figures(position: OpenPosition, risk: PositionRisk | None, leverage: int | None) -> RiskFigures:

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from exporter.account.margin import CrossPool, explain_unknown_ratios
-from exporter.account.risk import RiskFigures, RiskLevel, account_sort_key, assess, positions_without_risk
+from exporter.account.margin import CrossPool
+from exporter.account.presentation import missing_prices, unknown_ratios
+from exporter.account.risk import RiskFigures, RiskLevel, account_sort_key, assess
 from exporter.app.fleet import Fleet
 from exporter.binance.clock import is_host_clock_wrong, monotonic
 from exporter.binance.rows import FIGURES
@@ -57,7 +58,7 @@ class AccountReport:
     margin_pools: list[dict[str, Any]] = field(default_factory=list)  # worst risk first
     positions: list[dict[str, Any]] = field(default_factory=list)  # worst risk first; last those with only orders
     risk_missing: list[str] = field(default_factory=list)  # held positions without a mark or liquidation price
-    unknown_ratios: list[str] = field(default_factory=list)  # why the margin ratio of a position is unknown
+    unknown_ratios: list[str] = field(default_factory=list)  # why margin ratios that the level depends on are unknown
     sort_key: tuple[int, float, float] = account_sort_key(None)  # sorts accounts by risk, worst first
 
     @property
@@ -115,7 +116,6 @@ def account_report(state: AccountState, endpoint: EndpointState, snapshot: Accou
     figures: dict[str, Any] = {}
     if snapshot:
         assessment = assess(snapshot)
-        ratio_missing = any(position.margin_ratio is None for position in assessment.positions)
         figures = {
             "asset_mode": snapshot.asset_mode.value,
             "currency": snapshot.currency,
@@ -124,8 +124,8 @@ def account_report(state: AccountState, endpoint: EndpointState, snapshot: Accou
             "risk_level": assessment.level,
             "margin_pools": [_pool(pool) for pool in assessment.pools],
             "positions": _positions(snapshot, assessment),
-            "risk_missing": [" ".join(name) for name in positions_without_risk(snapshot)],
-            "unknown_ratios": explain_unknown_ratios(snapshot) if ratio_missing else [],
+            "risk_missing": missing_prices(snapshot),
+            "unknown_ratios": unknown_ratios(snapshot, assessment),
             "sort_key": account_sort_key(assessment),
         }
     return AccountReport(
@@ -152,10 +152,15 @@ def _pool(assessment: PoolAssessment) -> dict[str, Any]:
 
 def _positions(snapshot: AccountSnapshot, assessment: RiskAssessment) -> list[dict[str, Any]]:
     held = [
-        (held.position.row, asdict(held.figures) | {"margin_ratio": held.margin_ratio, "level": held.level})
+        (
+            held.position.row,
+            asdict(held.figures)
+            | {"is_distance_known": held.is_distance_known, "margin_ratio": held.margin_ratio, "level": held.level},
+        )
         for held in assessment.positions
     ]
-    no_figures = dict.fromkeys([*(risk_field.name for risk_field in fields(RiskFigures)), "margin_ratio", "level"])
+    names = [*(risk_field.name for risk_field in fields(RiskFigures)), "is_distance_known", "margin_ratio", "level"]
+    no_figures = dict.fromkeys(names)
     return [
         {"symbol": row.symbol, "position_side": row.position_side} | _figures(row, POSITION_FIGURES) | figures
         for row, figures in [*held, *((row, no_figures) for row in snapshot.positions if not row.amount)]

@@ -5,7 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from exporter.account.asset_mode import AssetMode
-from exporter.account.presentation import format_clock_offset, format_request_weight
+from exporter.account.presentation import (
+    NONE,
+    UNKNOWN,
+    format_clock_offset,
+    format_margin,
+    format_request_weight,
+    format_side,
+)
 from exporter.app.check import POSITION_FIGURES
 from exporter.binance.rows import FIGURES
 from exporter.cli.text_layout import paint_levels, table, titled
@@ -24,8 +31,7 @@ _ASSET_FIGURES: Final = (
     "maintenance_margin",
     "available_balance",
 )
-_RISK_COLUMNS: Final = ("symbol", "position_side", "margin_type", "margin_asset")
-_PRICES: Final = ("entry_price", "mark_price", "liquidation_price")
+_NUMBERS: Final = ("entry price", "mark price", "liquidation price", "distance", "margin ratio")
 
 
 def detail_lines(report: AccountReport, paint: Paint) -> Iterator[str]:
@@ -69,7 +75,7 @@ def _pools(report: AccountReport, paint: Paint) -> Iterator[str]:
     rows = [
         {
             "margin": pool["margin_type"],
-            "pool": pool.get("margin_asset") or f"{pool['symbol']} {pool['position_side']}",
+            "pool": pool.get("margin_asset") or _pool_name(pool["symbol"], pool["position_side"]),
             "ratio": format_percent(pool["ratio"]),
             "level": pool["level"],
         }
@@ -80,24 +86,41 @@ def _pools(report: AccountReport, paint: Paint) -> Iterator[str]:
 
 def _positions(report: AccountReport, paint: Paint) -> Iterator[str]:
     yield from titled("positions", "" if report.positions else "none")
-    yield from table([_named(row, ("symbol", "position_side", *POSITION_FIGURES)) for row in report.positions])
+    yield from table([_identity(row) | _named(row, POSITION_FIGURES) for row in report.positions])
     held = [row for row in report.positions if row.get("level")]
     if held:
         yield from titled("liquidation", "(worst risk first)")
-        lines = [*table([_risk(row) for row in held], right=(*map(_heading, _PRICES), "distance", "margin ratio"))]
+        lines = [*table([_risk(report, row) for row in held], right=_NUMBERS)]
         yield from paint_levels(lines, [row["level"] for row in held], paint)
 
 
-def _risk(row: Mapping[str, Any]) -> dict[str, object]:
-    return (
-        {_heading(name): row.get(name) for name in _RISK_COLUMNS}
-        | {_heading(name): format_price(row.get(name)) for name in _PRICES}
-        | {
-            "distance": format_percent(row.get("distance_to_liquidation"), 2, missing="-"),
-            "margin ratio": format_percent(row.get("margin_ratio")),
-            "level": row["level"],
-        }
-    )
+def format_distance(row: Mapping[str, Any]) -> str:
+    """Return the distance to liquidation of a held position, "none" if it has no liquidation price, or "unknown"."""
+    return format_percent(row["distance_to_liquidation"], 2, _missing(row))
+
+
+def _missing(row: Mapping[str, Any]) -> str:
+    return NONE if row["is_distance_known"] else UNKNOWN
+
+
+def _pool_name(symbol: str, position_side: str) -> str:
+    return symbol if position_side == "BOTH" else f"{symbol} {position_side.lower()}"
+
+
+def _identity(row: Mapping[str, Any]) -> dict[str, object]:
+    return {"symbol": row["symbol"], "side": format_side(row["position_side"], row["amount"])}
+
+
+def _risk(report: AccountReport, row: Mapping[str, Any]) -> dict[str, object]:
+    return _identity(row) | {
+        "margin": format_margin(row["margin_type"], row["margin_asset"], report.asset_mode, report.currency),
+        "entry price": format_price(row["entry_price"]),
+        "mark price": format_price(row["mark_price"]),
+        "liquidation price": format_price(row["liquidation_price"], _missing(row)),
+        "distance": format_distance(row),
+        "margin ratio": format_percent(row["margin_ratio"]),
+        "level": row["level"],
+    }
 
 
 def _heading(name: str) -> str:

@@ -10,11 +10,12 @@ from itertools import groupby
 from typing import TYPE_CHECKING, Any, Final
 
 from exporter.account.asset_mode import AssetMode
+from exporter.account.presentation import format_margin, format_side
 from exporter.account.risk import WORST_FIRST, RiskLevel
 from exporter.binance.advice import WRONG_CLOCK_ADVICE
 from exporter.binance.errors import Reason
 from exporter.cli import text_layout as layout
-from exporter.cli.check_details import clock, detail_lines, request_weight
+from exporter.cli.check_details import clock, detail_lines, format_distance, request_weight
 from exporter.cli.text_layout import format_amount, paint_levels, painter, table, titled, wrap
 from exporter.formatting import escape_unprintable, format_percent, pluralize
 
@@ -177,10 +178,10 @@ def _positions(report: AccountReport, rows: Sequence[Mapping[str, Any]]) -> list
     columns = [
         {
             _SYMBOL: row["symbol"],
-            _SIDE: row["position_side"],
+            _SIDE: format_side(row["position_side"], row["amount"]),
             _NOTIONAL: format_amount(row.get("notional")),
-            _MARGIN: _margin(report, row),
-            "distance": format_percent(row.get("distance_to_liquidation"), 2, missing="-"),
+            _MARGIN: format_margin(row["margin_type"], row["margin_asset"], report.asset_mode, report.currency),
+            "distance": format_distance(row),
             _RATIO: format_percent(row.get("margin_ratio")),
             "level": row["level"],
         }
@@ -191,14 +192,6 @@ def _positions(report: AccountReport, rows: Sequence[Mapping[str, Any]]) -> list
     if max(map(layout.display_width, lines)) > layout.WIDTH:
         lines = [*table([{name: row[name] for name in row if name != _NOTIONAL} for row in columns], right, indent=2)]
     return lines
-
-
-def _margin(report: AccountReport, row: Mapping[str, Any]) -> str:
-    """Return the margin type of a position, and of a cross position the asset or currency of its pool."""
-    if row.get("margin_type") != "cross":
-        return str(row.get("margin_type"))
-    asset = report.currency if report.asset_mode == AssetMode.MULTI else row.get("margin_asset")
-    return f"cross {asset or ''}"
 
 
 def _advice(text: str, paint: Paint) -> Iterator[str]:

@@ -8,6 +8,15 @@ from typing import TYPE_CHECKING, Final
 from zlib import crc32
 
 from exporter.account.margin import worst_ratio
+from exporter.account.presentation import (
+    NONE,
+    UNKNOWN,
+    format_key_type,
+    format_margin,
+    format_side,
+    missing_prices,
+    unknown_ratios,
+)
 from exporter.account.risk import RiskLevel, account_sort_key, assess
 from exporter.formatting import format_duration, format_percent, format_price
 
@@ -18,8 +27,6 @@ if TYPE_CHECKING:
     from exporter.account.snapshot import AccountSnapshot
     from exporter.account.state import AccountState, Failure
 
-_NONE: Final = "none"
-_UNKNOWN: Final = "unknown"
 STATES: Final = ("down", "stale", "failing", "waiting", "up")  # worst first
 # Trouble of either kind, risk or polling, worst first.
 _TROUBLE: Final = {
@@ -34,7 +41,6 @@ _TROUBLE: Final = {
     "up": 4,
 }
 _MODES: Final = {"single": "single-asset", "multi": "multi-assets"}
-_KEY_TYPES: Final = {"hmac": "HMAC", "rsa": "RSA", "ed25519": "Ed25519"}
 
 # Positions in all tables together, at least one for each account: 100 accounts make a page of less than 200 KB.
 _MAX_POSITIONS: Final = 150
@@ -42,6 +48,7 @@ _MAX_POSITIONS_AT_RISK: Final = 50  # in addition, for accounts with more of the
 _MAX_POSITIONS_PER_ACCOUNT: Final = 50
 _MAX_OPEN: Final = 3  # tables that are expanded at first
 _MAX_FAILURES: Final = 10
+_MAX_REASONS: Final = 2  # of an unknown level; `check` and the log list all
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -200,48 +207,61 @@ def _account_row(
         number=number,
         name=settings.name,
         level=assessment.level if assessment else RiskLevel.UNKNOWN,
-        level_remark=_level_remark(word, state, now, assessment),
+        level_remark=_level_remark(word, state, now, snapshot, assessment),
         state=word,
         state_remark=_state_remark(word, state, now),
         age="no data yet" if state.answered_at is None else format_duration(now - state.answered_at),
         margin_ratio=worst_ratio(snapshot) if snapshot else None,
-        nearest=_position_row(nearest) if nearest else None,
-        nearest_missing=_NONE if assessment and all(held.is_distance_known for held in positions) else _UNKNOWN,
+        nearest=_position_row(nearest, snapshot) if nearest and snapshot else None,
+        nearest_missing=NONE if assessment and all(held.is_distance_known for held in positions) else UNKNOWN,
         # As in the metrics: stale data is not shown.
         open_positions=state.open_positions if state.is_fresh(now) else None,
         endpoint=settings.endpoint.label,
-        key_type=_KEY_TYPES.get(settings.credentials.key_type, settings.credentials.key_type),
-        asset_mode=_MODES[asset_mode] if asset_mode else _UNKNOWN,
-        positions=tuple(map(_position_row, positions[:limit])),
+        key_type=format_key_type(settings.credentials.key_type),
+        asset_mode=_MODES[asset_mode] if asset_mode else UNKNOWN,
+        positions=tuple(_position_row(held, snapshot) for held in positions[:limit]) if snapshot else (),
         further_positions=max(0, len(positions) - limit),
         # A stale account that last held positions may be near liquidation.
         is_listed=bool(positions or (word == "stale" and state.open_positions != 0)),
     )
 
 
-def _position_row(held: PositionAssessment) -> PositionRow:
+def _position_row(held: PositionAssessment, snapshot: AccountSnapshot) -> PositionRow:
     row, figures = held.position.row, held.figures
-    missing = _NONE if held.is_distance_known else _UNKNOWN
+    missing = NONE if held.is_distance_known else UNKNOWN
     return PositionRow(
         symbol=row.symbol,
         level=held.level,
-        side=("long" if row.amount > 0 else "short") if row.position_side == "BOTH" else row.position_side,
-        margin=f"{figures.margin_type} {figures.margin_asset or _UNKNOWN}",
+        side=format_side(row.position_side, row.amount),
+        margin=format_margin(figures.margin_type, figures.margin_asset, snapshot.asset_mode, snapshot.currency),
         margin_ratio=format_percent(held.margin_ratio),
-        mark_price=format_price(figures.mark_price, _UNKNOWN),
+        mark_price=format_price(figures.mark_price),
         liquidation_price=format_price(figures.liquidation_price, missing),
         distance=format_percent(figures.distance_to_liquidation, 2, missing),
-        leverage=_UNKNOWN if figures.leverage is None else f"{figures.leverage}x",
-        adl=_UNKNOWN if figures.adl_quantile is None else f"{figures.adl_quantile} of 4",
+        leverage=UNKNOWN if figures.leverage is None else f"{figures.leverage}x",
+        adl=UNKNOWN if figures.adl_quantile is None else f"{figures.adl_quantile} of 4",
     )
 
 
-def _level_remark(word: str, state: AccountState, now: float, assessment: RiskAssessment | None) -> str:
+def _level_remark(
+    word: str, state: AccountState, now: float, snapshot: AccountSnapshot | None, assessment: RiskAssessment | None
+) -> str:
     if word == "stale":
         return f"for {format_duration(now - state.stale_at)}"
-    if assessment and not assessment.is_complete and assessment.level is not RiskLevel.UNKNOWN:
-        return "some figures unknown"
-    return ""
+    if snapshot is None or assessment is None or assessment.is_complete:
+        return ""
+    if assessment.level is not RiskLevel.UNKNOWN:
+        return "some data missing"
+    missing = {
+        "no mark or liquidation price": missing_prices(snapshot),
+        "margin ratio unknown": unknown_ratios(snapshot, assessment),
+    }
+    return "; ".join(f"{text}: {_shorten(names)}" for text, names in missing.items() if names)
+
+
+def _shorten(names: Sequence[str]) -> str:
+    more = len(names) - _MAX_REASONS
+    return ", ".join(names[:_MAX_REASONS]) + (f" and {more} more" if more > 0 else "")
 
 
 def _state_remark(word: str, state: AccountState, now: float) -> str:

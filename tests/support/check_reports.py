@@ -19,6 +19,7 @@ RISK: dict[str, Any] = {
     "liquidation_price": 99_000.0,
     "adl_quantile": 1,
     "distance_to_liquidation": 0.01,
+    "is_distance_known": True,
     "margin_ratio": 0.29,
     "level": RiskLevel.NORMAL,
 }

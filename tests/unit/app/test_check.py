@@ -55,9 +55,9 @@ async def test_missing_risk(exchange: SimulatedExchange, tmp_path: Path) -> None
     report = reports[0]
 
     assert [False, True] == [report.good for report in reports]
-    assert ["BTCUSDT BOTH"] == report.risk_missing
+    assert ["BTCUSDT long"] == report.risk_missing
     assert ("unknown", "unknown") == (report.risk_level, report.positions[0]["level"])
-    assert "no mark or liquidation price: BTCUSDT BOTH" in as_text([report], colour=False)
+    assert "no mark or liquidation price: BTCUSDT long" in as_text([report], colour=False)
 
 
 async def test_wrong_secret(exchange: SimulatedExchange, tmp_path: Path) -> None:

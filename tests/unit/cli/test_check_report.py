@@ -36,6 +36,7 @@ def test_overview_of_an_account() -> None:
     positions = [
         position("币安人生USDT", level=RiskLevel.CRITICAL, margin_type="isolated", margin_ratio=math.inf),
         position("BTCUSDT", position_side="SHORT", notional=-1_234_567.25, distance_to_liquidation=None),
+        position("BTCUSDT", amount=-1.0, notional=-1.0, distance_to_liquidation=None, is_distance_known=False),
         position("ETHUSDT", amount=0.0, **dict.fromkeys(RISK)),
     ]
     report = replace(at_risk("a", RiskLevel.CRITICAL), totals=totals, positions=positions)
@@ -45,8 +46,9 @@ def test_overview_of_an_account() -> None:
         "  totals     wallet balance  margin balance  unrealized PnL       available",
         "  USDT only       20,000.12    1,000,000.00            0.00               -",
         "  symbol        side        notional  margin      distance     ratio  level",
-        "  币安人生USDT  BOTH        1,500.00  isolated      1.00 %  infinite  critical",
-        "  BTCUSDT       SHORT  -1,234,567.25  cross USDT         -    29.0 %  normal",
+        "  币安人生USDT  long        1,500.00  isolated      1.00 %  infinite  critical",
+        "  BTCUSDT       short  -1,234,567.25  cross USDT      none    29.0 %  normal",
+        "  BTCUSDT       short          -1.00  cross USDT   unknown    29.0 %  normal",
         "",
         "1 of 1 account critical: a",
     ] == lines_of(report)
@@ -69,6 +71,7 @@ def test_cross_pool_of_a_position() -> None:
     report = replace(GOOD, positions=[position("BTCUSDT", margin_asset="USDC")])
 
     assert "cross USDC" in lines_of(report)[4]
+    assert "cross unknown" in lines_of(replace(GOOD, positions=[position("BTCUSDT", margin_asset=None)]))[4]
     assert "cross USD " in lines_of(replace(report, asset_mode="multi", currency="USD"))[4]
 
 

@@ -25,9 +25,9 @@ def test_text_is_aligned_and_shows_what_was_not_sent() -> None:
     heading = lines.index("  positions") + 1
 
     assert [
-        "    symbol        position side  amount       notional  unrealized pnl",
-        "    BTCUSDT       BOTH             1.50  -1,234,567.25               -",
-        "    币安人生USDT  BOTH           -20.00              -               -",
+        "    symbol        side   amount       notional  unrealized pnl",
+        "    BTCUSDT       long     1.50  -1,234,567.25               -",
+        "    币安人生USDT  short  -20.00              -               -",
     ] == [line[: len(line) - len("  initial margin  maintenance margin")] for line in lines[heading : heading + 3]]
     assert "  assets      (1 without a balance not shown)" in lines
     assert "    wallet balance             12.50" in lines
@@ -37,7 +37,7 @@ def test_pools() -> None:
     """Pools have their ratio and level; those without positions are counted."""
     pools = [
         cross_pool("USDC", math.inf, RiskLevel.CRITICAL),
-        isolated_pool("ETHUSDT", None, RiskLevel.UNKNOWN),
+        isolated_pool("ETHUSDT", None, RiskLevel.UNKNOWN) | {"position_side": "SHORT"},
         isolated_pool("币安人生USDT", 0.7999, RiskLevel.WARNING),
         cross_pool("USDT", 0.29),
         cross_pool("BNB", 0.0),
@@ -47,11 +47,11 @@ def test_pools() -> None:
     heading = lines.index("  pools       (2 without risk not shown)")
 
     assert [
-        "    margin    pool                  ratio  level",
-        "    cross     USDC               infinite  critical",
-        "    isolated  ETHUSDT BOTH        unknown  unknown",
-        "    isolated  币安人生USDT BOTH    79.9 %  warning",
-        "    cross     USDT                 29.0 %  normal",
+        "    margin    pool              ratio  level",
+        "    cross     USDC           infinite  critical",
+        "    isolated  ETHUSDT short   unknown  unknown",
+        "    isolated  币安人生USDT     79.9 %  warning",
+        "    cross     USDT             29.0 %  normal",
     ] == lines[heading + 1 : heading + 6]
 
 
@@ -65,26 +65,28 @@ def test_pools_without_positions() -> None:
 
 
 def test_liquidation_is_shown_for_held_positions() -> None:
-    """Each held position has its prices, each with its own digits, and its distance; a missing price is a dash."""
+    """Each held position has its prices, each with its own digits, and its distance, or "none" or "unknown"."""
     tiny = {"entry_price": 0.0070935, "mark_price": 0.0065, "liquidation_price": None, "margin_asset": None}
     positions = [
         position("BTCUSDT"),
         position("1000PEPEUSDT", margin_type="isolated", distance_to_liquidation=None, **tiny),
+        position(
+            "BNBUSDT", mark_price=None, liquidation_price=None, distance_to_liquidation=None, is_distance_known=False
+        ),
         position("ETHUSDT", **dict.fromkeys(RISK)),
     ]
     lines = lines_of(replace(GOOD, positions=positions), verbose=True)
     heading = lines.index("  liquidation (worst risk first)")
-    headings = (
-        "symbol        position side  margin type  margin asset  entry price  mark price  liquidation price  distance"
-    )
+    headings = "symbol        side  margin      entry price  mark price  liquidation price  distance"
 
     assert [
         headings,
-        "BTCUSDT       BOTH           cross        USDT           104,000.50  100,000.00          99,000.00    1.00 %",
-        "1000PEPEUSDT  BOTH           isolated     -               0.0070935      0.0065                  -         -",
-    ] == [line[4 : 4 + len(headings)] for line in lines[heading + 1 : heading + 4]]
-    assert ["margin ratio  level", "      29.0 %  normal", "      29.0 %  normal", ""] == [
-        line[6 + len(headings) :] for line in lines[heading + 1 : heading + 5]
+        "BTCUSDT       long  cross USDT   104,000.50  100,000.00          99,000.00    1.00 %",
+        "1000PEPEUSDT  long  isolated      0.0070935      0.0065               none      none",
+        "BNBUSDT       long  cross USDT   104,000.50     unknown            unknown   unknown",
+    ] == [line[4 : 4 + len(headings)] for line in lines[heading + 1 : heading + 5]]
+    assert ["margin ratio  level", *["      29.0 %  normal"] * 3, ""] == [
+        line[6 + len(headings) :] for line in lines[heading + 1 : heading + 6]
     ]
 
 

@@ -233,10 +233,10 @@ def test_risk() -> None:
         ]
     )
 
-    assert ["critical", "0.25 % away ETHUSDT SHORT", "81.0 %"] == shown.row("main")[1:4]
+    assert ["critical", "0.25 % away ETHUSDT short", "81.0 %"] == shown.row("main")[1:4]
     assert [
-        ["ETHUSDT", "critical", "SHORT", "cross USDT", "10.0 %", "4,000.00", "4,010.00", "0.25 %", "25x", "unknown"],
-        ["SOLUSDT", "critical", "long", "isolated USDT", "81.0 %", "150.50", "none", "none", "unknown", "0 of 4"],
+        ["ETHUSDT", "critical", "short", "cross USDT", "10.0 %", "4,000.00", "4,010.00", "0.25 %", "25x", "unknown"],
+        ["SOLUSDT", "critical", "long", "isolated", "81.0 %", "150.50", "none", "none", "unknown", "0 of 4"],
         ["BTCUSDT", "normal", "long", "cross USDT", "10.0 %", "100.00", "90.00", "10.00 %", "25x", "2 of 4"],
     ] == shown.rows[table + 1 :]
     assert {"id": "d1", "open": None} == attributes(shown, "details")
@@ -244,13 +244,20 @@ def test_risk() -> None:
 
 @pytest.mark.parametrize(
     ("side", "amount", "word"),
-    [("BOTH", 2.0, "long"), ("BOTH", -2.0, "short"), ("LONG", 2.0, "LONG"), ("SHORT", -2.0, "SHORT")],
+    [("BOTH", 2.0, "long"), ("BOTH", -2.0, "short"), ("LONG", 2.0, "long"), ("SHORT", -2.0, "short")],
 )
 def test_side(side: str, amount: float, word: str) -> None:
     """In one-way mode the sign of the amount tells long from short; in hedge mode the position's own side does."""
     snapshot = make_snapshot([make_asset()], [make_position("ETHUSDT", side, amount)], asset_mode=AssetMode.SINGLE)
 
     assert word == page([state("up")], main=snapshot).row("ETHUSDT")[2]
+
+
+def test_cross_pool_of_a_position() -> None:
+    """A cross position names the asset of its pool, which in multi-assets mode is the whole account in USD."""
+    snapshot = make_snapshot([make_asset()], [make_position("ETHUSDC")], asset_mode=AssetMode.MULTI)
+
+    assert "cross USD" == page([state("up")], main=snapshot).row("ETHUSDC")[3]
 
 
 def account(ratio: float = 0.1, distance: float | None = 0.2) -> AccountSnapshot:
@@ -280,9 +287,10 @@ def test_trouble_comes_first() -> None:
     headline = "2 accounts critical · 3 accounts unknown · 1 account at warning · 5 of 9 accounts up"
 
     assert ["nearest", "high", "no distance", "down", "stale", "near", "failing", "waiting", "fine"] == names
-    assert ["critical", "critical", "unknown", "unknown", "unknown for 1 minute"] == [
-        shown.row(name)[1] for name in names[:5]
-    ]
+    assert [
+        *("critical", "critical", "unknown no mark or liquidation price: BTCUSDT long"),
+        *("unknown", "unknown for 1 minute"),
+    ] == [shown.row(name)[1] for name in names[:5]]
     assert f"{headline} · Binance Futures Exporter" in shown.texts
     heading = shown.texts.index("2 accounts critical")
     assert headline.split(" · ") == shown.texts[heading : heading + 7 : 2]
@@ -310,7 +318,20 @@ def test_headline(words: list[str], headline: str, style: str) -> None:
 
 def test_known_critical_position_is_shown_among_unknown_figures() -> None:
     """An account is critical by what is known, and says that not everything is."""
-    assert "critical some figures unknown" == page([state("up")], main=account(0.9, None)).row("main")[1]
+    assert "critical some data missing" == page([state("up")], main=account(0.9, None)).row("main")[1]
+
+
+def test_unknown_level_is_explained() -> None:
+    """An unknown level says which data is missing: prices of positions, or why a margin ratio is unknown."""
+    positions = [make_position(f"S{number}USDT", maintenance_margin=1.0) for number in range(5)]
+    no_ratio = make_snapshot([make_asset()], [make_position(maintenance_margin=None)], asset_mode=AssetMode.SINGLE)
+    no_prices = make_snapshot(
+        [make_asset(cross_wallet_balance=100.0, cross_unrealized_pnl=0.0)], positions, [], asset_mode=AssetMode.SINGLE
+    )
+    shown = page([state("up", "ratio"), state("up", "prices")], ratio=no_ratio, prices=no_prices)
+
+    assert "unknown margin ratio unknown: BTCUSDT: maintenance margin missing" == shown.row("ratio")[1]
+    assert "unknown no mark or liquidation price: S0USDT long, S1USDT long and 3 more" == shown.row("prices")[1]
 
 
 def test_stale_account_stays_among_those_at_risk() -> None:
