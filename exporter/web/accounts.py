@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
@@ -74,6 +75,7 @@ class AccountRow:
     number: int  # in the order of the configuration
     name: str
     level: RiskLevel
+    level_was: str  # if the data has expired: "was critical"
     level_remark: str
     state: str
     state_remark: str
@@ -170,7 +172,10 @@ def _sort_key(
     level = assessment.level if assessment else RiskLevel.UNKNOWN
     # That nothing is known before the first poll is no trouble.
     trouble = _TROUBLE[word] if word == "waiting" else min(_TROUBLE[word], _TROUBLE[level])
-    return trouble, account_sort_key(assessment), STATES.index(word)
+    risk_key = account_sort_key(assessment)
+    if word == "stale" and state.risk_level is RiskLevel.CRITICAL:
+        risk_key = (risk_key[0], -math.inf, 0.0)  # before all others whose risk is unknown
+    return trouble, risk_key, STATES.index(word)
 
 
 def _position_limits(assessments: Sequence[RiskAssessment | None]) -> list[int]:
@@ -207,6 +212,7 @@ def _account_row(
         number=number,
         name=settings.name,
         level=assessment.level if assessment else RiskLevel.UNKNOWN,
+        level_was=_level_was(word, state),
         level_remark=_level_remark(word, state, now, snapshot, assessment),
         state=word,
         state_remark=_state_remark(word, state, now),
@@ -243,11 +249,16 @@ def _position_row(held: PositionAssessment, snapshot: AccountSnapshot) -> Positi
     )
 
 
+def _level_was(word: str, state: AccountState) -> str:
+    is_known = word == "stale" and state.risk_level not in {None, RiskLevel.UNKNOWN}
+    return f"was {state.risk_level}" if is_known else ""
+
+
 def _level_remark(
     word: str, state: AccountState, now: float, snapshot: AccountSnapshot | None, assessment: RiskAssessment | None
 ) -> str:
     if word == "stale":
-        return f"for {format_duration(now - state.stale_at)}"
+        return f"for {format_duration(now - state.stale_at)}; {_level_was(word, state)}".removesuffix("; ")
     if snapshot is None or assessment is None or assessment.is_complete:
         return ""
     if assessment.level is not RiskLevel.UNKNOWN:

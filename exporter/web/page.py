@@ -37,6 +37,13 @@ _THRESHOLDS: Final = {
     "distance_ratio": risk.LIQUIDATION_MARGIN_RATIO,
 }
 _MAX_UNFOLDED: Final = 20  # accounts
+_MAX_NAMED: Final = 3  # accounts below the headline
+# How many accounts are at a level, in the headline.
+_IN_HEADLINE: Final = {
+    RiskLevel.CRITICAL: "critical",
+    RiskLevel.UNKNOWN: "at unknown risk",
+    RiskLevel.WARNING: "with a warning",
+}
 _TEMPLATES: Final = "templates"
 
 # What the page loads, by its path: its content and media type. Files, since the content security policy allows neither
@@ -85,12 +92,16 @@ def render_page(
     """
     states = tuple(states)
     accounts = account_rows(states, now, snapshots)
+    at_risk = [row for row in accounts if row.level is not RiskLevel.NORMAL and row.state != "waiting"]
     endpoint_rows = sorted(map(endpoint_row, endpoints), key=lambda row: row.usable)
     failures, omitted_failures = failure_rows(states, now)
     return load_template().render(
         headline=_headline(accounts),
         headline_style=_headline_style(accounts),
+        worst=at_risk[:_MAX_NAMED],
+        further_at_risk=len(at_risk[_MAX_NAMED:]),
         problems=_problems(accounts, endpoint_rows),
+        accounts_first=any(row.level is RiskLevel.CRITICAL for row in accounts),
         accounts=_fold(accounts),
         failures=failures,
         omitted_failures=omitted_failures,
@@ -112,7 +123,7 @@ def _fold(accounts: Sequence[AccountRow]) -> tuple[Sequence[AccountRow], Sequenc
     shown = min(troubled, _MAX_UNFOLDED)
     folded = accounts[shown:]
     if shown == troubled:
-        return accounts[:shown], folded, f"{len(folded):,} accounts up at normal risk"
+        return accounts[:shown], folded, f"{len(folded):,} accounts up, risk normal"
     counts = Counter(account.level for account in folded)
     levels = ", ".join(f"{counts[level]:,} {level}" for level in WORST_FIRST if counts[level])
     return accounts[:shown], folded, f"{len(folded):,} more accounts: {levels}"
@@ -123,8 +134,8 @@ def _headline(accounts: Sequence[AccountRow]) -> list[str]:
     # Before the first poll of an account, there is nothing to be alarmed about.
     counts = Counter(account.level for account in accounts if account.state != "waiting")
     parts = [
-        f"{counts[level]:,} {pluralize('account', counts[level])} {'at ' * (level is RiskLevel.WARNING)}{level}"
-        for level in WORST_FIRST[:-1]
+        f"{counts[level]:,} {pluralize('account', counts[level])} {text}"
+        for level, text in _IN_HEADLINE.items()
         if counts[level]
     ]
     if accounts and counts[RiskLevel.NORMAL] == len(accounts):
@@ -147,5 +158,5 @@ def _problems(accounts: Sequence[AccountRow], endpoints: Sequence[EndpointRow]) 
     counts = Counter(account.state for account in accounts)
     problems = [(state, f"{counts[state]:,} {state}") for state in STATES if state != "up" and counts[state]]
     if unusable := sum(not endpoint.usable for endpoint in endpoints):
-        problems.append(("down", f"{unusable:,} of {len(endpoints):,} endpoints not connected or paused"))
+        problems.append(("down", f"{unusable:,} of {len(endpoints):,} endpoints disconnected or paused"))
     return problems

@@ -21,6 +21,7 @@ from support.builders import (
 from support.clocks import Clock
 
 from exporter.account.asset_mode import AssetMode
+from exporter.account.risk import RiskLevel
 from exporter.account.state import Failure
 from exporter.binance.dialing import Endpoint
 from exporter.binance.errors import Reason
@@ -239,7 +240,7 @@ def test_risk() -> None:
         ["SOLUSDT", "critical", "long", "isolated", "81.0 %", "150.50", "none", "none", "unknown", "0 of 4"],
         ["BTCUSDT", "normal", "long", "cross USDT", "10.0 %", "100.00", "90.00", "10.00 %", "25x", "2 of 4"],
     ] == shown.rows[table + 1 :]
-    assert {"id": "d1", "open": None} == attributes(shown, "details")
+    assert ("details", {"id": "d1", "open": None}) in shown.tags
 
 
 @pytest.mark.parametrize(
@@ -284,7 +285,7 @@ def test_trouble_comes_first() -> None:
     states += [state(word, word) for word in ("waiting", "stale", "down")]
     shown = page(states, snapshots=snapshots)
     names = [row[0] for row in shown.rows if row[7:8] == ["localhost:1"]]
-    headline = "2 accounts critical · 3 accounts unknown · 1 account at warning · 5 of 9 accounts up"
+    headline = "2 accounts critical · 3 accounts at unknown risk · 1 account with a warning · 5 of 9 accounts up"
 
     assert ["nearest", "high", "no distance", "down", "stale", "near", "failing", "waiting", "fine"] == names
     assert [
@@ -292,8 +293,8 @@ def test_trouble_comes_first() -> None:
         *("unknown", "unknown for 1 minute"),
     ] == [shown.row(name)[1] for name in names[:5]]
     assert f"{headline} · Binance Futures Exporter" in shown.texts
-    heading = shown.texts.index("2 accounts critical")
-    assert headline.split(" · ") == shown.texts[heading : heading + 7 : 2]
+    heading = shown.texts.index("2 accounts critical ·")
+    assert headline.replace("· ", "·|").split("|") == shown.texts[heading : heading + 4]
 
 
 @pytest.mark.parametrize(
@@ -302,7 +303,7 @@ def test_trouble_comes_first() -> None:
         (["up"], "Risk normal · 1 of 1 accounts up", "up"),
         (["failing"], "Risk normal · 0 of 1 accounts up", "failing"),
         (["up", "waiting"], "1 of 2 accounts up", "waiting"),
-        (["up", "down"], "1 account unknown · 1 of 2 accounts up", "unknown"),
+        (["up", "down"], "1 account at unknown risk · 1 of 2 accounts up", "unknown"),
         ([], "0 of 0 accounts up", "waiting"),
     ],
 )
@@ -319,6 +320,38 @@ def test_headline(words: list[str], headline: str, style: str) -> None:
 def test_known_critical_position_is_shown_among_unknown_figures() -> None:
     """An account is critical by what is known, and says that not everything is."""
     assert "critical some data missing" == page([state("up")], main=account(0.9, None)).row("main")[1]
+
+
+def test_stale_account_that_was_critical() -> None:
+    """A stale account shows its last known level, and is first among those at unknown risk if it was critical."""
+    states = [state("up", "incomplete"), *(state("stale", level) for level in ("unknown", "normal", "critical"))]
+    for stale in states[1:]:
+        stale.risk_level = RiskLevel(stale.settings.name)
+    shown = page(states, incomplete=account(distance=None))
+
+    names = [row[0] for row in shown.rows if row[7:8] == ["localhost:1"]]
+    assert ["critical", "incomplete", "unknown", "normal"] == names
+    assert ["for 1 minute", "for 1 minute; was normal", "for 1 minute; was critical"] == [
+        shown.row(name)[1].removeprefix("unknown ") for name in ("unknown", "normal", "critical")
+    ]
+
+
+def test_worst_accounts_are_named_first() -> None:
+    """The three worst accounts are named at the top; failures are after the accounts if one of these is critical."""
+    snapshots = {name: account(ratio) for name, ratio in (("fine", 0.1), ("high", 0.75), ("worst", 0.9), ("bad", 0.85))}
+    states = [state("up", name) for name in snapshots] + [state("stale", "old"), state("waiting", "new")]
+    states[-2].risk_level = RiskLevel.WARNING
+    shown = page(states, snapshots=snapshots)
+    links = [attrs["href"] for tag, attrs in shown.tags if tag == "a" and (attrs["href"] or "").startswith("#a")]
+    first = shown.texts.index("worst")
+
+    assert ["worst", "critical", "bad", "critical", "old", "unknown, was warning", "1 more at risk"] == shown.texts[
+        first : first + 7
+    ]
+    assert ["#a3", "#a4", "#a5"] == links
+    assert shown.texts.index("Accounts") < shown.texts.index("Failures") < shown.texts.index("Margin and positions")
+    calm = page([state("up", "fine"), state("stale", "old")], fine=account())
+    assert calm.texts.index("Failures") < calm.texts.index("Accounts")
 
 
 def test_unknown_level_is_explained() -> None:
@@ -352,7 +385,8 @@ def test_no_risk_of_stale_data(word: str) -> None:
 
     assert shown.row("main")[1].startswith("unknown")
     assert ["unknown", "unknown"] == shown.row("main")[2:4]
-    assert not {"details", "meter"} & {tag for tag, _ in shown.tags}
+    assert "meter" not in [tag for tag, _ in shown.tags]
+    assert "Symbol" not in shown.texts
     assert "BTCUSDT" not in shown.texts
 
 
@@ -386,7 +420,7 @@ def test_flat_account_has_no_details() -> None:
     shown = page([state("up")], main=make_snapshot([usdt], asset_mode=AssetMode.SINGLE))
 
     assert ["normal", "none", "0.0 %"] == shown.row("main")[1:4]
-    assert "details" not in [tag for tag, _ in shown.tags]
+    assert "Symbol" not in shown.texts
 
 
 def test_thresholds_are_stated() -> None:
@@ -411,7 +445,7 @@ def test_many_positions_are_counted() -> None:
     """Of many positions the worst fifty are shown, and the rest are counted."""
     shown = page([state("up")], main=isolated_positions(70))
 
-    assert "Not shown: 20 more, none of them worse." in shown.texts
+    assert "20 more positions, none at higher risk." in shown.texts
     assert 50 == len([row for row in shown.rows if row[0].endswith("USDT")])
 
 
@@ -425,8 +459,8 @@ def test_hundred_accounts() -> None:
     folds = [attrs["id"] for tag, attrs in shown.tags if tag == "details" and attrs.get("class") == "fold"]
 
     assert ["more", "more-positions"] == folds
-    assert 2 == shown.texts.count("99 accounts up at normal risk")
-    assert shown.texts.index("account 70") < shown.texts.index("99 accounts up at normal risk")
+    assert 2 == shown.texts.count("99 accounts up, risk normal")
+    assert shown.texts.index("account 70") < shown.texts.index("99 accounts up, risk normal")
     assert [10, 99] == [
         len([row for row in shown.rows if row[1:2] == [level] and row[0].endswith("USDT")]) for level in LEVELS
     ]
@@ -584,7 +618,7 @@ def test_pause(reason: Reason, words: str) -> None:
     assert f"paused {words}; until {until}" == shown.row("paused")[2]
     assert ["connected", "not paused"] == shown.row("localhost:1")[1:3]
     assert ["paused", "localhost:1"] == [row[0] for row in shown.rows[-2:]]
-    assert "1 of 2 endpoints not connected or paused" in shown.texts
+    assert "1 of 2 endpoints disconnected or paused" in shown.texts
 
 
 @pytest.mark.parametrize(
