@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from exporter.account.asset_mode import AssetMode
 from exporter.account.margin import explain_unknown_ratios
-from exporter.account.risk import positions_without_risk
+from exporter.account.risk import RiskLevel, positions_without_risk
 from exporter.binance.clock import DATE_ERROR_SECONDS
 
 if TYPE_CHECKING:
@@ -15,6 +15,12 @@ if TYPE_CHECKING:
 
 NONE: Final = "none"  # what does not exist, such as the liquidation price of a position that cannot be liquidated
 UNKNOWN: Final = "unknown"
+# What accounts are, after their number; worst first.
+AT_LEVEL: Final = {
+    RiskLevel.CRITICAL: "critical",
+    RiskLevel.UNKNOWN: "at unknown risk",
+    RiskLevel.WARNING: "with a warning",
+}
 _KEY_TYPES: Final = {"hmac": "HMAC", "rsa": "RSA", "ed25519": "Ed25519"}
 
 # A clock is marked as uncertain by a far larger value; no round trip takes as long.

@@ -67,9 +67,14 @@ class AccountReport:
         return is_host_clock_wrong(self.clock_offset_seconds or 0.0, self.clock_uncertainty_seconds or 0.0)
 
     @property
+    def is_complete(self) -> bool:
+        """Whether the poll succeeded and lacks neither prices nor margin ratios."""
+        return self.accepted and not self.risk_missing and not self.unknown_ratios
+
+    @property
     def good(self) -> bool:
-        """Whether the poll succeeded and was complete, and the host's clock is right; the risk does not matter."""
-        return self.accepted and not self.clock_is_wrong and not self.risk_missing
+        """Whether the poll was complete and the host's clock is right; the risk does not matter."""
+        return self.is_complete and not self.clock_is_wrong
 
 
 async def check(config: Config, timing: Timing | None = None) -> list[AccountReport]:

@@ -10,7 +10,7 @@ from itertools import groupby
 from typing import TYPE_CHECKING, Any, Final
 
 from exporter.account.asset_mode import AssetMode
-from exporter.account.presentation import format_margin, format_side
+from exporter.account.presentation import AT_LEVEL, format_margin, format_side
 from exporter.account.risk import WORST_FIRST, RiskLevel
 from exporter.binance.advice import WRONG_CLOCK_ADVICE
 from exporter.binance.errors import Reason
@@ -41,7 +41,7 @@ _MARGIN: Final = "margin    "
 _RATIO: Final = "   ratio"
 # Failures that concern all accounts of an endpoint, even if it has only one.
 _ENDPOINT_REASONS: Final = {Reason.CONNECTION, Reason.CLOCK, Reason.RATE_LIMITED, Reason.BANNED}
-_MISSING_PRICES_ADVICE: Final = "run check again; if it repeats, check these positions on Binance"
+_INCOMPLETE_ADVICE: Final = "run check again; if it repeats, check these positions on Binance"
 
 
 def as_json(reports: Sequence[AccountReport], warnings: Sequence[str] = ()) -> str:
@@ -150,9 +150,10 @@ def _account(report: AccountReport, paint: Paint, *, is_shared: bool) -> Iterato
         yield from titled("key", f"{report.key_type}, at {report.endpoint}")
     if report.risk_missing:
         yield from titled("problem", f"no mark or liquidation price: {', '.join(report.risk_missing)}")
-        yield from _advice(_MISSING_PRICES_ADVICE, paint)
     if report.unknown_ratios:
         yield from titled("problem", f"margin ratio unknown: {', '.join(report.unknown_ratios)}")
+    if report.accepted and not report.is_complete:
+        yield from _advice(_INCOMPLETE_ADVICE, paint)
 
 
 def _overview(report: AccountReport, paint: Paint) -> Iterator[str]:
@@ -199,16 +200,16 @@ def _advice(text: str, paint: Paint) -> Iterator[str]:
 
 
 def _summary(ranked: Sequence[AccountReport], paint: Paint) -> list[str]:
-    """Return the levels that are not normal and the accounts that need attention, worst first."""
-    bad = tuple(report.account for report in ranked if not report.good)
+    """Return the accounts of each level but normal, those not polled completely, and whether the clock is wrong."""
+    incomplete = tuple(report.account for report in ranked if not report.is_complete)
+    clock_is_wrong = any(report.clock_is_wrong for report in ranked)
     labels: dict[tuple[str, ...], list[str]] = defaultdict(list)  # accounts that have the same labels are listed once
-    for level in WORST_FIRST:
-        names = tuple(report.account for report in ranked if report.risk_level == level)
-        if names and level != RiskLevel.NORMAL:
-            labels[names].append("at unknown risk" if level == RiskLevel.UNKNOWN else level)
-    if bad:
-        labels[bad].append("needs attention" if len(bad) == 1 else "need attention")
-    if not labels:
+    for level, text in AT_LEVEL.items():
+        if names := tuple(report.account for report in ranked if report.risk_level == level):
+            labels[names].append(text)
+    if incomplete:
+        labels[incomplete].append("not polled completely")
+    if not labels and not clock_is_wrong:
         every = "all " if len(ranked) > 1 else ""
         return [paint(layout.GREEN, f"{every}{len(ranked)} {pluralize('account', len(ranked))} OK")]
     total = f" of {len(ranked)} {pluralize('account', len(ranked))}"  # in the first part only
@@ -216,5 +217,7 @@ def _summary(ranked: Sequence[AccountReport], paint: Paint) -> list[str]:
     for names, which in labels.items():
         parts.append(f"{len(names)}{total} {', '.join(which)}: {', '.join(map(escape_unprintable, names))}")
         total = ""
-    is_bad = bad or any(report.risk_level == RiskLevel.CRITICAL for report in ranked)
+    if clock_is_wrong:
+        parts.append("the clock of this host is wrong")
+    is_bad = any(not report.good or report.risk_level == RiskLevel.CRITICAL for report in ranked)
     return [paint(layout.RED if is_bad else layout.YELLOW, line) for line in wrap("; ".join(parts))]

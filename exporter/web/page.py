@@ -13,6 +13,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
 from exporter.account import risk
+from exporter.account.presentation import AT_LEVEL
 from exporter.account.risk import WORST_FIRST, RiskLevel
 from exporter.formatting import escape_unprintable, format_percent, pluralize
 from exporter.web.accounts import STATES, account_rows, failure_rows
@@ -38,12 +39,6 @@ _THRESHOLDS: Final = {
 }
 _MAX_UNFOLDED: Final = 20  # accounts
 _MAX_NAMED: Final = 3  # accounts below the headline
-# How many accounts are at a level, in the headline.
-_IN_HEADLINE: Final = {
-    RiskLevel.CRITICAL: "critical",
-    RiskLevel.UNKNOWN: "at unknown risk",
-    RiskLevel.WARNING: "with a warning",
-}
 _TEMPLATES: Final = "templates"
 
 # What the page loads, by its path: its content and media type. Files, since the content security policy allows neither
@@ -135,7 +130,7 @@ def _headline(accounts: Sequence[AccountRow]) -> list[str]:
     counts = Counter(account.level for account in accounts if account.state != "waiting")
     parts = [
         f"{counts[level]:,} {pluralize('account', counts[level])} {text}"
-        for level, text in _IN_HEADLINE.items()
+        for level, text in AT_LEVEL.items()
         if counts[level]
     ]
     if accounts and counts[RiskLevel.NORMAL] == len(accounts):
