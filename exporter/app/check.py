@@ -45,7 +45,8 @@ class AccountReport:
     reason: str | None = None
     problem: str | None = None
     advice: str | None = None
-    resumes_at: str | None = None  # in UTC; the exchange rejects requests from this IP until then
+    resumes_at: str | None = None  # in UTC; the exchange rejects requests from this IP until then, perhaps longer
+    pause_end_reported: bool = False  # by the exchange; if not, `resumes_at` is a guess
     clock_offset_seconds: float | None = None
     clock_uncertainty_seconds: float | None = None
     request_weight_used: int | None = None
@@ -142,6 +143,7 @@ def account_report(state: AccountState, endpoint: EndpointState, snapshot: Accou
         problem=failure.message if failure else None,
         advice=failure.advice if failure else None,
         resumes_at=None if endpoint.resumes_at is None else format_utc(endpoint.resumes_at),
+        pause_end_reported=endpoint.pause_end_reported,
         clock_offset_seconds=endpoint.clock_offset_seconds,
         clock_uncertainty_seconds=endpoint.clock_uncertainty_seconds,
         request_weight_used=endpoint.weight_used,

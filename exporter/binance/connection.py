@@ -98,6 +98,7 @@ class Connection:
             paused=budget.paused,
             pause_seconds=budget.pause_seconds,
             resumes_at=budget.resumes_at,
+            pause_end_reported=budget.pause_end_reported,
             clock_offset_seconds=clock.offset_seconds,
             clock_uncertainty_seconds=clock.uncertainty_seconds,
             weight_used=budget.used,

@@ -32,6 +32,7 @@ class EndpointState:
     paused: Reason | None = None  # RATE_LIMITED or BANNED
     pause_seconds: float = 0.0  # remaining
     resumes_at: float | None = None  # when the pause ends, in epoch seconds of the exchange's clock
+    pause_end_reported: bool = False  # by the exchange; else the exporter tries again then, perhaps in vain
     clock_offset_seconds: float | None = None  # how far the exchange is ahead of this host; None until synchronized
     clock_uncertainty_seconds: float = 0.0  # the largest error of that offset
     weight_used: int | None = None  # the IP's in the current minute; None if not reported in this minute

@@ -94,6 +94,7 @@ class WeightBudget:
         self._pause_reason: Reason | None = None
         self._pause_began = self._pause_ends = float("-inf")
         self._repeated_pauses = 0
+        self.pause_end_reported = False  # by the exchange, else it is chosen here
         self._planned = 0.0  # weight a minute
 
     # plan
@@ -210,10 +211,12 @@ class WeightBudget:
             min(reported_seconds + _END_MARGIN_SECONDS, _MAX_PAUSE_SECONDS) if reported_seconds > 0 else 0.0
         )
         if now < self._pause_ends or (sent_at is not None and sent_at <= self._pause_began):
+            seconds = reported_seconds
             if reason is Reason.BANNED and self._pause_reason is not reason:
                 self._pause_reason = reason
-                reported_seconds = reported_seconds or _DEFAULT_PAUSE_SECONDS[reason]
-            self._pause_ends = max(self._pause_ends, now + reported_seconds)
+                seconds = seconds or _DEFAULT_PAUSE_SECONDS[reason]
+            if now + seconds >= self._pause_ends:
+                self._pause_ends, self.pause_end_reported = now + seconds, seconds == reported_seconds
             return False
         repeated = now - self._pause_ends <= _REPEAT_WINDOW_SECONDS
         self._repeated_pauses = self._repeated_pauses + 1 if repeated else 0
@@ -221,9 +224,8 @@ class WeightBudget:
             _DEFAULT_PAUSE_SECONDS[reason] * 2 ** min(self._repeated_pauses, 10), _MAX_DEFAULT_PAUSE_SECONDS
         )
         self._pause_reason, self._pause_began = reason, now
-        self._pause_ends = now + (
-            max(reported_seconds, default_seconds) if repeated else reported_seconds or default_seconds
-        )
+        seconds = max(reported_seconds, default_seconds) if repeated else reported_seconds or default_seconds
+        self._pause_ends, self.pause_end_reported = now + seconds, seconds == reported_seconds
         return True
 
     def raise_if_paused(self) -> None:

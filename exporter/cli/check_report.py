@@ -130,8 +130,10 @@ def _endpoint_problems(
         yield from _advice(group[0].advice or "", paint)
         if len(group) < len(members):
             yield from titled("accounts", ", ".join(report.account for report in group))
-    if first.resumes_at:
+    if first.resumes_at and first.pause_end_reported:
         yield from titled("resumes at", f"{first.resumes_at}: until then the exchange rejects this IP")
+    elif first.resumes_at:
+        yield from titled("try again", f"not before {first.resumes_at}: the actual end is unknown")
     if first.clock_is_wrong:
         yield from titled("clock", clock(first), lambda text: paint(layout.RED, text))
         yield from _advice(WRONG_CLOCK_ADVICE, paint)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
 from exporter.account.presentation import format_clock_offset, format_request_weight
+from exporter.binance.clock import is_host_clock_wrong
 from exporter.binance.errors import Reason
-from exporter.formatting import format_duration
+from exporter.formatting import format_duration, format_utc
 
 if TYPE_CHECKING:
     from exporter.binance.endpoint_state import EndpointState
@@ -23,8 +23,8 @@ class EndpointRow:
     label: str
     connected: bool
     pause: str
-    paused_until: str
     clock: str
+    clock_is_wrong: bool  # this host's
     weight: str
     used: int | None
     limit: int | None
@@ -38,14 +38,19 @@ class EndpointRow:
 def endpoint_row(endpoint: EndpointState) -> EndpointRow:
     """Return the row of an endpoint."""
     paused = endpoint.paused
-    until = datetime.fromtimestamp(endpoint.resumes_at or 0, UTC)
+    offset, uncertainty = endpoint.clock_offset_seconds, endpoint.clock_uncertainty_seconds
     return EndpointRow(
         label=endpoint.label,
         connected=endpoint.connected,
-        pause=_PAUSES.get(paused, str(paused)) if paused else "",
-        paused_until=f"{until:%Y-%m-%d %H:%M:%S} UTC ({format_duration(endpoint.pause_seconds)} left)",
-        clock=format_clock_offset(endpoint.clock_offset_seconds, endpoint.clock_uncertainty_seconds),
+        pause=f"{_PAUSES.get(paused, paused)}; {_pause_end(endpoint)}" if paused else "",
+        clock=format_clock_offset(offset, uncertainty),
+        clock_is_wrong=is_host_clock_wrong(offset or 0.0, uncertainty),
         weight=format_request_weight(endpoint.weight_used, endpoint.weight_limit),
         used=endpoint.weight_used,
         limit=endpoint.weight_limit,
     )
+
+
+def _pause_end(endpoint: EndpointState) -> str:
+    time, left = format_utc(endpoint.resumes_at or 0.0), format_duration(endpoint.pause_seconds)
+    return f"until {time} ({left} left)" if endpoint.pause_end_reported else f"next attempt at {time} (in {left})"

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final
 from exporter.account import risk
 from exporter.account.presentation import AT_LEVEL
 from exporter.account.risk import WORST_FIRST, RiskLevel
+from exporter.binance.advice import WRONG_CLOCK_ADVICE
 from exporter.formatting import escape_unprintable, format_percent, pluralize
 from exporter.web.accounts import STATES, account_rows, failure_rows
 from exporter.web.endpoints import EndpointRow, endpoint_row
@@ -105,6 +106,7 @@ def render_page(
         thresholds={name: format_percent(value, 0) for name, value in _THRESHOLDS.items()},
         ratio_warning=risk.MARGIN_RATIO_WARNING,
         ratio_critical=risk.MARGIN_RATIO_CRITICAL,
+        wrong_clock_advice=WRONG_CLOCK_ADVICE,
         telemetry_path=telemetry_path,
         version=version,
     )
@@ -154,4 +156,6 @@ def _problems(accounts: Sequence[AccountRow], endpoints: Sequence[EndpointRow]) 
     problems = [(state, f"{counts[state]:,} {state}") for state in STATES if state != "up" and counts[state]]
     if unusable := sum(not endpoint.usable for endpoint in endpoints):
         problems.append(("down", f"{unusable:,} of {len(endpoints):,} endpoints disconnected or paused"))
+    if any(endpoint.clock_is_wrong for endpoint in endpoints):
+        problems.append(("wrong", "the clock of this host is wrong"))
     return problems

@@ -42,7 +42,14 @@ FAILED = AccountReport(
     problem="key rejected",
     advice="check the key",
 )
-BANNED = replace(FAILED, reason="banned", problem="banned", advice="wait", resumes_at="2026-11-28T21:05:00Z")
+BANNED = replace(
+    FAILED,
+    reason="banned",
+    problem="banned",
+    advice="wait",
+    resumes_at="2026-11-28T21:05:00Z",
+    pause_end_reported=True,
+)
 
 
 def at_risk(account: str, level: RiskLevel, distance: float = math.inf) -> AccountReport:

@@ -385,6 +385,45 @@ class TestStop:
 
         assert [11.0, 240.0, 5000.0 - 253.0] == pauses
 
+    @pytest.mark.parametrize(
+        ("refusals", "expected"),
+        [
+            ([None], [False]),
+            ([400.0], [True]),
+            ([-1.0], [False]),
+            ([None, 400.0], [False, True]),  # a refusal in flight reports a later end
+            ([None, 50.0], [False, False]),
+            ([400.0, None], [True, True]),
+        ],
+    )
+    def test_whether_the_end_was_reported(self, refusals: list[float | None], expected: list[bool]) -> None:
+        """The end of a pause is the exchange's only if that has reported it, and no longer pause was chosen here."""
+        host = Host()
+        reported = []
+        for end in refusals:
+            host.budget.pause(Reason.BANNED, None if end is None else int((MINUTE + end) * 1000), sent_at=0.0)
+            reported.append(host.budget.pause_end_reported)
+
+        assert expected == reported
+
+    def test_end_that_is_too_early_is_not_reported(self) -> None:
+        """If a repeated pause is longer than reported, its end is not the exchange's."""
+        host = Host()
+        reported = []
+        for end in (11.0, 17.0, 5000.0):
+            host.pause(1.0, end=end)
+            reported.append(host.budget.pause_end_reported)
+
+        assert [True, False, True] == reported
+
+    def test_ban_during_a_rate_limit(self) -> None:
+        """A ban without an end that follows a rate limit with one has no reported end."""
+        host = Host()
+        host.budget.pause(Reason.RATE_LIMITED, int((MINUTE + 30) * 1000))
+        host.budget.pause(Reason.BANNED)
+
+        assert (False, 120.0) == (host.budget.pause_end_reported, host.budget.pause_seconds)
+
     @pytest.mark.parametrize("after", [0.0, 30.0, 120.0, 500.0])
     def test_refusals_in_flight_are_the_same_ban(self, after: float) -> None:
         """Rejections of requests sent before the ban was known neither extend nor double it, whenever they arrive."""

@@ -132,6 +132,14 @@ def test_failure_of_an_endpoint_is_shown_once() -> None:
     ] == lines_of(BANNED, replace(BANNED, account="c"))
 
 
+def test_ban_whose_end_was_not_reported() -> None:
+    """If the exchange has not said when a ban ends, the report does not say so either."""
+    assert (
+        "  try again   not before 2026-11-28T21:05:00Z: the actual end is unknown"
+        == lines_of(replace(BANNED, pause_end_reported=False))[3]
+    )
+
+
 def test_failure_of_several_accounts_is_shown_once() -> None:
     """A cause that some accounts of an endpoint share is shown once with their names; each message is kept."""
     second = replace(FAILED, account="c", problem="other message")

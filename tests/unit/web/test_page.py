@@ -23,6 +23,7 @@ from support.clocks import Clock
 from exporter.account.asset_mode import AssetMode
 from exporter.account.risk import RiskLevel
 from exporter.account.state import Failure
+from exporter.binance.advice import WRONG_CLOCK_ADVICE
 from exporter.binance.dialing import Endpoint
 from exporter.binance.errors import Reason
 from exporter.binance.messages import RateLimit
@@ -559,7 +560,7 @@ def test_endpoint_before_the_first_response() -> None:
     ("ahead", "words"),
     [
         (0.0421, "host 0.042 s behind exchange"),
-        (-2.5, "host 2.500 s ahead of exchange"),
+        (-0.5, "host 0.500 s ahead of exchange"),
         (0.0, "host and exchange agree"),
     ],
 )
@@ -569,6 +570,18 @@ def test_clock(ahead: float, words: str) -> None:
     connection.clock.synchronize(round((NOW + ahead) * 1000), NOW, NOW)
 
     assert words == page(connections=[connection]).row("localhost:1")[3]
+
+
+@pytest.mark.parametrize(("ahead", "wrong"), [(6.0, True), (-2.0, True), (2.0, False)])
+def test_wrong_clock(ahead: float, *, wrong: bool) -> None:
+    """A clock of this host with which the exchange rejects requests is a problem, with advice."""
+    connection = make_connection(monotonic=Clock(NOW))
+    connection.clock.synchronize(round((NOW + ahead) * 1000), NOW, NOW)
+    shown = page([state("up")], [connection], main=account())
+
+    assert wrong is ("the clock of this host is wrong" in shown.texts)
+    assert wrong is shown.row("localhost:1")[3].startswith("wrong host ")
+    assert wrong is (WRONG_CLOCK_ADVICE in shown.texts)
 
 
 @pytest.mark.parametrize(
@@ -614,11 +627,21 @@ def test_pause(reason: Reason, words: str) -> None:
     connected._current.link = object()  # type: ignore[assignment]
     shown = page([state("up")], [connected, paused])
 
-    until = "2023-11-14 23:15:24 UTC (1 hour 2 minutes left)"
-    assert f"paused {words}; until {until}" == shown.row("paused")[2]
+    assert f"paused {words}; until 2023-11-14T23:15:24Z (1 hour 2 minutes left)" == shown.row("paused")[2]
     assert ["connected", "not paused"] == shown.row("localhost:1")[1:3]
     assert ["paused", "localhost:1"] == [row[0] for row in shown.rows[-2:]]
     assert "1 of 2 endpoints disconnected or paused" in shown.texts
+
+
+def test_pause_whose_end_was_not_reported() -> None:
+    """If the exchange has not said when a ban ends, the page shows when the exporter tries again."""
+    connection = make_connection(monotonic=Clock(NOW))
+    connection.budget.pause(Reason.BANNED)
+
+    assert (
+        "paused IP banned by the exchange; next attempt at 2023-11-14T22:15:20Z (in 2 minutes)"
+        == (page(connections=[connection]).row("localhost:1")[2])
+    )
 
 
 @pytest.mark.parametrize(
