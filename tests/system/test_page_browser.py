@@ -17,7 +17,9 @@ from support.builders import make_asset, make_position, make_snapshot, make_stat
 from support.polling import FAST
 
 from exporter.account.asset_mode import AssetMode
+from exporter.account.state import Failure
 from exporter.app.service import Service, WebSettings
+from exporter.binance.errors import Reason
 from exporter.config import exporter_yml
 from exporter.simulator.demo import demo_exchange, write_configuration
 from exporter.web.listen_address import ListenAddress
@@ -51,6 +53,8 @@ LOWEST_CONTRAST: Final = """() => {
   });
   return all.reduce((lowest, text) => text[0] < lowest[0] ? text : lowest);
 }"""
+
+HEADLINE_COLOR: Final = "getComputedStyle(document.getElementById('headline')).color"
 
 # The badges that wrap, or leave their cell.
 OVERFLOWING_BADGES: Final = """() => [...document.querySelectorAll(".badge")].filter(badge => {
@@ -293,27 +297,48 @@ async def test_failed_refresh(browser: Browser, url: str) -> None:
     """If a refresh fails, the page and its title say since when it is not up to date, until one succeeds."""
     async with opened(browser, url, SIZES[1], clock=True) as seen:
         page = seen.page
-        answers: list[dict[str, Any]] = [{"status": 503}, {"body": "<p>a proxy's login page</p>"}]
+        answers: list[dict[str, Any]] = [{"status": 503}, {"body": "<p>a proxy's login page</p>"}, {}]
 
         async def answer(route: Route) -> None:
-            await (route.fulfill(**answers[0]) if answers else route.continue_())
+            await (route.continue_() if not answers else route.fulfill(**answers[0]) if answers[0] else route.abort())
 
         await page.route(f"{url}/", answer)
         outdated, reports = page.locator("#outdated"), [await page.locator("#outdated").is_visible()]
+        colors = [await page.evaluate(HEADLINE_COLOR)]
         texts = []
-        for problem in ("status 503", "not this page"):
+        for problem in ("status 503", "not this page", "the exporter cannot be reached"):
             await page.clock.fast_forward(16_000)
             await outdated.get_by_text(problem).wait_for()
             texts.append((await outdated.inner_text(), await page.title()))
             answers.pop(0)
+        colors.append(await page.evaluate(HEADLINE_COLOR))
         await page.clock.fast_forward(16_000)
         await outdated.wait_for(state="hidden")
         title = await page.title()
+        colors.append(await page.evaluate(HEADLINE_COLOR))
 
     assert [False] == reports
     assert all(text.startswith("Not up to date since ") for text, _ in texts)
     assert all(text.startswith("Not up to date · 3 accounts critical") for _, text in texts)
     assert title.startswith("3 accounts critical")
+    assert ["rgb(163, 22, 31)", "rgb(86, 96, 112)", "rgb(163, 22, 31)"] == colors
+
+
+async def test_selected_text_is_kept(browser: Browser, url: str) -> None:
+    """While text is selected the page is not refreshed, and says so; then it is up to date again."""
+    async with opened(browser, url, SIZES[1], clock=True) as seen:
+        page, outdated = seen.page, seen.page.locator("#outdated")
+        await page.evaluate("getSelection().selectAllChildren(document.querySelector('.accounts tbody th'))")
+        selected = [await page.evaluate("getSelection().toString()")]
+        await page.clock.fast_forward(16_000)
+        await outdated.get_by_text("text is selected").wait_for()
+        selected.append(await page.evaluate("getSelection().toString()"))
+        await page.evaluate("getSelection().removeAllRanges()")
+        await page.clock.fast_forward(16_000)
+        await outdated.wait_for(state="hidden")
+
+    assert selected[0]
+    assert selected[0] == selected[1]
 
 
 async def test_behind_a_proxy_with_a_password(browser: Browser, url: str) -> None:
@@ -355,11 +380,13 @@ async def test_without_script(browser: Browser, url: str) -> None:
 
 
 async def test_filter(browser: Browser) -> None:
-    """Among many accounts, the filter leaves those with all of its words, in folded tables and after a refresh."""
+    """The filter leaves accounts with all of its words and their failures, unfolds tables, and folds them again."""
     names = [f"desk-{number:02}" for number in range(40)]
     usdt = make_asset("USDT", cross_wallet_balance=100.0, cross_unrealized_pnl=0.0)
     snapshot = make_snapshot([usdt], [make_position(maintenance_margin=1.0)], asset_mode=AssetMode.SINGLE)
     states = [make_state(name, answered_at=0.0) for name in names]
+    for failing, message in ((states[11], "first"), (states[21], "second")):
+        failing.last_poll_succeeded, failing.last_failure = False, Failure(Reason.EXCHANGE, message, "wait")
     async with (
         serving(b"", page=lambda: render_page(states, [], 1.0, "/metrics", "1", dict.fromkeys(names, snapshot))) as (
             client,
@@ -379,7 +406,17 @@ async def test_filter(browser: Browser) -> None:
             await page.get_by_role("status").inner_text(),
             await page.get_by_label("Filter accounts").input_value(),
         ]
+        failures = await page.locator(".failures li:visible strong:first-child bdi").all_inner_texts()
+        folds = [await page.locator(".fold[open]").count()]
+        await page.get_by_label("Filter accounts").fill("")
+        folds.append(await page.locator(".fold[open]").count())
+        await page.locator("#more-positions > summary").click()
+        for text in ("desk", ""):
+            await page.get_by_label("Filter accounts").fill(text)
+            folds.append(await page.locator(".fold[open]").count())
 
-    assert [names[10:20]] * 2 == shown
+    assert [[names[11], *names[10:11], *names[12:20]]] * 2 == shown
+    assert ["desk-11"] == failures
+    assert [2, 0, 2, 1] == folds
     assert 10 == tables
     assert ["10 of 40 accounts match", "DESK-1 normal"] == words

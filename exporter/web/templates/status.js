@@ -10,6 +10,7 @@
   let title = document.title;
   let refreshed = new Date();
   let attempted = Date.now();
+  const unfolded = new Set(); // the ids of what the filter has expanded
 
   // Setting the same text again would make screen readers read it again.
   function setText(element, text) {
@@ -25,9 +26,18 @@
       const positions = byId(row.id.replace("a", "d"));
       if (positions) positions.hidden = row.hidden;
     }
-    if (words.length) for (const fold of content.querySelectorAll(".fold")) fold.open = true;
-    const shown = rows.filter((row) => !row.hidden).length;
-    setText(byId("matches"), words.length ? `${shown} of ${rows.length} accounts match` : "");
+    const shown = rows.filter((row) => !row.hidden);
+    const names = new Set(shown.map((row) => row.querySelector("bdi").textContent));
+    for (const failure of content.querySelectorAll(".failures li")) {
+      const affected = [...failure.querySelectorAll(".account")].map((name) => name.textContent);
+      failure.hidden = !affected.some((name) => names.has(name));
+    }
+    for (const fold of content.querySelectorAll(".fold")) {
+      if (words.length && !fold.open) unfolded.add(fold.id);
+      fold.open = words.length ? true : fold.open && !unfolded.has(fold.id);
+    }
+    if (!words.length) unfolded.clear();
+    setText(byId("matches"), words.length ? `${shown.length} of ${rows.length} accounts match` : "");
     search.hidden = rows.length < 10 && !input.value;
   }
 
@@ -82,13 +92,30 @@
     setText(byId("refreshed"), `This page refreshes every 15 seconds, last at ${time}.`);
   }
 
+  async function load() {
+    try {
+      const response = await fetch(url, { cache: "no-store", signal: AbortSignal.timeout(TIMEOUT_MS) });
+      return [response, await response.text()];
+    } catch (error) {
+      const isTimeout = error.name === "TimeoutError";
+      throw new Error(isTimeout ? `no response within ${TIMEOUT_MS / 1000} s` : "the exporter cannot be reached");
+    }
+  }
+
+  // To replace what is selected would end the selection.
+  function isSelected() {
+    const selection = getSelection();
+    return !selection.isCollapsed && selection.containsNode(content, true);
+  }
+
   async function refresh() {
     attempted = Date.now();
     try {
-      const response = await fetch(url, { cache: "no-store", signal: AbortSignal.timeout(TIMEOUT_MS) });
+      const [response, text] = await load();
       if (!response.ok) throw new Error(`the exporter responded with status ${response.status}`);
-      const fresh = new DOMParser().parseFromString(await response.text(), "text/html");
+      const fresh = new DOMParser().parseFromString(text, "text/html");
       if (!fresh.getElementById("content")) throw new Error("the response is not this page");
+      if (isSelected()) throw new Error("text is selected");
       if (fresh.documentElement.dataset.version !== document.documentElement.dataset.version) location.reload();
       replaceContent(fresh);
       refreshed = new Date();
