@@ -24,12 +24,14 @@ def format_percent(fraction: float | None, decimals: int = 1, missing: str = "un
 
 
 def format_price(price: float | None, missing: str = "unknown") -> str:
-    """Return a price with about seven digits and at least two decimals; `missing` for None.
+    """Return a price with about seven digits, and at least two decimals below 1e15; `missing` for None.
 
     Prices in one table may differ by seven orders of magnitude, so no fixed number of decimals suits all of them.
     """
     if price is None:
         return missing
+    if abs(price) >= 1e15:
+        return f"{price:.6e}"
     size = math.floor(math.log10(abs(price))) if price else 0
     whole, _, decimals = f"{price:,.{min(12, max(2, 6 - size))}f}".partition(".")
     return f"{whole}.{decimals.rstrip('0'):0<2}"

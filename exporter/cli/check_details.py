@@ -9,6 +9,7 @@ from exporter.account.presentation import (
     NONE,
     UNKNOWN,
     format_clock_offset,
+    format_key_type,
     format_margin,
     format_request_weight,
     format_side,
@@ -36,7 +37,7 @@ _NUMBERS: Final = ("entry price", "mark price", "liquidation price", "distance",
 
 def detail_lines(report: AccountReport, paint: Paint) -> Iterator[str]:
     """Yield the endpoint, the clock and the request weight, and after a successful poll all that it reported."""
-    yield from titled("endpoint", f"{report.endpoint}, {report.key_type} key")
+    yield from titled("endpoint", f"{report.endpoint}, {format_key_type(report.key_type)} key")
     if report.clock_offset_seconds is not None:
         yield from titled("clock", clock(report))
     if report.request_weight_used is not None:

@@ -10,7 +10,7 @@ from itertools import groupby
 from typing import TYPE_CHECKING, Any, Final
 
 from exporter.account.asset_mode import AssetMode
-from exporter.account.presentation import AT_LEVEL, format_margin, format_side
+from exporter.account.presentation import AT_LEVEL, format_key_type, format_margin, format_side
 from exporter.account.risk import WORST_FIRST, RiskLevel
 from exporter.binance.advice import WRONG_CLOCK_ADVICE
 from exporter.binance.errors import Reason
@@ -82,7 +82,7 @@ def as_text(
             paragraphs.append([paint(layout.BOLD, f"endpoint {escape_unprintable(endpoint)}"), *lines])
     accounts = [
         [
-            *_account(report, paint, is_shared=report.account in shared),
+            *_account(report, paint, is_shared=report.account in shared, verbose=verbose),
             *(detail_lines(report, paint) if verbose else _overview(report, paint)),
         ]
         for report in ranked
@@ -141,7 +141,7 @@ def _endpoint_problems(
         yield from titled("weight", request_weight(first))
 
 
-def _account(report: AccountReport, paint: Paint, *, is_shared: bool) -> Iterator[str]:
+def _account(report: AccountReport, paint: Paint, *, is_shared: bool, verbose: bool) -> Iterator[str]:
     """Yield the heading of an account and its problems, except a failure that is shown with its endpoint."""
     level = paint(layout.LEVEL_COLORS[report.risk_level], f"risk {report.risk_level}")
     failure = "" if report.accepted else "  " + paint(layout.RED, f"poll failed: {report.reason}")
@@ -149,7 +149,8 @@ def _account(report: AccountReport, paint: Paint, *, is_shared: bool) -> Iterato
     if not report.accepted and not is_shared:
         yield from titled("problem", report.problem or "")
         yield from _advice(report.advice or "", paint)
-        yield from titled("key", f"{report.key_type}, at {report.endpoint}")
+        if not verbose:  # which has them anyway
+            yield from titled("key", f"{format_key_type(report.key_type)}, at {report.endpoint}")
     if report.risk_missing:
         yield from titled("problem", f"no mark or liquidation price: {', '.join(report.risk_missing)}")
     if report.unknown_ratios:

@@ -43,7 +43,8 @@ _TROUBLE: Final = {
 }
 _MODES: Final = {"single": "single-asset", "multi": "multi-assets"}
 
-# Positions in all tables together, at least one for each account: 100 accounts make a page of less than 200 KB.
+# Positions in all tables together, at least one for each account: 100 accounts with names of up to 10 characters make a
+# page of less than 200 KB.
 _MAX_POSITIONS: Final = 150
 _MAX_POSITIONS_AT_RISK: Final = 50  # in addition, for accounts with more of them than their share
 _MAX_POSITIONS_PER_ACCOUNT: Final = 50

@@ -158,7 +158,7 @@ def test_failure_of_several_accounts_is_shown_once() -> None:
         "d  risk unknown  poll failed: refused",
         "  problem     key rejected",
         "  what to do  check the key",
-        "  key         hmac, at testnet",
+        "  key         HMAC, at testnet",
     ] == lines_of(FAILED, second, other, GOOD)[:13]
 
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from support.check_reports import GOOD, RISK, cross_pool, isolated_pool, lines_of, position
+from support.check_reports import FAILED, GOOD, RISK, cross_pool, isolated_pool, lines_of, position
 
 from exporter.account.risk import RiskLevel
 from exporter.cli.check_report import as_text
@@ -88,6 +88,13 @@ def test_liquidation_is_shown_for_held_positions() -> None:
     assert ["margin ratio  level", *["      29.0 %  normal"] * 3, ""] == [
         line[6 + len(headings) :] for line in lines[heading + 1 : heading + 6]
     ]
+
+
+def test_key_of_a_failed_account_is_shown_once() -> None:
+    """The type of the key and the endpoint are on one line, also if the poll failed."""
+    lines = lines_of(FAILED, verbose=True)
+
+    assert ["  endpoint    mainnet, HMAC key"] == [line for line in lines if "HMAC" in line or "mainnet" in line]
 
 
 def test_empty_account() -> None:

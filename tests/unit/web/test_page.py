@@ -27,7 +27,7 @@ from exporter.binance.advice import WRONG_CLOCK_ADVICE
 from exporter.binance.dialing import Endpoint
 from exporter.binance.errors import Reason
 from exporter.binance.messages import RateLimit
-from exporter.formatting import escape_unprintable, format_duration
+from exporter.formatting import escape_unprintable, format_duration, format_price
 from exporter.web.page import render_page
 
 if TYPE_CHECKING:
@@ -440,6 +440,15 @@ def isolated_positions(count: int, ratio: float = 0.5) -> AccountSnapshot:
         for number in range(count)
     ]
     return make_snapshot([make_asset()], positions)
+
+
+@pytest.mark.parametrize(
+    ("price", "text"),
+    [(0.0, "0.00"), (0.0070935, "0.0070935"), (96732.694, "96,732.69"), (1e300, "1.000000e+300"), (None, "unknown")],
+)
+def test_prices(price: float | None, text: str) -> None:
+    """A price has about seven digits, and an absurd one does not widen the page."""
+    assert text == format_price(price)
 
 
 def test_many_positions_are_counted() -> None:
