@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Final
 
 from exporter.account.asset_mode import AssetMode
 from exporter.account.margin import explain_unknown_ratios
-from exporter.account.risk import RiskLevel, positions_without_risk
+from exporter.account.risk import positions_without_risk
+from exporter.account.risk_level import RiskLevel
 from exporter.binance.clock import DATE_ERROR_SECONDS
 
 if TYPE_CHECKING:

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
 from exporter.account.asset_mode import AssetMode
 from exporter.account.margin import cross_pools, distance_to_liquidation, isolated_pools
 from exporter.account.queries import CONFIGURATION
+from exporter.account.risk_level import RiskLevel
 from exporter.account.snapshot import identity, liquidation_price
 
 if TYPE_CHECKING:
@@ -31,15 +31,6 @@ LIQUIDATION_DISTANCE_WARNING: Final = 0.05
 LIQUIDATION_DISTANCE_CRITICAL: Final = 0.02
 # Above this margin ratio a distance within the warning threshold is critical.
 LIQUIDATION_MARGIN_RATIO: Final = 0.5
-
-
-class RiskLevel(StrEnum):
-    """How close an account, a position or a margin pool is to liquidation."""
-
-    NORMAL = "normal"
-    WARNING = "warning"
-    CRITICAL = "critical"
-    UNKNOWN = "unknown"
 
 
 # Unknown comes before warning, since it may be critical, but does not hide what is known to be critical.

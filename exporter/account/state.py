@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from exporter.account.asset_mode import AssetMode
-    from exporter.account.risk import RiskLevel
+    from exporter.account.risk_level import RiskLevel
     from exporter.binance.dialing import Endpoint
     from exporter.binance.errors import Reason
     from exporter.binance.signing import Credentials

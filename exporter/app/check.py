@@ -10,7 +10,8 @@ import msgspec
 
 from exporter.account.margin import CrossPool
 from exporter.account.presentation import missing_prices, unknown_ratios
-from exporter.account.risk import RiskFigures, RiskLevel, account_sort_key, assess
+from exporter.account.risk import RiskFigures, account_sort_key, assess
+from exporter.account.risk_level import RiskLevel
 from exporter.app.fleet import Fleet
 from exporter.binance.clock import is_host_clock_wrong, monotonic
 from exporter.binance.rows import FIGURES

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from exporter.account.asset_mode import AssetMode
 from exporter.account.presentation import AT_LEVEL, format_key_type, format_margin, format_side
-from exporter.account.risk import WORST_FIRST, RiskLevel
+from exporter.account.risk import WORST_FIRST
+from exporter.account.risk_level import RiskLevel
 from exporter.binance.advice import WRONG_CLOCK_ADVICE
 from exporter.binance.errors import Reason
 from exporter.cli import text_layout as layout

@@ -6,7 +6,7 @@ import unicodedata
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, TypeAlias
 
-from exporter.account.risk import RiskLevel
+from exporter.account.risk_level import RiskLevel
 from exporter.formatting import escape_unprintable
 
 if TYPE_CHECKING:

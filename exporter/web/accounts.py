@@ -18,7 +18,8 @@ from exporter.account.presentation import (
     missing_prices,
     unknown_ratios,
 )
-from exporter.account.risk import RiskLevel, account_sort_key, assess
+from exporter.account.risk import account_sort_key, assess
+from exporter.account.risk_level import RiskLevel
 from exporter.formatting import format_duration, format_percent, format_price
 
 if TYPE_CHECKING:

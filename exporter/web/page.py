@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Final
 
 from exporter.account import risk
 from exporter.account.presentation import AT_LEVEL
-from exporter.account.risk import WORST_FIRST, RiskLevel
+from exporter.account.risk import WORST_FIRST
+from exporter.account.risk_level import RiskLevel
 from exporter.binance.advice import WRONG_CLOCK_ADVICE
 from exporter.formatting import escape_unprintable, format_percent, pluralize
 from exporter.web.accounts import STATES, account_rows, failure_rows

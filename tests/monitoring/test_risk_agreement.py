@@ -13,7 +13,8 @@ from support.dashboards import filled
 from support.prometheus_server import promtool
 
 from exporter.account.asset_mode import AssetMode
-from exporter.account.risk import RiskLevel, assess
+from exporter.account.risk import assess
+from exporter.account.risk_level import RiskLevel
 from exporter.account.zero_assets import ZeroAssets
 from exporter.app.check import account_report
 from exporter.binance.endpoint_state import EndpointState

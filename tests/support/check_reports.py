@@ -6,7 +6,8 @@ import math
 from dataclasses import replace
 from typing import Any
 
-from exporter.account.risk import WORST_FIRST, RiskLevel
+from exporter.account.risk import WORST_FIRST
+from exporter.account.risk_level import RiskLevel
 from exporter.app.check import AccountReport
 from exporter.cli.check_report import as_text
 

@@ -18,7 +18,7 @@ from support.waiting import PATIENCE_SECONDS, until
 from exporter.account.asset_mode import AssetMode
 from exporter.account.availability import MethodAvailability
 from exporter.account.margin import cross_pools
-from exporter.account.risk import RiskLevel
+from exporter.account.risk_level import RiskLevel
 from exporter.binance.errors import Reason
 from exporter.binance.signing import Credentials, Secret
 from exporter.simulator.answer_edits import field

@@ -17,11 +17,11 @@ from exporter.account.risk import (
     LIQUIDATION_MARGIN_RATIO,
     MARGIN_RATIO_CRITICAL,
     MARGIN_RATIO_WARNING,
-    RiskLevel,
     account_sort_key,
     assess,
     risk_level,
 )
+from exporter.account.risk_level import RiskLevel
 from exporter.binance.rows import Position, PositionRisk
 from monitoring.thresholds import VALUES
 

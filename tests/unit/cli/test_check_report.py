@@ -21,7 +21,8 @@ from support.check_reports import (
     position,
 )
 
-from exporter.account.risk import WORST_FIRST, RiskLevel
+from exporter.account.risk import WORST_FIRST
+from exporter.account.risk_level import RiskLevel
 from exporter.binance.advice import WRONG_CLOCK_ADVICE
 from exporter.cli.check_report import as_json, as_text
 from exporter.cli.text_layout import display_width

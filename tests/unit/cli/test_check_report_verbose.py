@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from support.check_reports import FAILED, GOOD, RISK, cross_pool, isolated_pool, lines_of, position
 
-from exporter.account.risk import RiskLevel
+from exporter.account.risk_level import RiskLevel
 from exporter.cli.check_report import as_text
 
 

@@ -21,7 +21,7 @@ from support.builders import (
 from support.clocks import Clock
 
 from exporter.account.asset_mode import AssetMode
-from exporter.account.risk import RiskLevel
+from exporter.account.risk_level import RiskLevel
 from exporter.account.state import Failure
 from exporter.binance.advice import WRONG_CLOCK_ADVICE
 from exporter.binance.dialing import Endpoint
