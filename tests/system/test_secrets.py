@@ -153,7 +153,7 @@ async def test_bug_of_the_program(fault: str, format_: str, tmp_path: Path) -> N
                 async with httpx.AsyncClient(base_url=url, trust_env=False, timeout=DEADLINE_SECONDS) as client:
                     page = await client.get("/")
                 await program.end()
-                assert (500, "Internal Server Error") == (page.status_code, page.text)
+                assert (500, "Internal Server Error\n") == (page.status_code, page.text)
             await until(lambda: program.over)
         finally:
             program.kill()
