@@ -6,12 +6,13 @@ use it.
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections import deque
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Collection, Iterator
 
 _REDACTED: Final = "[redacted]"
 _SHORTEST_SECRET: Final = 8  # shorter ones would blank out ordinary words
@@ -27,9 +28,9 @@ LONGEST_TEXT: Final = 8192
 
 _hidden_pieces: Final[set[str]] = set()
 _hidden_texts: Final[set[str]] = set()  # secrets that are not a single token: short, with spaces, multi-line
-# Signatures of the last requests: an exchange may echo them, in whole or in part, as long as it may respond. An IP may
-# send 80 requests in ten seconds.
-_hidden_for_now: Final[deque[str]] = deque(maxlen=256)
+# An exchange may echo the signatures of requests, in whole or in part, and also after they have timed out.
+_signatures_in_flight: Final[set[str]] = set()
+_recent_signatures: Final[deque[str]] = deque(maxlen=256)
 
 
 def hide(secret: str) -> None:
@@ -43,9 +44,15 @@ def hide(secret: str) -> None:
         _hidden_pieces.update(_pieces(token, _STRIDE))
 
 
-def hide_for_now(signature: str) -> None:
-    """Redact `signature` and any 16 consecutive characters of it until 256 others have been hidden after it."""
-    _hidden_for_now.append(signature)
+@contextlib.contextmanager
+def hidden(signatures: Collection[str]) -> Iterator[None]:
+    """Redact `signatures`, and any 16 consecutive characters of them, here and until 256 others have been redacted."""
+    _signatures_in_flight.update(signatures)
+    try:
+        yield
+    finally:
+        _recent_signatures.extend(signatures)
+        _signatures_in_flight.difference_update(signatures)
 
 
 def redact(text: str) -> str:
@@ -74,7 +81,7 @@ def _redact(text: str) -> str:
     covered = {token for token in tokens if _is_like_a_key(token) or not _hidden_pieces.isdisjoint(_pieces(token))}
     if shown := tokens - covered:
         # Searching one text for a few pieces avoids keeping the pieces of all signatures.
-        recent = "\n".join(tuple(_hidden_for_now))
+        recent = "\n".join((*_signatures_in_flight, *_recent_signatures))
         covered |= {token for token in shown if any(piece in recent for piece in _pieces(token, _STRIDE))}
     return _TOKEN.sub(lambda match: _REDACTED if match[0] in covered else match[0], text) if covered else text
 

@@ -25,7 +25,7 @@ from exporter.binance.histogram import Histogram
 from exporter.binance.messages import WEIGHT, Method, decode_error, decode_request_weight, encode_request
 from exporter.binance.unmatched import UnmatchedFrames
 from exporter.formatting import format_utc
-from exporter.redaction import hide_for_now
+from exporter.redaction import hidden
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -110,22 +110,23 @@ class RequestSender:
         """
         reservations = reservation.split(WEIGHT[method] for method in methods)
         try:
-            frames = {}
-            for method in methods:
-                request_id = next(self._ids)
-                params = self._sign(credentials, recv_window_ms) if credentials else {}
-                frames[request_id] = encode_request(request_id, method, params)
-            asked_at, sent_at = self._clock.host.data_time(), self._clock.monotonic()
-            replies = await link.send_requests(frames, timeout_seconds)
-            # The exchange may not support the other methods, and never answer them.
-            status_unanswered = Method.ACCOUNT_STATUS in methods and isinstance(replies[0], NoResponse)
-            if status_unanswered and self._clock.monotonic() - link.last_frame_at > self._silence_timeout_seconds:
-                # Half-open: this side can still send.
-                link.abort(f"nothing received for {self._silence_timeout_seconds:g} s despite requests")
-            return [
-                self._outcome(method, reply, reservation, asked_at, sent_at)
-                for method, reply, reservation in zip(methods, replies, reservations, strict=True)
-            ]
+            params = [self._sign(credentials, recv_window_ms) if credentials else {} for _ in methods]
+            with hidden([str(signed["signature"]) for signed in params if signed]):
+                frames = {
+                    request_id: encode_request(request_id, method, signed)
+                    for method, signed, request_id in zip(methods, params, self._ids, strict=False)
+                }
+                asked_at, sent_at = self._clock.host.data_time(), self._clock.monotonic()
+                replies = await link.send_requests(frames, timeout_seconds)
+                # The exchange may not support the other methods, and never answer them.
+                status_unanswered = Method.ACCOUNT_STATUS in methods and isinstance(replies[0], NoResponse)
+                if status_unanswered and self._clock.monotonic() - link.last_frame_at > self._silence_timeout_seconds:
+                    # Half-open: this side can still send.
+                    link.abort(f"nothing received for {self._silence_timeout_seconds:g} s despite requests")
+                return [
+                    self._outcome(method, reply, reservation, asked_at, sent_at)
+                    for method, reply, reservation in zip(methods, replies, reservations, strict=True)
+                ]
         finally:
             for unsettled in reservations:
                 self._budget.settle(unsettled)
@@ -192,8 +193,7 @@ class RequestSender:
             "recvWindow": recv_window_ms,
             "timestamp": self._clock.milliseconds,
         }
-        params["signature"] = signature = credentials.sign(params)
-        hide_for_now(signature)
+        params["signature"] = credentials.sign(params)
         return params
 
     def _pause_if_refused(self, error: ExchangeError, sent_at: float | None = None) -> None:

@@ -31,7 +31,7 @@ from exporter.binance.errors import (
     scrub,
 )
 from exporter.binance.messages import decode_envelope, decode_error
-from exporter.redaction import hide, hide_for_now, redact
+from exporter.redaction import hidden, hide, redact
 
 if TYPE_CHECKING:
     import ipaddress
@@ -335,8 +335,8 @@ def test_advice_of_the_last_dial() -> None:
 )
 def test_long_text_costs_no_more_than_reading_it(characters: str) -> None:
     """Cleaning 4 MiB of any characters takes no longer than a few scans of the text, whatever secrets are hidden."""
-    for number in range(1000):
-        hide_for_now(f"{number:064x}")
+    with hidden([f"{number:064x}" for number in range(1000)]):
+        pass
     text = (characters * (4 * 2**20 // len(characters) + 1))[: 4 * 2**20]
     frame = msgspec.json.encode({"id": None, "status": 418, "error": {"code": -1003, "msg": text}}).decode()
 
@@ -369,13 +369,23 @@ def test_cut_leaves_no_half_of_an_address_or_secret(before: str) -> None:
         assert not re.search(r"horse|batter|staple", redact(text))
 
 
+def test_signatures_are_redacted_as_long_as_their_requests_wait() -> None:
+    """A part of a signature is redacted until 256 later requests have ended, however many wait for a response."""
+    signatures = [f"{number:032x}" for number in range(7_000, 8_000)]
+    parts = [signature[-20:] for signature in signatures]
+
+    with hidden(signatures[:1]), hidden(signatures[1:]):
+        assert {"[redacted]"} == set(map(redact, parts))
+    assert {"[redacted]"} == set(map(redact, parts[-255:]))
+
+
 def test_flood_of_texts_looks_signatures_up_once() -> None:
     """A thousand short texts cost no more with many recent signatures than a few times what they cost with one."""
     text = "some_token_of_sixteen_characters"
 
     def seconds(signatures: int) -> float:
-        for number in range(signatures):
-            hide_for_now(f"{number:064x}" * 5)
+        with hidden([f"{number:064x}" * 5 for number in range(signatures)]):
+            pass
         return _seconds(lambda: [scrub(text) for _ in range(1000)])
 
     few = seconds(1)
