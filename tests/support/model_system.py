@@ -79,11 +79,15 @@ class ModelSystem:
             SimulatedAccount(ALICE, "HMAC", seed=1),
             SimulatedAccount(BOB, "Ed25519", seed=2, multi_assets=True, hedge=True),
         ]
-        exchange = SimulatedExchange(traders, clock=lambda: _EPOCH + self.clock.now, weight_limit=1_000_000)
+
+        def wall() -> float:
+            return _EPOCH + self.clock.now
+
+        exchange = SimulatedExchange(traders, clock=wall, weight_limit=1_000_000)
         self.exchange = await self._stack.enter_async_context(exchange)
         # Time moves in leaps here, which must not look like a silent connection.
         timing = dataclasses.replace(FAST, silence_timeout=math.inf, clock_timeout=_AMPLE_SECONDS)
-        connecting = connected(exchange.url, timing=timing, monotonic=self.clock)
+        connecting = connected(exchange.url, timing=timing, wall=wall, monotonic=self.clock)
         self.connection = await self._stack.enter_async_context(connecting)
         states: list[AccountState] = []
         self.exposition = Exposition(Program(lambda: [self.connection.state]), lambda: states, self.clock)
@@ -100,6 +104,7 @@ class ModelSystem:
                 endpoint=self.connection.endpoint,
                 credentials=credentials_of(trader),
                 configuration=False,
+                interval_seconds=_UNANSWERED_SECONDS,  # requests with a key that was refused wait for two intervals
                 stale_after_seconds=self.models[name].stale_after,
                 request_timeout_seconds=_AMPLE_SECONDS,
             )
