@@ -32,6 +32,7 @@ class AccountModel:
     polls: int = 0
     failures: int = 0
     steady: bool = True  # whether no earlier failure may delay a poll
+    unanswered: int = 0  # requests for position risk without an answer, in a row
     # Of the running poll: the first answer with its time, and the content of both.
     status: tuple[float, dict[str, Any]] | None = None
     answers: PollAnswers | None = None

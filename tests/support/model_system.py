@@ -51,6 +51,7 @@ _AMOUNTS: Final = {"BTCUSDT": "0.1", "XRPUSDT": "2000", "BTCUSDC": "0.02"}
 HARMLESS: Final[set[Fault]] = {("delayed", STATUS), ("delayed", POSITION), ("hollow", POSITION)}
 _EMPTY: Final[dict[str, Any]] = {STATUS: {"assets": [], "positions": []}, POSITION: []}
 _UNANSWERED: Final = {"lost", "held", "binary"}
+_MAX_UNANSWERED: Final = 2  # after one more in a row polls would do without the method, for all accounts
 _EPOCH: Final = 1_790_000_000.0
 _AMPLE_SECONDS: Final = 120.0  # for what is answered, on any machine
 _UNANSWERED_SECONDS: Final = 0.03  # for what is never answered
@@ -196,6 +197,9 @@ class ModelSystem:
             names: the accounts.
             good: whether only their own faults and earlier failures can make the polls fail.
         """
+        for name in names:
+            if self.models[name].unanswered == _MAX_UNANSWERED:
+                self.switch_off(name)
         before = {name: copy.copy(self.models[name]) for name in names}
         undisturbed = [
             name
@@ -236,6 +240,8 @@ class ModelSystem:
         kind, broken_method = self.faults.get(name, ("", ""))
         if method == POSITION:
             self.clock.now, self.lag = self.clock.now + self.lag, 0.0
+            is_unanswered = kind in _UNANSWERED and broken_method == POSITION
+            model.unanswered = model.unanswered + 1 if is_unanswered else 0
         if "result" in answer and ((kind, method) in HARMLESS or method != broken_method):
             if method == STATUS:
                 model.status = (self.clock.now, answer["result"])

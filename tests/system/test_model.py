@@ -198,7 +198,7 @@ class AnySequence(RuleBasedStateMachine):
 
 TestAnySequence = AnySequence.TestCase
 TestAnySequence.settings = settings(
-    max_examples=25,
+    max_examples=50,
     stateful_step_count=40,
     # Shrinking a sequence takes minutes, longer than the timeout of a test.
     phases=[Phase.explicit, Phase.reuse, Phase.generate],
