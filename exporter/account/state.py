@@ -34,6 +34,7 @@ class AccountSettings:
     position_risk: bool = True  # also request v2/account.position
     zero_assets: bool = True  # also show assets that have been zero since the start
     configuration: bool = True  # show what v1 account.status reports of the account's configuration
+    key_check_url: str | None = None  # the host that is asked what the API key may do; None: not checked
     # Returns the credentials if their files have changed since they were last read, else None; raises KeyProblem if the
     # files cannot be used. None if the credentials do not come from files.
     reread: Callable[[], Credentials | None] | None = field(default=None, compare=False, repr=False)

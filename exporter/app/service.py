@@ -13,6 +13,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 
 import exporter
 from exporter.app.fleet import Fleet
+from exporter.app.rest_fleet import RestFleet
 from exporter.binance.clock import monotonic
 from exporter.binance.host_clock import HostClock
 from exporter.config.document import ConfigError, Problem
@@ -83,7 +84,9 @@ class Service:
         )
         openmetrics = OpenMetricsExposition(exposition.shown, process)
         self._fleet = Fleet(config, exposition.publish, exposition.poll_finished, timing, host)
+        self._rest = RestFleet(self._fleet, config, exposition.snapshots)
         program.endpoints = lambda: self._fleet.endpoints
+        program.markets, program.api_keys = lambda: self._rest.markets, lambda: self._rest.api_keys
         self._load = load or (lambda: config)
         self._reloading = asyncio.Lock()
         self._next_reload: asyncio.Task[str] | None = None  # waiting to start
@@ -115,6 +118,7 @@ class Service:
         """Poll and serve until `stop` is set, and end within two seconds of that."""
         web = asyncio.create_task(self._server.run(), name="web server")
         work = [asyncio.create_task(supervise("polling", self._fleet.run), name="polling")]
+        work.append(asyncio.create_task(supervise("REST", self._rest.run), name="REST"))
         name = "clock watcher"
         work.append(asyncio.create_task(supervise(name, lambda: self._host.watch(self._wake)), name=name))
         if self._watcher:
@@ -190,6 +194,7 @@ class Service:
     def _apply(self, config: Config) -> Changes:
         self._not_ready()  # a service that was ready stays ready when accounts are added
         changes = self._fleet.apply(config)
+        self._rest.apply(config)
         for account in (*changes.changed, *changes.removed):
             self._exposition.remove(account)
         return changes

@@ -45,6 +45,7 @@ class Endpoint:
     label: str = field(compare=False)
     url: str  # ws:// or wss://
     proxy: str | None = None  # http:// or socks5:// URL; None: the environment's proxy; "none": no proxy
+    rest_url: str | None = field(default=None, compare=False)  # of the REST API, without a path; None: not used
 
     def __repr__(self) -> str:
         return f"Endpoint({self.label})"  # a proxy's URL may hold a password

@@ -22,14 +22,18 @@ def date_seconds(headers: Headers) -> float | None:
 
 def retry_after_seconds(headers: Headers) -> float | None:
     """Return the seconds of a Retry-After, sent as a number or a date; None if it is neither."""
-    retry_after = _header(headers, "Retry-After")
+    return parse_retry_after(_header(headers, "Retry-After"), _header(headers, "Date"))
+
+
+def parse_retry_after(retry_after: str, date: str) -> float | None:
+    """Return the seconds of a Retry-After, given the header's text and that of the Date beside it."""
     try:
         seconds = float(retry_after)
     except ValueError:
-        until, date = _http_date(retry_after), date_seconds(headers)
+        until, now = _http_date(retry_after), _http_date(date)
         if until is None:
             return None
-        seconds = until - (time.time() if date is None else date)
+        seconds = until - (time.time() if now is None else now)
     return None if math.isnan(seconds) else max(0.0, min(seconds, _MAX_RETRY_AFTER_SECONDS))
 
 

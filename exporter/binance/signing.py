@@ -115,6 +115,10 @@ class Credentials:
         """Return the signature of `params`: all of a request's parameters except the signature itself."""
         return self._sign(payload(params))
 
+    def sign_text(self, text: str) -> str:
+        """Return the signature of a text, such as a query string."""
+        return self._sign(_encode(text))
+
     def __eq__(self, other: object) -> bool:
         return (
             isinstance(other, Credentials)

@@ -66,6 +66,9 @@ class WeightBudget:
     Args:
         share: the fraction of the IP's limit that this program may spend, 0 < share <= 0.9.
         clock: the endpoint's clock; minutes are aligned to it.
+        yield_fraction: the fraction of the limit that all programs behind this IP together may have used.
+        unplanned_weight: what is kept of the share for requests that are not planned.
+        min_allowance: what may be spent in a minute, however small the share is.
         sleep: waits for a number of seconds.
         spread: returns a number from 0 to 1, which spreads waiting requests over the first seconds of the next minute.
     """
@@ -75,6 +78,9 @@ class WeightBudget:
         share: float,
         clock: ExchangeClock,
         *,
+        yield_fraction: float = _YIELD_FRACTION,
+        unplanned_weight: int = _UNPLANNED_WEIGHT,
+        min_allowance: int = _MIN_ALLOWANCE,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         spread: Callable[[], float] = random.random,
     ) -> None:
@@ -82,6 +88,9 @@ class WeightBudget:
         self.spent_total = 0
         self.limit: int | None = None  # None until the exchange reports it
         self._clock = clock
+        self._yield_fraction = yield_fraction
+        self._unplanned_weight = unplanned_weight
+        self._min_allowance = min_allowance
         self._sleep = sleep
         self._spread = spread
         self._sent: deque[tuple[float, int]] = deque()  # this program's requests within the window: (when, weight)
@@ -117,7 +126,7 @@ class WeightBudget:
     def _room(self) -> float:
         """The weight per minute that planned polls may spend."""
         allowance = self.share * (self.limit or _ASSUMED_LIMIT)
-        return max(allowance * _PLANNED_FRACTION - _UNPLANNED_WEIGHT, allowance / 2)
+        return max(allowance * _PLANNED_FRACTION - self._unplanned_weight, allowance / 2)
 
     # yield
 
@@ -168,10 +177,10 @@ class WeightBudget:
 
     def _seconds_to_wait(self, weight: int) -> float:
         limit = self.limit or _ASSUMED_LIMIT
-        allowance = max(self.share * limit, _MIN_ALLOWANCE)
+        allowance = max(self.share * limit, self._min_allowance)
         minute, inherited = self._inherited or (-1, 0)
         inherited_minute_full = minute == self._minute and self._sent_weight + inherited + weight > allowance
-        if inherited_minute_full or (self.used or 0) + self._in_flight + weight > limit * _YIELD_FRACTION:
+        if inherited_minute_full or (self.used or 0) + self._in_flight + weight > limit * self._yield_fraction:
             return 60 - self._clock.seconds % 60 + self._spread() * _SPREAD_SECONDS
         now = free_at = self._clock.monotonic()
         while self._sent and self._sent[0][0] <= now - _WINDOW_SECONDS:

@@ -268,7 +268,7 @@ def _load_simulated(exchange: SimulatedExchange, directory: Path) -> Config:
 
 def _write_configuration(exchange: SimulatedExchange, directory: Path) -> Path:
     try:
-        return write_configuration(exchange.url, exchange.accounts.values(), directory)
+        return write_configuration(exchange.url, exchange.accounts.values(), directory, exchange.rest_url)
     except OSError as error:
         if not error.strerror:  # write_configuration raised it with a complete text
             raise

@@ -17,7 +17,9 @@ from exporter.config.document import ConfigError, Findings, Reader
 from exporter.config.files import Files, read_document
 from exporter.config.keys import CredentialSource, Environment, KeyLoader
 from exporter.config.values import (
+    KEY_CHECK_URL,
     MAINNET,
+    REST_URLS,
     account_name,
     asset_mode,
     boolean,
@@ -26,9 +28,11 @@ from exporter.config.values import (
     endpoint_url,
     is_unencrypted,
     proxy_url,
+    rest_url,
     weight_key,
     weight_share,
 )
+from exporter.rest.state import RestSettings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -38,6 +42,8 @@ if TYPE_CHECKING:
     from exporter.config.keys import KeyParts
 
 _DEFAULT_WEIGHT_SHARE: Final = 0.5
+_DEFAULT_REST_WEIGHT_SHARE: Final = 0.1
+_DEFAULT_REST_INTERVAL_SECONDS: Final = 60.0
 _NOTHING_CONFIGURED: Final = (
     "pass a configuration file with --config.file, or set BINANCE_API_KEY and BINANCE_SECRET_KEY "
     "(or BINANCE_PRIVATE_KEY_FILE); to try the exporter without an API key, run: binance-futures-exporter demo"
@@ -51,6 +57,7 @@ class Config:
     accounts: tuple[AccountSettings, ...]  # in file order
     weight_share: float  # the part of an IP's request weight that polls may be planned to use
     warnings: tuple[str, ...]  # such as "exporter.yml: accounts[0].api_key_file: others may read …"
+    rest: RestSettings = field(default_factory=RestSettings)
     # The loaded private keys, for the next load to reuse.
     private_keys: Mapping[KeyParts, Credentials] = field(default_factory=dict, repr=False, compare=False)
 
@@ -83,13 +90,18 @@ def load(path: Path | None, environ: Mapping[str, str], previous: Config | None 
         binance = _Binance(url=environment.take("endpoint", endpoint_url, MAINNET))
         _warn_if_unencrypted(environment, binance)
         name = environment.take("account", account_name, "main")
-        accounts.add(environment, name, CredentialSource(environment, Path(), loader), binance, _Poll(), None)
+        source = CredentialSource(environment, Path(), loader)
+        accounts.add(environment, name, source, binance, _Poll(), None)
     else:
         findings.add_problem("no account is configured", _NOTHING_CONFIGURED)
     if findings.problems:
         raise ConfigError(*findings.problems)
     return Config(
-        accounts=tuple(accounts.settings), weight_share=share, warnings=findings.warnings, private_keys=loader.loaded
+        accounts=tuple(accounts.settings),
+        weight_share=share,
+        warnings=findings.warnings,
+        rest=accounts.rest,
+        private_keys=loader.loaded,
     )
 
 
@@ -101,6 +113,7 @@ class _Binance:
     proxy: str | None = None
     recv_window_seconds: float = 5.0
     request_timeout_seconds: float = 10.0
+    rest_url: str | None = None  # None: that of the network
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,6 +136,7 @@ class _Accounts:
         self.findings = findings
         self.loader = loader
         self.settings: list[AccountSettings] = []
+        self.rest = RestSettings()
         self._names: dict[str, str] = {}
         self._endpoints: dict[tuple[str, str | None], Endpoint] = {}
         self._labels: dict[str, int] = {}
@@ -137,6 +151,8 @@ class _Accounts:
         binance: _Binance,
         poll: _Poll,
         mode: AssetMode | None,
+        *,
+        key_check: bool = False,
     ) -> None:
         """Add an account, unless its name or its credentials are missing."""
         credentials = source.credentials
@@ -148,7 +164,7 @@ class _Accounts:
             return
         if redaction.redact(name) != name:
             reader.add_problem("name", "looks like an API key; use a display name")
-        endpoint = self._endpoint(reader, binance.url, binance.proxy)
+        endpoint = self._endpoint(reader, binance)
         path = reader.path_of("api_key_file")
         first = self._keys.setdefault((endpoint, credentials.api_key), path)
         if first != path:
@@ -164,6 +180,7 @@ class _Accounts:
                 stale_after_seconds=stale_after_seconds,
                 position_risk=poll.position_risk,
                 configuration=poll.configuration,
+                key_check_url=self._key_check_url(reader, binance) if key_check else None,
                 zero_assets=poll.zero_assets,
                 recv_window_ms=round(binance.recv_window_seconds * 1000),
                 request_timeout_seconds=binance.request_timeout_seconds,
@@ -186,14 +203,33 @@ class _Accounts:
             )
         return poll.stale_after_seconds
 
-    def _endpoint(self, reader: Reader, url: str, configured_proxy: str | None) -> Endpoint:
+    def _rest_url(self, reader: Reader, binance: _Binance) -> str | None:
+        """Return the URL of the REST API that belongs to an endpoint; report if it is unknown."""
+        url = binance.rest_url or REST_URLS.get(binance.url)
+        path = reader.path_of("binance.rest_endpoint")
+        if url is None and not self.findings.has_problem(path):
+            self.findings.add_problem(
+                path,
+                "is missing: funding, prices and key_check use REST, whose URL is not known for a custom endpoint",
+            )
+        return url
+
+    def _key_check_url(self, reader: Reader, binance: _Binance) -> str | None:
+        """Return the host that is asked what a key may do; None on the testnet, which does not offer that."""
+        if binance.rest_url is None and binance.url in REST_URLS:
+            return KEY_CHECK_URL if binance.url == MAINNET else None
+        return self._rest_url(reader, binance)
+
+    def _endpoint(self, reader: Reader, binance: _Binance) -> Endpoint:
+        url, configured_proxy = binance.url, binance.proxy
         for warning in environment_warnings(url) if configured_proxy is None else ():
             self.findings.add_warning("environment", warning)
         proxy = normalize_proxy(url, configured_proxy)
         if (url, proxy) not in self._endpoints:
             label = endpoint_label(url, configured_proxy)
             number = self._labels[label] = self._labels.get(label, 0) + 1
-            endpoint = Endpoint(label if number == 1 else f"{label} #{number}", url, proxy)
+            rest_url = self._rest_url(reader, binance) if self.rest.enabled else None
+            endpoint = Endpoint(label if number == 1 else f"{label} #{number}", url, proxy, rest_url)
             first = self._weight_labels.setdefault(weight_key(url, proxy), endpoint.label)
             if first != endpoint.label:
                 message = (
@@ -213,7 +249,13 @@ def _read_file(path: Path, accounts: _Accounts) -> float:
     section = root.mapping("binance")
     binance = _binance(section, _Binance())
     share = section.take("weight_share", weight_share, _DEFAULT_WEIGHT_SHARE)
+    accounts.rest = RestSettings(
+        weight_share=section.take("rest_weight_share", weight_share, _DEFAULT_REST_WEIGHT_SHARE),
+        funding_interval_seconds=_rest_interval(root.mapping("funding")),
+        prices_interval_seconds=_rest_interval(root.mapping("prices")),
+    )
     section.reject_unknown_keys()
+    key_check = _key_check(root.mapping("key_check"), inherited=False)
     poll = _poll(root.mapping("poll"), _Poll())
     for reader in root.mappings("accounts"):
         name = reader.take("name", account_name, None)
@@ -225,8 +267,9 @@ def _read_file(path: Path, accounts: _Accounts) -> float:
         section = reader.mapping("binance")
         own_binance = _binance(section, binance)
         section.reject_unknown_keys()
+        own_key_check = _key_check(reader.mapping("key_check"), inherited=key_check)
         reader.reject_unknown_keys()
-        accounts.add(reader, name, source, own_binance, own_poll, mode)
+        accounts.add(reader, name, source, own_binance, own_poll, mode, key_check=own_key_check)
     root.reject_unknown_keys()
     return share
 
@@ -239,9 +282,24 @@ def _binance(reader: Reader, inherited: _Binance) -> _Binance:
         request_timeout_seconds=reader.take(
             "request_timeout", duration("100ms", "60s"), inherited.request_timeout_seconds
         ),
+        rest_url=reader.take("rest_endpoint", rest_url, inherited.rest_url),
     )
     _warn_if_unencrypted(reader, binance)
     return binance
+
+
+def _rest_interval(reader: Reader) -> float | None:
+    """Return the interval of what is read over REST, None if it is not enabled."""
+    enabled = reader.take("enabled", boolean, False)  # noqa: FBT003 - the default
+    interval_seconds = reader.take("interval", duration("5s", "1h"), _DEFAULT_REST_INTERVAL_SECONDS)
+    reader.reject_unknown_keys()
+    return interval_seconds if enabled else None
+
+
+def _key_check(reader: Reader, *, inherited: bool) -> bool:
+    enabled = reader.take("enabled", boolean, inherited)
+    reader.reject_unknown_keys()
+    return enabled
 
 
 def _warn_if_unencrypted(reader: Reader, binance: _Binance) -> None:

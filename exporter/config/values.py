@@ -17,10 +17,14 @@ if TYPE_CHECKING:
 
 MAINNET: Final = "wss://ws-fapi.binance.com/ws-fapi/v1"
 _TESTNET: Final = "wss://testnet.binancefuture.com/ws-fapi/v1"
+# The REST API that belongs to each network, and the only one that reports what an API key may do.
+REST_URLS: Final = {MAINNET: "https://fapi.binance.com", _TESTNET: "https://demo-fapi.binance.com"}
+KEY_CHECK_URL: Final = "https://api.binance.com"
 _NETWORK_OF_URL: Final = {MAINNET: "mainnet", _TESTNET: "testnet"}
 _NETWORKS: Final = {name: url for url, name in _NETWORK_OF_URL.items()} | {"demo": _TESTNET}
 _PROXY_SCHEME: Final = re.compile("(https?|socks5h?)://", re.IGNORECASE)
 
+_REST_PORTS: Final = {"http": 80, "https": 443}
 _LONGEST_PATH: Final = 4096
 _LONGEST_URL: Final = 2048
 
@@ -132,6 +136,22 @@ def endpoint_url(value: object) -> str:
     is_default = port == DEFAULT_PORTS[parts.scheme]
     netloc = join_host_and_port(host, port).removesuffix(f":{port}" if is_default else "")
     return parts._replace(netloc=netloc, path=parts.path or "/").geturl()
+
+
+def rest_url(value: object) -> str | None:
+    """Check null (None: that of the network) or the http:// or https:// URL of a REST API, without a path."""
+    if value is None:
+        return None
+    allowed = "must be null or a http:// or https:// URL without a path"
+    parts = _split(value, _REST_PORTS, allowed)
+    host = normalize_host(parts.hostname or "")
+    if not host or "@" in parts.netloc or parts.path.strip("/") or parts.query or "#" in str(value):
+        raise InvalidValue(allowed)
+    if parts.scheme == "http" and not is_loopback(host):
+        raise InvalidValue("must be a https:// URL: http:// sends API keys unencrypted")
+    port = parts.port or _REST_PORTS[parts.scheme]
+    is_default = port == _REST_PORTS[parts.scheme]
+    return f"{parts.scheme}://{join_host_and_port(host, port).removesuffix(f':{port}' if is_default else '')}"
 
 
 def proxy_url(value: object) -> str | None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from exporter.metrics.catalog import ACCOUNTS
 from exporter.metrics.chunked_body import ChunkedBody
+from exporter.metrics.rest_catalog import KEYS, MARKETS
 from exporter.metrics.self_catalog import ENDPOINTS, POLLING, PROGRAM, Polling
 from exporter.metrics.text import render, render_headers
 
@@ -27,7 +28,7 @@ CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 # Parallel scrapes share a body for this long; only the process metrics may change within that time.
 _MAX_SHARED_SECONDS: Final = 1.0
 
-_CATALOGS: Final = (ACCOUNTS, POLLING, ENDPOINTS, PROGRAM)
+_CATALOGS: Final = (ACCOUNTS, POLLING, ENDPOINTS, PROGRAM, MARKETS, KEYS)
 _HEADERS: Final = tuple(map(render_headers, _CATALOGS))
 
 
@@ -128,6 +129,8 @@ class Exposition:
             [polled.rendered for polled in self._polled.values()],
             self._endpoints,
             [self._rendered_program],
+            [render(MARKETS, market, market.label) for market in self._program.markets()],
+            [render(KEYS, key, key.account) for key in self._program.api_keys()],
         )
         return list(zip(_CATALOGS, subjects, strict=True))
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final, TypedDict
 
 from exporter.metrics.catalog import ACCOUNTS
 from exporter.metrics.configuration_catalog import CONFIGURATION_GROUPS
+from exporter.metrics.rest_catalog import KEYS, MARKETS
 from exporter.metrics.self_catalog import ENDPOINTS, POLLING, PROGRAM
 
 if TYPE_CHECKING:
@@ -36,7 +37,14 @@ _SECTIONS: Final = {
 
 def _sections() -> Iterator[tuple[str, Entry]]:
     """Yield each metric with the title of its section."""
-    for title, catalog in (("", ACCOUNTS), ("Polling", POLLING), ("Connections", ENDPOINTS), ("Exporter", PROGRAM)):
+    for title, catalog in (
+        ("", ACCOUNTS),
+        ("Polling", POLLING),
+        ("Connections", ENDPOINTS),
+        ("Exporter", PROGRAM),
+        ("REST", MARKETS),
+        ("API keys", KEYS),
+    ):
         for _, group, family in catalog.entries():
             word = family.name.removeprefix("binance_futures_").split("_")[0]
             section = title or ("Configuration" if group in CONFIGURATION_GROUPS else _SECTIONS[word])

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from exporter.account.state import AccountState
     from exporter.binance.endpoint_state import EndpointState
+    from exporter.rest.state import KeyState, RestState
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +34,8 @@ class Program:
     """The state of the process itself; the service writes it."""
 
     endpoints: Callable[[], Sequence[EndpointState]] = tuple
+    markets: Callable[[], Sequence[RestState]] = tuple  # the REST sides of endpoints
+    api_keys: Callable[[], Sequence[KeyState]] = tuple
     last_reload_succeeded: bool = True
     last_reload_success_unix: float | None = None
     shard_index: int = 0
@@ -77,12 +80,15 @@ def _account_info(polling: Polling) -> tuple[str, ...]:
     return mode, settings.endpoint.label, settings.credentials.key_type
 
 
-def _durations(program: Program) -> list[tuple[Method, Histogram]]:
-    """Return the durations of each method over all endpoints."""
-    merged = {method: Histogram() for method in Method}
+def _durations(program: Program) -> list[tuple[str, Histogram]]:
+    """Return the durations of each method over all endpoints, and of each path requested over REST."""
+    merged = {method.value: Histogram() for method in Method}
     for endpoint in program.endpoints():
         for method, durations in endpoint.durations.items():
-            merged[method].add(durations)
+            merged[method.value].add(durations)
+    for market in program.markets():
+        for path, durations in market.durations.items():
+            merged.setdefault(path.method_label, Histogram()).add(durations)
     return list(merged.items())
 
 
@@ -209,7 +215,7 @@ PROGRAM: Final = Catalog(
         Group(
             ("method",),
             _durations,
-            lambda _, rows: [(method.value,) for method, _ in rows],
+            lambda _, rows: [(method,) for method, _ in rows],
             (
                 Family(
                     "binance_futures_request_duration_seconds",

@@ -36,8 +36,16 @@ def demo_exchange(
     )
 
 
-def write_configuration(exchange_url: str, accounts: Iterable[SimulatedAccount], directory: Path) -> Path:
+def write_configuration(
+    exchange_url: str, accounts: Iterable[SimulatedAccount], directory: Path, rest_url: str | None = None
+) -> Path:
     """Write `exporter.yml` and the key files it names into a directory; only the owner can read the keys.
+
+    Args:
+        exchange_url: the exchange's WebSocket URL.
+        accounts: the accounts to poll.
+        directory: where to write.
+        rest_url: the exchange's REST URL; if given, all that is read over REST is enabled.
 
     Raises:
         FileExistsError: the directory contains a configuration or keys that were not written by this function.
@@ -61,7 +69,10 @@ def write_configuration(exchange_url: str, accounts: Iterable[SimulatedAccount],
             entry["private_key_file"] = f"keys/{account.name}.pem"
             _write_secret(directory / entry["private_key_file"], account.private_key_pem)
         entries.append(entry)
-    document = {"binance": {"endpoint": exchange_url, "proxy": "none"}, "accounts": entries}
+    document: dict[str, Any] = {"binance": {"endpoint": exchange_url, "proxy": "none"}, "accounts": entries}
+    if rest_url:
+        document["binance"]["rest_endpoint"] = rest_url
+        document |= {name: {"enabled": True} for name in ("funding", "prices", "key_check")}
     path.write_text(_MARK + yaml.safe_dump(document, allow_unicode=True, sort_keys=False), encoding="utf-8")
     return path
 

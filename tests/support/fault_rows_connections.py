@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 from websockets.frames import Frame, Opcode
 
 from exporter.binance.dialing import Timing
+from exporter.simulator.fault_catalog_rest import REST_FAULTS
 from support.fault_runner import switched
 from support.fault_table import FaultRow
 from support.tls_front import TlsFront
@@ -250,4 +251,12 @@ def _lifetimes_and_clocks() -> Iterator[FaultRow]:
     yield fault("handshake refused from the start", down, "connection rejected", "poll connection", from_start=True)
 
 
-CONNECTIONS: Final = (*_handshakes(), *_open_connections(), *_lifetimes_and_clocks())
+def _rest() -> Iterator[FaultRow]:
+    """Yield the rows in which REST is used: whatever it does, no poll fails."""
+    for name in ("rest-hanging", "rest-banned", "rest-wrong-types"):
+        fault_of_rest = REST_FAULTS[name]
+        yield fault(fault_of_rest.help, switched(fault_of_rest.switch), rest=True)
+    yield fault("REST hanging from the start", switched(REST_FAULTS["rest-hanging"].switch), rest=True, from_start=True)
+
+
+CONNECTIONS: Final = (*_handshakes(), *_open_connections(), *_lifetimes_and_clocks(), *_rest())

@@ -16,6 +16,7 @@ from exporter.binance.clock import monotonic
 from exporter.binance.dialing import Endpoint
 from exporter.binance.host_clock import HostClock
 from exporter.config.exporter_yml import Config
+from exporter.rest.state import RestSettings
 from exporter.web.listen_address import ListenAddress
 from support.builders import samples
 from support.fault_loop import running_loop
@@ -161,6 +162,7 @@ async def run_fault(fault: FaultRow, result: Result) -> None:
             result.polls_failed = int(sum(result.failed.values()))
     _check_counts(fault, counts, result)
     assert requests <= fault.most_requests, f"{requests} requests"
+    assert fault.rest == any(request.method.startswith("/") for request in exchange.received)
     assert max(exchange.weight_by_minute.values()) <= _SHARE * exchange.weight.limit, (
         "more than the share of the weight"
     )
@@ -184,12 +186,22 @@ def _check_counts(fault: FaultRow, counts: Counter[tuple[str, str]], result: Res
 @asynccontextmanager
 async def _exporting(exchange: RecordingExchange, fault: FaultRow, result: Result) -> AsyncIterator[FaultRun]:
     async with AsyncExitStack() as stack:
-        endpoint = Endpoint("exchange", await stack.enter_async_context(fault.front(exchange.url)), "none")
+        url, rest_url = await stack.enter_async_context(fault.front(exchange.url)), None
+        rest = RestSettings()
+        if fault.rest:
+            rest_url = exchange.rest_url
+            rest = RestSettings(funding_interval_seconds=5.0, prices_interval_seconds=5.0)
+        endpoint = Endpoint("exchange", url, "none", rest_url)
         accounts = tuple(
-            AccountSettings(name=name, endpoint=endpoint, credentials=credentials_of(exchange.accounts[name]))
+            AccountSettings(
+                name=name,
+                endpoint=endpoint,
+                credentials=credentials_of(exchange.accounts[name]),
+                key_check_url=rest_url,
+            )
             for name in ACCOUNTS
         )
-        config = Config(accounts=accounts, weight_share=_SHARE, warnings=())
+        config = Config(accounts=accounts, weight_share=_SHARE, warnings=(), rest=rest)
         web = WebSettings(addresses=(ListenAddress("127.0.0.1", 0),), process_metrics=False)
         service = Service(config, web, fault.timing, host=HostClock(running_loop().host_clock, monotonic))
         (url,) = service.bind()

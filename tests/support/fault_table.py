@@ -27,7 +27,7 @@ _COUNTERS: Final = {
 }
 _POLLING_SERIES: Final = re.compile(
     r"binance_futures_(up|account_info|last_success_timestamp_seconds|polls_total|poll_failures_total"
-    r"|poll_interval_seconds|stale_after_seconds)\{"
+    r"|poll_interval_seconds|stale_after_seconds|key_\w+)\{"
 )
 # Of the status and of position risk, not the configuration, which is requested once an hour.
 _FIGURES: Final = re.compile(
@@ -53,6 +53,7 @@ class FaultRow:
     most_requests: int = 8  # for alice's status, while the fault is on
     from_start: bool = False
     timing: Timing | None = None
+    rest: bool = False  # whether the exporter uses REST, too
     front: Callable[[str], AbstractAsyncContextManager[str]] = (
         nullcontext  # yields the URL to connect to instead of the exchange's
     )

@@ -1,0 +1,222 @@
+"""Creates and runs what is read over REST: funding and prices of each endpoint, and the permissions of API keys.
+
+It shares nothing with the polls but the endpoint's clock and its pauses.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter, defaultdict
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Final
+
+from exporter.binance.histogram import Histogram
+from exporter.binance.weight import WeightBudget
+from exporter.rest.client import RestClient
+from exporter.rest.keys import KeyCheck
+from exporter.rest.market import Market
+from exporter.rest.state import RestState
+from exporter.supervision import supervise
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from exporter.account.snapshot import AccountSnapshot
+    from exporter.account.state import AccountSettings
+    from exporter.app.fleet import Fleet
+    from exporter.binance.connection import Connection
+    from exporter.binance.dialing import Endpoint
+    from exporter.binance.errors import Reason
+    from exporter.binance.signing import Secret
+    from exporter.config.exporter_yml import Config
+    from exporter.rest.requests import RestPath
+    from exporter.rest.state import KeyState, RestSettings
+
+# Other programs trade over REST: they may need half of the limit.
+_YIELD_FRACTION: Final = 0.5
+_MIN_ALLOWANCE: Final = 30
+_ROTATED_KEYS_SECONDS: Final = 10.0  # between looks for API keys that were replaced in their files
+
+
+@dataclass(frozen=True, slots=True)
+class _Counts:
+    """What is counted for an endpoint as long as the process lives."""
+
+    failures: Counter[Reason] = field(default_factory=Counter)
+    durations: defaultdict[RestPath, Histogram] = field(default_factory=lambda: defaultdict(Histogram))
+
+
+class RestFleet:
+    """What is read over REST; create and use it in the event loop.
+
+    Args:
+        fleet: the polling side, to which the configuration has been applied.
+        config: what to read.
+        snapshots: returns the snapshots that may be shown now, by account.
+    """
+
+    def __init__(self, fleet: Fleet, config: Config, snapshots: Callable[[], Mapping[str, AccountSnapshot]]) -> None:
+        self._fleet = fleet
+        self._snapshots = snapshots
+        self._settings: RestSettings = config.rest
+        self._markets: dict[Endpoint, Market] = {}
+        # Never removed: pauses, used weight and what keys may do must outlast an account that is removed and added.
+        self._budgets: dict[tuple[str, str | None], WeightBudget] = {}
+        self._key_checks: dict[tuple[str, str | None, Secret], KeyCheck] = {}
+        self._counts: defaultdict[str, _Counts] = defaultdict(_Counts)  # by the endpoint's label
+        self._tasks: dict[Market | KeyCheck, asyncio.Task[Any]] = {}
+        self._running = False
+        self.apply(config)
+
+    @property
+    def markets(self) -> list[RestState]:
+        """The current states of the endpoints for which REST is used."""
+        return [state for connection in self._fleet.connections if (state := self._state_of(connection.endpoint))]
+
+    @property
+    def api_keys(self) -> list[KeyState]:
+        """What the API keys may do, of the accounts of which that is known."""
+        states = (self._key_checks[key].state_of(settings.name) for settings, key in self._checked_accounts())
+        return [state for state in states if state]
+
+    def apply(self, config: Config) -> None:
+        """Read according to `config`, which has been applied to the polling side, from now on."""
+        settings = config.rest
+        urls = {account.endpoint: account.endpoint.rest_url for account in config.accounts if settings.enabled}
+        for endpoint, market in list(self._markets.items()):
+            if settings != self._settings or urls.get(endpoint) != market.client.url:
+                self._end(self._markets.pop(endpoint))
+        self._settings = settings
+        for budget in self._budgets.values():
+            budget.share = settings.weight_share
+        for connection in self._fleet.connections:
+            url = urls.get(connection.endpoint)
+            if url is not None and connection.endpoint not in self._markets:
+                self._markets[connection.endpoint] = self._market(url, connection)
+        for budget in self._budgets.values():
+            markets = [market for market in self._markets.values() if market.client.budget is budget]
+            budget.plan(request for market in markets for request in market.planned)
+        self._start()
+
+    async def run(self) -> None:
+        """Read until cancelled."""
+        self._running = True
+        try:
+            while True:
+                self._start()
+                await asyncio.sleep(_ROTATED_KEYS_SECONDS)
+        finally:
+            self._running = False
+            tasks = list(self._tasks.values())
+            for worker in list(self._tasks):
+                self._end(worker)
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _start(self) -> None:
+        """Start what is not running yet, and end the checks of API keys that no account has any more."""
+        used = {self._key_checks[key]: settings.name for settings, key in self._checked_accounts()}
+        for worker in list(self._tasks):
+            if isinstance(worker, KeyCheck) and worker not in used:
+                self._end(worker)
+        workers: list[tuple[str, Market | KeyCheck]] = [
+            *((f"REST of {market.label}", market) for market in self._markets.values()),
+            *((f"key check of {account}", check) for check, account in used.items()),
+        ]
+        for name, worker in workers if self._running else ():
+            if worker not in self._tasks:
+                self._tasks[worker] = asyncio.create_task(supervise(name, worker.run), name=name)
+
+    def _end(self, worker: Market | KeyCheck) -> None:
+        if task := self._tasks.pop(worker, None):
+            task.cancel()
+
+    def _checked_accounts(self) -> Iterator[tuple[AccountSettings, tuple[str, str | None, Secret]]]:
+        """Yield the settings of each account whose API key is checked, with the key of its check, which exists."""
+        for state in self._fleet.states:
+            settings = state.settings
+            url, endpoint, credentials = settings.key_check_url, settings.endpoint, settings.credentials
+            if url is None:
+                continue
+            key = url, endpoint.proxy, credentials.api_key
+            if key not in self._key_checks:
+                connection = next(each for each in self._fleet.connections if each.endpoint == endpoint)
+                client = self._client(url, connection)
+                failures = self._counts[endpoint.label].failures
+                self._key_checks[key] = KeyCheck(settings.name, credentials, client, connection.clock, failures)
+            self._key_checks[key].credentials = credentials
+            yield settings, key
+
+    def _market(self, url: str, connection: Connection) -> Market:
+        label = connection.endpoint.label
+        return Market(
+            label,
+            self._client(url, connection),
+            connection.clock,
+            self._settings,
+            lambda: self._held_symbols(label),
+            lambda: self._held_assets(label),
+            self._counts[label].failures,
+        )
+
+    def _client(self, url: str, connection: Connection) -> RestClient:
+        proxy = connection.endpoint.proxy
+        if (url, proxy) not in self._budgets:
+            self._budgets[url, proxy] = WeightBudget(
+                self._settings.weight_share,
+                connection.clock,
+                yield_fraction=_YIELD_FRACTION,
+                unplanned_weight=0,
+                min_allowance=_MIN_ALLOWANCE,
+            )
+        return RestClient(
+            url,
+            proxy,
+            self._budgets[url, proxy],
+            connection.clock,
+            connection.budget.raise_if_paused,  # a ban of the WebSocket API is one of this IP
+            connection.resync_clock,
+            self._counts[connection.endpoint.label].durations,
+        )
+
+    def _state_of(self, endpoint: Endpoint) -> RestState | None:
+        """Return the state of an endpoint, None if nothing is read over REST for it."""
+        market, counts = self._markets.get(endpoint), self._counts[endpoint.label]
+        checks = [self._key_checks[key] for settings, key in self._checked_accounts() if settings.endpoint == endpoint]
+        budgets = [worker.client.budget for worker in (market, *checks) if worker]
+        if not budgets:
+            return None
+        paused = next((budget.paused for budget in budgets if budget.paused), None)
+        state = RestState(
+            label=endpoint.label,
+            failures=dict(counts.failures),
+            durations={path: durations.copy() for path, durations in counts.durations.items()},
+            paused=paused,
+        )
+        if market is None:
+            return state
+        budget, funding = market.client.budget, market.funding
+        hours = {symbol: hours for symbol in funding if (hours := market.funding_hours(symbol)) is not None}
+        return replace(
+            state,
+            funding=funding,
+            funding_hours=hours,
+            prices=market.prices,
+            weight_used=budget.used,
+            weight_limit=budget.limit,
+            weight_spent=budget.spent_total,
+        )
+
+    def _held_symbols(self, label: str) -> set[str]:
+        return {position.row.symbol for snapshot in self._snapshots_on(label) for position in snapshot.held}
+
+    def _held_assets(self, label: str) -> set[str]:
+        rows = (row for snapshot in self._snapshots_on(label) for row in snapshot.assets)
+        return {row.asset for row in rows if row.wallet_balance or row.margin_balance}
+
+    def _snapshots_on(self, label: str) -> list[AccountSnapshot]:
+        snapshots = self._snapshots()
+        return [
+            snapshots[state.settings.name]
+            for state in self._fleet.states
+            if state.settings.endpoint.label == label and state.settings.name in snapshots
+        ]

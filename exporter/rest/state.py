@@ -1,0 +1,51 @@
+"""What was read over REST for an endpoint or an API key, at one moment, as plain values."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from exporter.binance.errors import Reason
+    from exporter.binance.histogram import Histogram
+    from exporter.rest.requests import Funding, KeyPermissions, RestPath
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RestSettings:
+    """What is requested over REST, as configured; None: not at all."""
+
+    weight_share: float = 0.1  # of the IP's limit for REST
+    funding_interval_seconds: float | None = None
+    prices_interval_seconds: float | None = None
+
+    @property
+    def enabled(self) -> bool:
+        """Whether funding or prices are read."""
+        return self.funding_interval_seconds is not None or self.prices_interval_seconds is not None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RestState:
+    """The REST side of an endpoint; a value that is not known or not read is absent."""
+
+    label: str
+    funding: Mapping[str, Funding] = field(default_factory=dict)  # by symbol
+    funding_hours: Mapping[str, int] = field(default_factory=dict)  # between fundings, by symbol
+    prices: Mapping[str, float] = field(default_factory=dict)  # in USD, by asset
+    failures: Mapping[Reason, int] = field(default_factory=dict)
+    durations: Mapping[RestPath, Histogram] = field(default_factory=dict)
+    paused: Reason | None = None
+    weight_used: int | None = None
+    weight_limit: int | None = None
+    weight_spent: int | None = None  # since the start
+
+
+@dataclass(frozen=True, slots=True)
+class KeyState:
+    """What the API key of an account may do."""
+
+    account: str
+    permissions: KeyPermissions
