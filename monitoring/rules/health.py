@@ -23,6 +23,8 @@ from monitoring.rules.rule import (
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+# Out of the account; trading is not included, because the futures API may require that permission.
+_MOVES_MONEY: Final = "withdrawals|internal_transfer|universal_transfer"
 _IP: Final = "the IP that {{ $labels.instance }} uses for {{ $labels.endpoint }}"
 
 
@@ -174,26 +176,51 @@ def _account_alerts(threshold: Mapping[str, str]) -> tuple[Alert, ...]:
             "The exchange rejects the API key of account {{ $labels.account }}: "
             '{{ $value | printf "%.0f" }} polls were rejected, or skipped until the next retry, in 15 minutes.',
         ),
+        _key_unsafe(),
+    )
+
+
+def _key_unsafe() -> Alert:
+    """Return the alert on what a key that only monitors should not be able to do; it needs `key_check`.
+
+    The last value is used because a restarted exporter does not know it until it has asked the exchange.
+    """
+    return Alert(
+        "BinanceFuturesKeyUnsafe",
+        "warning",
+        block(f"""
+            max by ({ACCOUNT}, permission) (
+              last_over_time(binance_futures_key_permission{{permission=~"{_MOVES_MONEY}"}}[{HOLD}])
+            ) == 1
+            or
+            min by ({ACCOUNT}) (last_over_time(binance_futures_key_ip_restricted[{HOLD}])) == 0
+        """),
+        "5m",
+        "An account's API key can move money or be used from any IP",
+        "The API key of account {{ $labels.account }} {{ if $labels.permission }}has the permission "
+        "{{ $labels.permission }}, which monitoring does not need{{ else }}is not restricted to trusted IPs{{ end }}.",
     )
 
 
 def _endpoint_alerts(threshold: Mapping[str, str]) -> tuple[Alert, ...]:
-    # There is a gap of a scrape or two between consecutive pauses.
-    paused = f'max by ({ENDPOINT}, reason) (max_over_time(binance_futures_paused{{reason="%s"}}[{RECENT}])) == 1'
+    # There is a gap of a scrape or two between consecutive pauses. A ban is that of the IP, whichever API reports it.
+    def paused(metric: str, reason: str) -> str:
+        return f'max by ({ENDPOINT}, reason) (max_over_time({metric}{{reason="{reason}"}}[{RECENT}])) == 1'
+
     return (
         Alert(
             "BinanceFuturesPaused",
             "critical",
-            paused % "banned",
+            paused("binance_futures_paused", "banned") + "\nor\n" + paused("binance_futures_rest_paused", "banned"),
             "0s",
             "The exchange has banned an IP",
-            f"The exchange has banned {_IP}. The exporter sends no requests. Every other program behind the IP, such "
-            "as a trading bot, is banned as well.",
+            f"The exchange has banned {_IP}. Every other program behind the IP, such as a trading bot, is banned as "
+            "well.",
         ),
         Alert(
             "BinanceFuturesPaused",
             "warning",
-            paused % "rate_limited",
+            paused("binance_futures_paused", "rate_limited"),
             "5m",
             "The exchange is rate limiting an IP",
             f"The exchange is rate limiting {_IP}. The exporter sends no requests until the limit ends.",
