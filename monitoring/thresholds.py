@@ -48,7 +48,7 @@ THRESHOLDS: Final = (
     Threshold("adl_quantile", 4, "a position's quantile in the auto-deleveraging queue reaches this value"),
     Threshold("unrealized_loss", 0.2, "the unrealized loss exceeds this fraction of the wallet balance"),
     Threshold("wallet_drop", 0.1, "the wallet balance is more than this fraction below its maximum over the last hour"),
-    # Below these a wallet balance is dust: there is no price to weigh an asset by, but its name.
+    # Below these a wallet balance is dust, judged by the asset's name, because prices may not be enabled.
     Threshold(
         "wallet_floor_usd",
         10,

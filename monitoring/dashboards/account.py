@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 from monitoring.dashboards import panels as p
 from monitoring.dashboards import queries as q
 from monitoring.dashboards import stats as s
-from monitoring.dashboards.balances import BALANCES, EQUITY_AND_ORDERS
+from monitoring.dashboards.balances import BALANCES, EQUITY_AND_ORDERS, FUNDING
 from monitoring.dashboards.layout import PanelRow, dashboard, link_to, variables
 from monitoring.dashboards.tables import Column, table_panel
 
@@ -205,13 +205,14 @@ def account_dashboard() -> Dashboard:
     return dashboard(
         UID,
         "Binance futures / Account",
-        "One account, or a few: risk, margin pools, positions, PnL, exposure, balances, open orders.",
+        "One account, or a few: risk, margin pools, positions, PnL, exposure, funding, balances, open orders.",
         variables("account", "symbol", all_selected=["symbol"]),
         [
             PanelRow(4, _SUMMARY, widths=(3, 3, 3, 3, 4, 4, 4)),
             PanelRow(8, [_POSITIONS]),
             PanelRow(11, _RISK),
             PanelRow(11, _MONEY),
+            PanelRow(7, [FUNDING]),
             PanelRow(7, [BALANCES]),
             PanelRow(10, EQUITY_AND_ORDERS),
         ],

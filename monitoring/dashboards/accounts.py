@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from textwrap import indent
 from typing import TYPE_CHECKING, Final
 
 from monitoring.dashboards import panels as p
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 UID: Final = "binance-futures-accounts"
 _DOWN: Final = "No data: no account is selected, or all are down"
 _FLAT: Final = "No position with a liquidation price, or all accounts are down"
+_PRICES: Final = f"group({q.series('asset_index_price', q.JOB)})"
 
 _SUMMARY: Final = (
     p.stat_panel(
@@ -74,6 +76,25 @@ _MONEY: Final = (
         "Available for new positions",
         "Available balance of the selected accounts, summed by currency.",
         "available_balance",
+    ),
+    p.stat_panel(
+        "Equity in USD",
+        """
+        Equity of the selected accounts, all assets included, at Binance's index prices. Multi-assets accounts count
+        with the USD total that they report, single-asset accounts with the margin balance of each asset. Not covered,
+        and counted separately, are accounts without data and those that hold an asset without a known price. Requires
+        `prices`, which are off by default.
+        """,
+        p.Query(f"sum(\n{indent(q.equity_in_usd(), '  ')}\n)\nand {_PRICES}", "USD"),
+        p.Query(
+            f"count(\n  {q.max_by('up')}\n  unless on (account)\n{indent(q.equity_in_usd(), '  ')}\n)\nand {_PRICES}",
+            "accounts not covered",
+            p.WARNING_FROM_ONE,
+        ),
+        unit=p.MONEY,
+        decimals=0,
+        no_value="prices are not enabled",
+        text_mode=p.VALUE_AND_NAME,
     ),
 )
 

@@ -1,4 +1,4 @@
-"""Panels of the account dashboard: balances by asset, equity and margin, open orders."""
+"""Panels of the account dashboard: funding due next, balances by asset, equity and margin, open orders."""
 
 from __future__ import annotations
 
@@ -7,6 +7,34 @@ from typing import Final
 from monitoring.dashboards import panels as p
 from monitoring.dashboards import queries as q
 from monitoring.dashboards.tables import Column, table_panel
+
+FUNDING: Final = table_panel(
+    "Funding due next",
+    """
+    What each open position receives at its next funding settlement, at the current notional and rate; negative if the
+    position pays. Long positions pay if the rate is positive. Both change until the settlement. Amount is in the margin
+    asset shown under Asset. Contracts without funding are not shown. Requires `funding`, which is off by default.
+    """,
+    [
+        Column("Account", "account"),
+        Column("Symbol", "symbol", width=160),
+        Column("Side", "position_side", width=90),
+        Column("Due in", expression=q.funding_due(), unit=p.SECONDS, decimals=0, width=130),
+        Column(
+            "Amount",
+            expression=q.funding_amount(),
+            unit=p.MONEY,
+            decimals=4,
+            steps=p.RED_BELOW_ZERO,
+            width=150,
+        ),
+        Column("Asset", "margin_asset", width=90),
+        Column("Rate", expression=q.funding("rate"), unit=p.PERCENT, decimals=4, width=120),
+        Column("Interval", expression=q.funding("interval_seconds"), unit=p.SECONDS, width=110),
+    ],
+    sort=[("Due in", False), ("Amount", False)],
+    no_value="Funding is not enabled, or no open position has any",
+)
 
 BALANCES: Final = table_panel(
     "Balances by asset",

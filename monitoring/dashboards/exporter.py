@@ -154,8 +154,9 @@ _WEIGHT: Final = (
     ),
     p.time_series_panel(
         "Pauses by reason",
-        "1 while no requests are sent because the exchange has banned or rate limited the IP.",
+        "1 while no requests are sent because the exchange has banned or rate limited the IP; REST pauses separately.",
         p.Query(q.max_by("paused", f"{_ENDPOINT}, reason", q.PROCESS), f"{_ENDPOINT_LEGEND} {{{{reason}}}}"),
+        p.Query(q.max_by("rest_paused", f"{_ENDPOINT}, reason", q.PROCESS), f"{_ENDPOINT_LEGEND} REST {{{{reason}}}}"),
         minimum=0,
         soft_range=(None, 1),
         decimals=0,
@@ -274,12 +275,93 @@ _ACCOUNTS: Final = table_panel(
 )
 
 
+def _allowed(*permissions: str) -> str:
+    return q.max_by("key_permission", selector=f'{q.ACCOUNT}, permission=~"{"|".join(permissions)}"')
+
+
+_TRADING: Final = (
+    "futures",
+    "margin",
+    "spot_and_margin_trading",
+    "vanilla_options",
+    "portfolio_margin_trading",
+    "fix_api_trade",
+)
+_DANGER: Final = (p.value_texts({"0": ("no", "green"), "1": ("yes", "orange")}),)
+_TRADE: Final = (p.value_texts({"0": ("no", "green"), "1": ("yes", "text")}),)
+_RESTRICTED: Final = (p.value_texts({"0": ("any IP", "orange"), "1": ("restricted", "green")}),)
+
+_REST: Final = (
+    table_panel(
+        "API keys",
+        """
+        What the key of each account may do besides reading, as Binance reports it once a day: withdraw, transfer
+        between accounts, and trade anything. Monitoring needs none of these, except that the futures API may require
+        the permission for futures. IPs shows whether the key can only be used from certain IPs. Requires `key_check`,
+        which is off by default and not available on the testnet.
+        """,
+        [
+            Column("Account", "account"),
+            Column("Withdraw", expression=_allowed("withdrawals"), mappings=_DANGER, width=90),
+            Column(
+                "Transfer", expression=_allowed("internal_transfer", "universal_transfer"), mappings=_DANGER, width=90
+            ),
+            Column("Trade", expression=_allowed(*_TRADING), mappings=_TRADE, width=80),
+            Column(
+                "IPs", expression=f"min by (account) ({q.series('key_ip_restricted')})", mappings=_RESTRICTED, width=100
+            ),
+            Column(
+                "Age",
+                expression=f"time() - min by (account) ({q.series('key_created_timestamp_seconds')})",
+                unit=p.SECONDS,
+                decimals=0,
+                width=120,
+            ),
+        ],
+        sort=[("Withdraw", True), ("Transfer", True), ("IPs", False)],
+        no_value="Keys are not checked: key_check is not enabled",
+    ),
+    p.time_series_panel(
+        "REST request weight used of the IP's limit",
+        """
+        The part of the REST request weight that all programs behind the IP have used in the current minute. Orders and
+        the WebSocket API have a separate pool and are not included. Requires `funding` or `prices`, which are off by
+        default.
+        """,
+        p.Query(
+            f"max by ({_ENDPOINT}) (\n  {q.series('rest_request_weight_used', q.PROCESS)}\n"
+            f"  / {q.series('rest_request_weight_limit', q.PROCESS)}\n)",
+            _ENDPOINT_LEGEND,
+        ),
+        unit=p.PERCENT,
+        decimals=1,
+        steps=((None, "transparent"), (BY_NAME["request_weight"], "orange"), (1, "red")),
+        minimum=0,
+        soft_range=(None, 1.05),
+        stepped=True,
+        no_value="REST is not enabled, or not used within this minute",
+    ),
+    p.time_series_panel(
+        "Failed REST requests by reason",
+        """
+        Failed reads of funding and prices per minute. Their series are dropped after three intervals; polls are not
+        affected.
+        """,
+        p.Query(f"{_rate('rest_request_failures_total', 'reason', q.PROCESS, per='60 * ')} > 0", "{{reason}}"),
+        minimum=0,
+        decimals=1,
+        no_value="No request failed, or REST is not enabled",
+        bars=True,
+    ),
+)
+
+
 def exporter_dashboard() -> Dashboard:
     """Make the dashboard."""
     return dashboard(
         UID,
         "Binance futures / Exporter",
-        "The exporter itself: polls, failures, latency, request weight, pauses, clock, connections and memory.",
+        "The exporter itself: polls, failures, latency, request weight, pauses, clock, connections, memory, API keys.",
         variables("instance", "account", all_selected=["instance", "account"]),
         [
             PanelRow(4, _SUMMARY),
@@ -288,5 +370,6 @@ def exporter_dashboard() -> Dashboard:
             PanelRow(8, _CONNECTIONS),
             PanelRow(8, _MACHINE),
             PanelRow(8, [_ACCOUNTS]),
+            PanelRow(8, _REST, widths=(12, 6, 6)),
         ],
     )

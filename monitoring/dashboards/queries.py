@@ -147,6 +147,75 @@ def account_risk() -> str:
     )
 
 
+_ENDPOINT: Final = f"{LABELS.exporter}, endpoint"
+
+
+def _with_endpoint(amount: str, asset_mode: str = "") -> str:
+    """Return series of accounts with the label of their endpoint, which funding and prices have."""
+    info = promql.series("account_info", ACCOUNT, asset_mode)
+    key = f"{LABELS.exporter_account}, endpoint"
+    return f"{amount}\n* on ({LABELS.exporter_account}) group_left (endpoint)\nmax by ({key}) ({info})"
+
+
+def funding(metric: str) -> str:
+    """Return a metric of funding for each open position."""
+    size = f"abs(sgn({series('position_amount', POSITION)} != 0))"
+    return _funding(size, series(f"funding_{metric}", JOB), "max")
+
+
+def funding_due() -> str:
+    """Return the seconds until the next funding of each open position."""
+    return f"clamp_min(\n{_indented(funding('next_timestamp_seconds'))}\n  - time(),\n0)"
+
+
+def funding_amount() -> str:
+    """Return what each open position receives at the next funding, with its margin asset; negative if it pays."""
+    key = f"{LABELS.exporter_position}, margin_asset"
+    notional = (
+        f"-{series('position_notional', POSITION)}\n"
+        f"* on ({LABELS.exporter_position}) group_left (margin_asset)\n"
+        f"max by ({key}) ({series('position_info', POSITION)})"
+    )
+    return _funding(notional, series("funding_rate", JOB), "min", f"{LABELS.position}, margin_asset")
+
+
+def _funding(position_value: str, funding_value: str, aggregate: str, labels: str = LABELS.position) -> str:
+    return (
+        f"{aggregate} by ({labels}) (\n"
+        f"{_indented(_with_endpoint(position_value))}\n"
+        f"  * on ({_ENDPOINT}, symbol) group_left ()\n"
+        f"  max by ({_ENDPOINT}, symbol) ({funding_value})\n"
+        f")"
+    )
+
+
+def equity_in_usd() -> str:
+    """Return the equity of each account in USD; absent if the price of an asset that it holds is unknown."""
+    held = f"{series('asset_margin_balance')} != 0"
+    single, multi = 'asset_mode="single"', f'{ACCOUNT}, currency="USD"'
+    priced = (
+        f"{_with_endpoint(f'({held})', single)}\n"
+        f"* on ({_ENDPOINT}, asset) group_left ()\n"
+        f"max by ({_ENDPOINT}, asset) ({series('asset_index_price', JOB)})"
+    )
+    return (
+        f"min by (account) (\n"
+        f"  {series('account_margin_balance', multi)}\n"
+        f"  or on ({LABELS.exporter_account})\n"
+        f"  sum by ({LABELS.exporter_account}) (\n"
+        f"{_indented(priced, 4)}\n"
+        f"    or on ({LABELS.exporter_account}, asset)\n"
+        f"    {series('asset_margin_balance')} == 0\n"
+        f"  )\n"
+        f"  unless on ({LABELS.exporter_account}) (\n"
+        f"    {held}\n"
+        f"    unless on ({LABELS.exporter_account}, asset)\n"
+        f"{_indented(priced, 4)}\n"
+        f"  )\n"
+        f")"
+    )
+
+
 def leverage() -> str:
     """Return the leverage in use of each open position."""
     return promql.leverage(LABELS, POSITION)

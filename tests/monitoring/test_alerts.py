@@ -157,6 +157,19 @@ def test_no_margin_ratio_of_another_account_is_high(demo: MonitoredDemo) -> None
     assert {"isolated"} == {alert["labels"]["account"] for alert in firing}
 
 
+def test_unsafe_keys_are_reported(demo: MonitoredDemo) -> None:
+    """A key that can withdraw and one that can be used from any IP, and no others, make an alert fire."""
+    expected = {"hedge": "withdrawals", "isolated": None}
+
+    def reported() -> dict[str, str | None]:
+        firing = notifications(demo, alertname="BinanceFuturesKeyUnsafe")["firing"]
+        return {alert["labels"]["account"]: alert["labels"].get("permission") for alert in firing}
+
+    wait_until(lambda: len(reported()) >= len(expected), lambda: f"{reported()}")
+
+    assert expected == reported()
+
+
 def test_every_notification_can_be_read(demo: MonitoredDemo) -> None:
     """Whatever reaches the webhook names its account, has a runbook, and no template in it is left unfilled."""
     wait_for_a_round(demo)

@@ -17,6 +17,7 @@ SCRAPED: Final = frozenset({"job", "instance"})
 # Not in the catalog: Prometheus' own, and those of the process collector.
 FOREIGN: Final = ("up", "process_resident_memory_bytes", "process_cpu_seconds_total", "process_open_fds")
 MONEY: Final = frozenset({"currency", "asset", "margin_asset"})
+PRICE: Final = "binance_futures_asset_index_price"
 MONEY_OF_POSITIONS: Final = re.compile(r"binance_futures_position_(notional|unrealized_pnl|.*margin|.*balance)$")
 
 
@@ -48,13 +49,29 @@ def checked(expression: promql.Expr) -> frozenset[str]:
     for aggregation in nodes(expression, promql.AggregateExpr):
         inner = labels_of(aggregation.expr, LABELS_BY_METRIC)
         if str(aggregation.op) in {"sum", "avg"} and (inner & MONEY or is_money(aggregation.expr)):
-            assert labels_of(aggregation, LABELS_BY_METRIC) & MONEY, "money of different assets is added"
+            kept = labels_of(aggregation, LABELS_BY_METRIC) & MONEY
+            assert kept or is_priced(aggregation.expr), "money of different assets is added"
     return labels
 
 
 def is_money(expression: promql.Expr) -> bool:
     """Return whether an expression uses amounts of positions, whose asset is not among their labels."""
     return any(MONEY_OF_POSITIONS.match(selector.name or "") for selector in nodes(expression, promql.VectorSelector))
+
+
+def is_priced(expression: promql.Expr) -> bool:
+    """Return whether each amount of an asset in an expression is 0 or multiplied by the price of the asset."""
+    if not isinstance(expression, promql.BinaryExpr):
+        return False
+    match str(expression.op):
+        case "or":
+            return is_priced(expression.lhs) and is_priced(expression.rhs)
+        case "==":
+            return isinstance(expression.rhs, promql.NumberLiteral) and expression.rhs.val == 0
+        case "*":
+            return PRICE in {selector.name for selector in nodes(expression.rhs, promql.VectorSelector)}
+        case _:
+            return False
 
 
 def targets() -> list[Any]:
@@ -88,6 +105,10 @@ def test_metrics_and_labels_exist(panel: dict[str, Any], target: dict[str, Any])
         ('binance_futures_up{job="a", endpoint="mainnet"}', "has no"),
         ('sum by (symbol) (binance_futures_up{job="a"})', "aggregated by"),
         ('sum(binance_futures_account_margin_balance{job="a"})', "different assets"),
+        (
+            'sum(binance_futures_asset_margin_balance{job="a"} or binance_futures_asset_margin_balance{job="a"} == 0)',
+            "different assets",
+        ),
         ('sum by (account) (max by (account) (binance_futures_position_notional{job="a"}))', "different assets"),
         ('binance_futures_up{job="a"} and binance_futures_cross_margin_ratio{job="a"}', "on one side only"),
     ],

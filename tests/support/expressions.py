@@ -27,7 +27,9 @@ class Query:
 # Queries of panels that return nothing unless something fails, with the reason.
 PANELS_WITHOUT_DATA: Final = {
     "accounts: Failed polls by account and reason A": "no poll fails",
+    "accounts: Equity in USD B": "every account is covered",
     "exporter: Failed polls by reason A": "no poll fails",
+    "exporter: Failed REST requests by reason A": "no request fails",
     "exporter: Connections opened and ended B": "the only connection does not break",
     "exporter: Frames without a matching request A": "every response arrives in time for its request",
 }
