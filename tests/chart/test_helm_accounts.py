@@ -141,4 +141,4 @@ def test_configuration_is_easy_to_read() -> None:
     text = config_map_of(rendered("4", values={"accounts": [account()]}))["data"]["exporter.yml"]
 
     assert 'accounts:\n  - name: "main"\n    api_key_file:' in text
-    assert {"binance", "poll", "accounts"} == yaml.safe_load(text).keys()
+    assert {"binance", "poll", "funding", "prices", "key_check", "accounts"} == yaml.safe_load(text).keys()

@@ -146,6 +146,15 @@ def test_shards_divide_the_weight_share() -> None:
     assert pytest.approx(0.5 / 3) == configuration_of(feature("shards"))["binance"]["weight_share"]
 
 
+def test_shards_divide_the_rest_weight_share() -> None:
+    """Pods behind one IP get their part of the weight share of REST as well, if funding or prices are read."""
+    binance = configuration_of(feature("rest"))["binance"]
+
+    assert pytest.approx(0.2 / 2) == binance["rest_weight_share"]
+    assert pytest.approx(0.5 / 2) == binance["weight_share"]
+    assert "rest_weight_share" not in configuration_of(feature("shards"))["binance"]
+
+
 def test_keys_may_be_elsewhere() -> None:
     """Absolute paths are used as they are and need no Secret; an existing ConfigMap replaces the configuration."""
     first, second = configuration_of(feature("vault"))["accounts"]

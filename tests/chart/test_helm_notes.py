@@ -134,6 +134,8 @@ def reaching(**binance: str) -> dict[str, Any]:
         (reaching(proxy="http://proxy:3128"), True),
         ({**reaching(), "networkPolicy": {"enabled": False}, "config": {"binance": {"proxy": "http://p:1"}}}, False),
         ({**reaching(), "config": {"binance": {"proxy": "http://proxy:3128"}}}, True),
+        ({**reaching(), "config": {"binance": {"rest_endpoint": "https://rest.example"}}}, False),
+        ({**reaching(), "config": {"binance": {"rest_endpoint": "https://rest.example:8443"}}}, True),
         ({**reaching(), "extraEnv": [variable("HTTPS_PROXY", "proxy")]}, True),
         ({**POLICY, "demo": True, "config": {"binance": {"proxy": "http://proxy:3128"}}}, False),
     ],

@@ -148,6 +148,10 @@ REFUSED = [
     ("demo=true,prometheusRule.disabled.Down=true", "there is no alert Down"),
     ("demo=true,prometheusRule.alertLabels.Down.team=desk", "there is no alert Down"),
     (f"{ACCOUNT},shards=51", "shards: each of 51 pods behind one IP would get a weight_share of 0.0098"),
+    (
+        f"{ACCOUNT},shards=11,config.funding.enabled=true",
+        "shards: each of 11 pods behind one IP would get a rest_weight_share of 0.0091",
+    ),
     *(
         (f"demo=true,podMonitor.tlsConfig.{field}=/a", f"podMonitor.tlsConfig.{field}: a PodMonitor cannot refer to")
         for field in ("caFile", "certFile", "keyFile")

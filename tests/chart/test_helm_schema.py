@@ -125,6 +125,7 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"imagePullSecrets": [""]}, "imagePullSecrets.0"),
     ({"global": {"imagePullSecrets": [{"name": ""}]}}, "global.imagePullSecrets.0"),
     *(({"config": {"binance": {"weight_share": share}}}, "config.binance.weight_share") for share in (0, 0.009, 0.91)),
+    ({"config": {"binance": {"rest_weight_share": 0.91}}}, "config.binance.rest_weight_share"),
     ({"serviceMonitor": {"tlsconfig": {}}}, "tlsconfig"),
     ({"serviceMonitor": {"basicAuth": {"password": "sesame"}}}, "serviceMonitor.basicAuth.password"),
     ({"podMonitor": {"basicAuth": {"username": {"name": "a"}}}}, "podMonitor.basicAuth.username"),

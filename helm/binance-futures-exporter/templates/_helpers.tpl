@@ -152,15 +152,21 @@ http{{ if .Values.web.tls.enabled }}s{{ end }}
 
 {{/* exporter.yml. Shards behind one IP share its request weight. toYaml leaves "=" and "<<" unquoted, which are valid names. */}}
 {{- define "exporter.config" -}}
-{{- $binance := deepCopy .Values.config.binance -}}
+{{- $config := deepCopy .Values.config -}}
 {{- if and (gt (int .Values.shards) 1) (not .Values.distinctEgressPerPod) -}}
-{{- $share := divf (default 0.5 $binance.weight_share) .Values.shards -}}
+{{- $shares := dict "weight_share" 0.5 -}}
+{{- if or ($config.funding).enabled ($config.prices).enabled -}}
+{{- $_ := set $shares "rest_weight_share" 0.1 -}}
+{{- end -}}
+{{- range $name, $default := $shares -}}
+{{- $share := divf (get $config.binance $name | default $default) $.Values.shards -}}
 {{- if lt $share 0.01 -}}
-{{- fail (printf "shards: each of %v pods behind one IP would get a weight_share of %.4f, which is below 0.01; use fewer, raise config.binance.weight_share, or set distinctEgressPerPod" .Values.shards $share) -}}
+{{- fail (printf "shards: each of %v pods behind one IP would get a %s of %.4f, which is below 0.01; use fewer, raise config.binance.%s, or set distinctEgressPerPod" $.Values.shards $name $share $name) -}}
 {{- end -}}
-{{- $_ := set $binance "weight_share" $share -}}
+{{- $_ := set $config.binance $name $share -}}
 {{- end -}}
-{{ dict "binance" $binance "poll" .Values.config.poll | toYaml }}
+{{- end -}}
+{{ toYaml $config }}
 accounts:
 {{- range $entry := .Values.accounts }}
 {{- $account := omit $entry "name" "secretName" -}}
@@ -197,8 +203,10 @@ web.yml: |
 {{- if not .Values.demo -}}
 {{- range prepend .Values.accounts (dict "binance" .Values.config.binance) -}}
 {{- $binance := .binance | default dict -}}
-{{- $endpoint := regexFind "^[a-zA-Z]+://[^/?#]*" ($binance.endpoint | default "") -}}
-{{- if not (regexMatch `^$|(?i:^wss://(\[.*\]|[^:]*):?$)|:0*443$` $endpoint) }} endpoint{{ end -}}
+{{- range list $binance.endpoint $binance.rest_endpoint -}}
+{{- $endpoint := regexFind "^[a-zA-Z]+://[^/?#]*" (. | default "") -}}
+{{- if not (regexMatch `^$|(?i:^(wss|https)://(\[.*\]|[^:]*):?$)|:0*443$` $endpoint) }} endpoint{{ end -}}
+{{- end -}}
 {{- if contains "://" ($binance.proxy | default "") }} proxy{{ end -}}
 {{- end -}}
 {{- range .Values.extraEnv -}}
