@@ -57,6 +57,7 @@ class Market:
     ) -> None:
         self.label = label
         self.client = client
+        self._clock = clock
         self._held_symbols = held_symbols
         self._held_assets = held_assets
         self._funding: Reader[dict[str, Funding]] | None = None
@@ -94,9 +95,11 @@ class Market:
 
     @property
     def funding(self) -> dict[str, Funding]:
-        """The next funding of the symbols that are held, by symbol."""
+        """The next funding of the symbols that are held, by symbol; one that is already settled is left out."""
         funding = (self._funding and self._funding.result) or {}
-        return {symbol: funding[symbol] for symbol in sorted(self._held_symbols() & funding.keys())}
+        now = self._clock.seconds
+        symbols = sorted(self._held_symbols() & funding.keys())
+        return {symbol: funding[symbol] for symbol in symbols if now < funding[symbol].next_unix}
 
     def funding_hours(self, symbol: str) -> int | None:
         """Return the hours between two fundings of a symbol, None if unknown."""
