@@ -1,4 +1,7 @@
-"""Polls every account once and reports the result: balances and positions, or the problem and what to do about it."""
+"""Polls every account once and reports the result: balances and positions, or the problem and what to do about it.
+
+If `key_check` is enabled, it also requests what the API keys may do.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +16,7 @@ from exporter.account.presentation import missing_prices, unknown_ratios
 from exporter.account.risk import RiskFigures, account_sort_key, assess
 from exporter.account.risk_level import RiskLevel
 from exporter.app.fleet import Fleet
+from exporter.app.rest_fleet import RestFleet
 from exporter.binance.clock import is_host_clock_wrong, monotonic
 from exporter.binance.rows import FIGURES
 from exporter.formatting import format_utc
@@ -26,6 +30,7 @@ if TYPE_CHECKING:
     from exporter.binance.dialing import Timing
     from exporter.binance.endpoint_state import EndpointState
     from exporter.config.exporter_yml import Config
+    from exporter.rest.requests import KeyPermissions
 
 # How long polls may wait for the request weight of the next minute.
 _MINUTE_SECONDS: Final = 66.0
@@ -61,6 +66,9 @@ class AccountReport:
     positions: list[dict[str, Any]] = field(default_factory=list)  # worst risk first; last those with only orders
     risk_missing: list[str] = field(default_factory=list)  # held positions without a mark or liquidation price
     unknown_ratios: list[str] = field(default_factory=list)  # why margin ratios that the level depends on are unknown
+    key_permissions: list[str] | None = None  # those that the API key has; None: not checked, or unknown
+    key_ip_restricted: bool | None = None
+    key_problem: str | None = None  # why what the API key may do is unknown
     sort_key: tuple[int, float, float] = account_sort_key(None)  # sorts accounts by risk, worst first
 
     @property
@@ -98,11 +106,13 @@ async def check(config: Config, timing: Timing | None = None) -> list[AccountRep
     try:
         await asyncio.gather(*(connection.first_attempt_finished.wait() for connection in fleet.connections))
         weight_seconds = _MINUTE_SECONDS * (1 + len(fleet.states) // _POLLS_A_MINUTE)
-        await asyncio.gather(
-            *(
-                poller.poll(monotonic() + weight_seconds + 2 * poller.state.settings.request_timeout_seconds)
-                for poller in fleet.pollers
-            )
+        deadlines = {
+            poller: monotonic() + weight_seconds + 2 * poller.state.settings.request_timeout_seconds
+            for poller in fleet.pollers
+        }
+        keys, _ = await asyncio.gather(
+            RestFleet(fleet, config, lambda: snapshots).check_keys(),
+            asyncio.gather(*(poller.poll(deadline) for poller, deadline in deadlines.items())),
         )
     finally:
         for poller in fleet.pollers:
@@ -112,18 +122,35 @@ async def check(config: Config, timing: Timing | None = None) -> list[AccountRep
         await asyncio.gather(*running, return_exceptions=True)
     endpoints = {endpoint.label: endpoint for endpoint in fleet.endpoints}
     return [
-        account_report(state, endpoints[state.settings.endpoint.label], snapshots.get(state.settings.name))
+        account_report(
+            state,
+            endpoints[state.settings.endpoint.label],
+            snapshots.get(state.settings.name),
+            keys.get(state.settings.name),
+        )
         for state in fleet.states
     ]
 
 
-def account_report(state: AccountState, endpoint: EndpointState, snapshot: AccountSnapshot | None) -> AccountReport:
-    """Return the report on an account, whose poll has failed if there is no snapshot."""
+def account_report(
+    state: AccountState,
+    endpoint: EndpointState,
+    snapshot: AccountSnapshot | None,
+    key: KeyPermissions | str | None = None,
+) -> AccountReport:
+    """Return the report on an account, whose poll has failed if there is no snapshot.
+
+    `key` is what its API key may do, or why that is unknown; None: it was not checked.
+    """
     settings, failure = state.settings, state.last_failure
     figures: dict[str, Any] = {}
+    if isinstance(key, str):
+        figures |= {"key_problem": key}
+    elif key:
+        figures |= {"key_permissions": key.granted(key.permissions), "key_ip_restricted": key.ip_restricted}
     if snapshot:
         assessment = assess(snapshot)
-        figures = {
+        figures |= {
             "asset_mode": snapshot.asset_mode.value,
             "currency": snapshot.currency,
             "totals": _figures(snapshot.totals, FIGURES),

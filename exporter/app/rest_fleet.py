@@ -10,6 +10,7 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
 
+from exporter.binance.errors import BinanceError
 from exporter.binance.histogram import Histogram
 from exporter.binance.weight import WeightBudget
 from exporter.rest.client import RestClient
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from exporter.binance.errors import Reason
     from exporter.binance.signing import Secret
     from exporter.config.exporter_yml import Config
-    from exporter.rest.requests import RestPath
+    from exporter.rest.requests import KeyPermissions, RestPath
     from exporter.rest.state import KeyState, RestSettings
 
 # Other programs trade over REST: they may need half of the limit.
@@ -78,6 +79,24 @@ class RestFleet:
         """What the API keys may do, of the accounts of which that is known."""
         states = (self._key_checks[key].state_of(settings.name) for settings, key in self._checked_accounts())
         return [state for state in states if state]
+
+    async def check_keys(self) -> dict[str, KeyPermissions | str]:
+        """Request once what each API key may do; return it by account, or why it is unknown.
+
+        Accounts of endpoints whose time is unknown, since they are not connected, are left out.
+        """
+
+        async def check(key_check: KeyCheck) -> KeyPermissions | str | None:
+            try:
+                reading = await key_check.read()
+            except BinanceError as error:
+                return str(error)
+            return reading.result if reading else None
+
+        accounts = {settings.name: self._key_checks[key] for settings, key in self._checked_accounts()}
+        checks = list(dict.fromkeys(accounts.values()))
+        results = dict(zip(checks, await asyncio.gather(*map(check, checks)), strict=True))
+        return {account: result for account, key_check in accounts.items() if (result := results[key_check])}
 
     def apply(self, config: Config) -> None:
         """Read according to `config`, which has been applied to the polling side, from now on."""

@@ -42,6 +42,8 @@ def detail_lines(report: AccountReport, paint: Paint) -> Iterator[str]:
         yield from titled("clock", clock(report))
     if report.request_weight_used is not None:
         yield from titled("weight", request_weight(report))
+    if report.key_permissions is not None:
+        yield from titled("permissions", ", ".join(report.key_permissions) or "none")
     if not report.accepted:
         return
     covered = f"all assets in {report.currency}" if report.asset_mode == AssetMode.MULTI else f"{report.currency} only"

@@ -19,6 +19,7 @@ from exporter.cli import text_layout as layout
 from exporter.cli.check_details import clock, detail_lines, format_distance, request_weight
 from exporter.cli.text_layout import format_amount, paint_levels, painter, table, titled, wrap
 from exporter.formatting import escape_unprintable, format_percent, pluralize
+from exporter.rest.requests import MONEY_PERMISSIONS, TRADING_PERMISSIONS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -158,6 +159,24 @@ def _account(report: AccountReport, paint: Paint, *, is_shared: bool, verbose: b
         yield from titled("problem", f"margin ratio unknown: {', '.join(report.unknown_ratios)}")
     if report.accepted and not report.is_complete:
         yield from _advice(_INCOMPLETE_ADVICE, paint)
+    yield from _key(report, paint)
+
+
+def _key(report: AccountReport, paint: Paint) -> Iterator[str]:
+    """Yield what is wrong with the permissions of an API key, and whether it can trade."""
+
+    def warn(text: str) -> Iterator[str]:
+        return titled("warning", text, lambda line: paint(layout.YELLOW, line))
+
+    if report.key_problem is not None:
+        yield from warn(f"the permissions of the API key are unknown: {report.key_problem}")
+    permissions = report.key_permissions or ()
+    if money := [name for name in MONEY_PERMISSIONS if name in permissions]:
+        yield from warn(f"the API key can move money ({', '.join(money)}): disable this on Binance")
+    if report.key_ip_restricted is False:
+        yield from warn("the API key can be used from any IP: restrict it to the IPs of this exporter on Binance")
+    if trading := [name for name in TRADING_PERMISSIONS if name in permissions]:
+        yield from titled("note", f"the API key can trade ({', '.join(trading)})")
 
 
 def _overview(report: AccountReport, paint: Paint) -> Iterator[str]:

@@ -47,7 +47,7 @@ class KeyCheck:
         self.reader = Reader(
             {"account": account, "read": "key permissions"},
             _INTERVAL_SECONDS,
-            self._read,
+            self.read,
             client.budget,
             clock,
             failures,
@@ -62,7 +62,12 @@ class KeyCheck:
         """Return what the key may do, None if that is unknown."""
         return KeyState(account, self.reader.result) if self.reader.result else None
 
-    async def _read(self) -> Reading[KeyPermissions] | None:
+    async def read(self) -> Reading[KeyPermissions] | None:
+        """Request the permissions, and return them; None while the exchange's time is unknown.
+
+        Raises:
+            BinanceError: as `RestClient.get`.
+        """
         if not self._clock.synchronized:  # the exchange would reject the timestamp of a host whose clock is wrong
             return None
         try:

@@ -15,7 +15,7 @@ from exporter.binance.messages import decode, decode_or_none
 from exporter.binance.rows import Figure, Identity, Milliseconds
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
 
 class RestPath(StrEnum):
@@ -34,6 +34,15 @@ class RestPath(StrEnum):
 
 ALL_SYMBOLS_WEIGHT: Final = 10  # of premiumIndex and assetIndex; 1 for a single symbol
 DEFAULT_FUNDING_HOURS: Final = 8
+MONEY_PERMISSIONS: Final = ("withdrawals", "internal_transfer", "universal_transfer")  # move money out of the account
+TRADING_PERMISSIONS: Final = (
+    "futures",
+    "margin",
+    "spot_and_margin_trading",
+    "vanilla_options",
+    "portfolio_margin_trading",
+    "fix_api_trade",
+)
 REQUEST_WEIGHT_LIMIT: Final = 2400  # per minute; REST responses do not report it
 
 
@@ -52,6 +61,10 @@ class KeyPermissions:
     permissions: Mapping[str, bool]
     ip_restricted: bool  # whether it can only be used from certain IPs
     created_unix: float | None  # None if not reported
+
+    def granted(self, names: Iterable[str]) -> list[str]:
+        """Return those of the named permissions that the key has."""
+        return [name for name in names if self.permissions.get(name)]
 
 
 class _Premium(Struct, frozen=True):

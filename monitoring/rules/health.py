@@ -5,6 +5,7 @@ from __future__ import annotations
 from textwrap import indent
 from typing import TYPE_CHECKING, Final
 
+from exporter.rest.requests import MONEY_PERMISSIONS
 from monitoring.promql import block
 from monitoring.rules.rule import (
     ACCOUNT,
@@ -23,8 +24,8 @@ from monitoring.rules.rule import (
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-# Out of the account; trading is not included, because the futures API may require that permission.
-_MOVES_MONEY: Final = "withdrawals|internal_transfer|universal_transfer"
+# Trading is not included, because the futures API may require that permission.
+_MOVES_MONEY: Final = "|".join(MONEY_PERMISSIONS)
 _IP: Final = "the IP that {{ $labels.instance }} uses for {{ $labels.endpoint }}"
 
 

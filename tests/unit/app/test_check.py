@@ -11,12 +11,15 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 import pytest
+import yaml
 from support.polling import FAST
+from support.rest import replace_rest
 
 from exporter.app.check import AccountReport, check
 from exporter.cli import main as cli
 from exporter.cli.check_report import as_json, as_text
 from exporter.config import exporter_yml
+from exporter.rest.requests import RestPath
 from exporter.simulator import SimulatedAccount, SimulatedExchange
 from exporter.simulator.answer_edits import field, without
 from exporter.simulator.demo import demo_exchange, write_configuration
@@ -58,6 +61,52 @@ async def test_missing_risk(exchange: SimulatedExchange, tmp_path: Path) -> None
     assert ["BTCUSDT long"] == report.risk_missing
     assert ("unknown", "unknown") == (report.risk_level, report.positions[0]["level"])
     assert "no mark or liquidation price: BTCUSDT long" in as_text([report], colour=False)
+
+
+async def check_keys(exchange: SimulatedExchange, directory: Path) -> dict[str, AccountReport]:
+    """Check all accounts of an exchange with `key_check` enabled; return the reports by account."""
+    path = write_configuration(exchange.url, exchange.accounts.values(), directory / "sim", exchange.rest_url)
+    return {report.account: report for report in await check(exporter_yml.load(path, {}), FAST)}
+
+
+async def test_api_keys(exchange: SimulatedExchange, tmp_path: Path) -> None:
+    """A key that can move money or be used from any IP is warned of, one that can trade is mentioned; both are good."""
+    alice, bob = exchange.accounts["alice"], exchange.accounts["bob"]
+    alice.key_permissions |= {"enableWithdrawals": True, "permitsUniversalTransfer": True, "enableMargin": True}
+    bob.key_permissions |= {"ipRestrict": False, "enableFutures": False}
+    reports = await check_keys(exchange, tmp_path)
+    text = {name: " ".join(as_text([report], colour=False).split()) for name, report in reports.items()}
+
+    assert all(report.good for report in reports.values())
+    assert "can move money (withdrawals, universal_transfer)" in text["alice"]
+    assert "can trade (futures, margin)" in text["alice"]
+    assert "from any IP" not in text["alice"]
+    assert "can be used from any IP" in text["bob"]
+    assert not any(word in text["bob"] for word in ("can move money", "can trade"))
+    assert 2 == sum(request.method == RestPath.API_RESTRICTIONS for request in exchange.received)
+
+
+async def test_accounts_that_share_a_key(exchange: SimulatedExchange, tmp_path: Path) -> None:
+    """A key that several accounts share is checked once, for all of them."""
+    path = write_configuration(exchange.url, exchange.accounts.values(), tmp_path / "sim", exchange.rest_url)
+    document = yaml.safe_load(path.read_text())
+    document["accounts"][1] = document["accounts"][0] | {"name": "copy"}
+    path.write_text(yaml.safe_dump(document))
+    reports = await check(exporter_yml.load(path, {}), FAST)
+
+    assert all(report.key_permissions for report in reports)
+    assert 1 == sum(request.method == RestPath.API_RESTRICTIONS for request in exchange.received)
+
+
+async def test_api_keys_that_cannot_be_checked(exchange: SimulatedExchange, tmp_path: Path) -> None:
+    """If REST fails, the reason is shown, and neither the poll nor the exit code is affected."""
+    replace_rest(exchange, 403, "<html>")
+    report = (await check_keys(exchange, tmp_path))["alice"]
+
+    assert report.good
+    assert report.positions
+    assert report.key_permissions is None
+    assert "unknown: rejected with HTTP status 403" in " ".join(as_text([report], colour=False).split())
 
 
 async def test_wrong_secret(exchange: SimulatedExchange, tmp_path: Path) -> None:
