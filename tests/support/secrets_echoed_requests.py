@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
 from exporter.simulator.answer_edits import accompanied, body, error, field, raw
+from support.secrets_system import MARK
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from exporter.simulator.connection import Connection
     from support.secrets_system import Recorder
 
-MARK: Final = "echoed:"
 IPV4: Final = "203.0.113.77"
 IPV6: Final = ("2001:db8:85a3::8a2e:370:7334", "::ffff:198.51.100.23", "fe80::d00d%eth0", "[2001:db8::beef]:8443")
 

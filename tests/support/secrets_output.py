@@ -40,7 +40,8 @@ if TYPE_CHECKING:
 TIMEOUT_SECONDS: Final = 200.0  # many programs start at once
 # Faults whose accounts' first polls wait for the next minute's weight.
 WAITING: Final = frozenset({"busy-ip", "rate-limited"})
-UP: Final = ("well 0", "well 1", "well 2", "http proxy", "socks proxy")
+REST: Final = ("rest 1", "rest 10", "rest 2")  # their API keys, of every type, are checked
+UP: Final = ("well 0", "well 1", "well 2", "http proxy", "socks proxy", *REST)
 _PROXIES: Final[dict[str, Any]] = {
     "http proxy": ("http", http_proxy),
     "socks proxy": ("socks5", socks_proxy),
@@ -129,6 +130,10 @@ async def all_faults() -> AsyncIterator[SecretsSetup]:
                     f"{kind}://{PROXY_USER}:{PROXY_PASSWORD}@127.0.0.1:{await stack.enter_async_context(proxy(serve))}"
                 )
             setup.add(working, account, proxy=proxy_url, wrong=name.startswith("wrong"))
+        rest = await exchange(*REST)
+        rest.echoes_rest = True
+        for account in rest.accounts.values():
+            setup.add(rest, account, key_check=True)
         echoing = await exchange(*TEXTS, *CUT_SIGNATURES, *FRAMES)
         for name, account in echoing.accounts.items():
             switch_answers(echoing, name)

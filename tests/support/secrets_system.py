@@ -12,6 +12,7 @@ from base64 import b64encode
 from collections import defaultdict
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import parse_qs, quote
 
 import yaml
 from cryptography.hazmat.primitives.serialization import (
@@ -28,15 +29,19 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from exporter.simulator import Key
+    from exporter.simulator.answer_edits import Answer
     from exporter.simulator.auth import Session
     from exporter.simulator.handlers import Answered
+    from exporter.simulator.rest import RestRequest
 
+MARK: Final = "echoed:"  # what an echo begins with
 PASSPHRASE: Final = "Tr0ub4dor&3 battery staple"
 PROXY_USER: Final = "desk"
 PROXY_PASSWORD: Final = "hunter2-of-the-desk"
 _WITH_RSA: Final = {
     "signature quoted",
     "well 2",
+    "rest 2",
     "wrong 2",
     "query",
     "frame as hex",
@@ -59,11 +64,15 @@ def funded_account(name: str, kind: str = "HMAC") -> SimulatedAccount:
 
 
 class Recorder(SimulatedExchange):
-    """An exchange that records requests: `last` is the last frame, `signatures` are those of each API key."""
+    """An exchange that records requests: `last` is the last frame, `signatures` are those of each API key.
+
+    With `echoes_rest`, an error in response to a REST request contains its query and API key.
+    """
 
     def __init__(self, *accounts: SimulatedAccount) -> None:
         super().__init__(accounts, weight_limit=100_000)
         self.last = ""
+        self.echoes_rest = False
         self.signatures: defaultdict[str, set[str]] = defaultdict(set)
         answer_request = self._handler.answer
 
@@ -75,6 +84,17 @@ class Recorder(SimulatedExchange):
             return answer_request(message, session, ip)
 
         self._handler.answer = answer  # type: ignore[method-assign]
+        respond = self._rest._respond
+
+        def respond_to_rest(request: RestRequest) -> Answer:
+            for sent in parse_qs(request.query).get("signature", []):
+                self.signatures[request.api_key] |= {sent, quote(sent, safe="")}
+            response = respond(request)
+            if self.echoes_rest:
+                response |= {"status": 400, "body": {"code": -1102, "msg": f"{MARK} {request.query} {request.api_key}"}}
+            return response
+
+        self._rest._respond = respond_to_rest  # type: ignore[method-assign]
 
     @property
     def params(self) -> dict[str, Any]:
@@ -100,6 +120,7 @@ class SecretsSetup:
         proxy: str = "none",
         wrong: bool = False,
         timeout: str = "30s",
+        key_check: bool = False,
     ) -> None:
         """Configure an account, if `wrong` with a secret or private key that is not its own."""
         name = account.name
@@ -117,6 +138,8 @@ class SecretsSetup:
                 entry["private_key_passphrase_file"] = self._file(name, "passphrase", PASSPHRASE)
             entry["private_key_file"] = self._file(name, "pem", pem)
         entry["binance"] = {"endpoint": exchange.url, "proxy": proxy, "request_timeout": timeout}
+        if key_check:
+            entry["binance"]["rest_endpoint"], entry["key_check"] = exchange.rest_url, {"enabled": True}
         self._entries.append(entry)
 
     def write(self, folder: Path, *, without: Collection[str] = ()) -> Path:
