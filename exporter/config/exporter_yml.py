@@ -225,10 +225,10 @@ class _Accounts:
         for warning in environment_warnings(url) if configured_proxy is None else ():
             self.findings.add_warning("environment", warning)
         proxy = normalize_proxy(url, configured_proxy)
+        rest_url = self._rest_url(reader, binance) if self.rest.enabled else None
         if (url, proxy) not in self._endpoints:
             label = endpoint_label(url, configured_proxy)
             number = self._labels[label] = self._labels.get(label, 0) + 1
-            rest_url = self._rest_url(reader, binance) if self.rest.enabled else None
             endpoint = Endpoint(label if number == 1 else f"{label} #{number}", url, proxy, rest_url)
             first = self._weight_labels.setdefault(weight_key(url, proxy), endpoint.label)
             if first != endpoint.label:
@@ -238,6 +238,12 @@ class _Accounts:
                 )
                 self.findings.add_warning(reader.path_of("name"), message)
             self._endpoints[url, proxy] = endpoint
+        elif rest_url != self._endpoints[url, proxy].rest_url and rest_url is not None:
+            reader.add_problem(
+                "binance.rest_endpoint",
+                f"differs from that of an earlier account on {self._endpoints[url, proxy].label}: "
+                "funding and prices are read once for all accounts of an endpoint",
+            )
         return self._endpoints[url, proxy]
 
 
