@@ -107,11 +107,14 @@ def test_missed_polls_are_counted(polls: list[float], failures: int, missed: int
 
 @pytest.mark.waits
 def test_small_is_the_command_itself() -> None:
-    """The command polls four accounts and is scraped; its CPU and memory are reported with their targets."""
+    """The command polls four accounts with and without REST; its CPU and memory are reported with their targets."""
     rows = cells(small.report(seconds=1.0))
 
-    assert float(rows["series"][0].replace(",", "")) > 400
-    assert re.match(r"\d+ \| ≤ 60: ", " | ".join(rows["peak memory, MiB"]))
+    off, on = rows["without REST"], rows["with funding, prices and key checks"]
+
+    assert 400 < float(off[0].replace(",", "")) < float(on[0].replace(",", ""))
+    assert off[4].startswith("≤ 50: ")
+    assert on[4].startswith("≤ 60: ")
 
 
 def test_missing_prometheus_is_reported(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
