@@ -18,7 +18,6 @@ from exporter.binance.errors import (
     UnmatchedReason,
 )
 from exporter.binance.messages import Envelope, FrameKind, decode_envelope, decode_event_name, find_request_id
-from exporter.binance.undocumented import abort
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -129,9 +128,9 @@ class Link:
         self.replacement_requested.set()
 
     def abort(self, message: str) -> None:
-        """Close the socket without a close handshake; what waits for a response fails with `message`."""
+        """Close the socket at once, without a close handshake that a dead peer would not answer."""
         self._abort_message = message
-        abort(self._socket)
+        self._socket.transport.abort()
 
     async def retire(self) -> None:
         """Close the socket once no response is outstanding; no more requests may be sent over it."""
@@ -146,7 +145,7 @@ class Link:
             async with asyncio.timeout(_CLOSE_SECONDS):
                 await self._socket.close()
         except TimeoutError:
-            abort(self._socket)
+            self._socket.transport.abort()
         except (ConnectionClosed, OSError):
             pass
 

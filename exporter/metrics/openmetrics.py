@@ -9,18 +9,11 @@ import asyncio
 import re
 from typing import TYPE_CHECKING
 
-from prometheus_client import (
-    CONTENT_TYPE_PLAIN_0_0_4,
-    CollectorRegistry,
-    GCCollector,
-    Metric,
-    PlatformCollector,
-    ProcessCollector,
-    generate_latest,
-)
+from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector, generate_latest
+from prometheus_client.core import Metric
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, choose_encoder
 from prometheus_client.registry import Collector
 
-from exporter.metrics.undocumented import choose_encoder
 from exporter.threads import run_in_thread_or_loop
 
 if TYPE_CHECKING:

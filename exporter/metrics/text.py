@@ -8,9 +8,9 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final, cast
 
 import msgspec
+from prometheus_client.utils import floatToGoString
 
 from exporter.metrics.model import histogram_samples
-from exporter.metrics.undocumented import format_float
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -138,8 +138,8 @@ def format_value(value: float) -> str:
     """Return a number as Go and prometheus_client write it."""
     value = float(value)
     if -math.inf < value < GO_EXPONENT:
-        return repr(value)  # the same as format_float, but faster
-    return format_float(value)
+        return repr(value)  # the same as floatToGoString, but faster
+    return str(floatToGoString(value))  # type: ignore[no-untyped-call]
 
 
 def _escape(value: str) -> str:
