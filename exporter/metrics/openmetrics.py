@@ -7,11 +7,18 @@ from __future__ import annotations
 
 import asyncio
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Final
 
-from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector, generate_latest
-from prometheus_client.core import Metric
-from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, choose_encoder
+from prometheus_client import (
+    CONTENT_TYPE_PLAIN_0_0_4,
+    CollectorRegistry,
+    GCCollector,
+    PlatformCollector,
+    ProcessCollector,
+    generate_latest,
+)
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, InfoMetricFamily
+from prometheus_client.openmetrics import exposition as openmetrics
 from prometheus_client.registry import Collector
 
 from exporter.threads import run_in_thread_or_loop
@@ -19,10 +26,20 @@ from exporter.threads import run_in_thread_or_loop
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
-    from exporter.metrics.model import Catalog
+    from prometheus_client import Metric
+
+    from exporter.metrics.model import Catalog, Kind
     from exporter.metrics.text import Rendered
 
     Shown = Sequence[tuple[Catalog, Sequence[Rendered]]]
+    MetricFamily = CounterMetricFamily | GaugeMetricFamily | HistogramMetricFamily | InfoMetricFamily
+
+_FAMILY_TYPES: Final[dict[Kind, type[MetricFamily]]] = {
+    "counter": CounterMetricFamily,
+    "gauge": GaugeMetricFamily,
+    "histogram": HistogramMetricFamily,
+    "info": InfoMetricFamily,
+}
 
 
 def process_registry() -> CollectorRegistry:
@@ -37,15 +54,25 @@ def metrics(shown: Shown) -> Iterator[Metric]:
     """Yield each family of the catalogs with the samples of all subjects."""
     for catalog, subjects in shown:
         for place, (index, group, family) in enumerate(catalog.entries()):
-            metric = Metric(family.base_name, family.help, family.kind)
+            names = catalog.label_names(group)
+            metric = _FAMILY_TYPES[family.kind](family.base_name, family.help, labels=names)
             for subject in subjects:
                 for identity, value in zip(subject.identities[index], subject.columns[place], strict=True):
                     if value is not None:
                         labels = catalog.labels(group, subject.subject_name, identity)
-                        samples = value if family.kind == "histogram" else (("", {}, value),)
-                        for suffix, bucket, number in samples:
-                            metric.add_sample(f"{family.name}{suffix}", {**labels, **bucket}, number)
+                        _add_samples(metric, [labels[name] for name in names], value)
             yield metric
+
+
+def _add_samples(metric: MetricFamily, labels: Sequence[str], value: Any) -> None:
+    match metric:
+        case HistogramMetricFamily():
+            *buckets, _, (_, _, total) = value  # as `histogram_samples` returns them
+            metric.add_metric(labels, [(bucket["le"], count) for _, bucket, count in buckets], total)
+        case InfoMetricFamily():
+            metric.add_metric(labels, {})
+        case _:
+            metric.add_metric(labels, value)
 
 
 class _ShownMetrics(Collector):
@@ -104,8 +131,8 @@ class OpenMetricsExposition:
 
         def encode() -> tuple[bytes, str]:
             if only_openmetrics(accept):
-                encoder, content_type = choose_encoder(accept)
-                return encoder(selected), content_type
+                text: bytes = openmetrics.generate_latest(selected)  # type: ignore[no-untyped-call]
+                return text, openmetrics.CONTENT_TYPE_LATEST
             return generate_latest(selected), CONTENT_TYPE_PLAIN_0_0_4
 
         return encode

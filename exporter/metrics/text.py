@@ -8,7 +8,6 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final, cast
 
 import msgspec
-from prometheus_client.utils import floatToGoString
 
 from exporter.metrics.model import histogram_samples
 
@@ -18,7 +17,8 @@ if TYPE_CHECKING:
     from exporter.metrics.model import Catalog, Group
 
 _encoder: Final = msgspec.json.Encoder()
-GO_EXPONENT: Final = 1e6  # Go writes numbers from here on with an exponent, Python only much larger ones
+GO_EXPONENT: Final = 1e6  # Go writes numbers from here on with an exponent,
+_PYTHON_EXPONENT: Final = 1e16  # and Python from here on
 _MIN_WITHOUT_EXPONENT: Final = 1e-4  # Python writes smaller numbers with an exponent
 
 
@@ -138,8 +138,16 @@ def format_value(value: float) -> str:
     """Return a number as Go and prometheus_client write it."""
     value = float(value)
     if -math.inf < value < GO_EXPONENT:
-        return repr(value)  # the same as floatToGoString, but faster
-    return str(floatToGoString(value))  # type: ignore[no-untyped-call]
+        return repr(value)
+    if math.isnan(value):
+        return "NaN"
+    if math.isinf(value):
+        return "+Inf" if value > 0 else "-Inf"
+    if value >= _PYTHON_EXPONENT:
+        return repr(value)
+    whole, fraction = repr(value).split(".")
+    digits = f"{whole[1:]}{fraction}".rstrip("0")
+    return f"{whole[0]}{digits and '.'}{digits}e+{len(whole) - 1:02d}"
 
 
 def _escape(value: str) -> str:

@@ -154,6 +154,7 @@ async def test_filter_over_http(names: Sequence[str], expected: set[str]) -> Non
         ("application/json", "text/plain"),
         (OPENMETRICS, OPENMETRICS),
         (f"{OPENMETRICS}; version=1.0.0; charset=utf-8", OPENMETRICS),
+        (f"{OPENMETRICS}; version=0.0.1", OPENMETRICS),
         (f"{OPENMETRICS}, text/plain;q=0", OPENMETRICS),
         (f"{OPENMETRICS}, text/plain; q = 0.000", OPENMETRICS),
         (f"{OPENMETRICS}; q = 0", "text/plain"),
