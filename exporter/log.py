@@ -13,6 +13,7 @@ import os
 import re
 import sys
 import threading
+import time
 import traceback
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -50,9 +51,8 @@ def configure(level: str, format: str | None, stream: TextIO | None = None) -> N
     """
     stream = sys.stderr if stream is None else stream
     threshold = logging.getLevelNamesMapping()[level.upper()]
-    handler = _Handler(stream)
+    handler = _Handler(stream, _renderer(format, stream))
     handler.setLevel(threshold)
-    handler.setFormatter(structlog.stdlib.ProcessorFormatter(processors=[_plain, _renderer(format, stream)]))
     root = logging.getLogger()
     for former in [handler for handler in root.handlers if isinstance(handler, _Handler)]:
         root.removeHandler(former)
@@ -99,8 +99,10 @@ class _Handler(logging.StreamHandler[TextIO]):
     Lines that cannot be written are dropped; nothing raises.
     """
 
-    def __init__(self, stream: TextIO) -> None:
+    def __init__(self, stream: TextIO, render: Processor) -> None:
         super().__init__(stream)
+        self.setFormatter(structlog.stdlib.ProcessorFormatter(processors=[_plain, render]))
+        self._render = render
         self._writer: LineWriter | None = None
         with suppress(AttributeError, OSError, ValueError):  # such as io.StringIO, which is written directly
             stream.fileno()
@@ -139,10 +141,8 @@ class _Handler(logging.StreamHandler[TextIO]):
             return self.format(logging.makeLogRecord({**fields, "msg": text}))
 
     def _dropped_line(self, count: int) -> bytes:
-        logger, fields = logging.getLogger("exporter"), {"event": "log lines dropped", "lines": count}
-        (event,), options = structlog.stdlib.ProcessorFormatter.wrap_for_formatter(logger, "warning", fields)
-        record = logging.makeLogRecord({"levelname": "WARNING", "msg": event, **options["extra"]})
-        return self._encoded(self._line(record))
+        event = {"ts": _timestamp(time.time()), "level": "warning", "msg": "log lines dropped", "lines": count}
+        return self._encoded(str(self._render(None, "warning", event)))
 
     def _encoded(self, line: str) -> bytes:
         return (line + self.terminator).encode(self._encoding, "backslashreplace")
@@ -156,9 +156,8 @@ def _plain(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
     """Make every value a redacted text, a number, a boolean or None, or a list of these."""
     record: logging.LogRecord = event.pop("_record")
     from_structlog = event.pop("_from_structlog")
-    moment = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
     plain: EventDict = {
-        "ts": moment.replace("+00:00", "Z"),
+        "ts": _timestamp(record.created),
         "level": record.levelname.lower(),
         "msg": _value(event.pop("event", "")),
     }
@@ -172,6 +171,10 @@ def _plain(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
         # Python's own traceback: structlog's console and dict formatters would show local variables.
         plain["exc"] = _value("".join(traceback.format_exception(error)).rstrip())
     return plain
+
+
+def _timestamp(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def _exception(exc_info: object) -> BaseException | None:
