@@ -11,11 +11,12 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, NoReturn, cast
 from urllib.parse import urlsplit
 
-from websockets.asyncio.client import ClientConnection, connect
+from websockets.asyncio.client import ClientConnection
 
 from exporter.binance.hosts import is_address, join_host_and_port
 from exporter.binance.http_headers import date_seconds
 from exporter.binance.proxies import Proxy, UnusableProxy, find_proxy
+from exporter.binance.websockets_internals import ConnectWithoutRedirects
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -75,12 +76,6 @@ class ProxyFailure(Exception):
     """A dial failed before the proxy had connected to the exchange; the cause says why."""
 
 
-class _Connect(connect):
-    def process_redirect(self, exc: Exception) -> Exception | str:
-        # Following a redirect would send signed requests to a host that is not configured.
-        return exc
-
-
 async def open_socket(endpoint: Endpoint) -> ClientConnection:
     """Open a WebSocket to the endpoint; with wss:// the certificate is verified against the system's store.
 
@@ -97,7 +92,7 @@ async def open_socket(endpoint: Endpoint) -> ClientConnection:
 
     try:
         proxy_url = await _resolve_proxy_url(proxy) if proxy else None
-        return await _Connect(
+        return await ConnectWithoutRedirects(
             endpoint.url,
             proxy=proxy_url,
             # Passed to loop.create_connection, for an HTTP proxy as well.

@@ -59,7 +59,7 @@ def explain_dial_failure(error: Exception) -> DialFailure:
             return DialFailure(DisconnectReason.UNREACHABLE, str(error), advice="correct the proxy's URL")
         case InvalidProxy() | InvalidURI():
             # Their texts contain the whole URL, which may contain a password.
-            return DialFailure(DisconnectReason.UNREACHABLE, f"invalid URL: {scrub(error.msg)}")
+            return DialFailure(DisconnectReason.UNREACHABLE, "invalid URL")
         case _:
             reason = DisconnectReason.REJECTED if isinstance(error, InvalidHandshake) else DisconnectReason.UNREACHABLE
             return DialFailure(reason, scrub(f"{type(error).__name__}: {error}"))

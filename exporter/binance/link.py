@@ -18,6 +18,7 @@ from exporter.binance.errors import (
     UnmatchedReason,
 )
 from exporter.binance.messages import Envelope, FrameKind, decode_envelope, decode_event_name, find_request_id
+from exporter.binance.websockets_internals import abort
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -130,7 +131,7 @@ class Link:
     def abort(self, message: str) -> None:
         """Close the socket at once, without a close handshake that a dead peer would not answer."""
         self._abort_message = message
-        self._socket.transport.abort()
+        abort(self._socket)
 
     async def retire(self) -> None:
         """Close the socket once no response is outstanding; no more requests may be sent over it."""
@@ -145,7 +146,7 @@ class Link:
             async with asyncio.timeout(_CLOSE_SECONDS):
                 await self._socket.close()
         except TimeoutError:
-            self._socket.transport.abort()
+            abort(self._socket)
         except (ConnectionClosed, OSError):
             pass
 

@@ -1,4 +1,8 @@
-"""One client's connection, which can stall or be reset, even during its handshake."""
+"""One client's connection, which can stall or be reset, even during its handshake.
+
+This is the only module of the simulator that uses websockets beyond its documentation: it overrides methods of its
+connections, writes to their transports and serializes frames.
+"""
 
 from __future__ import annotations
 
@@ -60,7 +64,7 @@ class Connection(ServerConnection):
             self.rest.feed_data(data)
         elif self.request is None and garbage is not None:
             self.transport.write(garbage)
-            self.transport.close()
+            self.hang_up()
         else:
             super().data_received(data)
 
@@ -92,6 +96,10 @@ class Connection(ServerConnection):
         """Send half of a frame, then reset the connection."""
         opcode, payload = (Opcode.TEXT, data.encode()) if isinstance(data, str) else (Opcode.BINARY, data)
         self.write(Frame(opcode, payload).serialize(mask=False), cut=True)
+
+    def hang_up(self) -> None:
+        """Close the connection without a close frame once everything has been sent."""
+        self.transport.close()
 
     def drop(self) -> None:
         """Reset the connection without a close frame."""

@@ -239,7 +239,7 @@ class Faults:
     def on_accept(self, connection: Connection) -> None:
         """Close or stall a connection that was just accepted, if such a fault is on."""
         if self._closed_at_accept.of():
-            connection.transport.close()
+            connection.hang_up()
         for stalls in self._stalled_handshakes.of():
             stalls.enter_context(connection.stall())
 

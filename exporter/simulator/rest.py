@@ -104,9 +104,9 @@ class RestServer:
             keep_alive = following.method == "GET" and following.headers.get("connection", "").lower() != "close"
             await self._answer(connection, following)
             if not keep_alive:
-                connection.transport.close()
+                connection.hang_up()
             following = await _next_request(connection.rest, ip)
-        connection.transport.close()
+        connection.hang_up()
         await connection.wait_closed()
         return connection.respond(HTTPStatus.GONE, "")
 
