@@ -145,6 +145,8 @@ class ClientConnection(asyncio.Protocol):
                 self._set_deadline(self._limits.answer_seconds, self.abort)
                 keep_alive = await self._send(request, await self._response(request))
                 request = self._next_request()
+                if request is not None:
+                    await asyncio.sleep(0)  # a client that sends requests without a pause must not starve the others
             if not keep_alive:
                 await self._end()
             else:
