@@ -157,11 +157,15 @@ class RestFleet:
             if url is None:
                 continue
             key = url, endpoint.proxy, credentials.api_key
-            if key not in self._key_checks:
-                connection = next(each for each in self._fleet.connections if each.endpoint == endpoint)
+            connection = next(each for each in self._fleet.connections if each.endpoint == endpoint)
+            before = self._key_checks.get(key)
+            if before is None or before.clock is not connection.clock:
                 client = self._client(url, connection)
                 failures = self._counts[endpoint.label].failures
-                self._key_checks[key] = KeyCheck(settings.name, credentials, client, connection.clock, failures)
+                check = KeyCheck(settings.name, credentials, client, connection.clock, failures)
+                if before:  # its connection has been replaced
+                    check.reader.take_over(before.reader)
+                self._key_checks[key] = check
             self._key_checks[key].credentials = credentials
             yield settings, key
 

@@ -217,7 +217,10 @@ class _Accounts:
     def _key_check_url(self, reader: Reader, binance: _Binance) -> str | None:
         """Return the host that is asked what a key may do; None on the testnet, which does not offer that."""
         if binance.rest_url is None and binance.url in REST_URLS:
-            return KEY_CHECK_URL if binance.url == MAINNET else None
+            if binance.url == MAINNET:
+                return KEY_CHECK_URL
+            self.findings.add_warning(reader.path_of("key_check"), "has no effect: keys of testnet cannot be checked")
+            return None
         return self._rest_url(reader, binance)
 
     def _endpoint(self, reader: Reader, binance: _Binance) -> Endpoint:

@@ -105,8 +105,8 @@ MARKETS: Final = Catalog(
             (
                 _own(
                     "paused",
-                    "Whether REST requests are paused because the exchange banned or rate-limited this IP (1) or not "
-                    "(0), by reason",
+                    "Whether REST requests are paused because the exchange banned this IP, or rate-limited or "
+                    "otherwise rejected it (1), or not (0), by reason",
                     "real",
                 ),
             ),

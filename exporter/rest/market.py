@@ -6,7 +6,10 @@ import asyncio
 import math
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
-from exporter.binance.errors import ExchangeError
+import structlog
+
+from exporter.binance.errors import DecodeError, ExchangeError, classify
+from exporter.repeat_filter import RepeatFilter
 from exporter.rest.reader import Reader, Reading
 from exporter.rest.requests import (
     ALL_SYMBOLS_WEIGHT,
@@ -15,6 +18,7 @@ from exporter.rest.requests import (
     decode_asset_index,
     decode_funding_info,
     decode_premium_index,
+    is_dated,
 )
 from exporter.supervision import supervise
 
@@ -23,10 +27,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from exporter.binance.clock import ExchangeClock
-    from exporter.binance.errors import Reason
+    from exporter.binance.errors import BinanceError, Reason
     from exporter.rest.client import RestClient
     from exporter.rest.requests import Funding
     from exporter.rest.state import RestSettings
+
+log = structlog.get_logger()
 
 _FUNDING_INFO_SECONDS: Final = 600.0  # intervals rarely change, and only 500 requests in 5 minutes are allowed
 _INVALID_SYMBOL: Final = -1121
@@ -58,6 +64,8 @@ class Market:
         self.label = label
         self.client = client
         self._clock = clock
+        self._failures = failures
+        self._logged = RepeatFilter(clock.monotonic)
         self._held_symbols = held_symbols
         self._held_assets = held_assets
         self._funding: Reader[dict[str, Funding]] | None = None
@@ -116,7 +124,11 @@ class Market:
         symbols = sorted(self._held_symbols())
         if len(symbols) >= ALL_SYMBOLS_WEIGHT:
             response = await self.client.get(RestPath.PREMIUM_INDEX, ALL_SYMBOLS_WEIGHT)
-            return Reading(decode_premium_index(response.body), response.asked_at)
+            funding = decode_premium_index(response.body)
+            for symbol in symbols:
+                if symbol not in funding and not is_dated(symbol):
+                    self._without_funding(symbol, DecodeError("response", f"contains no funding rate of {symbol}"))
+            return Reading(funding, response.asked_at)
         readings = [await self._read_funding_of(symbol) for symbol in symbols]
         if not readings:
             return None
@@ -126,11 +138,20 @@ class Market:
     async def _read_funding_of(self, symbol: str) -> Reading[dict[str, Funding]]:
         try:
             response = await self.client.get(RestPath.PREMIUM_INDEX, 1, {"symbol": symbol})
+            return Reading(decode_premium_index(response.body), response.asked_at)
+        except DecodeError as error:
+            return self._without_funding(symbol, error)
         except ExchangeError as error:
             if error.code != _INVALID_SYMBOL:
                 raise
             return Reading({}, math.inf)  # delisted while it is held: the others have funding
-        return Reading(decode_premium_index(response.body), response.asked_at)
+
+    def _without_funding(self, symbol: str, error: BinanceError) -> Reading[dict[str, Funding]]:
+        """Count and log that the funding of one symbol is unknown; the others have funding."""
+        self._failures[classify(error).reason] += 1
+        if self._logged.is_due((symbol, str(error))):
+            log.warning("funding of a symbol unknown", endpoint=self.label, symbol=symbol, error=str(error))
+        return Reading({}, math.inf)
 
     async def _read_intervals(self) -> Reading[dict[str, int]] | None:
         if not self._held_symbols():

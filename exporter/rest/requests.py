@@ -99,24 +99,30 @@ class _ErrorBody(Struct, frozen=True):
 _error_decoder = msgspec.json.Decoder(_ErrorBody, strict=False)
 _QUOTED_BODY: Final = 1024
 _MAX_PERMISSIONS: Final = 64  # each is a series of each account
+_REQUIRED_FLAGS: Final = (
+    "ipRestrict",
+    "enableReading",
+    "enableWithdrawals",
+    "enableInternalTransfer",
+    "permitsUniversalTransfer",
+)
 _PERMISSION: Final = re.compile(r"(?:enable|permits)([A-Z][A-Za-z0-9]{0,63})")
 
 
 def decode_premium_index(body: Raw) -> dict[str, Funding]:
-    """Return the next funding by symbol; symbols without funding, such as dated contracts, are left out.
+    """Return the next funding by symbol; symbols without a valid rate, such as dated contracts, are left out.
 
     Raises:
-        DecodeError: the response is something else, a rate is not a number, or no perpetual has a rate.
+        DecodeError: the response is something else, or no perpetual has a rate.
     """
     rows = decode(_premium_decoder, body, "response")
     rows = rows if isinstance(rows, list) else [rows]
     funding = {
-        row.symbol: Funding(_number(row.rate, f"lastFundingRate of {row.symbol}"), row.next_ms / 1000)
+        row.symbol: Funding(rate, row.next_ms / 1000)
         for row in rows
-        if row.rate and row.next_ms
+        if row.rate and row.next_ms and (rate := _number_or_none(row.rate)) is not None
     }
-    # Only dated contracts have an underscore.
-    if not funding and not (rows and all("_" in row.symbol for row in rows)):
+    if not funding and not (rows and all(is_dated(row.symbol) for row in rows)):
         raise DecodeError("response", "contains no funding rate")
     return funding
 
@@ -157,7 +163,7 @@ def decode_api_restrictions(body: Raw) -> KeyPermissions:
         DecodeError: the response is something else, or lacks one of the flags that alerts use.
     """
     fields = decode(_restrictions_decoder, body, "response")
-    for name in ("ipRestrict", "enableReading", "enableWithdrawals"):
+    for name in _REQUIRED_FLAGS:
         if decode_or_none(_flag_decoder, fields.get(name, Raw())) is None:
             raise DecodeError(f"response.{name}", "is missing or not a boolean")
     if len(fields) > _MAX_PERMISSIONS:
@@ -179,8 +185,13 @@ def decode_rest_error(status: int, body: bytes, retry_at_ms: int | None) -> Exch
     return ExchangeError(status, error.code, error.msg or f"HTTP status {status}", retry_at_ms=retry_at_ms)
 
 
-def _number(text: str, name: str) -> float:
+def is_dated(symbol: str) -> bool:
+    """Whether a symbol is a contract with a delivery date, which has no funding."""
+    return "_" in symbol
+
+
+def _number_or_none(text: str) -> float | None:
     try:
         return msgspec.convert(text, Figure, strict=False)
     except msgspec.ValidationError:
-        raise DecodeError(name, "is not a number") from None
+        return None

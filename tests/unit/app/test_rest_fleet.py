@@ -6,6 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import yaml
 from support.rest_system import ENABLED, System, rest_series
 from support.service import scrape, until_counted, value
 from support.waiting import until
@@ -158,6 +159,15 @@ async def test_replaced_key_is_checked(system: System) -> None:
             )
         )
         await system.shows(0.0, "key_ip_restricted", account="alice")
+
+
+async def test_keys_are_checked_after_a_wrong_endpoint(system: System) -> None:
+    """Keys that could not be checked without a connection are checked once the endpoint is corrected by a reload."""
+    right = yaml.safe_load(system.path.read_text())["binance"]
+    system.edit(binance=right | {"endpoint": "ws://127.0.0.1:1/ws-fapi/v1"})
+    async with system.open():
+        await system.reload(binance=right)
+        await system.shows(1.0, "key_ip_restricted", account="alice")
 
 
 async def test_refused_check_is_repeated(system: System) -> None:

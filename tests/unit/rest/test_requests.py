@@ -26,7 +26,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 DECODERS = (decode_premium_index, decode_funding_info, decode_asset_index, decode_api_restrictions)
-KEY = {"ipRestrict": True, "createTime": 1_700_000_000_000, "enableReading": True, "enableWithdrawals": False}
+KEY = {
+    "ipRestrict": True,
+    "createTime": 1_700_000_000_000,
+    "enableReading": True,
+    "enableWithdrawals": False,
+    "enableInternalTransfer": False,
+    "permitsUniversalTransfer": False,
+}
 
 
 def raw(value: Any) -> Raw:
@@ -95,9 +102,17 @@ def test_premium_index_without_rates(rate: str | None) -> None:
     assert {} == decode_premium_index(raw(premium("BTCUSDT_260327", rate)))
 
 
-@pytest.mark.parametrize("rate", ["x", "nan", "inf", "1e400", " 1", 0.1, True, [1]])
-def test_wrong_rate_is_refused(rate: object) -> None:
-    """One rate that is not a decimal text fails the whole response."""
+@pytest.mark.parametrize("rate", ["x", "nan", "inf", "1e400", " 1", "", None])
+def test_wrong_rate_is_left_out(rate: object) -> None:
+    """A symbol whose rate is missing or not a number is left out, not the others."""
+    funding = decode_premium_index(raw([premium("ETHUSDT"), premium(rate=rate)]))
+
+    assert ["ETHUSDT"] == list(funding)
+
+
+@pytest.mark.parametrize("rate", [0.1, True, [1]])
+def test_rate_of_another_type_is_refused(rate: object) -> None:
+    """One rate that is not a text fails the whole response."""
     with pytest.raises(DecodeError):
         decode_premium_index(raw([premium("ETHUSDT"), premium(rate=rate)]))
 
@@ -131,12 +146,14 @@ def test_api_restrictions() -> None:
     key = decode_api_restrictions(raw(body))
     names = {"universal_transfer", "spot_and_margin_trading", "fix_api_trade", "new_thing"}
 
-    assert {"reading": True, "withdrawals": False} | dict.fromkeys(names, True) == key.permissions
+    assert {"reading": True, "withdrawals": False, "internal_transfer": False} | dict.fromkeys(
+        names, True
+    ) == key.permissions
     assert (True, 1_700_000_000.0) == (key.ip_restricted, key.created_unix)
 
 
 @pytest.mark.parametrize("value", [None, 1, "true", []])
-@pytest.mark.parametrize("name", ["ipRestrict", "enableReading", "enableWithdrawals"])
+@pytest.mark.parametrize("name", [name for name in KEY if name != "createTime"])
 def test_flags_of_alerts_are_required(name: str, value: object) -> None:
     """A response without a flag that alerts use is refused: its absence must not look harmless."""
     for body in (KEY | {name: value}, {other: flag for other, flag in KEY.items() if other != name}):
