@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from exporter.rest.requests import TRADING_PERMISSIONS
 from monitoring.dashboards import panels as p
 from monitoring.dashboards import queries as q
 from monitoring.dashboards.layout import PanelRow, dashboard, link_to, variables
@@ -279,14 +280,6 @@ def _allowed(*permissions: str) -> str:
     return q.max_by("key_permission", selector=f'{q.ACCOUNT}, permission=~"{"|".join(permissions)}"')
 
 
-_TRADING: Final = (
-    "futures",
-    "margin",
-    "spot_and_margin_trading",
-    "vanilla_options",
-    "portfolio_margin_trading",
-    "fix_api_trade",
-)
 _DANGER: Final = (p.value_texts({"0": ("no", "green"), "1": ("yes", "orange")}),)
 _TRADE: Final = (p.value_texts({"0": ("no", "green"), "1": ("yes", "text")}),)
 _RESTRICTED: Final = (p.value_texts({"0": ("any IP", "orange"), "1": ("restricted", "green")}),)
@@ -306,7 +299,7 @@ _REST: Final = (
             Column(
                 "Transfer", expression=_allowed("internal_transfer", "universal_transfer"), mappings=_DANGER, width=90
             ),
-            Column("Trade", expression=_allowed(*_TRADING), mappings=_TRADE, width=80),
+            Column("Trade", expression=_allowed(*TRADING_PERMISSIONS), mappings=_TRADE, width=80),
             Column(
                 "IPs", expression=f"min by (account) ({q.series('key_ip_restricted')})", mappings=_RESTRICTED, width=100
             ),
