@@ -137,10 +137,9 @@ class RequestParser:
         self._request = request = Request(method=method, headers=self._headers)
         names = [name for name, _ in self._headers]
         head_bytes = len(self._target) + sum(len(name) + len(value) for name, value in self._headers)
-        version = self._parser.get_http_version()
         if len(names) > self._limits.headers or head_bytes > self._limits.head_bytes:
             request.error = 431
-        elif version not in {"1.0", "1.1"} or names.count(b"host") > 1:
+        elif names.count(b"host") > 1:
             request.error = 400
         elif method != "CONNECT":
             try:
@@ -150,7 +149,7 @@ class RequestParser:
             except (httptools.HttpParserInvalidURLError, AttributeError, UnicodeDecodeError):
                 request.error = 400
         # A client that announced a body with Expect may send it or not: what follows could be either.
-        is_certain = version == "1.1" and b"expect" not in names
+        is_certain = self._parser.get_http_version() == "1.1" and b"expect" not in names
         request.keep_alive = self._parser.should_keep_alive() and is_certain and not request.error
 
     def on_message_complete(self) -> None:
