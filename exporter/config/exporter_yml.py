@@ -9,27 +9,20 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from exporter import redaction
-from exporter.account.state import AccountSettings
-from exporter.binance.dialing import Endpoint
-from exporter.binance.proxies import environment_warnings, normalize_proxy
+from exporter.config.accounts import Accounts, BinanceValues, PollValues
 from exporter.config.document import ConfigError, Findings, Reader
 from exporter.config.files import Files, read_document
 from exporter.config.keys import CredentialSource, Environment, KeyLoader
 from exporter.config.values import (
-    KEY_CHECK_URL,
     MAINNET,
-    REST_URLS,
     account_name,
     asset_mode,
     boolean,
     duration,
-    endpoint_label,
     endpoint_url,
     is_unencrypted,
     proxy_url,
     rest_url,
-    weight_key,
     weight_share,
 )
 from exporter.rest.state import RestSettings
@@ -37,8 +30,8 @@ from exporter.rest.state import RestSettings
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from exporter.account.asset_mode import AssetMode
-    from exporter.binance.signing import Credentials, Secret
+    from exporter.account.state import AccountSettings
+    from exporter.binance.signing import Credentials
     from exporter.config.keys import KeyParts
 
 _DEFAULT_WEIGHT_SHARE: Final = 0.5
@@ -79,7 +72,7 @@ def load(path: Path | None, environ: Mapping[str, str], previous: Config | None 
     findings = Findings()
     environment = Environment(environ, findings)
     loader = KeyLoader(previous.private_keys if previous else {})
-    accounts = _Accounts(findings, loader)
+    accounts = Accounts(findings, loader)
     share = _DEFAULT_WEIGHT_SHARE
     if path is not None:
         if environment.names:
@@ -87,11 +80,11 @@ def load(path: Path | None, environ: Mapping[str, str], previous: Config | None 
             findings.add_problem(names, f"must not be set together with a configuration file ({path})")
         share = _read_file(path, accounts)
     elif environment.names:
-        binance = _Binance(url=environment.take("endpoint", endpoint_url, MAINNET))
+        binance = BinanceValues(url=environment.take("endpoint", endpoint_url, MAINNET))
         _warn_if_unencrypted(environment, binance)
         name = environment.take("account", account_name, "main")
         source = CredentialSource(environment, Path(), loader)
-        accounts.add(environment, name, source, binance, _Poll(), None)
+        accounts.add(environment, name, source, binance, PollValues(), None)
     else:
         findings.add_problem("no account is configured", _NOTHING_CONFIGURED)
     if findings.problems:
@@ -105,158 +98,13 @@ def load(path: Path | None, environ: Mapping[str, str], previous: Config | None 
     )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Binance:
-    """The values under `binance:`; an account inherits them from the document."""
-
-    url: str = MAINNET
-    proxy: str | None = None
-    recv_window_seconds: float = 5.0
-    request_timeout_seconds: float = 10.0
-    rest_url: str | None = None  # None: that of the network
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Poll:
-    """The values under `poll:`, with their paths, since a default and an account's value may contradict each other."""
-
-    interval_seconds: float = 15.0
-    interval_path: str = "default"
-    stale_after_seconds: float | None = None
-    stale_after_path: str = ""
-    position_risk: bool = True
-    configuration: bool = True
-    zero_assets: bool = True
-
-
-class _Accounts:
-    """The accounts read so far, in file order, with their names, endpoints and keys, to compare them."""
-
-    def __init__(self, findings: Findings, loader: KeyLoader) -> None:
-        self.findings = findings
-        self.loader = loader
-        self.settings: list[AccountSettings] = []
-        self.rest = RestSettings()
-        self._names: dict[str, str] = {}
-        self._endpoints: dict[tuple[str, str | None], Endpoint] = {}
-        self._labels: dict[str, int] = {}
-        self._weight_labels: dict[tuple[str, ...], str] = {}  # the label of the first endpoint by its weight_key
-        self._keys: dict[tuple[Endpoint, Secret], str] = {}
-
-    def add(
-        self,
-        reader: Reader,
-        name: str | None,
-        source: CredentialSource,
-        binance: _Binance,
-        poll: _Poll,
-        mode: AssetMode | None,
-        *,
-        key_check: bool = False,
-    ) -> None:
-        """Add an account, unless its name or its credentials are missing."""
-        credentials = source.credentials
-        stale_after_seconds = self._stale_after(poll)
-        path = reader.path_of("name")
-        if name is not None and self._names.setdefault(name, path) != path:
-            reader.add_problem("name", f"is already used at {self._names[name]}")
-        if name is None or credentials is None:
-            return
-        if redaction.redact(name) != name:
-            reader.add_problem("name", "looks like an API key; use a display name")
-        endpoint = self._endpoint(reader, binance)
-        path = reader.path_of("api_key_file")
-        first = self._keys.setdefault((endpoint, credentials.api_key), path)
-        if first != path:
-            message = f"is the same API key on {endpoint.label} as at {first}; both accounts will show the same data"
-            self.findings.add_warning(path, message)
-        self.settings.append(
-            AccountSettings(
-                name=name,
-                endpoint=endpoint,
-                credentials=credentials,
-                asset_mode=mode,
-                interval_seconds=poll.interval_seconds,
-                stale_after_seconds=stale_after_seconds,
-                position_risk=poll.position_risk,
-                configuration=poll.configuration,
-                key_check_url=self._key_check_url(reader, binance) if key_check else None,
-                zero_assets=poll.zero_assets,
-                recv_window_ms=round(binance.recv_window_seconds * 1000),
-                request_timeout_seconds=binance.request_timeout_seconds,
-                reread=source.reread,
-            )
-        )
-
-    def _stale_after(self, poll: _Poll) -> float:
-        if poll.stale_after_seconds is None:
-            return max(4 * poll.interval_seconds, 60.0)
-        minimum = 2 * poll.interval_seconds
-        # An invalid value was replaced by a default, which the user did not choose: do not report that, too.
-        if poll.stale_after_seconds < minimum and not self.findings.has_problem(
-            poll.stale_after_path, poll.interval_path
-        ):
-            self.findings.add_problem(
-                poll.stale_after_path,
-                f"must be at least twice the interval ({minimum:g}s), "
-                f"which is {poll.interval_seconds:g}s by {poll.interval_path}",
-            )
-        return poll.stale_after_seconds
-
-    def _rest_url(self, reader: Reader, binance: _Binance) -> str | None:
-        """Return the URL of the REST API that belongs to an endpoint; report if it is unknown."""
-        url = binance.rest_url or REST_URLS.get(binance.url)
-        path = reader.path_of("binance.rest_endpoint")
-        if url is None and not self.findings.has_problem(path):
-            self.findings.add_problem(
-                path,
-                "is missing: funding, prices and key_check use REST, whose URL is not known for a custom endpoint",
-            )
-        return url
-
-    def _key_check_url(self, reader: Reader, binance: _Binance) -> str | None:
-        """Return the host that is asked what a key may do; None on the testnet, which does not offer that."""
-        if binance.rest_url is None and binance.url in REST_URLS:
-            if binance.url == MAINNET:
-                return KEY_CHECK_URL
-            self.findings.add_warning(reader.path_of("key_check"), "has no effect: keys of testnet cannot be checked")
-            return None
-        return self._rest_url(reader, binance)
-
-    def _endpoint(self, reader: Reader, binance: _Binance) -> Endpoint:
-        url, configured_proxy = binance.url, binance.proxy
-        for warning in environment_warnings(url) if configured_proxy is None else ():
-            self.findings.add_warning("environment", warning)
-        proxy = normalize_proxy(url, configured_proxy)
-        rest_url = self._rest_url(reader, binance) if self.rest.enabled else None
-        if (url, proxy) not in self._endpoints:
-            label = endpoint_label(url, configured_proxy)
-            number = self._labels[label] = self._labels.get(label, 0) + 1
-            endpoint = Endpoint(label if number == 1 else f"{label} #{number}", url, proxy, rest_url)
-            first = self._weight_labels.setdefault(weight_key(url, proxy), endpoint.label)
-            if first != endpoint.label:
-                message = (
-                    f"uses {endpoint.label}, which may be the same exchange as {first} of an earlier account, reached "
-                    "from the same IP; each spends the whole weight_share: use one spelling, or divide weight_share"
-                )
-                self.findings.add_warning(reader.path_of("name"), message)
-            self._endpoints[url, proxy] = endpoint
-        elif rest_url != self._endpoints[url, proxy].rest_url and rest_url is not None:
-            reader.add_problem(
-                "binance.rest_endpoint",
-                f"differs from that of an earlier account on {self._endpoints[url, proxy].label}: "
-                "funding and prices are read once for all accounts of an endpoint",
-            )
-        return self._endpoints[url, proxy]
-
-
-def _read_file(path: Path, accounts: _Accounts) -> float:
+def _read_file(path: Path, accounts: Accounts) -> float:
     """Add the accounts of the document at `path` and return its weight share."""
     root = read_document(path, Files(limit=accounts.loader.limit), accounts.findings)
     if root is None:
         return _DEFAULT_WEIGHT_SHARE
     section = root.mapping("binance")
-    binance = _binance(section, _Binance())
+    binance = _binance(section, BinanceValues())
     share = section.take("weight_share", weight_share, _DEFAULT_WEIGHT_SHARE)
     accounts.rest = RestSettings(
         weight_share=section.take("rest_weight_share", weight_share, _DEFAULT_REST_WEIGHT_SHARE),
@@ -265,7 +113,7 @@ def _read_file(path: Path, accounts: _Accounts) -> float:
     )
     section.reject_unknown_keys()
     key_check = _key_check(root.mapping("key_check"), inherited=False)
-    poll = _poll(root.mapping("poll"), _Poll())
+    poll = _poll(root.mapping("poll"), PollValues())
     for reader in root.mappings("accounts"):
         name = reader.take("name", account_name, None)
         if not reader.has("name"):
@@ -283,8 +131,8 @@ def _read_file(path: Path, accounts: _Accounts) -> float:
     return share
 
 
-def _binance(reader: Reader, inherited: _Binance) -> _Binance:
-    binance = _Binance(
+def _binance(reader: Reader, inherited: BinanceValues) -> BinanceValues:
+    binance = BinanceValues(
         url=reader.take("endpoint", endpoint_url, inherited.url),
         proxy=reader.take("proxy", proxy_url, inherited.proxy),
         recv_window_seconds=reader.take("recv_window", duration("1ms", "60s"), inherited.recv_window_seconds),
@@ -311,17 +159,17 @@ def _key_check(reader: Reader, *, inherited: bool) -> bool:
     return enabled
 
 
-def _warn_if_unencrypted(reader: Reader, binance: _Binance) -> None:
+def _warn_if_unencrypted(reader: Reader, binance: BinanceValues) -> None:
     if reader.has("endpoint") and is_unencrypted(binance.url):
         reader.findings.add_warning(
             reader.path_of("endpoint"), "ws:// sends API keys and signed requests unencrypted; use wss://"
         )
 
 
-def _poll(reader: Reader, inherited: _Poll) -> _Poll:
+def _poll(reader: Reader, inherited: PollValues) -> PollValues:
     interval = reader.take("interval", duration("1s", "1h"), inherited.interval_seconds)
     stale_after = reader.take("stale_after", duration("1s"), inherited.stale_after_seconds)
-    poll = _Poll(
+    poll = PollValues(
         interval_seconds=interval,
         interval_path=reader.path_of("interval") if reader.has("interval") else inherited.interval_path,
         stale_after_seconds=stale_after,
