@@ -12,6 +12,7 @@ from monitoring.dashboards.tables import Column, table_panel
 from monitoring.thresholds import BY_NAME
 
 if TYPE_CHECKING:
+    from grafana_foundation_sdk.builders import timeseries
     from grafana_foundation_sdk.models.dashboard import Dashboard
 
 UID: Final = "binance-futures-exporter"
@@ -121,17 +122,15 @@ _POLLS: Final = (
     ),
 )
 
-_WEIGHT: Final = (
-    p.time_series_panel(
-        "Request weight used of the IP's limit",
-        """
-        The part of the WebSocket API's request weight that all programs behind the IP have used in the current
-        minute, which starts from 0 every minute. REST requests other than orders have a separate pool and are not
-        included. At 100 % the exchange rejects requests, and it bans an IP that continues to send them.
-        """,
+
+def _weight_panel(title: str, description: str, metric: str, no_value: str) -> timeseries.Panel:
+    """Return a panel of the request weight of a pool, as a part of its limit; `metric` is the prefix of both."""
+    return p.time_series_panel(
+        title,
+        description,
         p.Query(
             f"max by ({_ENDPOINT}) (\n"
-            f"  {q.series('request_weight_used', q.PROCESS)}\n  / {q.series('request_weight_limit', q.PROCESS)}\n)",
+            f"  {q.series(f'{metric}_used', q.PROCESS)}\n  / {q.series(f'{metric}_limit', q.PROCESS)}\n)",
             _ENDPOINT_LEGEND,
         ),
         unit=p.PERCENT,
@@ -140,6 +139,19 @@ _WEIGHT: Final = (
         minimum=0,
         soft_range=(None, 1.05),
         stepped=True,
+        no_value=no_value,
+    )
+
+
+_WEIGHT: Final = (
+    _weight_panel(
+        "Request weight used of the IP's limit",
+        """
+        The part of the WebSocket API's request weight that all programs behind the IP have used in the current
+        minute, which starts from 0 every minute. REST requests other than orders have a separate pool and are not
+        included. At 100 % the exchange rejects requests, and it bans an IP that continues to send them.
+        """,
+        "request_weight",
         no_value="Not reported within this minute",
     ),
     p.time_series_panel(
@@ -314,24 +326,14 @@ _REST: Final = (
         sort=[("Withdraw", True), ("Transfer", True), ("IPs", False)],
         no_value="Keys are not checked: key_check is not enabled",
     ),
-    p.time_series_panel(
+    _weight_panel(
         "REST request weight used of the IP's limit",
         """
         The part of the REST request weight that all programs behind the IP have used in the current minute. Orders and
         the WebSocket API have a separate pool and are not included. Requires `funding` or `prices`, which are off by
         default.
         """,
-        p.Query(
-            f"max by ({_ENDPOINT}) (\n  {q.series('rest_request_weight_used', q.PROCESS)}\n"
-            f"  / {q.series('rest_request_weight_limit', q.PROCESS)}\n)",
-            _ENDPOINT_LEGEND,
-        ),
-        unit=p.PERCENT,
-        decimals=1,
-        steps=((None, "transparent"), (BY_NAME["request_weight"], "orange"), (1, "red")),
-        minimum=0,
-        soft_range=(None, 1.05),
-        stepped=True,
+        "rest_request_weight",
         no_value="REST is not enabled, or not used within this minute",
     ),
     p.time_series_panel(
