@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 from typing import TYPE_CHECKING, Any
 
-import httpx
 import yaml
 
 from exporter.app.service import Service, WebSettings
@@ -14,12 +12,13 @@ from exporter.config import exporter_yml
 from exporter.simulator.demo import write_configuration
 from exporter.web.listen_address import ListenAddress
 from support.polling import FAST
-from support.service import Samples, until_sample
-from support.waiting import PATIENCE_SECONDS
+from support.service import Samples, running, until_sample
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
     from pathlib import Path
+
+    import httpx
 
     from exporter.simulator import SimulatedExchange
 
@@ -72,16 +71,8 @@ class System:
     async def open(self) -> AsyncIterator[System]:
         """Run the exporter while the block runs."""
         self.service = Service(self.load(), WebSettings(addresses=(ListenAddress("127.0.0.1", 0),)), FAST, self.load)
-        (url,) = self.service.bind()
-        stop = asyncio.Event()
-        running = asyncio.create_task(self.service.run(stop))
-        try:
-            async with httpx.AsyncClient(base_url=url) as self.client:
-                yield self
-        finally:
-            stop.set()
-            async with asyncio.timeout(PATIENCE_SECONDS):
-                await running
+        async with running(self.service) as self.client:
+            yield self
 
 
 def rest_series(samples: Samples) -> set[str]:

@@ -40,16 +40,23 @@ def configured(exchange: SimulatedExchange, directory: Path, *, stale_after: str
 async def serving(loaded: Config, host: HostClock | None = None) -> AsyncIterator[httpx.AsyncClient]:
     """Run the whole exporter on a free port; yield a client of it."""
     service = Service(loaded, WebSettings(addresses=(ListenAddress("127.0.0.1", 0),)), FAST, host=host)
+    async with running(service) as client:
+        yield client
+
+
+@contextlib.asynccontextmanager
+async def running(service: Service) -> AsyncIterator[httpx.AsyncClient]:
+    """Run a service, which listens on one address; yield a client of it."""
     (url,) = service.bind()
     stop = asyncio.Event()
-    running = asyncio.create_task(service.run(stop))
+    task = asyncio.create_task(service.run(stop))
     try:
         async with httpx.AsyncClient(base_url=url) as client:
             yield client
     finally:
         stop.set()
         async with asyncio.timeout(PATIENCE_SECONDS):
-            await running
+            await task
 
 
 async def scrape(client: httpx.AsyncClient) -> Samples:

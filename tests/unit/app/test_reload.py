@@ -6,13 +6,12 @@ import os
 import threading
 from typing import TYPE_CHECKING, Any
 
-import httpx
 import pytest
 import yaml
 from support.config_files import key_files
 from support.polling import FAST
-from support.service import scrape, serving, until_counted, until_sample, value
-from support.waiting import PATIENCE_SECONDS, until
+from support.service import running, scrape, serving, until_counted, until_sample, value
+from support.waiting import until
 
 from exporter.app.fleet import _free_phases
 from exporter.app.service import Service, WebSettings
@@ -27,6 +26,8 @@ from exporter.web.listen_address import ListenAddress
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
     from pathlib import Path
+
+    import httpx
 
     from exporter.simulator import SimulatedExchange
 
@@ -58,16 +59,8 @@ class System:
         addresses = (ListenAddress("127.0.0.1", 0),)
         settings = WebSettings(addresses=addresses, lifecycle=lifecycle, config=web or WebConfig())
         self.service = Service(self.load(), settings, FAST, self.load)
-        (url,) = self.service.bind()
-        stop = asyncio.Event()
-        running = asyncio.create_task(self.service.run(stop))
-        try:
-            async with httpx.AsyncClient(base_url=url) as self.client:
-                yield self
-        finally:
-            stop.set()
-            async with asyncio.timeout(PATIENCE_SECONDS):
-                await running
+        async with running(self.service) as self.client:
+            yield self
 
     async def shows(self, expected: float | None, name: str, account: str) -> None:
         """Wait until a series of an account has a value (None: is absent)."""
