@@ -106,14 +106,12 @@ async def check(config: Config, timing: Timing | None = None) -> list[AccountRep
     try:
         await asyncio.gather(*(connection.first_attempt_finished.wait() for connection in fleet.connections))
         weight_seconds = _MINUTE_SECONDS * (1 + len(fleet.states) // _POLLS_A_MINUTE)
-        deadlines = {
-            poller: monotonic() + weight_seconds + 2 * poller.state.settings.request_timeout_seconds
+        polls = (
+            poller.poll(monotonic() + weight_seconds + 2 * poller.state.settings.request_timeout_seconds)
             for poller in fleet.pollers
-        }
-        keys, _ = await asyncio.gather(
-            RestFleet(fleet, config, lambda: snapshots).check_keys(),
-            asyncio.gather(*(poller.poll(deadline) for poller, deadline in deadlines.items())),
         )
+        rest = RestFleet(fleet, config, snapshots.get)
+        keys, _ = await asyncio.gather(rest.check_keys(), asyncio.gather(*polls))
     finally:
         for poller in fleet.pollers:
             poller.queries.stop()

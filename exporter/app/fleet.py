@@ -10,7 +10,7 @@ import random
 import time
 from dataclasses import dataclass, replace
 from itertools import chain, count, pairwise
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from exporter.account.availability import MethodAvailability
 from exporter.account.pacing import EndpointPacing
@@ -21,7 +21,7 @@ from exporter.binance.clock import ExchangeClock, monotonic
 from exporter.binance.connection import Connection
 from exporter.binance.host_clock import HostClock
 from exporter.binance.weight import WeightBudget
-from exporter.supervision import supervise
+from exporter.supervision import Workers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -78,7 +78,7 @@ class Fleet:
         self._endpoints: dict[Endpoint, _Shared] = {}
         # Never removed: a ban and the used weight must outlast an endpoint that is removed and added again.
         self._budgets: dict[Endpoint, tuple[ExchangeClock, WeightBudget]] = {}
-        self._tasks: dict[Poller | Connection, asyncio.Task[Any]] = {}
+        self._workers = Workers[Poller | Connection]()
         self._running = False
         self.apply(config)
 
@@ -107,12 +107,12 @@ class Fleet:
         before, share = self._pollers, config.weight_share
         kept = {s.name for s in config.accounts if s.name in before and before[s.name].state.settings == s}
         for name in before.keys() - kept:
-            self._end(before[name])
+            self._workers.end(before[name])
         groups: dict[Endpoint, list[AccountSettings]] = {}
         for settings in config.accounts:
             groups.setdefault(settings.endpoint, []).append(settings)
         for endpoint in self._endpoints.keys() - groups.keys():
-            self._end(self._endpoints[endpoint].connection)
+            self._workers.end(self._endpoints[endpoint].connection)
         self._endpoints = self._shared_on(groups.keys(), share)
         pollers = {name: before[name] for name in kept}
         for endpoint, group in groups.items():
@@ -152,10 +152,7 @@ class Fleet:
             await asyncio.Event().wait()
         finally:
             self._running = False
-            tasks = list(self._tasks.values())
-            for worker in list(self._tasks):
-                self._end(worker)
-            await asyncio.gather(*tasks, return_exceptions=True)
+            await self._workers.end_all()
 
     def _shared_on(self, endpoints: Iterable[Endpoint], weight_share: float) -> dict[Endpoint, _Shared]:
         """Return what is shared on each endpoint, created for a new endpoint."""
@@ -195,12 +192,7 @@ class Fleet:
             *pollers,
         ]
         for name, worker in workers:
-            if worker not in self._tasks:
-                self._tasks[worker] = asyncio.create_task(supervise(name, worker.run), name=name)
-
-    def _end(self, worker: Poller | Connection) -> None:
-        if task := self._tasks.pop(worker, None):
-            task.cancel()
+            self._workers.start(name, worker)
 
 
 def _free_phases(used: list[float], count: int) -> list[float]:

@@ -6,9 +6,10 @@ It shares nothing with the polls but the endpoint's clock and its pauses.
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 
 from exporter.binance.errors import BinanceError
 from exporter.binance.histogram import Histogram
@@ -17,10 +18,10 @@ from exporter.rest.client import RestClient
 from exporter.rest.keys import KeyCheck
 from exporter.rest.market import Market
 from exporter.rest.state import RestState
-from exporter.supervision import supervise
+from exporter.supervision import Workers
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator
 
     from exporter.account.snapshot import AccountSnapshot
     from exporter.account.state import AccountSettings
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
     from exporter.config.exporter_yml import Config
     from exporter.rest.requests import KeyPermissions, RestPath
     from exporter.rest.state import KeyState, RestSettings
+
+_CheckKey: TypeAlias = "tuple[str | None, str | None, Secret]"  # REST host, proxy and API key
 
 # Other programs trade over REST: they may need half of the limit.
 _YIELD_FRACTION: Final = 0.5
@@ -47,38 +50,50 @@ class _Counts:
     durations: defaultdict[RestPath, Histogram] = field(default_factory=lambda: defaultdict(Histogram))
 
 
+class _BoundCheck(NamedTuple):
+    """A check of an API key, and the connection whose clock and pauses it uses."""
+
+    check: KeyCheck
+    connection: Connection
+
+
 class RestFleet:
     """What is read over REST; create and use it in the event loop.
 
     Args:
         fleet: the polling side, to which the configuration has been applied.
         config: what to read.
-        snapshots: returns the snapshots that may be shown now, by account.
+        snapshot_of: returns the snapshot of an account that may be shown now, None if there is none.
     """
 
-    def __init__(self, fleet: Fleet, config: Config, snapshots: Callable[[], Mapping[str, AccountSnapshot]]) -> None:
+    def __init__(self, fleet: Fleet, config: Config, snapshot_of: Callable[[str], AccountSnapshot | None]) -> None:
         self._fleet = fleet
-        self._snapshots = snapshots
+        self._snapshot_of = snapshot_of
+        self._names: defaultdict[str, list[str]] = defaultdict(list)  # of the accounts on each endpoint, by its label
         self._settings: RestSettings = config.rest
         self._markets: dict[Endpoint, Market] = {}
         # Never removed: pauses, used weight and what keys may do must outlast an account that is removed and added.
         self._budgets: dict[tuple[str, str | None], WeightBudget] = {}
-        self._key_checks: dict[tuple[str, str | None, Secret], KeyCheck] = {}
+        self._key_checks: dict[_CheckKey, _BoundCheck] = {}
         self._counts: defaultdict[str, _Counts] = defaultdict(_Counts)  # by the endpoint's label
-        self._tasks: dict[Market | KeyCheck, asyncio.Task[Any]] = {}
+        self._workers = Workers[Market | KeyCheck]()
+        self._tls: ssl.SSLContext | None = None
         self._running = False
         self.apply(config)
 
     @property
     def markets(self) -> list[RestState]:
         """The current states of the endpoints for which REST is used."""
-        return [state for connection in self._fleet.connections if (state := self._state_of(connection.endpoint))]
+        checks: defaultdict[Endpoint, list[KeyCheck]] = defaultdict(list)
+        for settings, check in self._checks():
+            checks[settings.endpoint].append(check)
+        endpoints = [connection.endpoint for connection in self._fleet.connections]
+        return [state for endpoint in endpoints if (state := self._state_of(endpoint, checks[endpoint]))]
 
     @property
     def api_keys(self) -> list[KeyState]:
         """What the API keys may do, of the accounts of which that is known."""
-        states = (self._key_checks[key].state_of(settings.name) for settings, key in self._checked_accounts())
-        return [state for state in states if state]
+        return [state for settings, check in self._checks() if (state := check.state_of(settings.name))]
 
     async def check_keys(self) -> dict[str, KeyPermissions | str]:
         """Request once what each API key may do; return it by account, or why it is unknown.
@@ -93,7 +108,7 @@ class RestFleet:
                 return str(error)
             return reading.result if reading else None
 
-        accounts = {settings.name: self._key_checks[key] for settings, key in self._checked_accounts()}
+        accounts = {settings.name: key_check for settings, key_check in self._checks()}
         checks = list(dict.fromkeys(accounts.values()))
         results = dict(zip(checks, await asyncio.gather(*map(check, checks)), strict=True))
         return {account: result for account, key_check in accounts.items() if (result := results[key_check])}
@@ -104,8 +119,12 @@ class RestFleet:
         urls = {account.endpoint: account.endpoint.rest_url for account in config.accounts if settings.enabled}
         for endpoint, market in list(self._markets.items()):
             if settings != self._settings or urls.get(endpoint) != market.client.url:
-                self._end(self._markets.pop(endpoint))
+                self._workers.end(self._markets.pop(endpoint))
         self._settings = settings
+        self._tls = None  # the system's certificates may have changed
+        self._names.clear()
+        for state in self._fleet.states:
+            self._names[state.settings.endpoint.label].append(state.settings.name)
         for budget in self._budgets.values():
             budget.share = settings.weight_share
         for connection in self._fleet.connections:
@@ -126,48 +145,46 @@ class RestFleet:
                 await asyncio.sleep(_ROTATED_KEYS_SECONDS)
         finally:
             self._running = False
-            tasks = list(self._tasks.values())
-            for worker in list(self._tasks):
-                self._end(worker)
-            await asyncio.gather(*tasks, return_exceptions=True)
+            await self._workers.end_all()
 
     def _start(self) -> None:
         """Start what is not running yet, and end the checks of API keys that no account has any more."""
-        used = {self._key_checks[key]: settings.name for settings, key in self._checked_accounts()}
-        for worker in list(self._tasks):
+        self._update_checks()
+        used = {check: settings.name for settings, check in self._checks()}
+        for worker in self._workers:
             if isinstance(worker, KeyCheck) and worker not in used:
-                self._end(worker)
+                self._workers.end(worker)
         workers: list[tuple[str, Market | KeyCheck]] = [
             *((f"REST of {market.label}", market) for market in self._markets.values()),
             *((f"key check of {account}", check) for check, account in used.items()),
         ]
         for name, worker in workers if self._running else ():
-            if worker not in self._tasks:
-                self._tasks[worker] = asyncio.create_task(supervise(name, worker.run), name=name)
+            self._workers.start(name, worker)
 
-    def _end(self, worker: Market | KeyCheck) -> None:
-        if task := self._tasks.pop(worker, None):
-            task.cancel()
-
-    def _checked_accounts(self) -> Iterator[tuple[AccountSettings, tuple[str, str | None, Secret]]]:
-        """Yield the settings of each account whose API key is checked, with the key of its check, which exists."""
+    def _checks(self) -> Iterator[tuple[AccountSettings, KeyCheck]]:
+        """Yield the settings of each account whose API key is checked, and the check."""
         for state in self._fleet.states:
-            settings = state.settings
-            url, endpoint, credentials = settings.key_check_url, settings.endpoint, settings.credentials
+            if bound := self._key_checks.get(_check_key(state.settings)):
+                yield state.settings, bound.check
+
+    def _update_checks(self) -> None:
+        """Create the checks that are missing, and those whose connection has been replaced."""
+        connections = {connection.endpoint: connection for connection in self._fleet.connections}
+        live = set(connections.values())
+        for settings in (state.settings for state in self._fleet.states):
+            url, credentials, key = settings.key_check_url, settings.credentials, _check_key(settings)
             if url is None:
                 continue
-            key = url, endpoint.proxy, credentials.api_key
-            connection = next(each for each in self._fleet.connections if each.endpoint == endpoint)
             before = self._key_checks.get(key)
-            if before is None or before.clock is not connection.clock:
+            if before is None or before.connection not in live:
+                connection = connections[settings.endpoint]
+                failures = self._counts[settings.endpoint.label].failures
                 client = self._client(url, connection)
-                failures = self._counts[endpoint.label].failures
                 check = KeyCheck(settings.name, credentials, client, connection.clock, failures)
-                if before:  # its connection has been replaced
-                    check.reader.take_over(before.reader)
-                self._key_checks[key] = check
-            self._key_checks[key].credentials = credentials
-            yield settings, key
+                if before:
+                    check.reader.take_over(before.check.reader)
+                self._key_checks[key] = _BoundCheck(check, connection)
+            self._key_checks[key].check.credentials = credentials
 
     def _market(self, url: str, connection: Connection) -> Market:
         label = connection.endpoint.label
@@ -199,12 +216,17 @@ class RestFleet:
             connection.budget.raise_if_paused,  # a ban of the WebSocket API is one of this IP
             connection.resync_clock,
             self._counts[connection.endpoint.label].durations,
+            tls=self._tls_context,
         )
 
-    def _state_of(self, endpoint: Endpoint) -> RestState | None:
+    def _tls_context(self) -> ssl.SSLContext:
+        """Return the context that all clients share: to load it takes 60 ms, during which nothing is polled."""
+        self._tls = self._tls or ssl.create_default_context()
+        return self._tls
+
+    def _state_of(self, endpoint: Endpoint, checks: Iterable[KeyCheck]) -> RestState | None:
         """Return the state of an endpoint, None if nothing is read over REST for it."""
         market, counts = self._markets.get(endpoint), self._counts[endpoint.label]
-        checks = [self._key_checks[key] for settings, key in self._checked_accounts() if settings.endpoint == endpoint]
         budgets = [worker.client.budget for worker in (market, *checks) if worker]
         if not budgets:
             return None
@@ -237,9 +259,8 @@ class RestFleet:
         return {row.asset for row in rows if row.wallet_balance or row.margin_balance}
 
     def _snapshots_on(self, label: str) -> list[AccountSnapshot]:
-        snapshots = self._snapshots()
-        return [
-            snapshots[state.settings.name]
-            for state in self._fleet.states
-            if state.settings.endpoint.label == label and state.settings.name in snapshots
-        ]
+        return [snapshot for name in self._names[label] if (snapshot := self._snapshot_of(name))]
+
+
+def _check_key(settings: AccountSettings) -> _CheckKey:
+    return settings.key_check_url, settings.endpoint.proxy, settings.credentials.api_key

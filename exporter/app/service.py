@@ -84,7 +84,7 @@ class Service:
         )
         openmetrics = OpenMetricsExposition(exposition.shown, process)
         self._fleet = Fleet(config, exposition.publish, exposition.poll_finished, timing, host)
-        self._rest = RestFleet(self._fleet, config, exposition.snapshots)
+        self._rest = RestFleet(self._fleet, config, exposition.snapshot)
         program.endpoints = lambda: self._fleet.endpoints
         program.markets, program.api_keys = lambda: self._rest.markets, lambda: self._rest.api_keys
         self._load = load or (lambda: config)

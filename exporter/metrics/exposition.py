@@ -71,6 +71,8 @@ class Exposition:
         self._published: dict[str, _Published] = {}
         self._polled: dict[str, _Polled] = {}
         self._endpoints: list[Rendered] = []
+        self._markets: list[Rendered] = []
+        self._keys: list[Rendered] = []
         self._rendered_program: Rendered | None = None
         self._body: ChunkedBody | None = None  # the current one, until something that it shows changes
         self._body_expires_at = float("-inf")
@@ -118,25 +120,29 @@ class Exposition:
         now = self._monotonic()
         # Rebuilt from the current subjects, so that nothing is kept of those that no longer exist.
         self._polled = {state.settings.name: self._polling(state, now) for state in self._states()}
-        endpoints = {endpoint.subject_name: endpoint for endpoint in self._endpoints}
-        self._endpoints = [
-            render(ENDPOINTS, endpoint, endpoint.label, endpoints.get(endpoint.label))
-            for endpoint in self._program.endpoints()
-        ]
-        self._rendered_program = render(PROGRAM, self._program, previous=self._rendered_program)
+        program = self._program
+        self._endpoints = _render_all(ENDPOINTS, [(each.label, each) for each in program.endpoints()], self._endpoints)
+        self._markets = _render_all(MARKETS, [(each.label, each) for each in program.markets()], self._markets)
+        self._keys = _render_all(KEYS, [(each.account, each) for each in program.api_keys()], self._keys)
+        self._rendered_program = render(PROGRAM, program, previous=self._rendered_program)
         subjects: tuple[Sequence[Rendered], ...] = (
             [account.rendered for account in self._fresh(now)],
             [polled.rendered for polled in self._polled.values()],
             self._endpoints,
             [self._rendered_program],
-            [render(MARKETS, market, market.label) for market in self._program.markets()],
-            [render(KEYS, key, key.account) for key in self._program.api_keys()],
+            self._markets,
+            self._keys,
         )
         return list(zip(_CATALOGS, subjects, strict=True))
 
     def snapshots(self) -> dict[str, AccountSnapshot]:
         """Return the snapshots that may be shown now, by account name."""
         return {published.state.settings.name: published.snapshot for published in self._fresh(self._monotonic())}
+
+    def snapshot(self, account: str) -> AccountSnapshot | None:
+        """Return an account's snapshot if it may be shown now."""
+        published = self._published.get(account)
+        return published.snapshot if published and published.state.is_fresh(self._monotonic()) else None
 
     def _polling(self, state: AccountState, now: float) -> _Polled:
         """Return the lines of an account's polling, which change with each poll and when its data is stale."""
@@ -150,3 +156,9 @@ class Exposition:
 
     def _fresh(self, now: float) -> list[_Published]:
         return [self._published[name] for name in sorted(self._published) if self._published[name].state.is_fresh(now)]
+
+
+def _render_all(catalog: Catalog, named: Iterable[tuple[str, object]], before: Iterable[Rendered]) -> list[Rendered]:
+    """Render each subject, with its name, and reuse the lines from before that have not changed."""
+    previous = {rendered.subject_name: rendered for rendered in before}
+    return [render(catalog, subject, name, previous.get(name)) for name, subject in named]

@@ -31,6 +31,7 @@ from exporter.binance.errors import (
 from exporter.binance.http_headers import parse_retry_after
 from exporter.binance.messages import RateLimit
 from exporter.binance.proxies import UnusableProxy, find_proxy
+from exporter.binance.request_sender import PAUSE_REASONS
 from exporter.redaction import hidden
 from exporter.rest.requests import REQUEST_WEIGHT_LIMIT, RestPath, decode_rest_error
 
@@ -48,7 +49,6 @@ MAX_BODY_BYTES: Final = 8 * 2**20
 TIMEOUT_SECONDS: Final = 10.0
 _MAX_WAIT_SECONDS: Final = 90.0  # for request weight: until the first seconds of the next minute
 _WEIGHT_HEADER: Final = "X-MBX-USED-WEIGHT-1M"
-_PAUSE_REASONS: Final = {418: Reason.BANNED, 429: Reason.RATE_LIMITED}
 # The pause after a response of a firewall (403) or for a region (451), where retries rarely help.
 _FORBIDDEN_SECONDS: Final = 180.0
 _SCHEMES: Final = {"https": "wss", "http": "ws"}
@@ -79,6 +79,7 @@ class RestClient:
             BinanceError.
         durations: receives the durations of responses, by path.
         recv_window_ms: how long after its timestamp a signed request is valid.
+        tls: returns the context for https:// hosts and proxies.
     """
 
     def __init__(
@@ -91,6 +92,8 @@ class RestClient:
         resync_clock: Callable[[float], Awaitable[None]],
         durations: MutableMapping[RestPath, Histogram],
         recv_window_ms: int = 5000,
+        *,
+        tls: Callable[[], ssl.SSLContext] = ssl.create_default_context,
     ) -> None:
         self.url = url
         self.budget = budget
@@ -100,6 +103,7 @@ class RestClient:
         self._resync_clock = resync_clock
         self._durations = durations
         self._recv_window_ms = recv_window_ms
+        self._tls = tls
         self._transport: httpx.AsyncHTTPTransport | None = None
 
     async def get(
@@ -212,7 +216,7 @@ class RestClient:
         proxy = find_proxy(parts._replace(scheme=_SCHEMES[parts.scheme]).geturl(), self._proxy)
         try:
             transport: httpx.AsyncHTTPTransport = module.AsyncHTTPTransport(
-                verify=ssl.create_default_context(),
+                verify=self._tls(),
                 proxy=module.Proxy(proxy.url) if proxy else None,
                 limits=module.Limits(max_connections=2, max_keepalive_connections=1),
                 trust_env=False,
@@ -230,8 +234,8 @@ class RestClient:
             return ProtocolError(f"redirected with HTTP status {status}, which is not followed")
         seconds = parse_retry_after(headers.get("Retry-After", ""), headers.get("Date", ""))
         error = decode_rest_error(status, body, None if seconds is None else self._after(seconds))
-        if status in _PAUSE_REASONS:
-            self.budget.pause(_PAUSE_REASONS[status], error.retry_at_ms, sent_at=sent_at)
+        if status in PAUSE_REASONS:
+            self.budget.pause(PAUSE_REASONS[status], error.retry_at_ms, sent_at=sent_at)
         elif status == 451 or (status == 403 and not error.code):
             retry_at_ms = self._after(max(_FORBIDDEN_SECONDS, seconds or 0.0))
             self.budget.pause(Reason.RATE_LIMITED, retry_at_ms, sent_at=sent_at)

@@ -43,7 +43,7 @@ class KeyCheck:
     ) -> None:
         self.credentials = credentials
         self.client = client
-        self.clock = clock
+        self._clock = clock
         self.reader = Reader(
             {"account": account, "read": "key permissions"},
             _INTERVAL_SECONDS,
@@ -68,7 +68,7 @@ class KeyCheck:
         Raises:
             BinanceError: as `RestClient.get`.
         """
-        if not self.clock.synchronized:  # the exchange would reject the timestamp of a host whose clock is wrong
+        if not self._clock.synchronized:  # the exchange would reject the timestamp of a host whose clock is wrong
             return None
         try:
             response = await self.client.get(RestPath.API_RESTRICTIONS, _WEIGHT, credentials=self.credentials)

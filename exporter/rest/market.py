@@ -20,7 +20,7 @@ from exporter.rest.requests import (
     decode_premium_index,
     is_dated,
 )
-from exporter.supervision import supervise
+from exporter.supervision import Workers
 
 if TYPE_CHECKING:
     from collections import Counter
@@ -87,17 +87,15 @@ class Market:
 
     async def run(self) -> NoReturn:
         """Read until cancelled; no failure ends it."""
-        tasks = [
-            asyncio.create_task(supervise(f"REST of {self.label}", reader.run), name=f"REST of {self.label}")
-            for reader in (self._intervals, self._funding, self._prices)
-            if reader
-        ]
+        workers = Workers[Reader[Any]]()
+        readers: tuple[Reader[Any] | None, ...] = (self._intervals, self._funding, self._prices)
+        for reader in readers:
+            if reader:
+                workers.start(f"REST of {self.label}", reader)
         try:
             await asyncio.Event().wait()
         finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            await workers.end_all()
             await self.client.close()
         raise AssertionError
 

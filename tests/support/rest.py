@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 class Client(RestClient):
-    """A client with a clock and a budget of its own; `resyncs` counts how often it had the clock read again."""
+    """A client with a separate clock and budget; `resyncs` counts its requests for the exchange's time."""
 
     def __init__(
         self, url: str, proxy: str | None = "none", pause: Callable[[], None] = lambda: None, **budget: Any

@@ -170,6 +170,23 @@ async def test_keys_are_checked_after_a_wrong_endpoint(system: System) -> None:
         await system.shows(1.0, "key_ip_restricted", account="alice")
 
 
+async def test_key_on_two_endpoints_is_checked_once(system: System) -> None:
+    """Two accounts with one key and REST host, but on different endpoints, share one request."""
+    system.exchange.accounts["alice"].key_ip_restricted = True
+    other = system.exchange.url.replace("127.0.0.1", "localhost")
+
+    def add_copy(document: dict[str, Any]) -> None:
+        alice = document["accounts"][0]
+        document["accounts"] = [alice, alice | {"name": "copy", "binance": {"endpoint": other}}]
+
+    system.edit(add_copy)
+    async with system.open():
+        await system.shows(1.0, "key_ip_restricted", account="alice")
+        await system.shows(1.0, "key_ip_restricted", account="copy")
+
+    assert 1 == system.requests(API_RESTRICTIONS)
+
+
 async def test_refused_check_is_repeated(system: System) -> None:
     """A key check that is refused is counted, and not repeated at once."""
     system.edit(poll={"interval": "5m"}, funding={}, prices={})
