@@ -24,6 +24,7 @@ class RestPath(StrEnum):
     PREMIUM_INDEX = "/fapi/v1/premiumIndex"
     FUNDING_INFO = "/fapi/v1/fundingInfo"
     ASSET_INDEX = "/fapi/v1/assetIndex"
+    INCOME = "/fapi/v1/income"
     API_RESTRICTIONS = "/sapi/v1/account/apiRestrictions"
 
     @property

@@ -197,6 +197,6 @@ def test_error(body: bytes, text: str) -> None:
 
 def test_only_paths_that_read_are_listed() -> None:
     """The closed list of paths: adding one is a decision."""
-    paths = {"/fapi/v1/premiumIndex", "/fapi/v1/fundingInfo", "/fapi/v1/assetIndex"}
+    paths = {"/fapi/v1/premiumIndex", "/fapi/v1/fundingInfo", "/fapi/v1/assetIndex", "/fapi/v1/income"}
 
     assert paths | {"/sapi/v1/account/apiRestrictions"} == {path.value for path in RestPath}
