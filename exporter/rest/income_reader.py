@@ -1,0 +1,106 @@
+"""Reads the income of one account into its ledger; a long read is continued where it was interrupted."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import structlog
+
+from exporter.binance.errors import BinanceError
+from exporter.rest.income_rows import INCOME_WEIGHT
+from exporter.rest.income_walk import IncomeWalk
+from exporter.rest.requests import RestPath
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from msgspec import Raw
+
+    from exporter.binance.clock import ExchangeClock
+    from exporter.binance.signing import Credentials
+    from exporter.rest.client import RestClient
+    from exporter.rest.income_ledger import IncomeLedger
+    from exporter.rest.income_sums import IncomeBatch
+
+log = structlog.get_logger()
+
+
+class IncomeReader:
+    """Reads one account's income.
+
+    Args:
+        account: its name, for the log.
+        client: sends the requests.
+        credentials: the account's, which sign them.
+        clock: the endpoint's clock, synchronized.
+        ledger: gets what was read.
+        max_pages: the most requests of one read.
+    """
+
+    def __init__(
+        self,
+        account: str,
+        client: RestClient,
+        credentials: Credentials,
+        clock: ExchangeClock,
+        ledger: IncomeLedger,
+        max_pages: int,
+    ) -> None:
+        self.ledger = ledger
+        self._account = account
+        self._client = client
+        self._credentials = credentials
+        self._clock = clock
+        self._max_pages = max_pages
+        self._reading: tuple[IncomeBatch, IncomeWalk] | None = None
+
+    async def read(self) -> bool:
+        """Read what is missing until now; return whether that was all, or more pages are to be read.
+
+        Raises:
+            BinanceError: a request failed; the next call continues with it.
+        """
+        was_interrupted = self._reading is not None
+        complete = await self._read()
+        if complete and was_interrupted:  # it is complete until when it began
+            complete = await self._read()
+        return complete
+
+    async def _read(self) -> bool:
+        if self._reading is None:
+            batch = self.ledger.begin(self._clock.milliseconds)
+            self._reading = batch, IncomeWalk(self._request, batch.start_ms, batch.end_ms, batch.add)
+        batch, walk = self._reading
+        try:
+            complete = await walk.run(self._max_pages)
+        except BinanceError:
+            if not walk.pages:
+                self._reading = None
+            raise
+        if self._clock.milliseconds < batch.end_ms:  # the clock was ahead: there will be more rows until that time
+            self._reading = None
+            return False
+        if complete:
+            self._commit(batch, walk)
+        elif self.ledger.restart_daily():
+            log.warning(
+                "income of this month has too many rows, counting since 00:00 UTC instead",
+                account=self._account,
+                max_pages=self._max_pages,
+            )
+            self._reading = None
+            return await self._read()
+        return complete
+
+    def _commit(self, batch: IncomeBatch, walk: IncomeWalk) -> None:
+        self._reading = None
+        if vanished := self.ledger.commit(batch, walk.incomplete):
+            log.warning(
+                "the exchange no longer returns some income, its amounts remain counted",
+                account=self._account,
+                rows=vanished,
+            )
+
+    async def _request(self, params: Mapping[str, str | int]) -> Raw:
+        response = await self._client.get(RestPath.INCOME, INCOME_WEIGHT, params, self._credentials)
+        return response.body
