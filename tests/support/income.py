@@ -1,20 +1,30 @@
-"""An income history that is read page by page, with every trap of the exchange's."""
+"""An income history that is read page by page, and an exporter that reads rows into a ledger."""
 
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any, Final
 
 from msgspec import Raw
 
 from exporter.rest.client import Response
+from exporter.rest.income_ledger import IncomeLedger
+from exporter.rest.income_rows import IncomeRow
+from exporter.rest.income_sums import ALWAYS_SHOWN, LabelSet
+from exporter.rest.income_turn import Since
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
     from random import Random
 
-    from exporter.rest.income_rows import IncomeRow
     from exporter.rest.requests import RestPath
+
+
+MINUTE: Final = 60_000
+HOUR: Final = 60 * MINUTE
+TURN: Final = int(datetime(2026, 3, 1, tzinfo=UTC).timestamp() * 1000)
 
 
 def as_json(row: IncomeRow) -> dict[str, Any]:
@@ -71,3 +81,44 @@ class History:
     ) -> Response:
         """Answer as a client of the exchange does."""
         return Response(await self.request(params), 0.0)
+
+
+def income_row(
+    at_ms: int, amount: str, income_type: str = "TRANSFER", asset: str = "USDT", symbol: str = ""
+) -> IncomeRow:
+    """Return a row without an id, of the type TRANSFER by default."""
+    return IncomeRow(at_ms, income_type, 0, asset, symbol, "", Decimal(amount))
+
+
+class Exporter:
+    """A ledger that reads an exchange's rows, of which a test decides when they appear."""
+
+    def __init__(self, started_ms: int, since: Since = Since.MONTH, *, by_symbol: bool = False) -> None:
+        self.ledger = IncomeLedger(since, started_ms, by_symbol=by_symbol)
+        self.rows: list[IncomeRow] = []
+        self.starts: list[int] = []
+
+    def read(self, at_ms: int, rows: Iterable[IncomeRow] = ()) -> int:
+        """Read at a time, after more rows appeared; return how many rows vanished."""
+        self.rows.extend(rows)
+        batch = self.ledger.begin(at_ms)
+        self.starts.append(batch.start_ms)
+        batch.add(sorted(each for each in self.rows if batch.start_ms <= each.time_ms <= batch.end_ms))
+        return self.ledger.commit(batch)
+
+    def counters(self, at_ms: int, assets: Iterable[str] = (), interval_ms: float = 5 * MINUTE) -> dict[str, str]:
+        """Return what is shown of types without a value for every asset, as text."""
+        return {
+            ":".join(filter(None, labels)): f"{shown.received}/{shown.paid}"
+            for labels, shown in self.ledger.figures(at_ms, assets, interval_ms).items()
+            if labels.income_type not in ALWAYS_SHOWN
+        }
+
+    def transfers(self, at_ms: int) -> str:
+        """Return what is shown as transfers in USDT."""
+        return self.counters(at_ms).get("USDT:transfer", "absent")
+
+    def today(self, at_ms: int) -> Decimal | None:
+        """Return the gauge of transfers in USDT."""
+        shown = self.ledger.figures(at_ms, (), 5 * MINUTE).get(LabelSet("USDT", "transfer", ""))
+        return shown and shown.today

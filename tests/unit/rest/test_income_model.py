@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from decimal import Decimal, localcontext
 from random import Random
 from typing import TYPE_CHECKING, Any, Final
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support.income import History
+from support.income import HOUR, MINUTE, TURN, History
 
 from exporter.binance.errors import NoResponse
 from exporter.rest import income_walk
@@ -27,9 +26,6 @@ if TYPE_CHECKING:
     from collections.abc import Coroutine
 
 EXAMPLES: Final = int(os.environ.get("INCOME_EXAMPLES", "100"))
-MINUTE: Final = 60_000
-HOUR: Final = 60 * MINUTE
-TURN: Final = int(datetime(2026, 3, 1, tzinfo=UTC).timestamp() * 1000)
 TYPES: Final = ["A_NEW_TYPE", "COMMISSION", "FUNDING_FEE", "REALIZED_PNL", "TRANSFER"]
 AMOUNTS: Final = ["0", "1", "-1", "0.00000001", "-123456789012.123456789012345678", "500"]
 ZERO: Final = Decimal(0)
