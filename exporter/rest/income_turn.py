@@ -54,7 +54,7 @@ class Turn:
         since: the kind of period.
         started_ms: when the process started: what a process before it may have shown decides what is shown first.
         began_ms: when the first read begins.
-        with_zeros: whether there is a step in which every counter is 0.
+        with_zeros: whether there is a step in which every counter is 0; then a turn begins at 06:00 at the latest.
     """
 
     def __init__(self, since: Since, started_ms: int, began_ms: int, *, with_zeros: bool) -> None:
@@ -62,7 +62,7 @@ class Turn:
         self.shown_ms = self.latest_ms = since.start(began_ms)  # latest: the last period that has been read
         self.step = Step.CURRENT
         self._with_zeros = with_zeros
-        self._since_ms: int | None = None  # when the step was first shown
+        self._visible_from_ms: int | None = None  # when the step was first shown
         # A process that ran before this one showed the old sums until then, and zeros at least until 15 minutes later.
         # Had it shown zeros, showing the old sums again would count them twice.
         earliest_zero_ms = self.shown_ms + _FINAL_READ_MS + _FINAL_MS
@@ -84,20 +84,20 @@ class Turn:
         """Note that a complete read began at a time."""
         self.latest_ms = max(self.latest_ms, self.since.start(began_ms))
         if self.step is Step.CURRENT and began_ms >= self._next_ms + _FINAL_READ_MS:
-            self.step, self._since_ms = Step.FINAL, None
+            self.step, self._visible_from_ms = Step.FINAL, None
 
     def advance(self, now_ms: int) -> bool:
         """Take the next step if it is due; return whether a period ends without a read that has all its rows."""
-        overdue = self.step is Step.CURRENT and now_ms >= self._next_ms + _LATEST_MS
+        overdue = self._with_zeros and self.step is Step.CURRENT and now_ms >= self._next_ms + _LATEST_MS
         if overdue:
-            self.step, self._since_ms = Step.FINAL, None
+            self.step, self._visible_from_ms = Step.FINAL, None
         if self.step is Step.CURRENT:
             return False
-        if self._since_ms is None:
-            self._since_ms = now_ms
-        shown_for_ms = now_ms - self._since_ms
+        if self._visible_from_ms is None:
+            self._visible_from_ms = now_ms
+        shown_for_ms = now_ms - self._visible_from_ms
         if self.step is Step.FINAL and shown_for_ms >= _FINAL_MS and self._with_zeros:
-            self.step, self._since_ms = Step.ZERO, now_ms
+            self.step, self._visible_from_ms = Step.ZERO, now_ms
         elif shown_for_ms >= (_FINAL_MS if self.step is Step.FINAL else _ZERO_MS):
             self.shown_ms = max(self._next_ms, self.latest_ms)
             self.step = Step.CURRENT

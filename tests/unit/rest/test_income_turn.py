@@ -126,6 +126,16 @@ def test_today() -> None:
     assert [100, 100, 0] == [exporter.today(midnight + DAY + minutes * MINUTE) for minutes in (5, 14, 15)]
 
 
+def test_today_without_a_read() -> None:
+    """Without a read the gauge remains that of the last day that was read, however long that takes."""
+    exporter = Exporter(TURN + HOUR)
+    exporter.read(TURN + HOUR, [income_row(TURN, "5")])
+    assert 5 == exporter.today(TURN + HOUR)
+    assert 5 == exporter.today(TURN + 3 * DAY)
+    exporter.read(TURN + 3 * DAY + HOUR, [income_row(TURN + 2 * HOUR, "1"), income_row(TURN + DAY, "20")])
+    assert [6, 6, 0] == [exporter.today(TURN + 3 * DAY + HOUR + minutes * MINUTE) for minutes in (0, 9, 10)]
+
+
 def test_today_after_a_start() -> None:
     """An exporter that starts just after midnight first shows the day before, even if a month has ended, too."""
     for midnight in (TURN, TURN + DAY):
