@@ -18,7 +18,9 @@ if TYPE_CHECKING:
     from exporter.rest.income_rows import IncomeRow
 
 _OVERLAP_MS: Final = 10 * MINUTE_MS
-_LONGEST_SCRAPE_INTERVAL_MS: Final = 5 * MINUTE_MS
+# For which a new label set is shown as 0: up to such an interval each scraper sees it. Half of the time for which final
+# sums stand, so that also those of a label set that only the final read has are seen.
+_NEW_MS: Final = 5 * MINUTE_MS
 _ZERO: Final = Decimal(0)
 
 
@@ -99,7 +101,7 @@ class IncomeLedger:
         self._forget()
         return batch.vanished
 
-    def figures(self, now_ms: int, assets: Iterable[str], interval_ms: float) -> dict[LabelSet, IncomeFigures]:
+    def figures(self, now_ms: int, assets: Iterable[str]) -> dict[LabelSet, IncomeFigures]:
         """Return what to show now; nothing before the first complete read.
 
         The steps of a turn last as long as documented from when they are first shown, so that this must be called only
@@ -108,7 +110,6 @@ class IncomeLedger:
         Args:
             now_ms: now.
             assets: assets with a wallet balance, for which the most important counters start at 0.
-            interval_ms: the interval of reads, for which a new label set is shown as 0.
         """
         if self.read_until_ms is None:
             return {}
@@ -122,13 +123,13 @@ class IncomeLedger:
         label_sets = {*sums, *also, *self._always_shown({*assets, *(each.asset for each in (*sums, *also))})}
         if self._turn.shown_ms != shown_ms:
             self._values_from_ms = {each: at for each, at in self._values_from_ms.items() if each in label_sets}
-        from_ms = now_ms + max(interval_ms, _LONGEST_SCRAPE_INTERVAL_MS) if self._shown else now_ms
+        from_ms = now_ms + _NEW_MS if self._shown else now_ms
         self._shown = True
         today = self._days.get(self._today.shown_ms, {})
         nothing = Amounts()
         figures: dict[LabelSet, IncomeFigures] = {}
         for label_set in sorted(label_sets | self._values_from_ms.keys()):
-            is_new = now_ms < self._values_from_ms.setdefault(label_set, int(from_ms))
+            is_new = now_ms < self._values_from_ms.setdefault(label_set, from_ms)
             amounts = nothing if is_zero or is_new else sums.get(label_set, nothing)
             net = today.get(label_set, nothing).net
             figures[label_set] = IncomeFigures(amounts.received, amounts.paid, net)

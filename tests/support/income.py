@@ -106,11 +106,11 @@ class Exporter:
         batch.add(sorted(each for each in self.rows if batch.start_ms <= each.time_ms <= batch.end_ms))
         return self.ledger.commit(batch)
 
-    def counters(self, at_ms: int, assets: Iterable[str] = (), interval_ms: float = 5 * MINUTE) -> dict[str, str]:
+    def counters(self, at_ms: int, assets: Iterable[str] = ()) -> dict[str, str]:
         """Return what is shown of types without a value for every asset, as text."""
         return {
             ":".join(filter(None, labels)): f"{shown.received}/{shown.paid}"
-            for labels, shown in self.ledger.figures(at_ms, assets, interval_ms).items()
+            for labels, shown in self.ledger.figures(at_ms, assets).items()
             if labels.income_type not in ALWAYS_SHOWN
         }
 
@@ -120,5 +120,5 @@ class Exporter:
 
     def today(self, at_ms: int) -> Decimal | None:
         """Return the gauge of transfers in USDT."""
-        shown = self.ledger.figures(at_ms, (), 5 * MINUTE).get(LabelSet("USDT", "transfer", ""))
+        shown = self.ledger.figures(at_ms, ()).get(LabelSet("USDT", "transfer", ""))
         return shown and shown.today

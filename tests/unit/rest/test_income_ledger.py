@@ -25,7 +25,7 @@ def test_nothing_before_the_first_read() -> None:
     exporter = Exporter(NOON)
     exporter.ledger.begin(NOON).add([income_row(NOON, "1")])
 
-    assert {} == exporter.ledger.figures(NOON, ["USDT"], 0)
+    assert {} == exporter.ledger.figures(NOON, ["USDT"])
     assert (None, False) == (exporter.ledger.read_until_ms, exporter.ledger.is_turning)
 
 
@@ -39,7 +39,7 @@ def test_sums() -> None:
         income_row(NOON, "1"),
     ]
     exporter.read(NOON, [*rows, income_row(NOON - 30 * DAY, "1000"), income_row(NOON, "-0.01", "COMMISSION", "BNB")])
-    shown = exporter.ledger.figures(NOON, [], 0)
+    shown = exporter.ledger.figures(NOON, [])
 
     assert ("6", "3.5", "-2.5") == tuple(map(str, shown[LabelSet("USDT", "transfer", "")]))
     assert ("0", "0.01", "-0.01") == tuple(map(str, shown[LabelSet("BNB", "commission", "")]))
@@ -59,12 +59,12 @@ def test_types_that_always_have_counters() -> None:
     exporter, by_symbol = Exporter(NOON), Exporter(NOON, by_symbol=True)
     for each in (exporter, by_symbol):
         each.read(NOON, [income_row(NOON, "1", asset="BNB", symbol="BTCUSDT")])
-    shown = exporter.ledger.figures(NOON, ["USDT"], 0)
+    shown = exporter.ledger.figures(NOON, ["USDT"])
 
     assert {("BNB", "transfer")} | {(asset, each) for asset in ("BNB", "USDT") for each in ALWAYS_SHOWN} == {
         labels[:2] for labels in shown
     }
-    assert [LabelSet("BNB", "transfer", "BTCUSDT")] == list(by_symbol.ledger.figures(NOON, ["USDT"], 0))
+    assert [LabelSet("BNB", "transfer", "BTCUSDT")] == list(by_symbol.ledger.figures(NOON, ["USDT"]))
 
 
 def test_late_rows_are_counted_once() -> None:
@@ -103,15 +103,14 @@ def test_only_rows_of_the_overlap_are_kept() -> None:
 
 
 def test_new_label_set() -> None:
-    """A label set that appears in a running exporter is 0 for an interval first, and for 5 minutes at least."""
-    for interval, hold in ((10_000, 5 * MINUTE), (12 * MINUTE, 12 * MINUTE)):
-        exporter = Exporter(NOON)
-        exporter.read(NOON)
-        exporter.counters(NOON)
-        exporter.read(NOON + MINUTE, [income_row(NOON + 1, "7", asset="BNB")])
-        shown = [exporter.counters(NOON + MINUTE + after, (), interval) for after in (0, hold - 1, hold)]
+    """A label set that appears in a running exporter is 0 for 5 minutes first."""
+    exporter = Exporter(NOON)
+    exporter.read(NOON)
+    exporter.counters(NOON)
+    exporter.read(NOON + MINUTE, [income_row(NOON + 1, "7", asset="BNB")])
+    shown = [exporter.counters(NOON + MINUTE + after) for after in (0, 5 * MINUTE - 1, 5 * MINUTE)]
 
-        assert [{"BNB:transfer": f"{value}/0"} for value in (0, 0, 7)] == shown
+    assert [{"BNB:transfer": f"{value}/0"} for value in (0, 0, 7)] == shown
 
 
 def test_label_sets_remain_for_the_month() -> None:
@@ -120,11 +119,11 @@ def test_label_sets_remain_for_the_month() -> None:
     exporter.read(NOON, [income_row(NOON, "5")])
     commission, transfer = LabelSet("BNB", "commission", ""), LabelSet("USDT", "transfer", "")
 
-    assert commission in exporter.ledger.figures(NOON, ["BNB"], 0)
-    assert commission in exporter.ledger.figures(NOON + HOUR, [], 0)
+    assert commission in exporter.ledger.figures(NOON, ["BNB"])
+    assert commission in exporter.ledger.figures(NOON + HOUR, [])
     exporter.read(TURN + 5 * MINUTE)
     for minutes in (5, 15, 30):
-        shown = exporter.ledger.figures(TURN + minutes * MINUTE, ["USDT"], 0)
+        shown = exporter.ledger.figures(TURN + minutes * MINUTE, ["USDT"])
         assert (minutes < 30) == (commission in shown) == (transfer in shown)
     exporter.read(TURN + HOUR, [income_row(TURN + HOUR, "8")])
     assert "0/0" == exporter.transfers(TURN + HOUR)
@@ -157,8 +156,8 @@ def test_symbols() -> None:
 
 def _shown_later(exporter: Exporter) -> dict[LabelSet, IncomeFigures]:
     """Return what is shown once no label set is new."""
-    exporter.ledger.figures(NOON + 1, [], 0)
-    return exporter.ledger.figures(NOON + HOUR, [], 0)
+    exporter.ledger.figures(NOON + 1, [])
+    return exporter.ledger.figures(NOON + HOUR, [])
 
 
 def test_daily_instead_of_monthly() -> None:

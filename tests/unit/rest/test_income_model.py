@@ -165,7 +165,7 @@ class World:
 
     def scrape(self) -> None:
         """Compare what is shown with the rows, and with what was shown before."""
-        figures = self.ledger.figures(self.now, ["USDT"], self.scenario.read_interval)
+        figures = self.ledger.figures(self.now, ["USDT"])
         if self.ledger.read_until_ms is None:
             assert {} == figures
             return
@@ -227,7 +227,7 @@ class World:
                 else:
                     series.increase[index] += after - before
         series.last = sample
-        if series.new_at is not None and self.now >= series.new_at + max(5 * MINUTE, self.scenario.read_interval):
+        if series.new_at is not None and self.now >= series.new_at + 5 * MINUTE:
             series.new_at = None
         return series.new_at is not None
 

@@ -54,7 +54,7 @@ class Account:
 
     def received(self) -> Decimal | None:
         """The counter once no label set is new."""
-        shown = self.ledger.figures(self.clock.milliseconds, (), 0).get(TRANSFER)
+        shown = self.ledger.figures(self.clock.milliseconds, ()).get(TRANSFER)
         return shown and shown.received
 
 
@@ -168,7 +168,7 @@ async def test_income_of_a_trader(virtual_time: None, exchange: SimulatedExchang
             await reader.read()
         await asyncio.sleep(600)
         await reader.read()
-        shown = ledger.figures(client.clock.milliseconds, (), 0)
+        shown = ledger.figures(client.clock.milliseconds, ())
     expected: defaultdict[LabelSet, list[Decimal]] = defaultdict(lambda: [Decimal(0), Decimal(0)])
     for row in account.income.rows:
         if row.time_ms >= Since.MONTH.start(begins):

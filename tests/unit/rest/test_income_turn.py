@@ -37,6 +37,16 @@ def test_turn(since: Since) -> None:
     assert 0 == exporter.ledger.incomplete
 
 
+def test_label_set_of_the_final_read() -> None:
+    """A label set that only the final read has is 0 for 5 minutes, then has its value until the zeros."""
+    exporter = Exporter(TURN - HOUR)
+    exporter.read(TURN - MINUTE)
+    exporter.counters(TURN - MINUTE)
+    exporter.read(TURN + 20 * MINUTE, [income_row(TURN - 1, "9")])
+
+    assert ["0/0", "9/0", "0/0"] == [exporter.transfers(TURN + minutes * MINUTE) for minutes in (20, 25, 30)]
+
+
 def test_steps_do_not_go_back() -> None:
     """Neither a clock that is set back nor more reads let old sums be shown after zeros."""
     exporter = Exporter(TURN - HOUR)
@@ -69,7 +79,7 @@ def test_turn_without_a_read() -> None:
     shown = [exporter.transfers(TURN + 6 * HOUR + minutes * MINUTE) for minutes in (0, 10, 24)]
     assert ["100/0", "0/0", "0/0"] == shown
     assert 1 == exporter.ledger.incomplete
-    exporter.ledger.figures(TURN + 6 * HOUR + 25 * MINUTE, (), 0)
+    exporter.ledger.figures(TURN + 6 * HOUR + 25 * MINUTE, ())
     exporter.read(TURN + 7 * HOUR, [income_row(TURN - 1, "50"), income_row(TURN, "7")])
     exporter.transfers(TURN + 7 * HOUR)
     assert "7/0" == exporter.transfers(TURN + 8 * HOUR)
