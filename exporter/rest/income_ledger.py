@@ -114,9 +114,7 @@ class IncomeLedger:
         if self.read_until_ms is None:
             return {}
         shown_ms = self._turn.shown_ms
-        self.incomplete += self._turn.advance(now_ms)
-        self._today.advance(now_ms)
-        self._forget()
+        self._advance(now_ms)
         sums = self._periods.get(self._turn.shown_ms, Period()).sums
         is_zero = self._turn.step is Step.ZERO
         also = self._periods.get(self._turn.latest_ms, Period()).sums if is_zero else {}
@@ -143,6 +141,16 @@ class IncomeLedger:
     def _begin_turns(self, now_ms: int) -> None:
         self._turn = Turn(self.since, self._started_ms, now_ms, with_zeros=True)
         self._today = Turn(Since.DAY, self._started_ms, now_ms, with_zeros=False)
+
+    def _advance(self, now_ms: int) -> None:
+        turns = (self._turn, self._today)
+        if self._turn.is_overdue(now_ms):
+            self.incomplete += 1
+            for turn in turns:
+                turn.end()
+        for turn in turns:
+            turn.advance(now_ms)
+        self._forget()
 
     def _always_shown(self, assets: Iterable[str]) -> Iterable[LabelSet]:
         if self._by_symbol:

@@ -54,7 +54,7 @@ class Turn:
         since: the kind of period.
         started_ms: when the process started: what a process before it may have shown decides what is shown first.
         began_ms: when the first read begins.
-        with_zeros: whether there is a step in which every counter is 0; then a turn begins at 06:00 at the latest.
+        with_zeros: whether there is a step in which every counter is 0.
     """
 
     def __init__(self, since: Since, started_ms: int, began_ms: int, *, with_zeros: bool) -> None:
@@ -83,16 +83,22 @@ class Turn:
     def note_read(self, began_ms: int) -> None:
         """Note that a complete read began at a time."""
         self.latest_ms = max(self.latest_ms, self.since.start(began_ms))
-        if self.step is Step.CURRENT and began_ms >= self._next_ms + _FINAL_READ_MS:
+        if began_ms >= self._next_ms + _FINAL_READ_MS:
+            self.end()
+
+    def is_overdue(self, now_ms: int) -> bool:
+        """Whether the period ended hours ago, and no read has had all its rows since."""
+        return self.step is Step.CURRENT and now_ms >= self._next_ms + _LATEST_MS
+
+    def end(self) -> None:
+        """Let the sums that are shown be the final ones."""
+        if self.step is Step.CURRENT:
             self.step, self._visible_from_ms = Step.FINAL, None
 
-    def advance(self, now_ms: int) -> bool:
-        """Take the next step if it is due; return whether a period ends without a read that has all its rows."""
-        overdue = self._with_zeros and self.step is Step.CURRENT and now_ms >= self._next_ms + _LATEST_MS
-        if overdue:
-            self.step, self._visible_from_ms = Step.FINAL, None
+    def advance(self, now_ms: int) -> None:
+        """Take the next step if it is due; to be called when figures are shown."""
         if self.step is Step.CURRENT:
-            return False
+            return
         if self._visible_from_ms is None:
             self._visible_from_ms = now_ms
         shown_for_ms = now_ms - self._visible_from_ms
@@ -101,4 +107,3 @@ class Turn:
         elif shown_for_ms >= (_FINAL_MS if self.step is Step.FINAL else _ZERO_MS):
             self.shown_ms = max(self._next_ms, self.latest_ms)
             self.step = Step.CURRENT
-        return overdue

@@ -78,6 +78,7 @@ def test_turn_without_a_read() -> None:
     assert (0, False) == (exporter.ledger.incomplete, exporter.ledger.is_turning)
     shown = [exporter.transfers(TURN + 6 * HOUR + minutes * MINUTE) for minutes in (0, 10, 24)]
     assert ["100/0", "0/0", "0/0"] == shown
+    assert 0 == exporter.today(TURN + 6 * HOUR + 24 * MINUTE)
     assert 1 == exporter.ledger.incomplete
     exporter.ledger.figures(TURN + 6 * HOUR + 25 * MINUTE, ())
     exporter.read(TURN + 7 * HOUR, [income_row(TURN - 1, "50"), income_row(TURN, "7")])
