@@ -1,4 +1,4 @@
-"""Creates and runs what is read over REST: funding and prices of each endpoint, and the permissions of API keys.
+"""Creates and runs what is read over REST: funding and prices of each endpoint, income, and permissions of API keys.
 
 It shares nothing with the polls but the endpoint's clock and its pauses.
 """
@@ -11,6 +11,7 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 
+from exporter.app.income_fleet import IncomeFleet
 from exporter.binance.errors import BinanceError
 from exporter.binance.histogram import Histogram
 from exporter.binance.weight import WeightBudget
@@ -21,7 +22,7 @@ from exporter.rest.state import RestState
 from exporter.supervision import Workers
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from exporter.account.snapshot import AccountSnapshot
     from exporter.account.state import AccountSettings
@@ -31,9 +32,11 @@ if TYPE_CHECKING:
     from exporter.binance.errors import Reason
     from exporter.binance.signing import Secret
     from exporter.config.exporter_yml import Config
+    from exporter.rest.income import AccountIncome
     from exporter.rest.requests import KeyPermissions, RestPath
-    from exporter.rest.state import KeyState, RestSettings
+    from exporter.rest.state import IncomeSettings, IncomeState, KeyState, RestSettings
 
+_Worker: TypeAlias = "Market | KeyCheck | AccountIncome"
 _CheckKey: TypeAlias = "tuple[str | None, str | None, Secret]"  # REST host, proxy and API key
 
 # Other programs trade over REST: they may need half of the limit.
@@ -76,7 +79,9 @@ class RestFleet:
         self._budgets: dict[tuple[str, str | None], WeightBudget] = {}
         self._key_checks: dict[_CheckKey, _BoundCheck] = {}
         self._counts: defaultdict[str, _Counts] = defaultdict(_Counts)  # by the endpoint's label
-        self._workers = Workers[Market | KeyCheck]()
+        self._incomes = IncomeFleet(self._client, self._assets_of)
+        self._income_settings: Mapping[str, IncomeSettings] = {}
+        self._workers = Workers[_Worker]()
         self._tls: ssl.SSLContext | None = None
         self._running = False
         self.apply(config)
@@ -84,16 +89,23 @@ class RestFleet:
     @property
     def markets(self) -> list[RestState]:
         """The current states of the endpoints for which REST is used."""
-        checks: defaultdict[Endpoint, list[KeyCheck]] = defaultdict(list)
+        workers: defaultdict[Endpoint, list[_Worker]] = defaultdict(list)
+        for endpoint, income in self._incomes:
+            workers[endpoint].append(income)
         for settings, check in self._checks():
-            checks[settings.endpoint].append(check)
+            workers[settings.endpoint].append(check)
         endpoints = [connection.endpoint for connection in self._fleet.connections]
-        return [state for endpoint in endpoints if (state := self._state_of(endpoint, checks[endpoint]))]
+        return [state for endpoint in endpoints if (state := self._state_of(endpoint, workers[endpoint]))]
 
     @property
     def api_keys(self) -> list[KeyState]:
         """What the API keys may do, of the accounts of which that is known."""
         return [state for settings, check in self._checks() if (state := check.state_of(settings.name))]
+
+    @property
+    def incomes(self) -> list[IncomeState]:
+        """The income of the accounts for which it is read; see `AccountIncome.state`."""
+        return [income.state() for _, income in self._incomes]
 
     async def check_keys(self) -> dict[str, KeyPermissions | str]:
         """Request once what each API key may do; return it by account, or why it is unknown.
@@ -119,8 +131,8 @@ class RestFleet:
         urls = {account.endpoint: account.endpoint.rest_url for account in config.accounts if settings.enabled}
         for endpoint, market in list(self._markets.items()):
             if settings != self._settings or urls.get(endpoint) != market.client.url:
-                self._workers.end(self._markets.pop(endpoint))
-        self._settings = settings
+                del self._markets[endpoint]
+        self._settings, self._income_settings = settings, config.income
         self._tls = None  # the system's certificates may have changed
         self._names.clear()
         for state in self._fleet.states:
@@ -131,10 +143,14 @@ class RestFleet:
             url = urls.get(connection.endpoint)
             if url is not None and connection.endpoint not in self._markets:
                 self._markets[connection.endpoint] = self._market(url, connection)
-        for budget in self._budgets.values():
-            markets = [market for market in self._markets.values() if market.client.budget is budget]
-            budget.plan(request for market in markets for request in market.planned)
         self._start()
+        planned: defaultdict[WeightBudget, list[tuple[int, float]]] = defaultdict(list)
+        for market in self._markets.values():
+            planned[market.client.budget] += market.planned
+        for _, income in self._incomes:
+            planned[income.client.budget].append(income.planned)
+        for budget in self._budgets.values():
+            budget.plan(planned[budget])
 
     async def run(self) -> None:
         """Read until cancelled."""
@@ -148,17 +164,18 @@ class RestFleet:
             await self._workers.end_all()
 
     def _start(self) -> None:
-        """Start what is not running yet, and end the checks of API keys that no account has any more."""
-        self._update_checks()
-        used = {check: settings.name for settings, check in self._checks()}
+        """Start what is not running yet, and end what is not needed any more."""
+        connections = {connection.endpoint: connection for connection in self._fleet.connections}
+        accounts = [state.settings for state in self._fleet.states]
+        self._update_checks(accounts, connections)
+        self._incomes.update(accounts, self._income_settings, connections)
+        workers: dict[_Worker, str] = {market: f"REST of {market.label}" for market in self._markets.values()}
+        workers |= {check: f"key check of {settings.name}" for settings, check in self._checks()}
+        workers |= {income: f"income of {income.account}" for _, income in self._incomes}
         for worker in self._workers:
-            if isinstance(worker, KeyCheck) and worker not in used:
+            if worker not in workers:
                 self._workers.end(worker)
-        workers: list[tuple[str, Market | KeyCheck]] = [
-            *((f"REST of {market.label}", market) for market in self._markets.values()),
-            *((f"key check of {account}", check) for check, account in used.items()),
-        ]
-        for name, worker in workers if self._running else ():
+        for worker, name in workers.items() if self._running else ():
             self._workers.start(name, worker)
 
     def _checks(self) -> Iterator[tuple[AccountSettings, KeyCheck]]:
@@ -167,11 +184,10 @@ class RestFleet:
             if bound := self._key_checks.get(_check_key(state.settings)):
                 yield state.settings, bound.check
 
-    def _update_checks(self) -> None:
+    def _update_checks(self, accounts: Iterable[AccountSettings], connections: Mapping[Endpoint, Connection]) -> None:
         """Create the checks that are missing, and those whose connection has been replaced."""
-        connections = {connection.endpoint: connection for connection in self._fleet.connections}
         live = set(connections.values())
-        for settings in (state.settings for state in self._fleet.states):
+        for settings in accounts:
             url, credentials, key = settings.key_check_url, settings.credentials, _check_key(settings)
             if url is None:
                 continue
@@ -224,32 +240,33 @@ class RestFleet:
         self._tls = self._tls or ssl.create_default_context()
         return self._tls
 
-    def _state_of(self, endpoint: Endpoint, checks: Iterable[KeyCheck]) -> RestState | None:
-        """Return the state of an endpoint, None if nothing is read over REST for it."""
+    def _state_of(self, endpoint: Endpoint, workers: Iterable[_Worker]) -> RestState | None:
+        """Return the state of an endpoint, None if nothing is read over REST for it.
+
+        Args:
+            endpoint: the endpoint.
+            workers: what reads income and permissions of API keys for it.
+        """
         market, counts = self._markets.get(endpoint), self._counts[endpoint.label]
-        budgets = [worker.client.budget for worker in (market, *checks) if worker]
-        if not budgets:
+        every = [worker for worker in (market, *workers) if worker]
+        if not every:
             return None
-        paused = next((budget.paused for budget in budgets if budget.paused), None)
+        paused = next((worker.client.budget.paused for worker in every if worker.client.budget.paused), None)
         state = RestState(
             label=endpoint.label,
             failures=dict(counts.failures),
             durations={path: durations.copy() for path, durations in counts.durations.items()},
             paused=paused,
         )
+        # That of the futures API, not of the host that is asked what keys may do.
+        budget = next((worker.client.budget for worker in every if not isinstance(worker, KeyCheck)), None)
+        if budget:
+            state = replace(state, weight_used=budget.used, weight_limit=budget.limit, weight_spent=budget.spent_total)
         if market is None:
             return state
-        budget, funding = market.client.budget, market.funding
+        funding = market.funding
         hours = {symbol: hours for symbol in funding if (hours := market.funding_hours(symbol)) is not None}
-        return replace(
-            state,
-            funding=funding,
-            funding_hours=hours,
-            prices=market.prices,
-            weight_used=budget.used,
-            weight_limit=budget.limit,
-            weight_spent=budget.spent_total,
-        )
+        return replace(state, funding=funding, funding_hours=hours, prices=market.prices)
 
     def _held_symbols(self, label: str) -> set[str]:
         return {position.row.symbol for snapshot in self._snapshots_on(label) for position in snapshot.held}
@@ -257,6 +274,10 @@ class RestFleet:
     def _held_assets(self, label: str) -> set[str]:
         rows = (row for snapshot in self._snapshots_on(label) for row in snapshot.assets)
         return {row.asset for row in rows if row.wallet_balance or row.margin_balance}
+
+    def _assets_of(self, account: str) -> tuple[str, ...]:
+        snapshot = self._snapshot_of(account)
+        return tuple(row.asset for row in snapshot.assets if row.wallet_balance) if snapshot else ()
 
     def _snapshots_on(self, label: str) -> list[AccountSnapshot]:
         return [snapshot for name in self._names[label] if (snapshot := self._snapshot_of(name))]

@@ -87,6 +87,7 @@ class Service:
         self._rest = RestFleet(self._fleet, config, exposition.snapshot)
         program.endpoints = lambda: self._fleet.endpoints
         program.markets, program.api_keys = lambda: self._rest.markets, lambda: self._rest.api_keys
+        program.incomes = lambda: self._rest.incomes
         self._load = load or (lambda: config)
         self._reloading = asyncio.Lock()
         self._next_reload: asyncio.Task[str] | None = None  # waiting to start

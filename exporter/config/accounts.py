@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from exporter import redaction
 from exporter.account.state import AccountSettings
 from exporter.binance.dialing import Endpoint
 from exporter.binance.proxies import environment_warnings, normalize_proxy
 from exporter.config.values import KEY_CHECK_URL, MAINNET, REST_URLS, endpoint_label, weight_key
-from exporter.rest.state import RestSettings
+from exporter.rest.income_turn import Since
+from exporter.rest.state import IncomeSettings, RestSettings
 
 if TYPE_CHECKING:
     from exporter.account.asset_mode import AssetMode
@@ -31,16 +32,40 @@ class BinanceValues:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PollValues:
-    """The values under `poll:`, with their paths, since a default and an account's value may contradict each other."""
+class IntervalValues:
+    """An interval and a staleness, with their paths, since a default and an account's value may contradict each other.
 
-    interval_seconds: float = 15.0
+    A staleness of None is 4 intervals, and at least `least_stale_after_seconds`.
+    """
+
+    least_stale_after_seconds: ClassVar[float]
+    interval_seconds: float
     interval_path: str = "default"
     stale_after_seconds: float | None = None
     stale_after_path: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PollValues(IntervalValues):
+    """The values under `poll:`."""
+
+    least_stale_after_seconds = 60.0
+    interval_seconds: float = 15.0
     position_risk: bool = True
     configuration: bool = True
     zero_assets: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IncomeValues(IntervalValues):
+    """The values under `income:`."""
+
+    least_stale_after_seconds = 3600.0
+    interval_seconds: float = 300.0
+    enabled: bool = False
+    since: Since = Since.MONTH
+    by_symbol: bool = False
+    max_pages: int = 100
 
 
 class Accounts:
@@ -51,6 +76,7 @@ class Accounts:
         self.loader = loader
         self.settings: list[AccountSettings] = []
         self.rest = RestSettings()
+        self.income: dict[str, IncomeSettings] = {}  # by account, of those for which it is read
         self._names: dict[str, str] = {}
         self._endpoints: dict[tuple[str, str | None], Endpoint] = {}
         self._labels: dict[str, int] = {}
@@ -65,12 +91,13 @@ class Accounts:
         binance: BinanceValues,
         poll: PollValues,
         mode: AssetMode | None,
+        income: IncomeValues,
         *,
         key_check: bool = False,
     ) -> None:
         """Add an account, unless its name or its credentials are missing."""
         credentials = source.credentials
-        stale_after_seconds = self._stale_after(poll)
+        stale_after_seconds, income_stale_after_seconds = self._stale_after(poll), self._stale_after(income)
         path = reader.path_of("name")
         if name is not None and self._names.setdefault(name, path) != path:
             reader.add_problem("name", f"is already used at {self._names[name]}")
@@ -84,6 +111,15 @@ class Accounts:
         if first != path:
             message = f"is the same API key on {endpoint.label} as at {first}; both accounts will show the same data"
             self.findings.add_warning(path, message)
+        if income.enabled and (url := self._rest_url(reader, binance)):
+            self.income[name] = IncomeSettings(
+                url=url,
+                interval_seconds=income.interval_seconds,
+                stale_after_seconds=income_stale_after_seconds,
+                since=income.since,
+                by_symbol=income.by_symbol,
+                max_pages=income.max_pages,
+            )
         self.settings.append(
             AccountSettings(
                 name=name,
@@ -102,20 +138,20 @@ class Accounts:
             )
         )
 
-    def _stale_after(self, poll: PollValues) -> float:
-        if poll.stale_after_seconds is None:
-            return max(4 * poll.interval_seconds, 60.0)
-        minimum = 2 * poll.interval_seconds
+    def _stale_after(self, values: IntervalValues) -> float:
+        if values.stale_after_seconds is None:
+            return max(4 * values.interval_seconds, values.least_stale_after_seconds)
+        minimum = 2 * values.interval_seconds
         # An invalid value was replaced by a default, which the user did not choose: do not report that, too.
-        if poll.stale_after_seconds < minimum and not self.findings.has_problem(
-            poll.stale_after_path, poll.interval_path
+        if values.stale_after_seconds < minimum and not self.findings.has_problem(
+            values.stale_after_path, values.interval_path
         ):
             self.findings.add_problem(
-                poll.stale_after_path,
+                values.stale_after_path,
                 f"must be at least twice the interval ({minimum:g}s), "
-                f"which is {poll.interval_seconds:g}s by {poll.interval_path}",
+                f"which is {values.interval_seconds:g}s by {values.interval_path}",
             )
-        return poll.stale_after_seconds
+        return values.stale_after_seconds
 
     def _rest_url(self, reader: Reader, binance: BinanceValues) -> str | None:
         """Return the URL of the REST API that belongs to an endpoint; report if it is unknown."""
@@ -124,7 +160,8 @@ class Accounts:
         if url is None and not self.findings.has_problem(path):
             self.findings.add_problem(
                 path,
-                "is missing: funding, prices and key_check use REST, whose URL is not known for a custom endpoint",
+                "is missing: income, funding, prices and key_check use REST, "
+                "whose URL is not known for a custom endpoint",
             )
         return url
 

@@ -5,11 +5,11 @@ Nothing here opens a connection, logs or changes a file.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeVar
 
-from exporter.config.accounts import Accounts, BinanceValues, PollValues
+from exporter.config.accounts import Accounts, BinanceValues, IncomeValues, IntervalValues, PollValues
 from exporter.config.document import ConfigError, Findings, Reader
 from exporter.config.files import Files, read_document
 from exporter.config.keys import CredentialSource, Environment, KeyLoader
@@ -20,7 +20,9 @@ from exporter.config.values import (
     boolean,
     duration,
     endpoint_url,
+    income_since,
     is_unencrypted,
+    page_count,
     proxy_url,
     rest_url,
     weight_share,
@@ -33,6 +35,9 @@ if TYPE_CHECKING:
     from exporter.account.state import AccountSettings
     from exporter.binance.signing import Credentials
     from exporter.config.keys import KeyParts
+    from exporter.rest.state import IncomeSettings
+
+_Intervals = TypeVar("_Intervals", bound=IntervalValues)
 
 _DEFAULT_WEIGHT_SHARE: Final = 0.5
 _DEFAULT_REST_WEIGHT_SHARE: Final = 0.1
@@ -51,6 +56,7 @@ class Config:
     weight_share: float  # the part of an IP's request weight that polls may be planned to use
     warnings: tuple[str, ...]  # such as "exporter.yml: accounts[0].api_key_file: others may read …"
     rest: RestSettings = field(default_factory=RestSettings)
+    income: Mapping[str, IncomeSettings] = field(default_factory=dict)  # by account, of those for which it is read
     # The loaded private keys, for the next load to reuse.
     private_keys: Mapping[KeyParts, Credentials] = field(default_factory=dict, repr=False, compare=False)
 
@@ -84,7 +90,7 @@ def load(path: Path | None, environ: Mapping[str, str], previous: Config | None 
         _warn_if_unencrypted(environment, binance)
         name = environment.take("account", account_name, "main")
         source = CredentialSource(environment, Path(), loader)
-        accounts.add(environment, name, source, binance, PollValues(), None)
+        accounts.add(environment, name, source, binance, PollValues(), None, IncomeValues())
     else:
         findings.add_problem("no account is configured", _NOTHING_CONFIGURED)
     if findings.problems:
@@ -94,6 +100,7 @@ def load(path: Path | None, environ: Mapping[str, str], previous: Config | None 
         weight_share=share,
         warnings=findings.warnings,
         rest=accounts.rest,
+        income=accounts.income,
         private_keys=loader.loaded,
     )
 
@@ -113,6 +120,7 @@ def _read_file(path: Path, accounts: Accounts) -> float:
     )
     section.reject_unknown_keys()
     key_check = _key_check(root.mapping("key_check"), inherited=False)
+    income = _income(root.mapping("income"), IncomeValues())
     poll = _poll(root.mapping("poll"), PollValues())
     for reader in root.mappings("accounts"):
         name = reader.take("name", account_name, None)
@@ -125,8 +133,9 @@ def _read_file(path: Path, accounts: Accounts) -> float:
         own_binance = _binance(section, binance)
         section.reject_unknown_keys()
         own_key_check = _key_check(reader.mapping("key_check"), inherited=key_check)
+        own_income = _income(reader.mapping("income"), income)
         reader.reject_unknown_keys()
-        accounts.add(reader, name, source, own_binance, own_poll, mode, key_check=own_key_check)
+        accounts.add(reader, name, source, own_binance, own_poll, mode, own_income, key_check=own_key_check)
     root.reject_unknown_keys()
     return share
 
@@ -159,6 +168,18 @@ def _key_check(reader: Reader, *, inherited: bool) -> bool:
     return enabled
 
 
+def _income(reader: Reader, inherited: IncomeValues) -> IncomeValues:
+    values = replace(
+        _interval(reader, "10s", inherited),
+        enabled=reader.take("enabled", boolean, inherited.enabled),
+        since=reader.take("since", income_since, inherited.since),
+        by_symbol=reader.take("by_symbol", boolean, inherited.by_symbol),
+        max_pages=reader.take("max_pages", page_count, inherited.max_pages),
+    )
+    reader.reject_unknown_keys()
+    return values
+
+
 def _warn_if_unencrypted(reader: Reader, binance: BinanceValues) -> None:
     if reader.has("endpoint") and is_unencrypted(binance.url):
         reader.findings.add_warning(
@@ -166,14 +187,22 @@ def _warn_if_unencrypted(reader: Reader, binance: BinanceValues) -> None:
         )
 
 
-def _poll(reader: Reader, inherited: PollValues) -> PollValues:
-    interval = reader.take("interval", duration("1s", "1h"), inherited.interval_seconds)
+def _interval(reader: Reader, least: str, inherited: _Intervals) -> _Intervals:
+    """Return `inherited` with the interval, and the staleness, of a section."""
+    interval = reader.take("interval", duration(least, "1h"), inherited.interval_seconds)
     stale_after = reader.take("stale_after", duration("1s"), inherited.stale_after_seconds)
-    poll = PollValues(
+    return replace(
+        inherited,
         interval_seconds=interval,
         interval_path=reader.path_of("interval") if reader.has("interval") else inherited.interval_path,
         stale_after_seconds=stale_after,
         stale_after_path=reader.path_of("stale_after") if reader.has("stale_after") else inherited.stale_after_path,
+    )
+
+
+def _poll(reader: Reader, inherited: PollValues) -> PollValues:
+    poll = replace(
+        _interval(reader, "1s", inherited),
         position_risk=reader.take("position_risk", boolean, inherited.position_risk),
         configuration=reader.take("configuration", boolean, inherited.configuration),
         zero_assets=reader.take("zero_assets", boolean, inherited.zero_assets),

@@ -11,6 +11,7 @@ from exporter.account.asset_mode import AssetMode
 from exporter.binance.hosts import DEFAULT_PORTS, is_loopback, join_host_and_port, normalize_host
 from exporter.binance.proxies import UnusableProxy, find_proxy, parse_proxy
 from exporter.config.document import InvalidValue
+from exporter.rest.income_turn import Since
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Container
@@ -25,6 +26,7 @@ _NETWORKS: Final = {name: url for url, name in _NETWORK_OF_URL.items()} | {"demo
 _PROXY_SCHEME: Final = re.compile("(https?|socks5h?)://", re.IGNORECASE)
 
 _REST_PORTS: Final = {"http": 80, "https": 443}
+_MAX_PAGES: Final = 1000
 _LONGEST_PATH: Final = 4096
 _LONGEST_URL: Final = 2048
 
@@ -108,6 +110,20 @@ def asset_mode(value: object) -> AssetMode | None:
     if not isinstance(value, str) or value not in set(AssetMode):
         raise InvalidValue("must be auto, single or multi")
     return AssetMode(value)
+
+
+def income_since(value: object) -> Since:
+    """Check ``month`` or ``day``."""
+    if not isinstance(value, str) or value not in set(Since):
+        raise InvalidValue("must be month or day")
+    return Since(value)
+
+
+def page_count(value: object) -> int:
+    """Check a number of pages."""
+    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= _MAX_PAGES:
+        raise InvalidValue(f"must be a whole number from 1 to {_MAX_PAGES}")
+    return value
 
 
 def file_name(value: object) -> str:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from exporter.metrics.catalog import ACCOUNTS
 from exporter.metrics.chunked_body import ChunkedBody
+from exporter.metrics.income_catalog import INCOME
 from exporter.metrics.rest_catalog import KEYS, MARKETS
 from exporter.metrics.self_catalog import ENDPOINTS, POLLING, PROGRAM, Polling
 from exporter.metrics.text import render, render_headers
@@ -28,7 +29,7 @@ CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 # Parallel scrapes share a body for this long; only the process metrics may change within that time.
 _MAX_SHARED_SECONDS: Final = 1.0
 
-_CATALOGS: Final = (ACCOUNTS, POLLING, ENDPOINTS, PROGRAM, MARKETS, KEYS)
+_CATALOGS: Final = (ACCOUNTS, POLLING, ENDPOINTS, PROGRAM, MARKETS, KEYS, INCOME)
 _HEADERS: Final = tuple(map(render_headers, _CATALOGS))
 
 
@@ -73,6 +74,7 @@ class Exposition:
         self._endpoints: list[Rendered] = []
         self._markets: list[Rendered] = []
         self._keys: list[Rendered] = []
+        self._incomes: list[Rendered] = []
         self._rendered_program: Rendered | None = None
         self._body: ChunkedBody | None = None  # the current one, until something that it shows changes
         self._body_expires_at = float("-inf")
@@ -124,6 +126,7 @@ class Exposition:
         self._endpoints = _render_all(ENDPOINTS, [(each.label, each) for each in program.endpoints()], self._endpoints)
         self._markets = _render_all(MARKETS, [(each.label, each) for each in program.markets()], self._markets)
         self._keys = _render_all(KEYS, [(each.account, each) for each in program.api_keys()], self._keys)
+        self._incomes = _render_all(INCOME, [(each.account, each) for each in program.incomes()], self._incomes)
         self._rendered_program = render(PROGRAM, program, previous=self._rendered_program)
         subjects: tuple[Sequence[Rendered], ...] = (
             [account.rendered for account in self._fresh(now)],
@@ -132,6 +135,7 @@ class Exposition:
             [self._rendered_program],
             self._markets,
             self._keys,
+            self._incomes,
         )
         return list(zip(_CATALOGS, subjects, strict=True))
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final, TypedDict
 
 from exporter.metrics.catalog import ACCOUNTS
 from exporter.metrics.configuration_catalog import CONFIGURATION_GROUPS
+from exporter.metrics.income_catalog import INCOME
 from exporter.metrics.rest_catalog import KEYS, MARKETS
 from exporter.metrics.self_catalog import ENDPOINTS, POLLING, PROGRAM
 
@@ -44,6 +45,7 @@ def _sections() -> Iterator[tuple[str, Entry]]:
         ("Exporter", PROGRAM),
         ("REST", MARKETS),
         ("API keys", KEYS),
+        ("Income", INCOME),
     ):
         for _, group, family in catalog.entries():
             word = family.name.removeprefix("binance_futures_").split("_")[0]

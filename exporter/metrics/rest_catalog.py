@@ -96,7 +96,14 @@ MARKETS: Final = Catalog(
             ("reason",),
             lambda state: [state.failures.get(reason, 0) for reason in Reason],
             lambda *_: [(reason.value,) for reason in Reason],
-            (_own("request_failures_total", "Failed reads over REST, by reason", "real", "counter"),),
+            (
+                _own(
+                    "request_failures_total",
+                    "Failed reads of funding, prices and API key permissions over REST, by reason",
+                    "real",
+                    "counter",
+                ),
+            ),
         ),
         Group(
             ("reason",),

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from exporter.account.state import AccountState
     from exporter.binance.endpoint_state import EndpointState
-    from exporter.rest.state import KeyState, RestState
+    from exporter.rest.state import IncomeState, KeyState, RestState
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +36,7 @@ class Program:
     endpoints: Callable[[], Sequence[EndpointState]] = tuple
     markets: Callable[[], Sequence[RestState]] = tuple  # the REST sides of endpoints
     api_keys: Callable[[], Sequence[KeyState]] = tuple
+    incomes: Callable[[], Sequence[IncomeState]] = tuple
     last_reload_succeeded: bool = True
     last_reload_success_unix: float | None = None
     shard_index: int = 0

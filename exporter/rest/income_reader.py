@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import structlog
 
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger()
 
+_PAGES_AT_ONCE: Final = 10  # then other accounts have their turn
+
 
 class IncomeReader:
     """Reads one account's income.
@@ -34,7 +36,7 @@ class IncomeReader:
         credentials: the account's, which sign them.
         clock: the endpoint's clock, synchronized.
         ledger: gets what was read.
-        max_pages: the most requests of one read.
+        max_pages: the most requests of the first read; if there are more, only the current day is counted.
     """
 
     def __init__(
@@ -55,7 +57,7 @@ class IncomeReader:
         self._reading: tuple[IncomeBatch, IncomeWalk] | None = None
 
     async def read(self) -> bool:
-        """Read what is missing until now; return whether that was all, or more pages are to be read.
+        """Read some pages of what is missing until now; return whether that was all.
 
         Raises:
             BinanceError: a request failed; the next call continues with it.
@@ -72,7 +74,7 @@ class IncomeReader:
             self._reading = batch, IncomeWalk(self._request, batch.start_ms, batch.end_ms, batch.add)
         batch, walk = self._reading
         try:
-            complete = await walk.run(self._max_pages)
+            complete = await walk.run(min(_PAGES_AT_ONCE, self._max_pages))
         except BinanceError:
             if not walk.pages:
                 self._reading = None
@@ -82,14 +84,13 @@ class IncomeReader:
             return False
         if complete:
             self._commit(batch, walk)
-        elif self.ledger.restart_daily():
+        elif walk.pages >= self._max_pages and self.ledger.restart_daily():
             log.warning(
                 "income of this month has too many rows, counting since 00:00 UTC instead",
                 account=self._account,
                 max_pages=self._max_pages,
             )
             self._reading = None
-            return await self._read()
         return complete
 
     def _commit(self, batch: IncomeBatch, walk: IncomeWalk) -> None:

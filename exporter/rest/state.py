@@ -5,11 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from exporter.rest.income_turn import Since
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from exporter.binance.errors import Reason
     from exporter.binance.histogram import Histogram
+    from exporter.rest.income_ledger import IncomeFigures
+    from exporter.rest.income_sums import LabelSet
     from exporter.rest.requests import Funding, KeyPermissions, RestPath
 
 
@@ -25,6 +29,18 @@ class RestSettings:
     def enabled(self) -> bool:
         """Whether funding or prices are read."""
         return self.funding_interval_seconds is not None or self.prices_interval_seconds is not None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IncomeSettings:
+    """How the income of an account is read, as configured."""
+
+    url: str  # of the REST API, without a path
+    interval_seconds: float = 300.0
+    stale_after_seconds: float = 3600.0
+    since: Since = Since.MONTH
+    by_symbol: bool = False
+    max_pages: int = 100  # of the first read; of an account with more, only the current day is counted
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,3 +65,16 @@ class KeyState:
 
     account: str
     permissions: KeyPermissions
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IncomeState:
+    """The income of an account, and how it was read."""
+
+    account: str
+    interval_seconds: float  # as configured, stretched to fit the request weight
+    figures: Mapping[LabelSet, IncomeFigures]  # empty before the first complete read, and if it is too old
+    read_until_unix: float | None = None  # when the last complete read began, by the exchange's clock
+    polls: int = 0
+    failures: Mapping[Reason, int] = field(default_factory=dict)
+    incomplete: int = 0  # how often rows are known to be missing in the figures

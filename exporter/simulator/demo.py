@@ -71,8 +71,9 @@ def write_configuration(
         entries.append(entry)
     document: dict[str, Any] = {"binance": {"endpoint": exchange_url, "proxy": "none"}, "accounts": entries}
     if rest_url:
-        document["binance"]["rest_endpoint"] = rest_url
+        document["binance"] |= {"rest_endpoint": rest_url, "rest_weight_share": 0.5}  # no other program uses it
         document |= {name: {"enabled": True} for name in ("funding", "prices", "key_check")}
+        document["income"] = {"enabled": True, "interval": "30s"}
     path.write_text(_MARK + yaml.safe_dump(document, allow_unicode=True, sort_keys=False), encoding="utf-8")
     return path
 
