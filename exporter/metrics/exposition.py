@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from operator import attrgetter
+from typing import TYPE_CHECKING, Any, Final
 
 from exporter.metrics.catalog import ACCOUNTS
 from exporter.metrics.chunked_body import ChunkedBody
@@ -29,8 +30,8 @@ CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 # Parallel scrapes share a body for this long; only the process metrics may change within that time.
 _MAX_SHARED_SECONDS: Final = 1.0
 
-_CATALOGS: Final = (ACCOUNTS, POLLING, ENDPOINTS, PROGRAM, MARKETS, KEYS, INCOME)
-_HEADERS: Final = tuple(map(render_headers, _CATALOGS))
+CATALOGS: Final = (ACCOUNTS, POLLING, ENDPOINTS, PROGRAM, MARKETS, KEYS, INCOME)
+_HEADERS: Final = tuple(map(render_headers, CATALOGS))
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,10 +72,10 @@ class Exposition:
         self._render_process = render_process
         self._published: dict[str, _Published] = {}
         self._polled: dict[str, _Polled] = {}
-        self._endpoints: list[Rendered] = []
-        self._markets: list[Rendered] = []
-        self._keys: list[Rendered] = []
-        self._incomes: list[Rendered] = []
+        self._endpoints = _RenderedAll(ENDPOINTS, attrgetter("label"))
+        self._markets = _RenderedAll(MARKETS, attrgetter("label"))
+        self._keys = _RenderedAll(KEYS, attrgetter("account"))
+        self._incomes = _RenderedAll(INCOME, attrgetter("account"))
         self._rendered_program: Rendered | None = None
         self._body: ChunkedBody | None = None  # the current one, until something that it shows changes
         self._body_expires_at = float("-inf")
@@ -123,21 +124,17 @@ class Exposition:
         # Rebuilt from the current subjects, so that nothing is kept of those that no longer exist.
         self._polled = {state.settings.name: self._polling(state, now) for state in self._states()}
         program = self._program
-        self._endpoints = _render_all(ENDPOINTS, [(each.label, each) for each in program.endpoints()], self._endpoints)
-        self._markets = _render_all(MARKETS, [(each.label, each) for each in program.markets()], self._markets)
-        self._keys = _render_all(KEYS, [(each.account, each) for each in program.api_keys()], self._keys)
-        self._incomes = _render_all(INCOME, [(each.account, each) for each in program.incomes()], self._incomes)
         self._rendered_program = render(PROGRAM, program, previous=self._rendered_program)
         subjects: tuple[Sequence[Rendered], ...] = (
             [account.rendered for account in self._fresh(now)],
             [polled.rendered for polled in self._polled.values()],
-            self._endpoints,
+            self._endpoints.update(program.endpoints()),
             [self._rendered_program],
-            self._markets,
-            self._keys,
-            self._incomes,
+            self._markets.update(program.markets()),
+            self._keys.update(program.api_keys()),
+            self._incomes.update(program.incomes()),
         )
-        return list(zip(_CATALOGS, subjects, strict=True))
+        return list(zip(CATALOGS, subjects, strict=True))
 
     def snapshots(self) -> dict[str, AccountSnapshot]:
         """Return the snapshots that may be shown now, by account name."""
@@ -162,7 +159,21 @@ class Exposition:
         return [self._published[name] for name in sorted(self._published) if self._published[name].state.is_fresh(now)]
 
 
-def _render_all(catalog: Catalog, named: Iterable[tuple[str, object]], before: Iterable[Rendered]) -> list[Rendered]:
-    """Render each subject, with its name, and reuse the lines from before that have not changed."""
-    previous = {rendered.subject_name: rendered for rendered in before}
-    return [render(catalog, subject, name, previous.get(name)) for name, subject in named]
+class _RenderedAll:
+    """What was rendered of all subjects of a catalog; a subject that has not changed is not rendered again."""
+
+    def __init__(self, catalog: Catalog, name_of: Callable[[Any], str]) -> None:
+        self._catalog = catalog
+        self._name_of = name_of
+        self._subjects: dict[str, tuple[object, Rendered]] = {}
+
+    def update(self, subjects: Iterable[object]) -> list[Rendered]:
+        """Return what is rendered of the current subjects, which must not be changed afterwards."""
+        before, self._subjects = self._subjects, {}
+        for subject in subjects:
+            name = self._name_of(subject)
+            subject_before, rendered = before.get(name, (None, None))
+            if rendered is None or subject != subject_before:
+                rendered = render(self._catalog, subject, name, rendered)
+            self._subjects[name] = subject, rendered
+        return [rendered for _, rendered in self._subjects.values()]

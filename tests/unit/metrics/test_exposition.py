@@ -29,10 +29,9 @@ from support.prometheus_server import promtool
 
 from exporter.binance.messages import Method
 from exporter.metrics.catalog import ACCOUNTS
-from exporter.metrics.exposition import CONTENT_TYPE, Exposition
+from exporter.metrics.exposition import CATALOGS, CONTENT_TYPE, Exposition
 from exporter.metrics.model import Catalog
 from exporter.metrics.openmetrics import OpenMetricsExposition
-from exporter.metrics.rest_catalog import KEYS, MARKETS
 from exporter.metrics.self_catalog import ENDPOINTS, POLLING, PROGRAM, Polling, Program
 from exporter.metrics.text import format_value, render
 
@@ -157,8 +156,7 @@ def test_only_headers_before_the_first_snapshot() -> None:
     """Before anything was published each family has its header and no sample, and the process metrics are last."""
     exposition = exposition_of({}, lambda: b"process 1.0\n")
     body = bytes(exposition.body())
-    catalogs = (ACCOUNTS, POLLING, ENDPOINTS, PROGRAM, MARKETS, KEYS)
-    names = [family.name for catalog in catalogs for family in catalog.families]
+    names = [family.name for catalog in CATALOGS for family in catalog.families]
 
     assert {"process": 1.0} == shown(exposition)
     assert body.endswith(b"process 1.0\n")
