@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from exporter.simulator import SimulatedExchange
 
+OFF = {name: {"enabled": False} for name in ("income", "funding", "prices", "key_check")}
 ENABLED = {"funding": {"enabled": True, "interval": "5s"}, "prices": {"enabled": True, "interval": "5s"}}
 
 
@@ -77,5 +78,10 @@ class System:
 
 def rest_series(samples: Samples) -> set[str]:
     """Return the names of the series whose values were read over REST."""
-    prefixes = ("binance_futures_funding_", "binance_futures_asset_index_price", "binance_futures_key_")
+    prefixes = (
+        "binance_futures_funding_",
+        "binance_futures_asset_index_price",
+        "binance_futures_key_",
+        "binance_futures_income_",
+    )
     return {name for name, _ in samples if name.startswith(prefixes)}

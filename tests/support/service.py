@@ -87,7 +87,7 @@ async def until_counted(client: httpx.AsyncClient, least: float, name: str, **la
     return await until_scraped(client, lambda samples: (value(samples, name, **labels) or 0.0) >= least)
 
 
-async def until_scraped(client: httpx.AsyncClient, condition: Callable[[Samples], bool]) -> Samples:
+async def until_scraped(client: httpx.AsyncClient, condition: Callable[[Samples], object]) -> Samples:
     """Scrape until the samples meet a condition; return them."""
     async with asyncio.timeout(PATIENCE_SECONDS):
         while not condition(samples := await scrape(client)):  # noqa: ASYNC110 - a series has no event

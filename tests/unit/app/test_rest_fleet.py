@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
-from support.rest_system import ENABLED, System, rest_series
+from support.rest_system import ENABLED, OFF, System, rest_series
 from support.service import scrape, until_counted, value
 from support.waiting import until
 
@@ -56,8 +56,8 @@ async def test_values(system: System) -> None:
 
 
 async def test_nothing_is_requested_when_nothing_is_enabled(system: System) -> None:
-    """Without funding, prices and key_check no REST request is sent, and no REST series are shown."""
-    system.edit(**{name: {"enabled": False} for name in ("funding", "prices", "key_check")})
+    """If nothing is enabled, no REST request is sent, and no REST series are shown."""
+    system.edit(**OFF)
     async with system.open():
         await system.shows(1.0, "up", account="alice")
         await asyncio.sleep(30)
@@ -69,8 +69,7 @@ async def test_nothing_is_requested_when_nothing_is_enabled(system: System) -> N
 
 async def test_reload_enables_and_disables(system: System) -> None:
     """Funding can be enabled and disabled by a reload; the failures counted so far stay."""
-    off = {name: {"enabled": False} for name in ("funding", "prices", "key_check")}
-    system.edit(**off)
+    system.edit(**OFF)
     async with system.open():
         await system.shows(1.0, "up", account="alice")
         with REST_FAULTS["rest-503"].switch(system.exchange):
@@ -81,7 +80,7 @@ async def test_reload_enables_and_disables(system: System) -> None:
         counted = value(
             await scrape(system.client), "rest_request_failures_total", endpoint=system.endpoint, reason="exchange"
         )
-        await system.reload(**off)
+        await system.reload(**OFF)
         samples = await scrape(system.client)
         assert not rest_series(samples)
         requests = system.requests()
