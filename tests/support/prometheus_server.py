@@ -70,6 +70,16 @@ async def scraping(folder: Path, configuration: str) -> AsyncIterator[tuple[http
     ]
 
 
+async def until_ready(client: httpx.AsyncClient) -> None:
+    """Wait until Prometheus answers queries."""
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while True:
+            with contextlib.suppress(httpx.TransportError):
+                if (await client.get("/-/ready")).is_success:
+                    break
+            await asyncio.sleep(0.1)
+
+
 async def until_all_are_up(client: httpx.AsyncClient) -> None:
     """Wait until Prometheus has seen the demo's four accounts up."""
     async with asyncio.timeout(PATIENCE_SECONDS):
