@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import yaml
 
+from exporter.simulator.past import add_past
 from exporter.simulator.scenario import Scenario, demo_accounts
 from exporter.simulator.server import SimulatedExchange
 
@@ -25,9 +26,12 @@ _MARK: Final = "# Written by the simulated exchange for its own accounts.\n"
 def demo_exchange(
     seed: int | None = None, *, speed: float = 1.0, clock: Callable[[], float] = time.time
 ) -> SimulatedExchange:
-    """Return the demo's exchange with its accounts and its scenario, not yet started."""
+    """Return the demo's exchange with its accounts, their income of 90 days and its scenario, not yet started."""
+    accounts = demo_accounts(seed)
+    for account in accounts:
+        add_past(account, seed or 0, int(clock() * 1000))
     return SimulatedExchange(
-        demo_accounts(seed),
+        accounts,
         seed=seed or 0,
         clock=clock,
         speed=speed,

@@ -44,7 +44,10 @@ class IncomeHistory:
 
     def add(self, row: Income) -> None:
         """Add a row, after those of the same millisecond."""
-        insort(self.rows, row, key=_time_of)
+        if not self.rows or self.rows[-1].time_ms <= row.time_ms:
+            self.rows.append(row)
+        else:
+            insort(self.rows, row, key=_time_of)
         if len(self.rows) > _MOST_ROWS:
             del self.rows[: _MOST_ROWS // 10]
 

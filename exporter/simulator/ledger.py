@@ -108,14 +108,14 @@ class SimulatedAccount:
 
     def deposit(self, asset: str, amount: Decimal | str) -> None:
         """Add to an asset's wallet; a negative amount is withdrawn."""
-        self._book("TRANSFER", asset, Decimal(amount).quantize(CENT))
+        self.book("TRANSFER", asset, Decimal(amount).quantize(CENT))
 
     def reset(self) -> None:
         """Transfer every wallet's balance out, and forget positions, orders and leverages."""
         for asset, amount in list(self.ledger.cross_wallets.items()):
-            self._book("TRANSFER", asset, -amount)
+            self.book("TRANSFER", asset, -amount)
         for position in self.ledger.positions.values():
-            self._book("TRANSFER", position.symbol.margin_asset, -(position.isolated_wallet or ZERO), position)
+            self.book("TRANSFER", position.symbol.margin_asset, -(position.isolated_wallet or ZERO), position)
         self.ledger = Ledger()
 
     def record_income(
@@ -162,7 +162,7 @@ class SimulatedAccount:
         fee = (abs(amount) * price * FEE_RATE).quantize(CENT)
         # The mean price is rounded to the symbol's digits; what that adds to the position is taken from the wallet.
         trade = self.income.next_id()
-        self._book("REALIZED_PNL", asset, held * entry_price - paid, symbol=symbol, trade=trade)
+        self.book("REALIZED_PNL", asset, held * entry_price - paid, symbol=symbol, trade=trade)
         self._charge_fee(asset, fee, symbol, trade)
         position.amount, position.entry_price = held, entry_price
         position.fees += fee
@@ -197,7 +197,7 @@ class SimulatedAccount:
         position.amount -= closed
         position.update_time_ms = self.time_ms
         # The realized profit of an isolated position goes to its wallet, whose share of the closed part becomes cross.
-        self._book("REALIZED_PNL", asset, closed * (price - position.entry_price), position, symbol=symbol, trade=trade)
+        self.book("REALIZED_PNL", asset, closed * (price - position.entry_price), position, symbol=symbol, trade=trade)
         self._charge_fee(asset, fee, symbol, trade, position)
         if position.isolated_wallet is not None:
             freed = (position.isolated_wallet * share).quantize(CENT, ROUND_DOWN)
@@ -229,7 +229,7 @@ class SimulatedAccount:
         """Charge a position its funding at the mark price; a short receives what a long pays."""
         rate = self.market.funding_rate(position.symbol, self.at)
         paid = (position.amount * self.market.mark_price(position.symbol, self.at) * rate).quantize(CENT)
-        self._book("FUNDING_FEE", position.symbol.margin_asset, -paid, position, symbol=position.symbol.name)
+        self.book("FUNDING_FEE", position.symbol.margin_asset, -paid, position, symbol=position.symbol.name)
 
     def liquidate(self, position: Position, profit: Decimal) -> None:
         """Remove a liquidated position and its symbol's orders; `profit` is its unrealized one.
@@ -237,15 +237,15 @@ class SimulatedAccount:
         Of an isolated position the whole wallet is lost, and nothing else.
         """
         asset, symbol = position.symbol.margin_asset, position.symbol.name
-        self._book("REALIZED_PNL", asset, profit, position, symbol=symbol, trade=self.income.next_id())
+        self.book("REALIZED_PNL", asset, profit, position, symbol=symbol, trade=self.income.next_id())
         if position.isolated_wallet is not None:
-            self._book("INSURANCE_CLEAR", asset, -position.isolated_wallet, position, symbol=symbol)
+            self.book("INSURANCE_CLEAR", asset, -position.isolated_wallet, position, symbol=symbol)
         self.cancel_orders(symbol)
         del self.ledger.positions[symbol, position.side]
 
     def cover_debt(self, asset: str) -> None:
         """Have the exchange's insurance fund pay what a cross wallet lacks."""
-        self._book("INSURANCE_CLEAR", asset, max(ZERO, -self.ledger.cross_wallets[asset]))
+        self.book("INSURANCE_CLEAR", asset, max(ZERO, -self.ledger.cross_wallets[asset]))
 
     def leverage_of(self, symbol: str) -> int:
         """Return the leverage set for a symbol."""
@@ -267,9 +267,9 @@ class SimulatedAccount:
         if self.fees_in_bnb:
             fee = (fee / self.market.mark_price(SYMBOLS["BNBUSDT"], self.at)).quantize(CENT)
             asset, position = "BNB", None
-        self._book("COMMISSION", asset, -fee, position, symbol=symbol, trade=trade)
+        self.book("COMMISSION", asset, -fee, position, symbol=symbol, trade=trade)
 
-    def _book(
+    def book(
         self,
         income_type: str,
         asset: str,
