@@ -63,7 +63,10 @@ def api_restrictions(account: SimulatedAccount) -> dict[str, Any]:
 
 
 def income(account: SimulatedAccount, params: Mapping[str, str], now_ms: int, lag_ms: int) -> list[dict[str, Any]]:
-    """Answer `income`; without times the last 7 days, and only rows that are at least `lag_ms` old."""
+    """Answer `income`; without times the last 7 days, and only rows that are at least `lag_ms` old.
+
+    The times can be any distance apart: Binance documents a limit for COIN-M only.
+    """
     end = int(params.get("endTime", now_ms))
     start = int(params.get("startTime", end - _WEEK_MS))
     rows = account.income.select(

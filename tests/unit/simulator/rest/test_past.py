@@ -135,23 +135,23 @@ class Walk:
     def __init__(self) -> None:
         self.rows = Counter[tuple[Any, ...]]()
         self.pages = 0
-        self.divided = 0  # pages that end within a millisecond
+        self.divided = 0  # pages that ended within a millisecond, of which the next page has more rows
 
     async def read(self, client: RestClient, account: SimulatedAccount, start_ms: int, end_ms: int) -> None:
         """Read all pages."""
+        full = False
         while start_ms <= end_ms:
             until_ms = min(start_ms + 7 * DAY_MS - 1, end_ms)
             reply = await client.signed(account, INCOME, startTime=start_ms, endTime=until_ms, limit=1000)
             assert reply.status == 200, reply
             rows = Counter(tuple(row.values()) for row in reply.body)
-            last_ms = max((row["time"] for row in reply.body), default=0)
-            before = sum(self.rows.values())
+            times_ms = [row["time"] for row in reply.body]
             self.pages += 1
-            # An identity contains the time, so rows of other pages are others.
+            self.divided += full and start_ms in {row[5] for row in rows - self.rows}
+            # Each row contains its time, so only rows of a page that was continued are there already.
             self.rows |= rows
-            seen_again = before + len(reply.body) - sum(self.rows.values())
-            self.divided += seen_again > 0
-            start_ms = last_ms if len(reply.body) == 1000 else until_ms + 1
+            full = len(times_ms) == 1000
+            start_ms = max(times_ms) if full else until_ms + 1
 
 
 @pytest.mark.parametrize("fault", [None, "rest-descending"])
