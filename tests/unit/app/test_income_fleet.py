@@ -165,3 +165,23 @@ async def test_many_accounts_share_the_weight(tmp_path: Path) -> None:
     assert not failures
     for account in accounts:
         assert rows_of(account) == income_of(samples, account.name)
+
+
+async def test_another_key(system: System) -> None:
+    """With another key, an account's counters are the sums of that key's rows, and nothing is shown until then."""
+    keys = system.path.parent / "keys"
+    bob = system.exchange.account("bob")
+    bob.open("ETHUSDT", "0.1")
+
+    def exchange_keys(document: dict[str, Any]) -> None:
+        alice, _ = document["accounts"]
+        alice.update(api_key_file=str(keys / "bob.key"), private_key_file=str(keys / "bob.pem"))
+        del alice["secret_key_file"], document["accounts"][1]
+
+    async with system.open():
+        await until_counted(system.client, 1.0, "income_polls_total", account="alice")
+        await system.reload(exchange_keys)
+        assert not income_of(await scrape(system.client), "alice")
+        samples = await until_scraped(system.client, lambda samples: income_of(samples, "alice"))
+
+    assert rows_of(bob) == income_of(samples, "alice")
