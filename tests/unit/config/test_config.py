@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -14,6 +15,8 @@ from exporter.account.asset_mode import AssetMode
 from exporter.config.document import ConfigError
 from exporter.config.exporter_yml import load
 from exporter.config.values import parse_duration
+from exporter.rest.income_turn import Since
+from exporter.rest.state import IncomeSettings
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -189,3 +192,75 @@ class TestValues:
         config = folder.load(f"accounts: [{{name: a, {HMAC}, poll: {{interval: {interval}}}}}]")
 
         assert config.accounts[0].stale_after_seconds == stale_after
+
+
+class TestIncome:
+    """The section income:."""
+
+    def test_income_is_not_read_by_default(self, folder: Folder) -> None:
+        """Without enabled no account's income is read, whatever else is set."""
+        assert {} == folder.load(f"income: {{interval: 10m}}\naccounts: [{{name: main, {HMAC}}}]").income
+
+    def test_enabled_gives_the_defaults(self, folder: Folder) -> None:
+        """With nothing but enabled, income is read every 5 minutes from the network's REST API, by month."""
+        config = folder.load(f"income: {{enabled: true}}\naccounts: [{{name: main, {HMAC}}}]")
+
+        assert {
+            "main": IncomeSettings(
+                url="https://fapi.binance.com",
+                interval_seconds=300,
+                stale_after_seconds=3600,
+                since=Since.MONTH,
+                by_symbol=False,
+                max_pages=100,
+            )
+        } == config.income
+
+    def test_accounts_inherit_and_override(self, folder: Folder) -> None:
+        """Each key applies to all accounts that do not set it; enabled, too."""
+        config = folder.load(f"""
+            income: {{enabled: true, interval: 30m, stale_after: 90m, since: day, by_symbol: true, max_pages: 7}}
+            accounts:
+              - {{name: inherits, {HMAC}}}
+              - {{name: excluded, {HMAC}, income: {{enabled: false}}}}
+              - {{name: partly, {HMAC}, income: {{interval: 10s}}}}
+              - name: fully
+                {HMAC.replace(", ", chr(10) + " " * 16)}
+                binance: {{endpoint: testnet}}
+                income: {{interval: 1h, stale_after: 3h, since: month, by_symbol: false, max_pages: 1000}}
+        """)
+
+        mainnet, testnet = "https://fapi.binance.com", "https://demo-fapi.binance.com"
+        by_day = IncomeSettings(
+            url=mainnet,
+            interval_seconds=1800,
+            stale_after_seconds=5400,
+            since=Since.DAY,
+            by_symbol=True,
+            max_pages=7,
+        )
+        by_month = IncomeSettings(
+            url=testnet, interval_seconds=3600, stale_after_seconds=10800, since=Since.MONTH, max_pages=1000
+        )
+        expected = {"inherits": by_day, "partly": replace(by_day, interval_seconds=10), "fully": by_month}
+        assert expected == config.income
+
+    def test_one_account_may_enable_it(self, folder: Folder) -> None:
+        """Only the accounts that enable it need a REST API whose URL is known; theirs is used."""
+        config = folder.load(f"""
+            binance: {{endpoint: 'wss://exchange.example/ws-fapi/v1'}}
+            accounts:
+              - {{name: main, {HMAC}}}
+              - {{name: desk, {HMAC}, binance: {{rest_endpoint: 'https://rest.example'}}, income: {{enabled: true}}}}
+        """)
+
+        assert {"desk": "https://rest.example"} == {name: income.url for name, income in config.income.items()}
+
+    @pytest.mark.parametrize(
+        ("interval", "stale_after"), [("10s", 3600), ("15m", 3600), ("901s", 3604), ("1h", 4 * 3600)]
+    )
+    def test_default_is_four_intervals_and_an_hour(self, folder: Folder, interval: str, stale_after: float) -> None:
+        """Without stale_after income is shown for four intervals, at least one hour."""
+        config = folder.load(f"accounts: [{{name: a, {HMAC}, income: {{enabled: true, interval: {interval}}}}}]")
+
+        assert config.income["a"].stale_after_seconds == stale_after
