@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 from support.helm_accounts import KEY, PEM, account
-from support.helm_chart import HELM_VERSIONS, refused, rendered
+from support.helm_chart import HELM_VERSIONS, configuration_of, feature, refused, rendered
 from support.helm_refusals import refusals
 
 from exporter.config.document import ConfigError
@@ -141,4 +141,29 @@ def test_configuration_is_easy_to_read() -> None:
     text = config_map_of(rendered("4", values={"accounts": [account()]}))["data"]["exporter.yml"]
 
     assert 'accounts:\n  - name: "main"\n    api_key_file:' in text
-    assert {"binance", "poll", "funding", "prices", "key_check", "accounts"} == yaml.safe_load(text).keys()
+    assert {"binance", "poll", "funding", "prices", "income", "key_check", "accounts"} == yaml.safe_load(text).keys()
+
+
+@pytest.mark.parametrize(
+    ("all_accounts", "one_account", "is_divided"),
+    [(True, {}, True), (False, {"enabled": True}, True), (False, {"enabled": False}, False), (False, None, False)],
+)
+def test_income_divides_the_rest_weight_share(
+    *, all_accounts: bool, one_account: dict[str, bool] | None, is_divided: bool
+) -> None:
+    """Pods behind one IP get their part of REST's default share if the income of all accounts or of one is read."""
+    accounts = [account("main"), account("desk", income=one_account)]
+    values = {"shards": 2, "config": {"income": {"enabled": all_accounts}}, "accounts": accounts}
+    binance = configuration_of(rendered("4", values=values))["binance"]
+
+    assert (0.1 / 2 if is_divided else None) == binance.get("rest_weight_share")
+
+
+def test_income_of_accounts_reaches_exporter_yml() -> None:
+    """The section income of the configuration and that of an account are written as they are."""
+    document = configuration_of(feature("rest"))
+    first, second = document["accounts"]
+
+    assert {"enabled": True, "interval": "5m", "stale_after": "2h", "by_symbol": True} == document["income"]
+    assert "income" not in first
+    assert {"interval": "10m", "since": "day", "by_symbol": False, "max_pages": 300} == second["income"]

@@ -147,7 +147,7 @@ def test_shards_divide_the_weight_share() -> None:
 
 
 def test_shards_divide_the_rest_weight_share() -> None:
-    """Pods behind one IP get their part of the weight share of REST as well, if funding or prices are read."""
+    """Pods behind one IP get their part of the weight share of REST as well, if more than permissions is read."""
     binance = configuration_of(feature("rest"))["binance"]
 
     assert pytest.approx(0.2 / 2) == binance["rest_weight_share"]

@@ -152,6 +152,10 @@ REFUSED = [
         f"{ACCOUNT},shards=11,config.funding.enabled=true",
         "shards: each of 11 pods behind one IP would get a rest_weight_share of 0.0091",
     ),
+    (
+        f"{ACCOUNT},shards=11,accounts[0].income.enabled=true",
+        "shards: each of 11 pods behind one IP would get a rest_weight_share of 0.0091",
+    ),
     *(
         (f"demo=true,podMonitor.tlsConfig.{field}=/a", f"podMonitor.tlsConfig.{field}: a PodMonitor cannot refer to")
         for field in ("caFile", "certFile", "keyFile")

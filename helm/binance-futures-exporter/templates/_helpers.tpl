@@ -155,7 +155,11 @@ http{{ if .Values.web.tls.enabled }}s{{ end }}
 {{- $config := deepCopy .Values.config -}}
 {{- if and (gt (int .Values.shards) 1) (not .Values.distinctEgressPerPod) -}}
 {{- $shares := dict "weight_share" 0.5 -}}
-{{- if or ($config.funding).enabled ($config.prices).enabled -}}
+{{- $rest := or ($config.funding).enabled ($config.prices).enabled ($config.income).enabled -}}
+{{- range .Values.accounts -}}
+{{- $rest = or $rest (.income).enabled -}}
+{{- end -}}
+{{- if $rest -}}
 {{- $_ := set $shares "rest_weight_share" 0.1 -}}
 {{- end -}}
 {{- range $name, $default := $shares -}}
