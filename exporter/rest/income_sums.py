@@ -65,7 +65,7 @@ class IncomeBatch:
         start_ms: the time of the first rows, in epoch milliseconds of the exchange.
         end_ms: when the read begins, and the time of the last rows.
         counted: the rows since `start_ms` that earlier reads have added to the sums, and how often.
-        kept_from_ms: the time of the first rows to keep.
+        kept_from_ms: the time of the first rows that the next read will return again.
         by_symbol: whether sums are by symbol.
     """
 
@@ -75,18 +75,18 @@ class IncomeBatch:
         self.start_ms = start_ms
         self.end_ms = end_ms
         self.by_day: dict[int, dict[LabelSet, Amounts]] = {}  # by the start of the day, label sets by their first row
-        self._counted = counted
+        self._counted = Counter(counted)
         self._counted_until_ms = max((row.time_ms for row in counted), default=0)
         self._kept_from_ms = kept_from_ms
         self._by_symbol = by_symbol
-        self._read: Counter[IncomeRow] = Counter()
+        self._read: Counter[IncomeRow] = Counter()  # only rows that earlier reads may have returned or later ones will
 
     def add(self, rows: Iterable[IncomeRow]) -> None:
         """Add rows that this read has not returned before."""
         for row in rows:
             if row.time_ms <= self._counted_until_ms or row.time_ms >= self._kept_from_ms:
                 self._read[row] += 1
-                if self._read[row] <= self._counted.get(row, 0):
+                if self._read[row] <= self._counted[row]:
                     continue
             sums = self.by_day.setdefault(Since.DAY.start(row.time_ms), {})
             key = LabelSet(row.asset, row.income_type, row.symbol if self._by_symbol else "")
@@ -95,13 +95,18 @@ class IncomeBatch:
     @property
     def kept(self) -> dict[IncomeRow, int]:
         """The rows that have been counted, by this read or before, and that the next read will return again."""
-        rows = self._read | Counter(self._counted)
+        rows = self._read | self._counted
         return {row: copies for row, copies in rows.items() if row.time_ms >= self._kept_from_ms}
 
     @property
-    def vanished(self) -> int:
-        """How many rows that were counted before the exchange did not return again; they remain counted."""
-        return (Counter(self._counted) - self._read).total()
+    def vanished(self) -> Counter[IncomeRow]:
+        """The rows that were counted before and that the exchange did not return again; they remain counted."""
+        return self._counted - self._read
+
+    @property
+    def lacks_rows(self) -> bool:
+        """Whether rows have vanished that no later read could return."""
+        return any(row.time_ms < self._kept_from_ms for row in self.vanished)
 
 
 class Period:

@@ -8,7 +8,11 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from enum import Enum, StrEnum
-from typing import Final
+from math import inf
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 MINUTE_MS: Final = 60_000
 DAY_MS: Final = 86_400_000
@@ -45,65 +49,84 @@ class Step(Enum):
 
 
 class Turn:
-    """The period whose sums are shown.
+    """Which period is shown, and how; a period is identified by its start.
 
-    The steps begin when figures are shown, not when they are read, so that each step is visible for as long as it must
-    be, also to scrapes that are rare or interrupted.
+    A step begins when it is first shown, not when rows are read, so that it is visible for as long as it must be, also
+    to scrapes that are rare or interrupted.
 
     Args:
         since: the kind of period.
         started_ms: when the process started: what a process before it may have shown decides what is shown first.
         began_ms: when the first read begins.
-        with_zeros: whether there is a step in which every counter is 0.
+        of_counters: counters are 0 between two periods, and turn at 06:00 even without a read; a gauge does neither.
     """
 
-    def __init__(self, since: Since, started_ms: int, began_ms: int, *, with_zeros: bool) -> None:
-        self.since = since
-        self.shown_ms = self.latest_ms = since.start(began_ms)  # latest: the last period that has been read
+    def __init__(self, since: Since, started_ms: int, began_ms: int, *, of_counters: bool) -> None:
+        self.shown = self.latest = since.start(began_ms)  # latest: the last period that has been read
         self.step = Step.CURRENT
-        self._with_zeros = with_zeros
+        self._since = since
+        self._of_counters = of_counters
         self._visible_from_ms: int | None = None  # when the step was first shown
-        # A process that ran before this one showed the old sums until then, and zeros at least until 15 minutes later.
-        # Had it shown zeros, showing the old sums again would count them twice.
-        earliest_zero_ms = self.shown_ms + _FINAL_READ_MS + _FINAL_MS
+        # Until then a process before this one showed the old sums, and zeros for at least 15 minutes more. Old sums
+        # after zeros, or zeros after new sums, would be counted twice.
+        earliest_zero_ms = self.shown + _FINAL_READ_MS + _FINAL_MS
         if started_ms < earliest_zero_ms:
-            self.shown_ms = since.start(self.shown_ms - 1)
-        elif with_zeros and started_ms < earliest_zero_ms + _ZERO_MS:
-            self.shown_ms, self.step = since.start(self.shown_ms - 1), Step.ZERO
+            self.shown = since.start(self.shown - 1)
+        elif of_counters and started_ms < earliest_zero_ms + _ZERO_MS:
+            self.shown, self.step = since.start(self.shown - 1), Step.ZERO
 
     @property
-    def first_ms(self) -> int:
-        """The time of the first rows that are needed."""
-        return self.latest_ms if self.step is Step.ZERO else self.shown_ms
+    def first(self) -> int:
+        """The first period whose rows are needed: the one shown, or the one after the zeros."""
+        return self.latest if self.step is Step.ZERO else self.shown
 
     @property
-    def _next_ms(self) -> int:
-        return self.since.next(self.shown_ms)
+    def next(self) -> int:
+        """The period after the one that is shown."""
+        return self._since.next(self.shown)
 
-    def note_read(self, began_ms: int) -> None:
-        """Note that a complete read began at a time."""
-        self.latest_ms = max(self.latest_ms, self.since.start(began_ms))
-        if began_ms >= self._next_ms + _FINAL_READ_MS:
+    @property
+    def due_ms(self) -> float:
+        """When `advance` changes what is shown, unless a read changes that before."""
+        if self.step is Step.CURRENT:
+            return self.next + _LATEST_MS if self._of_counters else inf
+        if self._visible_from_ms is None:
+            return -inf
+        return self._visible_from_ms + (_FINAL_MS if self.step is Step.FINAL else _ZERO_MS)
+
+    def note_read(self, began_ms: int, days: Iterable[int]) -> None:
+        """Note a complete read.
+
+        Args:
+            began_ms: when it began.
+            days: the starts of the days of which it has rows.
+        """
+        self.latest = max(self.latest, self._since.start(began_ms))
+        if began_ms >= self.next + _FINAL_READ_MS:
             self.end()
-
-    def is_overdue(self, now_ms: int) -> bool:
-        """Whether the period ended hours ago, and no read has had all its rows since."""
-        return self.step is Step.CURRENT and now_ms >= self._next_ms + _LATEST_MS
+        if self.step is Step.FINAL and any(self._since.start(day) == self.shown for day in days):
+            self._visible_from_ms = None  # these are other sums, which have not been visible yet
 
     def end(self) -> None:
         """Let the sums that are shown be the final ones."""
         if self.step is Step.CURRENT:
             self.step, self._visible_from_ms = Step.FINAL, None
 
-    def advance(self, now_ms: int) -> None:
-        """Take the next step if it is due; to be called when figures are shown."""
-        if self.step is Step.CURRENT:
-            return
+    def advance(self, now_ms: int) -> bool:
+        """Take the next step if it is due; to be called when figures are shown.
+
+        Returns:
+            Whether no read has had all rows of the period, hours after its end: its sums are now final nevertheless.
+        """
+        is_overdue = self.step is Step.CURRENT and now_ms >= self.due_ms
+        if is_overdue:
+            self.end()
         if self._visible_from_ms is None:
             self._visible_from_ms = now_ms
-        shown_for_ms = now_ms - self._visible_from_ms
-        if self.step is Step.FINAL and shown_for_ms >= _FINAL_MS and self._with_zeros:
-            self.step, self._visible_from_ms = Step.ZERO, now_ms
-        elif shown_for_ms >= (_FINAL_MS if self.step is Step.FINAL else _ZERO_MS):
-            self.shown_ms = max(self._next_ms, self.latest_ms)
-            self.step = Step.CURRENT
+        if self.step is not Step.CURRENT and now_ms >= self.due_ms:
+            self.latest = max(self.latest, self.next)
+            if self.step is Step.FINAL and self._of_counters:
+                self.step, self._visible_from_ms = Step.ZERO, now_ms
+            else:
+                self.step, self.shown = Step.CURRENT, self.latest
+        return is_overdue

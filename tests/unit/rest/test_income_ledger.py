@@ -80,7 +80,7 @@ def test_late_rows_are_counted_once() -> None:
 
 
 def test_vanished_rows() -> None:
-    """Rows that are no longer returned are reported and remain counted, once, also when they are returned again."""
+    """Rows that are no longer returned remain counted, once, and are incomplete unless they are returned again."""
     exporter = Exporter(NOON)
     exporter.read(NOON, [income_row(NOON, "1"), income_row(NOON, "1"), income_row(NOON, "2")])
     rows, exporter.rows = exporter.rows, []
@@ -88,6 +88,11 @@ def test_vanished_rows() -> None:
     assert 3 == exporter.read(NOON + MINUTE)
     assert 0 == exporter.read(NOON + 2 * MINUTE, rows)
     assert "4/0" == exporter.transfers(NOON + 2 * MINUTE)
+    assert 0 == exporter.ledger.incomplete
+    exporter.read(NOON + 10 * MINUTE)
+    exporter.rows = []
+    assert 3 == exporter.read(NOON + 11 * MINUTE)
+    assert 1 == exporter.ledger.incomplete
 
 
 def test_only_rows_of_the_overlap_are_kept() -> None:
@@ -111,6 +116,36 @@ def test_new_label_set() -> None:
     shown = [exporter.counters(NOON + MINUTE + after) for after in (0, 5 * MINUTE - 1, 5 * MINUTE)]
 
     assert [{"BNB:transfer": f"{value}/0"} for value in (0, 0, 7)] == shown
+
+
+def test_clock_that_is_set_back() -> None:
+    """Neither a value nor a new label set is affected by a clock that is set back, also after another read."""
+    exporter = Exporter(NOON)
+    exporter.read(NOON)
+    exporter.counters(NOON)
+    exporter.read(NOON + MINUTE, [income_row(NOON, "7")])
+    assert ["0/0", "7/0"] == [exporter.transfers(NOON + minutes * MINUTE) for minutes in (1, 6)]
+    assert "7/0" == exporter.transfers(NOON + 5 * MINUTE)
+    exporter.read(NOON + 5 * MINUTE)
+
+    assert ["7/0", "7/0"] == [exporter.transfers(NOON + minutes * MINUTE) for minutes in (5, 4)]
+
+
+def test_same_figures_are_the_same_object() -> None:
+    """Figures are calculated again only after a read, for other assets, or when a step or new label set is due."""
+    exporter = Exporter(TURN - HOUR)
+    figures = exporter.ledger.figures
+    assert figures(NOON, []) is figures(NOON + MINUTE, ["USDT"])
+    exporter.read(TURN - 2 * MINUTE)
+    assert figures(TURN - 2 * MINUTE, ["USDT"]) is figures(TURN + 6 * HOUR - 1, ["USDT", "USDT"])
+    assert figures(TURN - 2 * MINUTE, ["USDT"]) is not figures(TURN - 2 * MINUTE, ["BNB"])
+    exporter.read(TURN - MINUTE, [income_row(TURN - MINUTE, "7")])
+    assert figures(TURN - MINUTE, ()) is not figures(TURN + 4 * MINUTE, ())
+    exporter.read(TURN + 5 * MINUTE)
+    for begins, ends in ((5, 15), (15, 30)):
+        step = figures(TURN + begins * MINUTE, ())
+        assert step is figures(TURN + ends * MINUTE - 1, ())
+        assert step is not figures(TURN + ends * MINUTE, ())
 
 
 def test_label_sets_remain_for_the_month() -> None:

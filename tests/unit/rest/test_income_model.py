@@ -171,10 +171,10 @@ class World:
             return
         turn = self.ledger._turn
         is_zero = turn.step is Step.ZERO
-        period = {row for row, (start, _) in self.periods.items() if start == turn.shown_ms}
+        period = {row for row, (start, _) in self.periods.items() if start == turn.shown}
         read = self.sums(period, self.ledger.read_until_ms, self.ledger.read_until_ms)
         most = self.sums(period, self.now, self.now)
-        day = {row for row, (_, start) in self.periods.items() if start == self.ledger._today.shown_ms}
+        day = {row for row, (_, start) in self.periods.items() if start == self.ledger._today.shown}
         nothing = (ZERO, ZERO)
         if not self.scenario.by_symbol:
             assert {LabelSet("USDT", income_type, "") for income_type in ALWAYS_SHOWN} <= figures.keys()

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 import pytest
 from support.income import HOUR, MINUTE, TURN, Exporter, income_row
 
 from exporter.rest.income_turn import Since
+
+if TYPE_CHECKING:
+    from exporter.rest.income_rows import IncomeRow
+    from exporter.rest.income_sums import IncomeBatch
 
 DAY = 24 * HOUR
 
@@ -45,6 +50,39 @@ def test_label_set_of_the_final_read() -> None:
     exporter.read(TURN + 20 * MINUTE, [income_row(TURN - 1, "9")])
 
     assert ["0/0", "9/0", "0/0"] == [exporter.transfers(TURN + minutes * MINUTE) for minutes in (20, 25, 30)]
+
+
+@pytest.mark.parametrize("minutes", [6, 14])
+def test_rows_that_appear_while_final_sums_are_shown(minutes: int) -> None:
+    """Final sums that change, even just before the zeros, stand for 10 more minutes, for the gauge too."""
+    exporter = Exporter(TURN - HOUR)
+    exporter.read(TURN + 5 * MINUTE, [income_row(TURN - MINUTE, "100")])
+    assert "100/0" == exporter.transfers(TURN + 5 * MINUTE)
+    at_ms = TURN + minutes * MINUTE
+    exporter.read(at_ms, [income_row(TURN - 2 * MINUTE, "50"), income_row(TURN, "7")])
+    shown = [(exporter.transfers(at), exporter.today(at)) for at in (at_ms, at_ms + 10 * MINUTE - 1)]
+
+    assert [("150/0", 150)] * 2 == shown
+    assert ("0/0", 7) == (exporter.transfers(at_ms + 10 * MINUTE), exporter.today(at_ms + 10 * MINUTE))
+
+
+def test_rows_that_appear_after_final_sums_were_shown() -> None:
+    """Rows of the old month that are read while zeros are shown are incomplete, since no scrape will see them."""
+    exporter = Exporter(TURN - HOUR)
+    exporter.read(TURN + 5 * MINUTE, [income_row(TURN - MINUTE, "100")])
+    assert ["100/0", "0/0"] == [exporter.transfers(TURN + minutes * MINUTE) for minutes in (5, 15)]
+    exporter.read(TURN + 16 * MINUTE)
+    assert 0 == exporter.ledger.incomplete
+    exporter.ledger.commit(_batch_with(exporter, income_row(TURN - 2 * MINUTE, "50")))
+
+    assert ["0/0", "absent"] == [exporter.transfers(TURN + minutes * MINUTE) for minutes in (16, 30)]
+    assert 1 == exporter.ledger.incomplete
+
+
+def _batch_with(exporter: Exporter, row: IncomeRow) -> IncomeBatch:
+    batch = exporter.ledger.begin(TURN + 16 * MINUTE)
+    batch.add([row])
+    return batch
 
 
 def test_steps_do_not_go_back() -> None:
@@ -85,6 +123,21 @@ def test_turn_without_a_read() -> None:
     exporter.transfers(TURN + 7 * HOUR)
     assert "7/0" == exporter.transfers(TURN + 8 * HOUR)
     assert 2 == exporter.ledger.incomplete
+
+
+def test_read_that_lasts_until_after_the_turn() -> None:
+    """If a read that began before the month's end lasts until after a turn without a read, its rows are incomplete."""
+    exporter = Exporter(TURN - HOUR)
+    exporter.read(TURN - MINUTE, [income_row(TURN - 2 * MINUTE, "100")])
+    batch = exporter.ledger.begin(TURN - 1)
+    batch.add([income_row(TURN - 2 * MINUTE, "100"), income_row(TURN - 1, "50")])
+    for minutes in (0, 10, 25):
+        exporter.transfers(TURN + 6 * HOUR + minutes * MINUTE)
+    assert 1 == exporter.ledger.incomplete
+    exporter.ledger.commit(batch)
+
+    assert 2 == exporter.ledger.incomplete
+    assert "absent" == exporter.transfers(TURN + 7 * HOUR)
 
 
 @pytest.mark.parametrize("since", Since)
