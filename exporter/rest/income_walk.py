@@ -1,7 +1,8 @@
 """Reads all rows of an account's income between two times, page by page.
 
 Binance has no page numbers for income, only times, both inclusive. A page may end within a millisecond, so the next one
-starts at that millisecond again, and the rows of it that were seen are dropped.
+starts at that millisecond again, and the rows of it that were seen are dropped. A millisecond with more rows than fit
+into a page is read again by type; there, rows of types that are neither known nor on a page so far are missed.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
     from msgspec import Raw
 
+_MULTIPLE: Final = 100  # of which any limit of rows is one
 _WINDOW_MS: Final = 7 * 86_400_000  # the longest time between startTime and endTime
 
 
@@ -40,13 +42,16 @@ class IncomeWalk:
         accept: Callable[[list[IncomeRow]], None],
     ) -> None:
         self.pages = 0
-        self.incomplete = 0  # milliseconds and types of which there are more rows than a response may contain
+        self.incomplete = 0  # how often rows are known to be missing
         self._request = request
         self._next_ms = start_ms
         self._end_ms = end_ms
         self._accept = accept
         self._seen: Counter[IncomeRow] = Counter()  # only rows that the next page may contain again
-        self._types: list[str] = []  # still to be requested for the millisecond `_next_ms`
+        self._types = set(INCOME_TYPES)  # known or seen
+        self._types_to_read: list[str] = []  # of the millisecond `_next_ms`
+        self._full_page: tuple[int, int, int] | None = None  # the last one: start, time of the first row, end
+        self._has_oldest_rows = False  # whether full pages were found to contain the oldest rows
 
     async def run(self, max_pages: int) -> bool:
         """Read up to `max_pages` more pages, and return whether that was all.
@@ -57,33 +62,48 @@ class IncomeWalk:
         for _ in range(max_pages):
             if self._next_ms > self._end_ms:
                 break
-            await (self._read_type() if self._types else self._read_page())
+            await (self._read_type() if self._types_to_read else self._read_page())
         return self._next_ms > self._end_ms
 
     async def _read_page(self) -> None:
         end_ms = min(self._next_ms + _WINDOW_MS - 1, self._end_ms)
-        rows = await self._read(end_ms)
-        last_ms = max((row.time_ms for row in rows), default=end_ms)  # the order of rows is not documented
-        if len(rows) < MAX_INCOME_ROWS:
+        rows = await self._read(self._next_ms, end_ms)
+        times_ms = [row.time_ms for row in rows]  # in any order
+        if self._full_page and not self._has_oldest_rows:
+            await self._check(*self._full_page, times_ms)
+        if not _may_be_full(rows):
             self._move_to(end_ms + 1)
-        elif last_ms > self._next_ms:
+        elif (last_ms := max(times_ms)) > self._next_ms:
+            self._full_page = self._next_ms, min(times_ms), end_ms
             self._move_to(last_ms)
+        elif len(rows) < MAX_INCOME_ROWS:
+            self._move_to(self._next_ms + 1)
         else:
-            self._types = sorted({*INCOME_TYPES, *(row.income_type for row in rows)})
+            self._types_to_read = sorted(self._types)
+
+    async def _check(self, start_ms: int, first_ms: int, end_ms: int, next_times_ms: list[int]) -> None:
+        """Count a full page as incomplete if it had the newest rows instead of the oldest: older ones were skipped.
+
+        It had the oldest if the page after it has newer rows of its time. Otherwise, it takes a request to find out.
+        """
+        if first_ms > start_ms and not any(self._next_ms < time_ms <= end_ms for time_ms in next_times_ms):
+            self.incomplete += bool(await self._read(start_ms, first_ms - 1))
+        self._has_oldest_rows = True
 
     async def _read_type(self) -> None:
-        rows = await self._read(self._next_ms, {"incomeType": self._types[-1]})
-        self._types.pop()
+        rows = await self._read(self._next_ms, self._next_ms, {"incomeType": self._types_to_read[-1]})
+        self._types_to_read.pop()
         self.incomplete += len(rows) >= MAX_INCOME_ROWS
-        if not self._types:
+        if not self._types_to_read:
             self._move_to(self._next_ms + 1)
 
-    async def _read(self, end_ms: int, params: Mapping[str, str] | None = None) -> list[IncomeRow]:
-        times = {"startTime": self._next_ms, "endTime": end_ms, "limit": MAX_INCOME_ROWS}
+    async def _read(self, start_ms: int, end_ms: int, params: Mapping[str, str] | None = None) -> list[IncomeRow]:
+        times = {"startTime": start_ms, "endTime": end_ms, "limit": MAX_INCOME_ROWS}
         rows = decode_income(await self._request({**(params or {}), **times}))
-        if not all(self._next_ms <= row.time_ms <= end_ms for row in rows):
+        if not all(start_ms <= row.time_ms <= end_ms for row in rows):
             raise DecodeError("response", "contains income of a time that was not requested")
         self.pages += 1
+        self._types.update(row.income_type for row in rows)
         self._accept(self._unseen(rows))
         return rows
 
@@ -99,3 +119,8 @@ class IncomeWalk:
     def _move_to(self, next_ms: int) -> None:
         self._next_ms = next_ms
         self._seen = Counter({row: copies for row, copies in self._seen.items() if row.time_ms >= next_ms})
+
+
+def _may_be_full(rows: list[IncomeRow]) -> bool:
+    """Whether there may be more rows: also if the exchange ignores the limit that is sent, for 100 or 500 rows."""
+    return len(rows) >= MAX_INCOME_ROWS or (bool(rows) and len(rows) % _MULTIPLE == 0)

@@ -48,16 +48,26 @@ class History:
         rows: rows, and when they appear, in epoch milliseconds.
         now: returns the exchange's time in epoch milliseconds.
         random: shuffles the rows of each response; None: they are in ascending order.
+        most: the most rows of a response, whatever limit is requested.
+        newest: whether responses have the last rows instead.
     """
 
     def __init__(
-        self, rows: Iterable[tuple[IncomeRow, int]], now: Callable[[], int], random: Random | None = None
+        self,
+        rows: Iterable[tuple[IncomeRow, int]],
+        now: Callable[[], int],
+        random: Random | None = None,
+        *,
+        most: int = 1000,
+        newest: bool = False,
     ) -> None:
         self.rows = sorted(rows)
         self.requests: list[Mapping[str, str | int]] = []
         self.errors: list[Exception | None] = []  # of the next requests
         self._now = now
         self._random = random
+        self._most = most
+        self._newest = newest
 
     async def request(self, params: Mapping[str, str | int]) -> Raw:
         """Answer a request, or fail."""
@@ -71,7 +81,9 @@ class History:
             if start_ms <= row.time_ms <= end_ms
             and appears_ms <= self._now()
             and params.get("incomeType") in {None, row.income_type}
-        ][:limit]
+        ]
+        limit = min(limit, self._most)
+        rows = rows[-limit:] if self._newest else rows[:limit]
         if self._random:
             self._random.shuffle(rows)
         return Raw(json.dumps([as_json(row) for row in rows]).encode())

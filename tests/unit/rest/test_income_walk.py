@@ -77,7 +77,7 @@ async def test_every_row_is_read_once(sent: list[IncomeRow], page_rows: int, ran
 
     assert (read <= expected) if walk.incomplete else (read == expected)
     assert walk.incomplete == sum(count >= page_rows for count in of_type_at_once.values())
-    assert len(history.requests) <= 20 + len(sent) + 3 + sum(
+    assert len(history.requests) <= 2 * 20 + 1 + len(sent) + 3 + sum(
         1 + len(INCOME_TYPES) for count in at_once.values() if count >= page_rows
     )
 
@@ -121,6 +121,66 @@ async def test_rows_of_another_time_are_refused(offset_ms: int) -> None:
         await walk.run(1)
 
     assert (0, []) == (walk.pages, read)
+
+
+async def read_spread_rows(history: History) -> tuple[int, int]:
+    """Return how many of 2,500 rows of 15 days a walk reads, and how often it counts rows as missing."""
+    history.rows = [(row(number * (2 * WEEK_MS // 2500), transaction=number + 1), 0) for number in range(2500)]
+    walk, read = walk_of(history, 2 * WEEK_MS + DAY_MS)
+    assert await walk.run(1000)
+    return read.total(), walk.incomplete
+
+
+@pytest.mark.parametrize(("most", "requests"), [(1000, 3), (500, 6), (100, 26)])
+async def test_lower_limit_of_the_exchange(most: int, requests: int) -> None:
+    """If the exchange has a lower limit of rows than requested, the rows that it omits are read by more requests."""
+    history = History([], lambda: 0, most=most)
+
+    assert (2500, 0) == await read_spread_rows(history)
+    assert requests == len(history.requests)
+
+
+async def test_pages_with_the_newest_rows() -> None:
+    """If full pages have the newest rows instead of the oldest, the rows that were skipped are incomplete."""
+    read, incomplete = await read_spread_rows(History([], lambda: 0, newest=True))
+
+    assert (True, 1) == (read < 2500, incomplete)
+
+
+@pytest.mark.parametrize("count", [100, 1000])
+async def test_page_that_is_exactly_full(count: int) -> None:
+    """A page that happens to be full is followed by one request for newer rows, and one for older ones."""
+    history = History([(row(1 + number, transaction=1), 0) for number in range(count)], lambda: 0)
+    walk, read = walk_of(history, DAY_MS)
+
+    assert await walk.run(9)
+    assert (count, 0) == (read.total(), walk.incomplete)
+    assert [(0, DAY_MS), (count, DAY_MS), (0, 0)] == [
+        (int(request["startTime"]) - START_MS, int(request["endTime"]) - START_MS) for request in history.requests
+    ]
+
+
+async def test_millisecond_with_a_round_number_of_rows() -> None:
+    """Rows of one millisecond that could be all that the exchange returns are followed by those after it."""
+    rows = [row(0, transaction=number + 1) for number in range(100)]
+    history = History([(each, 0) for each in (*rows, row(1))], lambda: 0, most=100)
+    walk, read = walk_of(history, DAY_MS)
+
+    assert await walk.run(9)
+    assert (101, 2) == (read.total(), len(history.requests))
+
+
+async def test_type_of_an_earlier_page() -> None:
+    """A millisecond with too many rows is read also by types that only earlier pages had, since it may hide them."""
+    rows = [row(1, "COMMISSION", number + 1) for number in range(999)] + [row(1, "FUNDING_FEE", 1)]
+    history = History([(each, 0) for each in (row(0, "NEW_TYPE"), *rows, row(1, "NEW_TYPE"))], lambda: 0)
+    walk, read = walk_of(history, DAY_MS)
+
+    assert await walk.run(99)
+    assert ({"COMMISSION": 999, "FUNDING_FEE": 1, "NEW_TYPE": 2}, 0) == (
+        Counter(each.income_type for each in read.elements()),
+        walk.incomplete,
+    )
 
 
 def signed_walk(client: Client, account: SimulatedAccount, start_ms: int, end_ms: int) -> tuple[IncomeWalk, list[Any]]:
