@@ -76,6 +76,7 @@ class IncomeLedger:
         if self.since is Since.DAY or self.read_until_ms is not None:
             return False
         self.since = Since.DAY
+        self.incomplete += 1
         return True
 
     def commit(self, batch: IncomeBatch, incomplete: int = 0) -> int:

@@ -62,18 +62,17 @@ class Turn:
     """
 
     def __init__(self, since: Since, started_ms: int, began_ms: int, *, of_counters: bool) -> None:
-        self.shown = self.latest = since.start(began_ms)  # latest: the last period that has been read
+        self.latest = since.start(began_ms)  # the last period that has been read
         self.step = Step.CURRENT
         self._since = since
         self._of_counters = of_counters
         self._visible_from_ms: int | None = None  # when the step was first shown
-        # Until then a process before this one showed the old sums, and zeros for at least 15 minutes more. Old sums
-        # after zeros, or zeros after new sums, would be counted twice.
-        earliest_zero_ms = self.shown + _FINAL_READ_MS + _FINAL_MS
-        if started_ms < earliest_zero_ms:
-            self.shown = since.start(self.shown - 1)
-        elif of_counters and started_ms < earliest_zero_ms + _ZERO_MS:
-            self.shown, self.step = since.start(self.shown - 1), Step.ZERO
+        # A process before this one showed the old sums for 15 minutes after a period at least, then zeros for another
+        # 15 minutes. Old sums after zeros, or zeros after new sums, would be counted twice.
+        not_yet_zero_ms = started_ms - _FINAL_READ_MS - _FINAL_MS
+        self.shown = min(since.start(not_yet_zero_ms), self.latest)
+        if of_counters and since.start(not_yet_zero_ms - _ZERO_MS) < self.shown == self.latest:
+            self.shown, self.step = since.start(self.latest - 1), Step.ZERO
 
     @property
     def first(self) -> int:

@@ -100,6 +100,7 @@ class World:
 
     def __init__(self, sent: list[tuple[IncomeRow, int, int]], scenario: Scenario) -> None:
         self.scenario = scenario
+        self.is_undisturbed = not (scenario.restarts or scenario.outages or scenario.failure_percent)
         self.random = Random(scenario.seed)  # noqa: S311 - it must be repeatable
         self.now = TURN + scenario.begins
         copies: dict[IncomeRow, int] = {}
@@ -269,7 +270,6 @@ def world_rows(world: World) -> set[IncomeRow]:
 
 def check_increases(world: World) -> None:
     """Compare what scrapes saw increase with all rows."""
-    scenario = world.scenario
     everything = {row for row, _ in world.rows}
     truth = world.sums(everything, world.now, world.now)
     for label_set, series in world.series.items():
@@ -278,8 +278,8 @@ def check_increases(world: World) -> None:
         assert series.total[0] <= received
         assert series.total[1] <= paid
     lag = max((appears - row.time_ms for row, appears in world.rows), default=0)
-    if not (scenario.restarts or scenario.outages or scenario.failure_percent) and lag <= 5 * MINUTE:
+    if world.is_undisturbed and lag <= 5 * MINUTE:
         assert world.ledger.incomplete == 0
-    if not (scenario.restarts or world.ledger.incomplete):
+    if not (world.scenario.restarts or world.ledger.incomplete):
         for label_set, sums in world.sums(world_rows(world), world.now, world.now).items():
             assert sums == world.series[label_set].total

@@ -167,6 +167,16 @@ def test_start_within_a_turn(since: Since, started: float, shown: list[str]) -> 
     assert [shown[0] == "100/0"] == [start < TURN for start in exporter.starts]
 
 
+def test_start_days_before_the_first_read() -> None:
+    """With counters since 00:00 UTC, the day of the start is shown first, and days in between are incomplete."""
+    exporter = Exporter(TURN - 12 * HOUR, Since.DAY)
+    rows = [income_row(TURN - 1, "100"), income_row(TURN + DAY - 1, "20"), income_row(TURN + DAY, "3")]
+    exporter.read(TURN + DAY + HOUR, rows)
+
+    assert ["100/0", "0/0", "3/0"] == [exporter.transfers(TURN + DAY + HOUR + at * MINUTE) for at in (0, 10, 25)]
+    assert 1 == exporter.ledger.incomplete
+
+
 def test_start_before_a_turn_with_a_read_that_ends_after_it() -> None:
     """A first read that began before the turn, or too soon after it, is not the final one."""
     exporter = Exporter(TURN - MINUTE)
