@@ -30,8 +30,10 @@ TYPES: Final = ["A_NEW_TYPE", "COMMISSION", "FUNDING_FEE", "REALIZED_PNL", "TRAN
 AMOUNTS: Final = ["0", "1", "-1", "0.00000001", "-123456789012.123456789012345678", "500"]
 ZERO: Final = Decimal(0)
 
-offsets = st.integers(-30 * HOUR, 3 * HOUR) | st.sampled_from(
-    [-31 * 24 * HOUR, -26 * HOUR, -24 * HOUR, -5 * MINUTE, -1, 0, 1, 5 * MINUTE, 20 * MINUTE]
+offsets = (
+    st.integers(-30 * HOUR, 3 * HOUR)
+    | st.integers(-15 * MINUTE, 15 * MINUTE)
+    | st.sampled_from([-31 * 24 * HOUR, -26 * HOUR, -24 * HOUR, -5 * MINUTE, -1, 0, 1, 5 * MINUTE, 20 * MINUTE])
 )
 rows = st.builds(
     lambda offset, income_type, transaction, asset, symbol, amount: IncomeRow(
@@ -44,8 +46,8 @@ rows = st.builds(
     st.sampled_from(["", "BTCUSDT"]),
     st.sampled_from(AMOUNTS),
 )
-# A row, how many equal ones there are, and how late they appear.
-late_rows = st.tuples(rows, st.sampled_from([1, 1, 1, 2, 5]), st.just(0) | st.integers(0, 10 * MINUTE))
+# A row, how many equal ones there are, and how late they appear, in percent of the longest time.
+late_rows = st.tuples(rows, st.sampled_from([1, 1, 1, 2, 5]), st.just(0) | st.integers(0, 100))
 
 
 @dataclass
@@ -57,6 +59,7 @@ class Scenario:
     begins: int
     scrape_interval: int
     read_interval: int
+    latest: int  # how late rows appear at most, in milliseconds
     restarts: list[int]
     outages: list[tuple[int, int]]
     failure_percent: int
@@ -71,9 +74,12 @@ scenarios = st.builds(
     st.integers(-3 * HOUR, HOUR),
     st.integers(MINUTE, 5 * MINUTE),
     st.integers(10_000, 15 * MINUTE),
-    st.lists(st.integers(-2 * HOUR, 7 * HOUR) | st.integers(0, 40 * MINUTE), max_size=3),
-    st.lists(st.tuples(st.integers(-2 * HOUR, 7 * HOUR), st.integers(0, 7 * HOUR)), max_size=2),
-    st.sampled_from([0, 0, 10, 50]),
+    st.sampled_from([0, 5 * MINUTE, 10 * MINUTE]),
+    st.just([])
+    | st.lists(st.integers(-2 * HOUR, 7 * HOUR) | st.integers(0, 40 * MINUTE), max_size=3)
+    | st.lists(st.integers(10 * MINUTE, 35 * MINUTE), min_size=1, max_size=2),
+    st.just([]) | st.lists(st.tuples(st.integers(-2 * HOUR, 7 * HOUR), st.integers(0, 7 * HOUR)), max_size=2),
+    st.sampled_from([0, 0, 0, 10, 50]),
     st.sampled_from([90 * MINUTE, 90 * MINUTE, 8 * HOUR]),
     st.integers(0, 10**9),
 )
@@ -105,13 +111,14 @@ class World:
         self.now = TURN + scenario.begins
         copies: dict[IncomeRow, int] = {}
         lags: dict[IncomeRow, int] = {}
-        for row, count, lag in sent:
+        for row, count, percent in sent:
             copies[row] = count if row.transaction == 0 else 1
-            lags[row] = lag
+            lags[row] = percent * scenario.latest // 100
         self.rows = [(row, row.time_ms + lags[row]) for row, count in copies.items() for _ in range(count)]
         self.periods = {row: tuple(since.start(row.time_ms) for since in (scenario.since, Since.DAY)) for row in copies}
         self.history = History(self.rows, lambda: self.now, self.random)
         self.series: defaultdict[LabelSet, Series] = defaultdict(Series)
+        self.next_scrape = self.now
         self.milliseconds_and_types = Counter((row.time_ms, row.income_type) for row, _ in self.rows)
         self.start()
 
@@ -133,7 +140,7 @@ class World:
 
     async def get(self, *request: Any) -> Any:
         """Answer a request, which takes a while."""
-        self.now += self.random.choice([0, 500, 20_000])
+        self.wait(self.random.choice([0, 500, 20_000]))
         offset = self.now - TURN
         is_out = any(start <= offset < start + length for start, length in self.scenario.outages)
         if is_out or self.random.random() * 100 < self.scenario.failure_percent:
@@ -154,15 +161,23 @@ class World:
             self.step()
 
     def step(self) -> None:
-        """Read if it is time to, and scrape."""
+        """Read if it is time to, and wait."""
         if self.now >= self.next_read:
             try:
                 run(self.reader.read())
                 self.next_read = self.now + self.scenario.read_interval
             except NoResponse:
                 self.next_read = self.now + MINUTE
-        self.scrape()
-        self.now += self.scenario.scrape_interval
+        self.wait(self.scenario.scrape_interval)
+
+    def wait(self, milliseconds: int) -> None:
+        """Let time pass, and scrapes happen."""
+        ends = self.now + milliseconds
+        while self.next_scrape <= ends:
+            self.now = self.next_scrape
+            self.scrape()
+            self.next_scrape += self.scenario.scrape_interval
+        self.now = ends
 
     def scrape(self) -> None:
         """Compare what is shown with the rows, and with what was shown before."""
@@ -277,8 +292,7 @@ def check_increases(world: World) -> None:
         # What a scrape saw first need not be an increase, but it and all increases are never more than the rows.
         assert series.total[0] <= received
         assert series.total[1] <= paid
-    lag = max((appears - row.time_ms for row, appears in world.rows), default=0)
-    if world.is_undisturbed and lag <= 5 * MINUTE:
+    if world.is_undisturbed and world.scenario.latest <= 5 * MINUTE:
         assert world.ledger.incomplete == 0
     if not (world.scenario.restarts or world.ledger.incomplete):
         for label_set, sums in world.sums(world_rows(world), world.now, world.now).items():
