@@ -24,7 +24,6 @@ from exporter.account.poll_timer import PollTimer
 from exporter.account.queries import CONFIGURATION, POSITION_RISK, QUERIES, STATUS
 from exporter.account.query_runner import QueryRunner
 from exporter.account.requester import Requester
-from exporter.account.risk import assess
 from exporter.account.snapshot import build_snapshot
 from exporter.account.state import AccountState, Failure
 from exporter.account.zero_assets import ZeroAssets
@@ -227,7 +226,6 @@ class Poller:
         state.stale_at = snapshot.asked_at + state.stale_after_seconds
         state.asset_mode = snapshot.asset_mode
         state.open_positions = snapshot.open_positions
-        state.risk_level = assess(snapshot).level
         self._warn("margin ratios unknown", explain_unknown_ratios(snapshot))
         self._warn("position risk missing", [" ".join(name) for name in sorted(snapshot.risk_missing or ())])
         self._retries = 0

@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from exporter.account.asset_mode import AssetMode
-    from exporter.account.risk_level import RiskLevel
     from exporter.binance.dialing import Endpoint
     from exporter.binance.errors import Reason
     from exporter.binance.signing import Credentials
@@ -74,7 +73,6 @@ class AccountState:
     stale_at: float = float("-inf")
     asset_mode: AssetMode | None = None
     open_positions: int | None = None  # in the last accepted snapshot
-    risk_level: RiskLevel | None = None  # of the last accepted snapshot
 
     def __post_init__(self) -> None:
         self.stretch(1.0)

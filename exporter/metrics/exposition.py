@@ -137,8 +137,8 @@ class Exposition:
         return list(zip(CATALOGS, subjects, strict=True))
 
     def snapshots(self) -> dict[str, AccountSnapshot]:
-        """Return the snapshots that may be shown now, by account name."""
-        return {published.state.settings.name: published.snapshot for published in self._fresh(self._monotonic())}
+        """Return the last snapshots by account name, also stale ones."""
+        return {name: published.snapshot for name, published in self._published.items()}
 
     def snapshot(self, account: str) -> AccountSnapshot | None:
         """Return an account's snapshot if it may be shown now."""

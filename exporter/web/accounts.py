@@ -113,17 +113,26 @@ class FailureRow:
 def account_rows(
     states: Iterable[AccountState], now: float, snapshots: Mapping[str, AccountSnapshot]
 ) -> list[AccountRow]:
-    """Return the rows of all accounts, those with trouble of either kind first, worst first."""
+    """Return the rows of all accounts, those with trouble of either kind first, worst first.
+
+    Args:
+        states: the accounts.
+        now: now, in seconds of `HostClock.data_time`.
+        snapshots: the last snapshots, by account, also stale ones.
+    """
     assessed = []
     for number, state in enumerate(states, 1):
-        # As in the metrics: stale data is not shown.
-        snapshot = snapshots.get(state.settings.name) if state.is_fresh(now) else None
+        snapshot = snapshots.get(state.settings.name)
         assessment = assess(snapshot) if snapshot else None
-        assessed.append((_sort_key(state, now, assessment), number, state, snapshot, assessment))
+        last_level = assessment.level if assessment else None
+        if not state.is_fresh(now):  # as in the metrics: stale data is not shown
+            snapshot = assessment = None
+        sort_key = _sort_key(state, now, assessment, last_level)
+        assessed.append((sort_key, number, state, snapshot, assessment, last_level))
     assessed.sort(key=lambda account: account[:2])
-    limits = _position_limits([assessment for *_, assessment in assessed])
+    limits = _position_limits([assessment for *_, assessment, _ in assessed])
     open_left, rows = _MAX_OPEN, []
-    for (sort_key, number, state, snapshot, assessment), limit in zip(assessed, limits, strict=True):
+    for (sort_key, number, state, snapshot, assessment, last_level), limit in zip(assessed, limits, strict=True):
         is_expanded = bool(
             open_left
             and assessment
@@ -131,7 +140,7 @@ def account_rows(
             and assessment.level in {RiskLevel.CRITICAL, RiskLevel.UNKNOWN}
         )
         open_left -= is_expanded
-        row = _account_row(number, state, now, snapshot, assessment, limit)
+        row = _account_row(number, state, now, snapshot, assessment, last_level, limit)
         rows.append(replace(row, is_troubled=sort_key[0] < _TROUBLE["normal"], is_expanded=is_expanded))
     return rows
 
@@ -168,14 +177,14 @@ def state_word(state: AccountState, now: float) -> str:
 
 
 def _sort_key(
-    state: AccountState, now: float, assessment: RiskAssessment | None
+    state: AccountState, now: float, assessment: RiskAssessment | None, last_level: RiskLevel | None
 ) -> tuple[int, tuple[int, float, float], int]:
     word = state_word(state, now)
     level = assessment.level if assessment else RiskLevel.UNKNOWN
     # That nothing is known before the first poll is no trouble.
     trouble = _TROUBLE[word] if word == "waiting" else min(_TROUBLE[word], _TROUBLE[level])
     risk_key = account_sort_key(assessment)
-    if word == "stale" and state.risk_level is RiskLevel.CRITICAL:
+    if word == "stale" and last_level is RiskLevel.CRITICAL:
         risk_key = (risk_key[0], -math.inf, 0.0)  # before all others whose risk is unknown
     return trouble, risk_key, STATES.index(word)
 
@@ -200,6 +209,7 @@ def _account_row(
     now: float,
     snapshot: AccountSnapshot | None,
     assessment: RiskAssessment | None,
+    last_level: RiskLevel | None,
     limit: int,
 ) -> AccountRow:
     settings, word = state.settings, state_word(state, now)
@@ -214,8 +224,8 @@ def _account_row(
         number=number,
         name=settings.name,
         level=assessment.level if assessment else RiskLevel.UNKNOWN,
-        level_was=_level_was(word, state),
-        level_remark=_level_remark(word, state, now, snapshot, assessment),
+        level_was=_level_was(word, last_level),
+        level_remark=_level_remark(word, state, now, snapshot, assessment, last_level),
         state=word,
         state_remark=_state_remark(word, state, now),
         age="no data yet" if state.answered_at is None else format_duration(now - state.answered_at),
@@ -251,16 +261,21 @@ def _position_row(held: PositionAssessment, snapshot: AccountSnapshot) -> Positi
     )
 
 
-def _level_was(word: str, state: AccountState) -> str:
-    is_known = word == "stale" and state.risk_level not in {None, RiskLevel.UNKNOWN}
-    return f"was {state.risk_level}" if is_known else ""
+def _level_was(word: str, last_level: RiskLevel | None) -> str:
+    is_known = word == "stale" and last_level not in {None, RiskLevel.UNKNOWN}
+    return f"was {last_level}" if is_known else ""
 
 
 def _level_remark(
-    word: str, state: AccountState, now: float, snapshot: AccountSnapshot | None, assessment: RiskAssessment | None
+    word: str,
+    state: AccountState,
+    now: float,
+    snapshot: AccountSnapshot | None,
+    assessment: RiskAssessment | None,
+    last_level: RiskLevel | None,
 ) -> str:
     if word == "stale":
-        return f"for {format_duration(now - state.stale_at)}; {_level_was(word, state)}".removesuffix("; ")
+        return f"for {format_duration(now - state.stale_at)}; {_level_was(word, last_level)}".removesuffix("; ")
     if snapshot is None or assessment is None or assessment.is_complete:
         return ""
     if assessment.level is not RiskLevel.UNKNOWN:

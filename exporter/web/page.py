@@ -85,7 +85,7 @@ def render_page(
         now: the current time, in monotonic seconds.
         telemetry_path: the path of the metrics.
         version: the exporter's version.
-        snapshots: the snapshots of fresh accounts, by account.
+        snapshots: the last snapshots, by account; stale ones are not shown.
     """
     states = tuple(states)
     accounts = account_rows(states, now, snapshots)

@@ -18,10 +18,8 @@ from support.waiting import PATIENCE_SECONDS, until
 from exporter.account.asset_mode import AssetMode
 from exporter.account.availability import MethodAvailability
 from exporter.account.margin import cross_pools
-from exporter.account.risk_level import RiskLevel
 from exporter.binance.errors import Reason
 from exporter.binance.signing import Credentials, Secret
-from exporter.simulator.answer_edits import field
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -75,19 +73,6 @@ async def test_closed_position_is_dropped_at_the_next_poll(exchange: SimulatedEx
         await polled.poll()
 
     assert [1, 0] == [snapshot.open_positions for snapshot in polled.snapshots]
-
-
-async def test_risk_level_is_that_of_the_last_accepted_snapshot(exchange: SimulatedExchange) -> None:
-    """The state has the level of the last accepted snapshot, also after a poll has failed."""
-    async with connected(exchange.url) as connection:
-        polled = Polled(exchange, connection)
-        levels = [(await polled.poll()).risk_level]
-        with exchange.replace_answer(POSITION, "alice", field("result", [])):
-            levels.append((await polled.poll()).risk_level)
-        with exchange.replace_answer(STATUS, "alice", error(500, code=-1000)):
-            levels.append((await polled.poll()).risk_level)
-
-    assert [RiskLevel.NORMAL, RiskLevel.UNKNOWN, RiskLevel.UNKNOWN] == levels
 
 
 async def test_configured_mode_wins(exchange: SimulatedExchange) -> None:

@@ -21,7 +21,6 @@ from support.builders import (
 from support.clocks import Clock
 
 from exporter.account.asset_mode import AssetMode
-from exporter.account.risk_level import RiskLevel
 from exporter.account.state import Failure
 from exporter.binance.advice import WRONG_CLOCK_ADVICE
 from exporter.binance.dialing import Endpoint
@@ -325,10 +324,9 @@ def test_known_critical_position_is_shown_among_unknown_figures() -> None:
 
 def test_stale_account_that_was_critical() -> None:
     """A stale account shows its last known level, and is first among those at unknown risk if it was critical."""
-    states = [state("up", "incomplete"), *(state("stale", level) for level in ("unknown", "normal", "critical"))]
-    for stale in states[1:]:
-        stale.risk_level = RiskLevel(stale.settings.name)
-    shown = page(states, incomplete=account(distance=None))
+    snapshots = {"unknown": account(distance=None), "normal": account(), "critical": account(0.9)}
+    states = [state("up", "incomplete"), *(state("stale", level) for level in snapshots)]
+    shown = page(states, snapshots=snapshots, incomplete=account(distance=None))
 
     names = [row[0] for row in shown.rows if row[7:8] == ["localhost:1"]]
     assert ["critical", "incomplete", "unknown", "normal"] == names
@@ -341,8 +339,7 @@ def test_worst_accounts_are_named_first() -> None:
     """The three worst accounts are named at the top; failures are after the accounts if one of these is critical."""
     snapshots = {name: account(ratio) for name, ratio in (("fine", 0.1), ("high", 0.75), ("worst", 0.9), ("bad", 0.85))}
     states = [state("up", name) for name in snapshots] + [state("stale", "old"), state("waiting", "new")]
-    states[-2].risk_level = RiskLevel.WARNING
-    shown = page(states, snapshots=snapshots)
+    shown = page(states, snapshots=snapshots, old=account(0.75))
     links = [attrs["href"] for tag, attrs in shown.tags if tag == "a" and (attrs["href"] or "").startswith("#a")]
     first = shown.texts.index("worst")
 
