@@ -54,6 +54,11 @@ INCOME: Final = Catalog(
         ),
         single_row(
             _own(
+                "since_timestamp_seconds",
+                "Unix timestamp since which the counters of the account's income sum: the start of a UTC month, or day",
+                "since_unix",
+            ),
+            _own(
                 "read_until_timestamp_seconds",
                 "Unix timestamp by the exchange's clock at which the last complete read of the account's income began",
                 "read_until_unix",

@@ -85,10 +85,12 @@ class AccountIncome:
         ledger = self._ledger
         shown = ledger if ledger and (ledger.is_turning or self._reader.result) else None
         read_until_ms = ledger.read_until_ms if ledger else None
+        figures = shown.figures(self._clock.milliseconds, self._held_assets()) if shown else {}
         return IncomeState(
             account=self.account,
             interval_seconds=self._settings.interval_seconds * self.client.budget.stretch,
-            figures=shown.figures(self._clock.milliseconds, self._held_assets()) if shown else {},
+            figures=figures,
+            since_unix=shown.shown_since_ms / 1000 if shown else None,
             read_until_unix=None if read_until_ms is None else read_until_ms / 1000,
             polls=self._polls,
             failures=dict(self._failures),

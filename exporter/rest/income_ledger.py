@@ -133,6 +133,11 @@ class IncomeLedger:
         """Whether the figures are a day's or month's final sums, or zeros, which do not get old."""
         return self.read_until_ms is not None and self._turn.step is not Step.CURRENT
 
+    @property
+    def shown_since_ms(self) -> int:
+        """The start of the day or month whose sums `figures` returned last."""
+        return self._turn.shown_ms
+
     def _begin_turns(self, now_ms: int) -> None:
         self._turn = Turn(self.since, self._started_ms, now_ms, of_counters=True)
         self._today = Turn(Since.DAY, self._started_ms, now_ms, of_counters=False)

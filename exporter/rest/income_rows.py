@@ -45,6 +45,17 @@ INCOME_TYPES: Final = (
     "SPECIAL_FUNDING_FEE",
 )
 
+# Those that move or convert money, as labels: neither a profit nor a loss. All others are, also unknown ones.
+TRANSFERS: Final = (
+    "transfer",
+    "internal_transfer",
+    "cross_collateral_transfer",
+    "strategy_umfutures_transfer",
+    "coin_swap_deposit",
+    "coin_swap_withdraw",
+    "auto_exchange",
+)
+
 # Java, which Binance uses, writes some decimals with an exponent, such as 0E-8.
 _AMOUNT: Final = r"^[+-]?[0-9]{1,18}(\.[0-9]{1,18})?([eE][+-]?[0-9]{1,2})?\Z"
 _MAX_AMOUNT: Final = Decimal(10**18)

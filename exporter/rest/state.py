@@ -74,6 +74,7 @@ class IncomeState:
     account: str
     interval_seconds: float  # as configured, stretched to fit the request weight
     figures: Mapping[LabelSet, IncomeFigures]  # empty before the first complete read, and if it is too old
+    since_unix: float | None = None  # from when on the figures sum, the start of a UTC day or month; None without them
     read_until_unix: float | None = None  # when the last complete read began, by the exchange's clock
     polls: int = 0
     failures: Mapping[Reason, int] = field(default_factory=dict)

@@ -42,6 +42,24 @@ def test_turn(since: Since) -> None:
     assert 0 == exporter.ledger.incomplete
 
 
+@pytest.mark.parametrize(
+    ("since", "start", "next_start"),
+    [(Since.MONTH, datetime(2026, 2, 1, tzinfo=UTC), TURN), (Since.DAY, datetime(2026, 2, 28, tzinfo=UTC), TURN)],
+)
+def test_start_of_what_is_shown(since: Since, start: datetime, next_start: int) -> None:
+    """The start is that of the old sums until the new ones are shown."""
+    exporter = Exporter(TURN - HOUR, since)
+    exporter.read(TURN - MINUTE)
+    exporter.read(TURN + 5 * MINUTE)
+    starts = []
+    for minutes in (5, 15, 29, 30):
+        exporter.counters(TURN + minutes * MINUTE)
+        starts.append(exporter.ledger.shown_since_ms)
+    old = int(start.timestamp() * 1000)
+
+    assert [old, old, old, next_start] == starts
+
+
 def test_label_set_of_the_final_read() -> None:
     """A label set that only the final read has is 0 for 5 minutes, then has its value until the zeros."""
     exporter = Exporter(TURN - HOUR)
