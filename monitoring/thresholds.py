@@ -64,10 +64,28 @@ THRESHOLDS: Final = (
         0.1,
         "the wallet balance is above this amount of any other asset; smaller balances are ignored",
     ),
+    Threshold(
+        "daily_loss_usd",
+        0,
+        "an account's loss since 00:00 UTC exceeds this amount of USD or an asset worth about 1 USD; 0 turns this off",
+    ),
+    Threshold(
+        "daily_loss_btc", 0, "an account's loss since 00:00 UTC exceeds this amount of BTC or ETH; 0 turns this off"
+    ),
+    Threshold(
+        "daily_loss_other",
+        0,
+        "an account's loss since 00:00 UTC exceeds this amount of any other asset; 0 turns this off",
+    ),
     Threshold("withdrawable", 0.01, "less than this fraction of the wallet balance can be withdrawn"),
     # Five failed minutes of fifteen stay above it, every second failed poll does not.
     Threshold("success", 0.6, "less than this fraction of polls or scrapes succeed over 15 minutes"),
     Threshold("refused_polls", 0.5, "more than this fraction of polls over 15 minutes are refused because of the key"),
+    Threshold(
+        "income_age_seconds",
+        3600,
+        "an account's income was last read more than this number of seconds, and more than two of its intervals, ago",
+    ),
     Threshold("request_weight", 0.8, "the IP has used more than this fraction of its request weight limit"),
     Threshold(
         "clock_offset_seconds",

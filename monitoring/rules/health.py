@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from exporter.rest.requests import MONEY_PERMISSIONS
 from monitoring.promql import block
+from monitoring.rules.income import reading_alerts
 from monitoring.rules.rule import (
     ACCOUNT,
     ENDPOINT,
@@ -33,7 +34,12 @@ def health(threshold: Mapping[str, str], job: str = JOB) -> RuleGroup:
     """Return the alerts; `threshold` maps the name of each threshold to its text in the expressions."""
     return RuleGroup(
         "binance-futures-health",
-        (*_exporter_alerts(threshold, job), *_account_alerts(threshold), *_endpoint_alerts(threshold)),
+        (
+            *_exporter_alerts(threshold, job),
+            *_account_alerts(threshold),
+            *reading_alerts(threshold),
+            *_endpoint_alerts(threshold),
+        ),
     )
 
 

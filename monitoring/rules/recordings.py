@@ -11,8 +11,11 @@ from typing import TYPE_CHECKING, Final
 from monitoring import promql
 from monitoring.promql import block
 from monitoring.rules.conditions import liquidation_near, margin_ratio_high
+from monitoring.rules.income import INCOME
 from monitoring.rules.rule import (
     ACCOUNT,
+    COINS,
+    DOLLARS,
     EXPECTED,
     HOLD,
     INSTANCE,
@@ -210,22 +213,16 @@ def _risk_level(threshold: Mapping[str, str]) -> Recording:
     return Recording(RISK_LEVEL, f"(\n{level}\n)\n{known}")
 
 
-# Assets worth about a dollar (USDT, USDC, FDUSD, BFUSD, USD1, LDUSDT, RWUSD, and in multi-assets mode USD), and assets
-# worth thousands. No metric has the price of an asset.
-_DOLLARS: Final = ".*USD.?|BNFCR"
-_COINS: Final = ".*BTC|.*ETH"
-
-
 def _at_stake(threshold: Mapping[str, str]) -> Recording:
     wallet = "pool:binance_futures_wallet_balance:max"
     return Recording(
         AT_STAKE,
         block(f"""
-            {wallet}{{margin_asset=~"{_DOLLARS}"}} > {threshold["wallet_floor_usd"]}
+            {wallet}{{margin_asset=~"{DOLLARS}"}} > {threshold["wallet_floor_usd"]}
             or
-            {wallet}{{margin_asset=~"{_COINS}"}} > {threshold["wallet_floor_btc"]}
+            {wallet}{{margin_asset=~"{COINS}"}} > {threshold["wallet_floor_btc"]}
             or
-            {wallet}{{margin_asset!~"{_DOLLARS}|{_COINS}"}} > {threshold["wallet_floor_other"]}
+            {wallet}{{margin_asset!~"{DOLLARS}|{COINS}"}} > {threshold["wallet_floor_other"]}
         """),
     )
 
@@ -234,5 +231,5 @@ def recordings(threshold: Mapping[str, str]) -> RuleGroup:
     """Return the recording rules; `threshold` maps each threshold's name to its text in the expressions."""
     return RuleGroup(
         "binance-futures-recordings",
-        (*_POLLING, *_MARGIN, *_POSITIONS, *_MONEY, _at_stake(threshold), *_HELD, _risk_level(threshold)),
+        (*_POLLING, *_MARGIN, *_POSITIONS, *_MONEY, _at_stake(threshold), *_HELD, _risk_level(threshold), *INCOME),
     )

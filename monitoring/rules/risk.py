@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from monitoring.promql import block
 from monitoring.rules.conditions import liquidation_near, margin_ratio_high
+from monitoring.rules.income import loss_alert
 from monitoring.rules.recordings import AT_STAKE, RISK_LEVEL
 from monitoring.rules.rule import ACCOUNT, EXPECTED, OPEN_POSITION, POSITION, Alert, RuleGroup, Severity
 
@@ -25,6 +26,7 @@ def risk(threshold: Mapping[str, str]) -> RuleGroup:
             *_position_alerts(threshold),
             *_unknown_alerts(threshold),
             *_money_alerts(threshold),
+            loss_alert(threshold),
         ),
     )
 

@@ -31,6 +31,11 @@ RECENT: Final = "2m"
 # How long an exporter or account is expected after it was last seen.
 EXPECTED: Final = "1d"
 
+# Assets worth about a dollar (USDT, USDC, FDUSD, BFUSD, USD1, LDUSDT, RWUSD, and in multi-assets mode USD), and assets
+# worth thousands: rules cannot rely on prices, which may not be enabled.
+DOLLARS: Final = ".*USD.?|BNFCR"
+COINS: Final = ".*BTC|.*ETH"
+
 Severity = Literal["warning", "critical"]
 
 

@@ -10,8 +10,9 @@ import yaml
 from support.paths import DATA
 from support.prometheus_server import promtool
 
-from monitoring.rules.build import ALERTS, GROUPS, PROMETHEUS, home_url
+from monitoring.rules.build import ALERTS, GROUPS, PROMETHEUS, as_mapping, home_url, rule_groups
 from monitoring.rules.rule import JOB, Recording
+from monitoring.thresholds import VALUES
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -103,8 +104,17 @@ def at_a_time(time: str, alerts: list[dict[str, Any]]) -> tuple[list[dict[str, A
     return texts, {"eval_time": time, "expr": 'ALERTS{alertstate="firing"}', "exp_samples": firing}
 
 
-def as_unit_test(scenario: dict[str, Any]) -> dict[str, Any]:
-    """Return a scenario as a file of promtool's unit tests."""
+def rules_of(scenario: dict[str, Any], folder: Path) -> Path:
+    """Return the directory of the shipped rules, or of those with other thresholds that the scenario gives."""
+    if "thresholds" not in scenario:
+        return PROMETHEUS / "rules"
+    for name, group in rule_groups({**VALUES, **scenario["thresholds"]}).items():
+        (folder / f"{name}.yml").write_text(json.dumps({"groups": [as_mapping(group)]}), encoding="utf-8")
+    return folder
+
+
+def as_unit_test(scenario: dict[str, Any], rules: Path) -> dict[str, Any]:
+    """Return a scenario as a file of promtool's unit tests; `rules` is the directory of the rules."""
     interval = scenario.get("interval", "15s")
     series = [{"series": scraped(name), "values": samples(values)} for name, values in scenario["given"].items()]
     of_texts: list[dict[str, Any]] = []
@@ -126,7 +136,7 @@ def as_unit_test(scenario: dict[str, Any]) -> dict[str, Any]:
         "promql_expr_test": of_series,
     }
     return {
-        "rule_files": [str(PROMETHEUS / "rules" / "*.yml")],
+        "rule_files": [str(rules / f"{name}.yml") for name in GROUPS],
         "evaluation_interval": evaluation_interval(scenario, series, interval),
         # promtool evaluates groups one after the other, in any order unless one is given.
         "group_eval_order": [group.name for group in GROUPS.values()],
@@ -145,8 +155,8 @@ def test_promtool_accepts_the_rules() -> None:
 @pytest.mark.parametrize("scenario", [pytest.param(scenario, id=name) for name, scenario in SCENARIOS])
 def test_scenario(scenario: dict[str, Any], tmp_path: Path) -> None:
     """At each time of a scenario exactly the given alerts fire, with the given labels and annotations."""
-    path = tmp_path / "scenario.yml"
-    path.write_text(json.dumps(as_unit_test(scenario)), encoding="utf-8")
+    path = tmp_path / "scenario.json"
+    path.write_text(json.dumps(as_unit_test(scenario, rules_of(scenario, tmp_path))), encoding="utf-8")
 
     code, output = promtool("test", "rules", path)
 

@@ -72,10 +72,14 @@ def test_labels_of_recordings() -> None:
         "instance": {"instance"},
         "account": {"account"},
         "account_margin_asset": {"account", "margin_asset"},
+        "account_asset": {"account", "asset"},
         "position": {"account", "symbol", "position_side"},
         "pool": {"account", "margin_asset"},
     }
+    income = {"asset", "income_type", "symbol"}
     additional = {
+        "account:binance_futures_income_received:max": income,
+        "account:binance_futures_income_paid:max": income,
         "position:binance_futures_notional:max": {"margin_asset"},
         "pool:binance_futures_margin_ratio:max": {"symbol", "position_side"},
         "pool:binance_futures_margin_ratio:last_over_time15m": {"symbol", "position_side"},
