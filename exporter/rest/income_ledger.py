@@ -136,7 +136,7 @@ class IncomeLedger:
     @property
     def shown_since_ms(self) -> int:
         """The start of the day or month whose sums `figures` returned last."""
-        return self._turn.shown_ms
+        return self._turn.shown
 
     def _begin_turns(self, now_ms: int) -> None:
         self._turn = Turn(self.since, self._started_ms, now_ms, of_counters=True)

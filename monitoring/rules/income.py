@@ -85,8 +85,8 @@ def reading_alerts(threshold: Mapping[str, str]) -> tuple[Alert, ...]:
             """),
             "5m",
             "An account's income is not read",
-            "The income of account {{ $labels.account }} has not been read for too long. Its results are old or missing, "
-            "and alerts on its losses may not fire.",
+            "The income of account {{ $labels.account }} has not been read for too long. Its results are old or "
+            "missing, and alerts on its losses may not fire.",
         ),
         # The second part is for an exporter that found rows missing before it was first scraped.
         Alert(
