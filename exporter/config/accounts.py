@@ -65,7 +65,6 @@ class IncomeValues(IntervalValues):
     enabled: bool = False
     since: Since = Since.MONTH
     by_symbol: bool = False
-    max_pages: int = 100
 
 
 class Accounts:
@@ -118,7 +117,6 @@ class Accounts:
                 stale_after_seconds=income_stale_after_seconds,
                 since=income.since,
                 by_symbol=income.by_symbol,
-                max_pages=income.max_pages,
             )
         self.settings.append(
             AccountSettings(

@@ -22,7 +22,6 @@ from exporter.config.values import (
     endpoint_url,
     income_since,
     is_unencrypted,
-    page_count,
     proxy_url,
     rest_url,
     weight_share,
@@ -174,7 +173,6 @@ def _income(reader: Reader, inherited: IncomeValues) -> IncomeValues:
         enabled=reader.take("enabled", boolean, inherited.enabled),
         since=reader.take("since", income_since, inherited.since),
         by_symbol=reader.take("by_symbol", boolean, inherited.by_symbol),
-        max_pages=reader.take("max_pages", page_count, inherited.max_pages),
     )
     reader.reject_unknown_keys()
     return values

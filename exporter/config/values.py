@@ -26,7 +26,6 @@ _NETWORKS: Final = {name: url for url, name in _NETWORK_OF_URL.items()} | {"demo
 _PROXY_SCHEME: Final = re.compile("(https?|socks5h?)://", re.IGNORECASE)
 
 _REST_PORTS: Final = {"http": 80, "https": 443}
-_MAX_PAGES: Final = 1000
 _LONGEST_PATH: Final = 4096
 _LONGEST_URL: Final = 2048
 
@@ -117,13 +116,6 @@ def income_since(value: object) -> Since:
     if not isinstance(value, str) or value not in set(Since):
         raise InvalidValue("must be month or day")
     return Since(value)
-
-
-def page_count(value: object) -> int:
-    """Check a number of pages."""
-    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= _MAX_PAGES:
-        raise InvalidValue(f"must be a whole number from 1 to {_MAX_PAGES}")
-    return value
 
 
 def file_name(value: object) -> str:

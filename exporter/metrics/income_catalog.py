@@ -71,7 +71,7 @@ INCOME: Final = Catalog(
             _own("polls_total", "Reads of the account's income, successful or not", "polls", "counter"),
             _own(
                 "incomplete_total",
-                "How often rows were found to be missing in the account's income",
+                "How often the sums of the account's income were found to differ from the exchange's rows",
                 "incomplete",
                 "counter",
             ),

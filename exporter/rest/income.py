@@ -121,7 +121,5 @@ class AccountIncome:
             started_ms = clock.milliseconds - int((now - self._started_at) * 1000)
             self._ledger = IncomeLedger(settings.since, started_ms, by_symbol=settings.by_symbol)
         if self._pages is None:
-            self._pages = IncomeReader(
-                self.account, self.client, self._credentials, clock, self._ledger, settings.max_pages
-            )
+            self._pages = IncomeReader(self.account, self.client, self._credentials, clock, self._ledger)
         return self._pages

@@ -46,7 +46,7 @@ class IncomeLedger:
     """
 
     def __init__(self, since: Since, started_ms: int, *, by_symbol: bool) -> None:
-        self.since = since
+        self._since = since
         self.incomplete = 0  # how often sums are known to differ from the exchange's rows
         self.read_until_ms: int | None = None  # when the last complete read began
         self._started_ms = started_ms
@@ -71,14 +71,6 @@ class IncomeLedger:
             start_ms, end_ms = self.read_until_ms - _OVERLAP_MS, max(now_ms, self.read_until_ms)
         return IncomeBatch(start_ms, end_ms, self._counted, end_ms - _OVERLAP_MS, by_symbol=self._by_symbol)
 
-    def restart_daily(self) -> bool:
-        """Let counters sum since 00:00 UTC, if there are too many rows in a month; return whether that is a change."""
-        if self.since is Since.DAY or self.read_until_ms is not None:
-            return False
-        self.since = Since.DAY
-        self.incomplete += 1
-        return True
-
     def commit(self, batch: IncomeBatch, incomplete: int = 0) -> int:
         """Add the rows of a complete read.
 
@@ -94,7 +86,7 @@ class IncomeLedger:
         needed = {self._turn.first, self._turn.latest}
         is_lost = any(period.sums for start_ms, period in self._periods.items() if start_ms not in needed)
         for day_ms, amounts in sorted(batch.by_day.items()):
-            start_ms = self.since.start(day_ms)
+            start_ms = self._since.start(day_ms)
             if start_ms in needed:
                 self._add(start_ms, day_ms, amounts)
             else:
@@ -139,7 +131,7 @@ class IncomeLedger:
         return self._turn.shown
 
     def _begin_turns(self, now_ms: int) -> None:
-        self._turn = Turn(self.since, self._started_ms, now_ms, of_counters=True)
+        self._turn = Turn(self._since, self._started_ms, now_ms, of_counters=True)
         self._today = Turn(Since.DAY, self._started_ms, now_ms, of_counters=False)
 
     def _add(self, start_ms: int, day_ms: int, amounts: Mapping[LabelSet, Amounts]) -> None:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 log = structlog.get_logger()
 
 _PAGES_AT_ONCE: Final = 10  # then other accounts have their turn
+_MANY_PAGES: Final = 100
 
 
 class IncomeReader:
@@ -36,7 +37,6 @@ class IncomeReader:
         credentials: the account's, which sign them.
         clock: the endpoint's clock, synchronized.
         ledger: gets what was read.
-        max_pages: the most requests of the first read; if there are more, only the current day is counted.
     """
 
     def __init__(
@@ -46,14 +46,13 @@ class IncomeReader:
         credentials: Credentials,
         clock: ExchangeClock,
         ledger: IncomeLedger,
-        max_pages: int,
     ) -> None:
         self.ledger = ledger
         self._account = account
         self._client = client
         self._credentials = credentials
         self._clock = clock
-        self._max_pages = max_pages
+        self._has_warned = False
         self._reading: tuple[IncomeBatch, IncomeWalk] | None = None
 
     async def read(self) -> bool:
@@ -74,7 +73,7 @@ class IncomeReader:
             self._reading = batch, IncomeWalk(self._request, batch.start_ms, batch.end_ms, batch.add)
         batch, walk = self._reading
         try:
-            complete = await walk.run(min(_PAGES_AT_ONCE, self._max_pages))
+            complete = await walk.run(_PAGES_AT_ONCE)
         except BinanceError:
             if not walk.pages:
                 self._reading = None
@@ -84,13 +83,14 @@ class IncomeReader:
             return False
         if complete:
             self._commit(batch, walk)
-        elif walk.pages >= self._max_pages and self.ledger.restart_daily():
+        elif walk.pages >= _MANY_PAGES and not self._has_warned:
+            self._has_warned = True
             log.warning(
-                "income of this month has too many rows, counting since 00:00 UTC instead",
+                "reading income takes long",
                 account=self._account,
-                max_pages=self._max_pages,
+                pages=walk.pages,
+                advice="to read less after a restart, set since: day",
             )
-            self._reading = None
         return complete
 
     def _commit(self, batch: IncomeBatch, walk: IncomeWalk) -> None:

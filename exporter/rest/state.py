@@ -40,7 +40,6 @@ class IncomeSettings:
     stale_after_seconds: float = 3600.0
     since: Since = Since.MONTH
     by_symbol: bool = False
-    max_pages: int = 100  # of the first read; of an account with more, only the current day is counted
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

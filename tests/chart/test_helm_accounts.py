@@ -166,4 +166,4 @@ def test_income_of_accounts_reaches_exporter_yml() -> None:
 
     assert {"enabled": True, "interval": "5m", "stale_after": "2h", "by_symbol": True} == document["income"]
     assert "income" not in first
-    assert {"interval": "10m", "since": "day", "by_symbol": False, "max_pages": 300} == second["income"]
+    assert {"interval": "10m", "since": "day", "by_symbol": False} == second["income"]

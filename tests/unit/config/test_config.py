@@ -212,14 +212,13 @@ class TestIncome:
                 stale_after_seconds=3600,
                 since=Since.MONTH,
                 by_symbol=False,
-                max_pages=100,
             )
         } == config.income
 
     def test_accounts_inherit_and_override(self, folder: Folder) -> None:
         """Each key applies to all accounts that do not set it; enabled, too."""
         config = folder.load(f"""
-            income: {{enabled: true, interval: 30m, stale_after: 90m, since: day, by_symbol: true, max_pages: 7}}
+            income: {{enabled: true, interval: 30m, stale_after: 90m, since: day, by_symbol: true}}
             accounts:
               - {{name: inherits, {HMAC}}}
               - {{name: excluded, {HMAC}, income: {{enabled: false}}}}
@@ -227,7 +226,7 @@ class TestIncome:
               - name: fully
                 {HMAC.replace(", ", chr(10) + " " * 16)}
                 binance: {{endpoint: testnet}}
-                income: {{interval: 1h, stale_after: 3h, since: month, by_symbol: false, max_pages: 1000}}
+                income: {{interval: 1h, stale_after: 3h, since: month, by_symbol: false}}
         """)
 
         mainnet, testnet = "https://fapi.binance.com", "https://demo-fapi.binance.com"
@@ -237,11 +236,8 @@ class TestIncome:
             stale_after_seconds=5400,
             since=Since.DAY,
             by_symbol=True,
-            max_pages=7,
         )
-        by_month = IncomeSettings(
-            url=testnet, interval_seconds=3600, stale_after_seconds=10800, since=Since.MONTH, max_pages=1000
-        )
+        by_month = IncomeSettings(url=testnet, interval_seconds=3600, stale_after_seconds=10800, since=Since.MONTH)
         expected = {"inherits": by_day, "partly": replace(by_day, interval_seconds=10), "fully": by_month}
         assert expected == config.income
 

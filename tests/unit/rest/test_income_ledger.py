@@ -195,19 +195,6 @@ def _shown_later(exporter: Exporter) -> dict[LabelSet, IncomeFigures]:
     return exporter.ledger.figures(NOON + HOUR, [])
 
 
-def test_daily_instead_of_monthly() -> None:
-    """Counters can change to days only before anything was shown, and once; the month is then incomplete."""
-    exporter = Exporter(NOON)
-    exporter.ledger.begin(NOON)
-
-    assert [True, False] == [exporter.ledger.restart_daily() for _ in range(2)]
-    assert NOON - 12 * HOUR == exporter.ledger.begin(NOON).start_ms
-    assert 1 == exporter.ledger.incomplete
-    monthly = Exporter(NOON)
-    monthly.read(NOON)
-    assert not monthly.ledger.restart_daily()
-
-
 def test_incomplete_reads_are_counted() -> None:
     """Rows that a read could not get are counted as incomplete."""
     ledger = IncomeLedger(Since.MONTH, NOON, by_symbol=False)

@@ -131,7 +131,7 @@ class World:
         """Start the exporter, perhaps again."""
         self.ledger = IncomeLedger(self.scenario.since, self.now, by_symbol=self.scenario.by_symbol)
         account: Any = self
-        self.reader = IncomeReader("main", account, account, account, self.ledger, 1000)
+        self.reader = IncomeReader("main", account, account, account, self.ledger)
         self.next_read = self.now
         self.scraped = False
         for series in self.series.values():

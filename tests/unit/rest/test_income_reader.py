@@ -15,7 +15,7 @@ from support.rest import client_of
 from support.virtual_time import now
 
 from exporter.binance.errors import NoResponse
-from exporter.rest import income_walk
+from exporter.rest import income_reader, income_walk
 from exporter.rest.income_ledger import IncomeLedger
 from exporter.rest.income_reader import IncomeReader
 from exporter.rest.income_sums import LabelSet
@@ -32,14 +32,14 @@ TRANSFER = LabelSet("USDT", "transfer", "")
 class Account:
     """An account with two rows a minute, of which a page has four; its exporter starts at noon."""
 
-    def __init__(self, since: Since = Since.MONTH, max_pages: int = 100, rows: int = 10) -> None:
+    def __init__(self, since: Since = Since.MONTH, rows: int = 10) -> None:
         self.clock = SimpleNamespace(milliseconds=NOON)
         self.history = History([], lambda: self.clock.milliseconds)
         self.add(*(-number * MINUTE // 2 for number in range(rows)))
         client: Any = self.history
         clock: Any = self.clock
         self.ledger = IncomeLedger(since, NOON, by_symbol=False)
-        self.reader = IncomeReader("main", client, clock, clock, self.ledger, max_pages)
+        self.reader = IncomeReader("main", client, clock, clock, self.ledger)
 
     def add(self, *offsets: int) -> None:
         """Add rows of times relative to noon."""
@@ -94,22 +94,11 @@ async def test_read_that_fails_at_once_begins_again() -> None:
     assert NOON + MINUTE == account.ledger.read_until_ms
 
 
-async def test_month_with_too_many_rows(logged: list[Any]) -> None:
-    """If the first read takes more than `max_pages` requests, counters sum since 00:00 UTC, and that is logged."""
-    account = Account(max_pages=6)
-    account.history.rows = [(income_row(NOON - 13 * HOUR, "1000"), 0), *account.history.rows]
-
-    assert [False, True] == [await account.reader.read() for _ in range(2)]
-    assert Since.DAY is account.ledger.since
-    assert 10 == account.received()
-    assert ["income of this month has too many rows, counting since 00:00 UTC instead"] == [
-        event["event"] for event in logged
-    ]
-
-
-async def test_limit_of_requests_of_a_read() -> None:
-    """A read since 00:00 UTC, or a later one, may take more than `max_pages` requests."""
-    account = Account(Since.DAY, max_pages=3, rows=8)
+async def test_read_in_parts(logged: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    """A read of many pages takes several calls, after which all rows are counted; a warning is logged once."""
+    monkeypatch.setattr(income_reader, "_PAGES_AT_ONCE", 3)
+    monkeypatch.setattr(income_reader, "_MANY_PAGES", 3)
+    account = Account(Since.DAY, rows=8)
     account.add(*(-HOUR * number for number in range(1, 9)))
 
     assert [False, True] == [await account.reader.read() for _ in range(2)]
@@ -118,6 +107,7 @@ async def test_limit_of_requests_of_a_read() -> None:
     account.add(*(HOUR * number for number in range(1, 12)))
     assert [False, False, True] == [await account.reader.read() for _ in range(3)]
     assert 27 == account.received()
+    assert ["reading income takes long"] == [event["event"] for event in logged]
 
 
 async def test_clock_that_was_ahead() -> None:
@@ -159,7 +149,7 @@ async def test_income_of_a_trader(virtual_time: None, exchange: SimulatedExchang
     account.deposit("BNB", "5")
     async with client_of(exchange.rest_url) as client:
         ledger = IncomeLedger(Since.MONTH, begins, by_symbol=False)
-        reader = IncomeReader("alice", client, credentials_of(account), client.clock, ledger, 100)
+        reader = IncomeReader("alice", client, credentials_of(account), client.clock, ledger)
         for number in range(30):
             account.fees_in_bnb = number > 10
             (account.close if number % 2 else account.open)("ETHUSDT", amount="0.5")
