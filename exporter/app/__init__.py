@@ -1,1 +1,1 @@
-"""Puts everything together: the polling fleet, the service that serves it, and `check`."""
+"""Puts everything together: the polling fleet, the service that serves it, `check` and `history`."""

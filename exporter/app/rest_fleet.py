@@ -79,7 +79,7 @@ class RestFleet:
         self._budgets: dict[tuple[str, str | None], WeightBudget] = {}
         self._key_checks: dict[_CheckKey, _BoundCheck] = {}
         self._counts: defaultdict[str, _Counts] = defaultdict(_Counts)  # by the endpoint's label
-        self._incomes = IncomeFleet(self._client, self._assets_of)
+        self._incomes = IncomeFleet(self.client, self._assets_of)
         self._income_settings: Mapping[str, IncomeSettings] = {}
         self._workers = Workers[_Worker]()
         self._tls: ssl.SSLContext | None = None
@@ -195,7 +195,7 @@ class RestFleet:
             if before is None or before.connection not in live:
                 connection = connections[settings.endpoint]
                 failures = self._counts[settings.endpoint.label].failures
-                client = self._client(url, connection)
+                client = self.client(url, connection)
                 check = KeyCheck(settings.name, credentials, client, connection.clock, failures)
                 if before:
                     check.reader.take_over(before.check.reader)
@@ -206,7 +206,7 @@ class RestFleet:
         label = connection.endpoint.label
         return Market(
             label,
-            self._client(url, connection),
+            self.client(url, connection),
             connection.clock,
             self._settings,
             lambda: self._held_symbols(label),
@@ -214,7 +214,8 @@ class RestFleet:
             self._counts[label].failures,
         )
 
-    def _client(self, url: str, connection: Connection) -> RestClient:
+    def client(self, url: str, connection: Connection) -> RestClient:
+        """Return a new client of a host, with the clock and the pauses of a connection."""
         proxy = connection.endpoint.proxy
         if (url, proxy) not in self._budgets:
             self._budgets[url, proxy] = WeightBudget(

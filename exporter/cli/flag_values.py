@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import argparse
 import re
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from exporter.config.shards import shard_index
-from exporter.config.values import parse_duration
+from exporter.config.values import account_name, parse_duration
+from exporter.metrics.past import OWN_LABELS
 from exporter.simulator.fault_catalog import FAULTS
 from exporter.web.listen_address import ListenAddress
 
@@ -43,6 +45,45 @@ def interval(text: str) -> float:
     if not 0.1 <= seconds <= 3600:
         raise argparse.ArgumentTypeError(f"{text!r} is not between 100ms and 1h")
     return seconds
+
+
+def account(text: str) -> str:
+    """Return an account's name."""
+    return _parse(account_name, text)
+
+
+def history_duration(text: str) -> float:
+    """Return the duration of a history, in seconds."""
+    seconds = _parse(parse_duration, text)
+    if seconds < 3600:
+        raise argparse.ArgumentTypeError(f"{text!r} is not at least 1h")
+    return seconds
+
+
+def moment(text: str) -> float:
+    """Return a time as a Unix timestamp."""
+    if re.fullmatch(r"\d{1,10}(\.\d{1,9})?", text, re.ASCII):
+        return float(text)
+    try:
+        at = datetime.fromisoformat(text)
+    except ValueError:
+        at = None
+    if at is None or at.tzinfo is None or not 1970 < at.year < 2286:
+        expected = "a time with its zone, such as 2026-03-01T12:00:00Z, or a Unix timestamp"
+        raise argparse.ArgumentTypeError(f"{text!r} is not {expected}")
+    return at.timestamp()
+
+
+def label(text: str) -> tuple[str, str]:
+    """Return the name and the value of a label."""
+    name, _, value = text.partition("=")
+    if not re.fullmatch(r"(?!__)[a-zA-Z_]\w*", name, re.ASCII) or not value:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a label, such as job=binance-futures")
+    if name in OWN_LABELS:
+        raise argparse.ArgumentTypeError(f"the series have a label {name} in any case")
+    if not value.isprintable():
+        raise argparse.ArgumentTypeError(f"the value of the label {name} contains control characters")
+    return name, value
 
 
 def speed(text: str) -> float:

@@ -26,6 +26,7 @@ COMMANDS: Final = {
     "run": "poll the configured accounts (the default command)",
     "demo": "poll a simulated exchange; no API key needed",
     "check": "poll every account once; report risk, problems and what to do",
+    "history": "write the past values of an account's income counters to files",
     "metrics": "print a reference of all metrics",
     "simulate": "run only the simulated exchange; write a configuration for it",
 }
@@ -171,6 +172,35 @@ FLAGS: Final[dict[str, tuple[Flag, ...]]] = {
             default=False,
         ),
         _log_level("error"),  # problems are in the report
+        _LOG_FORMAT,
+    ),
+    "history": (
+        _CONFIG_FILE,
+        Flag("--account", "name of the account", flag_values.account, value="ACCOUNT"),
+        Flag(
+            "--since",
+            "how long before its end the history begins, such as 60d",
+            flag_values.history_duration,
+            value="DURATION",
+        ),
+        Flag(
+            "--until",
+            "time of the first value of the running exporter, such as 2026-03-01T12:00:00Z, or as a Unix timestamp",
+            flag_values.moment,
+            shown_default="3 hours ago",
+            value="TIME",
+        ),
+        Flag(
+            "--label",
+            "label that Prometheus adds to the metrics of the exporter, such as job or instance; repeatable "
+            "(variable: comma-separated)",
+            flag_values.label,
+            default=(),
+            value="NAME=VALUE",
+            repeatable=True,
+        ),
+        Flag("--out", "directory in which to write a file for each day", flag_values.file_path, value="DIRECTORY"),
+        _log_level("error"),  # problems are reported as progress
         _LOG_FORMAT,
     ),
     "metrics": (Flag("--format", "output format", str, "markdown", "markdown", ("markdown", "json")),),

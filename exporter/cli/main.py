@@ -17,11 +17,13 @@ import structlog
 import exporter
 from exporter import log as logging
 from exporter.app.check import check
+from exporter.app.history import HistoryError
 from exporter.app.service import Service, WebSettings
 from exporter.binance.clock import monotonic
 from exporter.binance.host_clock import HostClockLoop
 from exporter.cli.check_report import as_json, as_text, format_warning
 from exporter.cli.flags import PROGRAM, Usage, parse
+from exporter.cli.history import write_history
 from exporter.config import exporter_yml
 from exporter.config.document import ConfigError, Problem
 from exporter.config.shards import WHOLE, Shard
@@ -66,6 +68,7 @@ def run(argv: Sequence[str]) -> int:
     except BrokenPipeError:  # the reader of the output has ended, as in: … --help | head
         return _FAILURE
     except (
+        HistoryError,
         ListenError,
         OutputError,
         OSError,
@@ -129,6 +132,11 @@ def _check(flags: Namespace) -> int:
     return _SUCCESS if all(report.good for report in reports) else _FAILURE
 
 
+def _history(flags: Namespace) -> int:
+    write_history(flags, _run_in_loop)
+    return _SUCCESS
+
+
 def _metrics(flags: Namespace) -> int:
     _print(reference.as_json() if flags.format == "json" else reference.as_markdown())
     return _SUCCESS
@@ -181,6 +189,7 @@ _COMMANDS: Final[dict[str, Callable[[Namespace], int]]] = {
     "run": _run,
     "demo": _demo,
     "check": _check,
+    "history": _history,
     "metrics": _metrics,
     "simulate": _simulate,
 }

@@ -76,6 +76,7 @@ class Accounts:
         self.settings: list[AccountSettings] = []
         self.rest = RestSettings()
         self.income: dict[str, IncomeSettings] = {}  # by account, of those for which it is read
+        self.past_income: dict[str, IncomeSettings] = {}  # by account, of those whose REST API is known
         self._names: dict[str, str] = {}
         self._endpoints: dict[tuple[str, str | None], Endpoint] = {}
         self._labels: dict[str, int] = {}
@@ -110,14 +111,17 @@ class Accounts:
         if first != path:
             message = f"is the same API key on {endpoint.label} as at {first}; both accounts will show the same data"
             self.findings.add_warning(path, message)
-        if income.enabled and (url := self._rest_url(reader, binance)):
-            self.income[name] = IncomeSettings(
+        url = self._rest_url(reader, binance) if income.enabled else _known_rest_url(binance)
+        if url is not None:
+            self.past_income[name] = IncomeSettings(
                 url=url,
                 interval_seconds=income.interval_seconds,
                 stale_after_seconds=income_stale_after_seconds,
                 since=income.since,
                 by_symbol=income.by_symbol,
             )
+            if income.enabled:
+                self.income[name] = self.past_income[name]
         self.settings.append(
             AccountSettings(
                 name=name,
@@ -153,7 +157,7 @@ class Accounts:
 
     def _rest_url(self, reader: Reader, binance: BinanceValues) -> str | None:
         """Return the URL of the REST API that belongs to an endpoint; report if it is unknown."""
-        url = binance.rest_url or REST_URLS.get(binance.url)
+        url = _known_rest_url(binance)
         path = reader.path_of("binance.rest_endpoint")
         if url is None and not self.findings.has_problem(path):
             self.findings.add_problem(
@@ -197,3 +201,7 @@ class Accounts:
                 "funding and prices are read once for all accounts of an endpoint",
             )
         return self._endpoints[url, proxy]
+
+
+def _known_rest_url(binance: BinanceValues) -> str | None:
+    return binance.rest_url or REST_URLS.get(binance.url)

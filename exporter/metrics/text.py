@@ -57,13 +57,13 @@ def render(catalog: Catalog, subject: object, subject_name: str = "", previous: 
         rows = list(group.rows(subject))
         identities.append(group.identify(subject, rows))
         same_rows = previous if previous and previous.identities[index] == identities[-1] else None
-        label_template = partial(_label_template, catalog, group, subject_name)
+        row_template = partial(label_template, catalog, group, subject_name)
         if same_rows:
             label_sets = same_rows.labels[index]
         else:
             known = dict(zip(previous.identities[index], previous.labels[index], strict=True)) if previous else {}
-            template = f"{label_template()} "
-            label_sets = [known.get(values) or _fill(template, values).encode() for values in identities[-1]]
+            template = f"{row_template()} "
+            label_sets = [known.get(values) or fill_template(template, values).encode() for values in identities[-1]]
         labels.append(label_sets)
         for family in group.families:
             column: list[Any] = list(map(family.read, rows))
@@ -73,7 +73,7 @@ def render(catalog: Catalog, subject: object, subject_name: str = "", previous: 
             if same_rows and same_rows.columns[place] == column:
                 fragments.append(same_rows.fragments[place])
             elif is_histogram:
-                fragments.append(_render_histograms(family.name, label_template, identities[-1], column))
+                fragments.append(_render_histograms(family.name, row_template, identities[-1], column))
             else:
                 fragments.append(render_lines(family.name, label_sets, column))
             columns.append(column)
@@ -109,17 +109,17 @@ def render_lines(name: str, labels: Sequence[bytes], values: Sequence[float | No
 
 
 def _render_histograms(
-    name: str, label_template: Callable[..., str], identities: Iterable[tuple[str, ...]], column: Iterable[Any]
+    name: str, row_template: Callable[..., str], identities: Iterable[tuple[str, ...]], column: Iterable[Any]
 ) -> bytes:
     return "".join(
-        f"{name}{suffix}{_fill(label_template(**bucket), identity)} {format_value(value)}\n"
+        f"{name}{suffix}{fill_template(row_template(**bucket), identity)} {format_value(value)}\n"
         for identity, samples in zip(identities, column, strict=True)
         for suffix, bucket, value in samples or ()
     ).encode()
 
 
-def _label_template(catalog: Catalog, group: Group, subject_name: str, **more: str) -> str:
-    """Return the label set of a group's rows, with %s in place of each value of a row's identity.
+def label_template(catalog: Catalog, group: Group, subject_name: str, /, **more: str) -> str:
+    """Return the label set of a group's rows and `more`, with %s in place of each value of a row's identity.
 
     The labels are sorted by name, as prometheus_client writes them.
     """
@@ -130,7 +130,8 @@ def _label_template(catalog: Catalog, group: Group, subject_name: str, **more: s
     return f"{{{pairs}}}" if pairs else ""
 
 
-def _fill(template: str, identity: tuple[str, ...]) -> str:
+def fill_template(template: str, identity: tuple[str, ...]) -> str:
+    """Return a label set with the values of a row's identity."""
     return template % tuple(map(_escape, identity))
 
 

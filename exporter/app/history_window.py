@@ -1,0 +1,68 @@
+"""From when until when `history` reads rows and writes samples; no I/O."""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+from exporter.config.document import ConfigError, Problem
+from exporter.formatting import format_utc
+from exporter.rest.income_past import STEP_MS
+from exporter.rest.income_turn import DAY_MS, MINUTE_MS, Since
+
+_HOUR_MS: Final = 60 * MINUTE_MS
+_KEPT_DAYS: Final = 90  # by the exchange
+_HEAD_MS: Final = 3 * _HOUR_MS  # Prometheus is still changing the block of these hours: nothing must be loaded into it
+# Rows may appear so much later, and the exporter's first values may lack those just before them. If the last value
+# written contained them, it could exceed the exporter's first one, which would look like a reset.
+_LATE_MS: Final = 10 * MINUTE_MS
+
+
+class Window(NamedTuple):
+    """The rows and the samples of a history, in epoch milliseconds of the exchange."""
+
+    rows_ms: int  # the first rows: those of the first of the month, or of the day
+    start_ms: int  # the first sample
+    end_ms: int  # the last sample, and the last rows
+    notes: tuple[str, ...]  # what is less than was asked for
+
+
+def window_of(since: Since, now_ms: int, since_seconds: float, until_unix: float | None) -> Window:
+    """Return the window of a history, from the start of a UTC day.
+
+    Args:
+        since: from when on counters sum.
+        now_ms: the exchange's time, in epoch milliseconds.
+        since_seconds: how long before its end it starts.
+        until_unix: its end, as a Unix timestamp; None: 3 hours ago.
+
+    Raises:
+        ConfigError: it would end too late or too early.
+    """
+    latest_ms = now_ms - _HEAD_MS
+    until_ms = latest_ms if until_unix is None else int(until_unix * 1000)
+    if until_ms > latest_ms:
+        latest = format_utc(latest_ms // 1000)
+        raise ConfigError(Problem("--until", f"must be at least 3 hours ago, now {latest} or earlier"))
+    end_ms = (until_ms - _LATE_MS) // STEP_MS * STEP_MS
+    # Rows must still be kept when the request for them arrives, which may be later.
+    kept_ms = Since.DAY.start(now_ms - _KEPT_DAYS * DAY_MS + _HOUR_MS) + DAY_MS
+    if since.start(end_ms) < kept_ms:
+        text = (
+            f"must be later: the counters at that time sum since {_date(since.start(end_ms))}, "
+            f"but the exchange only keeps income since {_date(kept_ms)}"
+        )
+        raise ConfigError(Problem("--until", text))
+    start_ms = Since.DAY.start(until_ms - int(since_seconds * 1000))
+    notes = []
+    if start_ms < kept_ms:
+        start_ms = kept_ms
+        notes.append(f"the exchange only keeps income of {_KEPT_DAYS} days: the history starts at {_date(start_ms)}")
+    rows_ms = since.start(start_ms)
+    if rows_ms < kept_ms:
+        rows_ms = start_ms
+        notes.append(f"the income since {_date(since.start(start_ms))} is incomplete: counters start at 0 instead")
+    return Window(rows_ms, start_ms, end_ms, tuple(notes))
+
+
+def _date(at_ms: int) -> str:
+    return format_utc(at_ms // 1000)[:10]
