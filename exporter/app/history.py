@@ -32,7 +32,6 @@ if TYPE_CHECKING:
 
     from exporter.app.history_window import Window
     from exporter.binance.connection import Connection
-    from exporter.binance.dialing import Timing
     from exporter.config.exporter_yml import Config
     from exporter.rest.client import RestClient
     from exporter.rest.income_rows import IncomeRow
@@ -41,7 +40,8 @@ if TYPE_CHECKING:
 _Result = TypeVar("_Result")
 
 _MAX_FAILURES: Final = 5  # in a row
-_FIRST_DELAY_SECONDS: Final = 5.0  # doubles with each failure
+_FIRST_DELAY_SECONDS: Final = 5.0  # doubles with each failure in a row
+_LONGEST_DELAY_SECONDS: Final = 80.0
 _PAGES_BETWEEN_MESSAGES: Final = 10  # more than a minute, with the default share
 
 
@@ -59,7 +59,7 @@ class HistoryRequest:
 
 
 async def read_past(
-    config: Config, request: HistoryRequest, report: Callable[[str], object], timing: Timing | None = None
+    config: Config, request: HistoryRequest, report: Callable[[str], object]
 ) -> tuple[IncomePast, Window]:
     """Return an account's rows and the window that they are of.
 
@@ -69,7 +69,6 @@ async def read_past(
         config: the configuration, with the account; its income need not be enabled.
         request: what to read.
         report: called with a line of text about the progress.
-        timing: the connection's delays, if not the default.
 
     Raises:
         ConfigError: the request does not fit the configuration, the exchange's time or what the exchange keeps.
@@ -79,7 +78,7 @@ async def read_past(
     (settings,) = (settings for settings in config.accounts if settings.name == request.account)
     accounts = (replace(settings, key_check_url=None),)
     own = replace(config, accounts=accounts, income={}, rest=RestSettings(weight_share=config.rest.weight_share))
-    async with _connected(own, income, timing) as (connection, client):
+    async with _connected(own, income) as (connection, client):
 
         async def send(params: Mapping[str, str | int]) -> Raw:
             return (await client.get(RestPath.INCOME, INCOME_WEIGHT, params, settings.credentials)).body
@@ -156,11 +155,9 @@ def _income_settings(config: Config, account: str) -> IncomeSettings:
 
 
 @asynccontextmanager
-async def _connected(
-    config: Config, income: IncomeSettings, timing: Timing | None
-) -> AsyncIterator[tuple[Connection, RestClient]]:
+async def _connected(config: Config, income: IncomeSettings) -> AsyncIterator[tuple[Connection, RestClient]]:
     """Connect to the exchange, whose time signs the requests and whose pauses hold for REST, too; poll nothing."""
-    fleet = Fleet(config, lambda *_: None, lambda _: None, timing)
+    fleet = Fleet(config, lambda *_: None, lambda _: None)
     (connection,) = fleet.connections
     client = RestFleet(fleet, config, lambda _: None).client(income.url, connection)
     running = asyncio.create_task(connection.run())
@@ -188,19 +185,19 @@ async def _persist(
     work: Callable[[], Awaitable[_Result]],
 ) -> _Result:
     """Return the result of `work`, repeated after failures that may be over later."""
-    failures = 0
+    failures, delay_seconds = 0, _FIRST_DELAY_SECONDS
     while True:
         try:
             return await work()
         except BinanceError as error:
             action = classify(error).action
-            failures += action is not Action.WAIT
+            failures += action is not Action.WAIT  # other programs may need the request weight for hours
             if action in {Action.REFUSED, Action.BUG} or failures > _MAX_FAILURES:
                 raise HistoryError(f"cannot read the income of {account}: {error}; {advise(error)}") from None
-            delay_seconds = _FIRST_DELAY_SECONDS * 2 ** max(failures - 1, 0)
             seconds = max(client.budget.pause_seconds, connection.budget.pause_seconds, delay_seconds)
             report(f"{error}; continuing in {format_duration(seconds)}")
         await asyncio.sleep(seconds)
+        delay_seconds = min(2 * delay_seconds, _LONGEST_DELAY_SECONDS)
 
 
 def _write(path: Path, pieces: Iterable[str]) -> int:

@@ -35,6 +35,11 @@ EXAMPLES: dict[str, tuple[str, Any, str]] = {
     "--output": ("json", "json", "text"),
     "--verbose": ("true", True, "false"),
     "--format": ("json", "json", "markdown"),
+    "--account": ("desk a", "desk a", "other"),
+    "--since": ("1w", 604_800.0, "60d"),
+    "--until": ("2026-03-01T12:00:00+01:00", 1_772_362_800.0, "1772362800.5"),
+    "--label": ("job=a=b", [("job", "a=b")], "job=a,instance=b"),
+    "--out": ("dir", Path("dir"), "other"),
 }
 DEFAULTS: dict[str, Any] = {
     "--config.file": None,
@@ -54,11 +59,13 @@ DEFAULTS: dict[str, Any] = {
     "--seed": None,
     "--listen-address": ListenAddress("127.0.0.1", 10428),
     "--fault": (),
+    "--label": (),
     "--verbose": False,
 }
 DEFAULTS_OF: dict[tuple[str, str], Any] = {
     ("check", "--log.level"): "error",
     ("check", "--output"): "text",
+    ("history", "--log.level"): "error",
     ("metrics", "--format"): "markdown",
 }
 EVERY_FLAG = [
@@ -146,6 +153,14 @@ def test_fault_is_repeatable() -> None:
     assert ["shutdown", "clock-ahead"] == by_variable.fault
 
 
+def test_label_is_repeatable() -> None:
+    """Several labels are several flags, or one variable with commas."""
+    labels = [("job", "a"), ("instance", "b:1")]
+
+    assert labels == parse(["history", "--label", "job=a", "--label=instance=b:1"], {})[1].label
+    assert labels == parse(["history"], {"BINANCE_FUTURES_EXPORTER_LABEL": "job=a, instance=b:1"})[1].label
+
+
 def test_help_lists_every_fault() -> None:
     """The help of `simulate`, and no other, lists every fault with its effect."""
     texts = {}
@@ -160,6 +175,7 @@ def test_help_lists_every_fault() -> None:
         ]
 
 
+A_TIME = "a time with its zone, such as 2026-03-01T12:00:00Z, or a Unix timestamp"
 NO_ADDRESS = "is not a valid address: expected host:port, [IPv6]:port or :port"
 WRONG = [
     ("run", "--web.listen-address", "localhost", f"'localhost' {NO_ADDRESS}"),
@@ -188,6 +204,19 @@ WRONG = [
         ("simulate", "--fault", text, f"{text!r} is not a known fault; --help lists the faults")
         for text in ("nonsense", "Silent", "demo")
     ),
+    ("history", "--account", "a\tb", "must not start or end with a space, or contain control characters"),
+    ("history", "--since", "60", "must be a duration with a unit, such as 15s, 1m30s or 500ms"),
+    ("history", "--since", "59m", "'59m' is not at least 1h"),
+    *(
+        ("history", "--until", text, f"{text!r} is not {A_TIME}")
+        for text in ("now", "2026-03-01", "2026-03-01T12:00:00", "-1", "1e9", "1772362800000")
+    ),
+    *(
+        ("history", "--label", text, f"{text!r} is not a label, such as job=binance-futures")
+        for text in ("job", "job=", "=a", "__name__=a", "1a=b", "a-b=c", "ä=b")
+    ),
+    ("history", "--label", "account=a", "the series have a label account in any case"),
+    ("history", "--label", "a=b\tc", "the value of the label a contains control characters"),
     ("demo", "--seed", "x", "'x' is not an integer of at most 18 digits"),
     ("run", "--log.level", "loud", "invalid choice: 'loud' (choose from 'debug', 'info', 'warning', 'error')"),
     ("run", "--log.format", "xml", "invalid choice: 'xml' (choose from 'logfmt', 'json')"),
@@ -219,14 +248,14 @@ def test_wrong_list_of_addresses(text: str) -> None:
     ("argv", "words"),
     [
         (["--nonsense"], "unrecognized arguments: --nonsense"),
-        (["nonsense"], "unknown command 'nonsense'; valid commands: run, demo, check, metrics, simulate"),
+        (["nonsense"], "unknown command 'nonsense'; valid commands: run, demo, check, history, metrics, simulate"),
         (["run", "--speed", "2"], "unrecognized arguments: --speed 2"),
         (["--log.lev", "debug"], "unrecognized arguments: --log.lev debug"),
         (["--config.file"], "argument --config.file: expected one argument"),
         (["--config.check=yes"], "argument --config.check: ignored explicit argument 'yes'"),
         (
             ["--log.level", "debug", "nonsense"],
-            "unknown command 'nonsense'; valid commands: run, demo, check, metrics, simulate",
+            "unknown command 'nonsense'; valid commands: run, demo, check, history, metrics, simulate",
         ),
         (["--nonsense", "demo"], "unrecognized arguments: --nonsense demo"),
         (["--log.level", "debug", "run", "demo"], "unrecognized arguments: demo"),
@@ -303,7 +332,7 @@ def test_version(argv: list[str]) -> None:
         (command, flag)
         for command, flags in FLAGS.items()
         for flag in flags
-        if flag.read and flag.value not in {"FILE", "DIRECTORY"}
+        if flag.read and flag.value not in {"ACCOUNT", "FILE", "DIRECTORY"}
     ],
     ids=lambda value: getattr(value, "name", value),
 )
