@@ -42,8 +42,11 @@ async def query(client: httpx.AsyncClient, expression: str) -> list[Any]:
 
 
 @contextlib.asynccontextmanager
-async def scraping(folder: Path, configuration: str) -> AsyncIterator[tuple[httpx.AsyncClient, list[str]]]:
-    """Run Prometheus in `folder`; yield a client, and a list that has its warnings and errors after the block."""
+async def scraping(folder: Path, configuration: str, *flags: str) -> AsyncIterator[tuple[httpx.AsyncClient, list[str]]]:
+    """Run Prometheus in `folder`; yield a client, and a list that has its warnings and errors after the block.
+
+    Its data is in `folder / "data"`.
+    """
     port = free_port()
     (folder / "prometheus.yml").write_text(configuration)
     log = folder / "prometheus.log"
@@ -54,6 +57,7 @@ async def scraping(folder: Path, configuration: str) -> AsyncIterator[tuple[http
             f"--config.file={folder / 'prometheus.yml'}",
             f"--storage.tsdb.path={folder / 'data'}",
             f"--web.listen-address=127.0.0.1:{port}",
+            *flags,
             stdout=asyncio.subprocess.DEVNULL,
             stderr=file,
         )
