@@ -12,6 +12,7 @@ from exporter.rest.income_turn import DAY_MS, MINUTE_MS, Since
 _HOUR_MS: Final = 60 * MINUTE_MS
 _KEPT_DAYS: Final = 90  # by the exchange
 _HEAD_MS: Final = 3 * _HOUR_MS  # Prometheus is still changing the block of these hours: nothing must be loaded into it
+_TURN_MS: Final = 15 * MINUTE_MS  # after a period has begun, its counters are 0
 # Rows may appear so much later, and the exporter's first values may lack those just before them. If the last value
 # written contained them, it could exceed the exporter's first one, which would look like a reset.
 _LATE_MS: Final = 10 * MINUTE_MS
@@ -23,7 +24,7 @@ class Window(NamedTuple):
     rows_ms: int  # the first rows: those of the first of the month, or of the day
     start_ms: int  # the first sample
     end_ms: int  # the last sample, and the last rows
-    notes: tuple[str, ...]  # what is less than was asked for
+    notes: tuple[str, ...]  # what may not be as expected
 
 
 def window_of(since: Since, now_ms: int, since_seconds: float, until_unix: float | None) -> Window:
@@ -61,6 +62,11 @@ def window_of(since: Since, now_ms: int, since_seconds: float, until_unix: float
     if rows_ms < kept_ms:
         rows_ms = start_ms
         notes.append(f"the income since {_date(since.start(start_ms))} is incomplete: counters start at 0 instead")
+    if until_unix is None and end_ms < since.start(now_ms) + _TURN_MS:
+        notes.append(
+            f"a {since} has begun since the end of the history: if before the exporter's first value, run this "
+            "again after 03:30 UTC, or what happened before may be missing in increases"
+        )
     return Window(rows_ms, start_ms, end_ms, tuple(notes))
 
 

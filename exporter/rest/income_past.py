@@ -78,7 +78,7 @@ class IncomePast:
             yield PastDay(day_ms, series)
 
     def _shown(self, start_ms: int, end_ms: int) -> Iterator[tuple[int, Mapping[LabelSet, Amounts]]]:
-        """Yield every moment, and what is shown then; nothing while final sums of unknown rows would be."""
+        """Yield every moment, and what is shown then; nothing of an earlier period, whose rows are unknown."""
         first_ms = self._since.start(start_ms)
         turn = Turn(self._since, first_ms, first_ms, with_zeros=True)
         period = _PastPeriod({}, always_shown=not self._by_symbol)
@@ -94,7 +94,7 @@ class IncomePast:
             if turn.step is Step.ZERO:
                 label_sets = {**period.shown, **self._period(turn.latest_ms).shown}
                 yield at_ms, dict.fromkeys(sorted(label_sets), _NOTHING)
-            elif shown_ms >= first_ms:
+            else:
                 yield at_ms, period.shown
 
     def _period(self, start_ms: int) -> _PastPeriod:

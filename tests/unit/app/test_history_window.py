@@ -51,6 +51,16 @@ def test_daily_counters() -> None:
     assert ("05-10T00:00", "05-10T00:00", "05-20T06:50") == window(10, since=Since.DAY)
 
 
+def test_turn_before_the_first_value() -> None:
+    """Without --until, a month or day that began since the end is mentioned until the zeros of its turn are written."""
+    for since, now in ((Since.MONTH, "2026-05-01T0"), (Since.DAY, "2026-05-02T0")):
+        (note,) = window(10, since=since, now=f"{now}3:24:59")[3:]
+
+        assert f"a {since} has begun since the end of the history: " in note
+        assert 3 == len(window(10, since=since, now=f"{now}3:25:00"))
+    assert 3 == len(window(10, "2026-04-30T23:00:00", now="2026-05-01T03:00:00"))
+
+
 def test_end_too_late() -> None:
     """An end within the last 3 hours is an error that says when it may be."""
     assert window(1, "2026-05-20T07:02:03")
