@@ -19,7 +19,6 @@ from exporter.formatting import format_duration, format_utc
 from exporter.metrics.past import openmetrics_of
 from exporter.rest.income_past import IncomePast
 from exporter.rest.income_rows import INCOME_WEIGHT
-from exporter.rest.income_turn import Since
 from exporter.rest.income_walk import IncomeWalk
 from exporter.rest.requests import RestPath
 from exporter.rest.state import RestSettings
@@ -34,7 +33,6 @@ if TYPE_CHECKING:
     from exporter.binance.connection import Connection
     from exporter.config.exporter_yml import Config
     from exporter.rest.client import RestClient
-    from exporter.rest.income_rows import IncomeRow
     from exporter.rest.state import IncomeSettings
 
 _Result = TypeVar("_Result")
@@ -91,24 +89,13 @@ async def read_past(
         first, last = format_utc(window.rows_ms // 1000), format_utc(window.end_ms // 1000)
         report(f"reading the income of {request.account} from {first} to {last}")
         past = IncomePast(income.since, by_symbol=income.by_symbol)
-        last_month = _PageCount(income.since.start(window.end_ms))
-
-        def accept(rows: list[IncomeRow]) -> None:
-            past.add(rows)
-            last_month.note(rows)
-
-        walk = IncomeWalk(send, window.rows_ms, window.end_ms, accept)
+        walk = IncomeWalk(send, window.rows_ms, window.end_ms, past.add)
         while not await persist(partial(walk.run, 1)):
             if walk.pages % _PAGES_BETWEEN_MESSAGES == 0:
-                report(f"{past.rows:,} rows read until {format_utc(last_month.read_until_ms // 1000)}")
+                report(f"{past.rows:,} rows read until {format_utc(walk.next_ms // 1000)}")
     report(f"{past.rows:,} rows read")
     if walk.incomplete:
         report(f"warning: {walk.incomplete} times a millisecond had more rows than can be requested: they are missing")
-    if income.since is Since.MONTH and last_month.pages > income.max_pages:
-        report(
-            "warning: the last month has more pages of rows than income.max_pages. If the exporter has logged that it "
-            "counts since 00:00 UTC instead, set income.since to day, and run this again"
-        )
     return past, window
 
 
@@ -129,29 +116,14 @@ def write_past(
         yield f"{date}: {2 * len(day.series)} series, {2 * day.samples:,} samples, {size / 1e6:.1f} MB"
 
 
-class _PageCount:
-    """How many pages have rows since a time, and the time of the last rows."""
-
-    def __init__(self, since_ms: int) -> None:
-        self.pages = 0
-        self.read_until_ms = 0
-        self._since_ms = since_ms
-
-    def note(self, rows: list[IncomeRow]) -> None:
-        """Note the rows of a page, in ascending order."""
-        if rows:
-            self.read_until_ms = rows[-1].time_ms
-            self.pages += self.read_until_ms >= self._since_ms
-
-
 def _income_settings(config: Config, account: str) -> IncomeSettings:
     names = [settings.name for settings in config.accounts]
     if account not in names:
         raise ConfigError(Problem("--account", f"is not configured; the accounts are: {', '.join(names)}"))
-    if account not in config.past_income:
+    if account not in config.income:
         text = "has a custom endpoint, whose REST API is not known: set binance.rest_endpoint"
         raise ConfigError(Problem("--account", text))
-    return config.past_income[account]
+    return config.income[account]
 
 
 @asynccontextmanager

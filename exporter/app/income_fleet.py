@@ -63,7 +63,7 @@ class IncomeFleet:
         settings: Mapping[str, IncomeSettings],
         connections: Mapping[Endpoint, Connection],
     ) -> None:
-        """Read the income of the accounts in `settings`; those that have not changed are not disturbed.
+        """Read the income of the accounts of which it is enabled; those that have not changed are not disturbed.
 
         Args:
             accounts: all accounts.
@@ -72,9 +72,10 @@ class IncomeFleet:
         """
         before, self._incomes = self._incomes, {}
         for account in accounts:
-            if account.name not in settings:
+            income_settings = settings.get(account.name)
+            if income_settings is None or not income_settings.enabled:
                 continue
-            source = _Source(connections[account.endpoint], account.credentials, settings[account.name])
+            source = _Source(connections[account.endpoint], account.credentials, income_settings)
             source_before, income = before.get(account.name, (None, None))
             if income is None or source != source_before:
                 previous, income = income, self._new(account, source)

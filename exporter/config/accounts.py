@@ -75,8 +75,7 @@ class Accounts:
         self.loader = loader
         self.settings: list[AccountSettings] = []
         self.rest = RestSettings()
-        self.income: dict[str, IncomeSettings] = {}  # by account, of those for which it is read
-        self.past_income: dict[str, IncomeSettings] = {}  # by account, of those whose REST API is known
+        self.income: dict[str, IncomeSettings] = {}  # by account, of those whose REST API is known
         self._names: dict[str, str] = {}
         self._endpoints: dict[tuple[str, str | None], Endpoint] = {}
         self._labels: dict[str, int] = {}
@@ -113,15 +112,14 @@ class Accounts:
             self.findings.add_warning(path, message)
         url = self._rest_url(reader, binance) if income.enabled else _known_rest_url(binance)
         if url is not None:
-            self.past_income[name] = IncomeSettings(
+            self.income[name] = IncomeSettings(
                 url=url,
+                enabled=income.enabled,
                 interval_seconds=income.interval_seconds,
                 stale_after_seconds=income_stale_after_seconds,
                 since=income.since,
                 by_symbol=income.by_symbol,
             )
-            if income.enabled:
-                self.income[name] = self.past_income[name]
         self.settings.append(
             AccountSettings(
                 name=name,

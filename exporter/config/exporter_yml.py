@@ -55,9 +55,7 @@ class Config:
     weight_share: float  # the part of an IP's request weight that polls may be planned to use
     warnings: tuple[str, ...]  # such as "exporter.yml: accounts[0].api_key_file: others may read …"
     rest: RestSettings = field(default_factory=RestSettings)
-    income: Mapping[str, IncomeSettings] = field(default_factory=dict)  # by account, of those for which it is read
-    # The same of all accounts whose REST API is known, also of those for which income is not enabled.
-    past_income: Mapping[str, IncomeSettings] = field(default_factory=dict)
+    income: Mapping[str, IncomeSettings] = field(default_factory=dict)  # by account, of those whose REST API is known
     # The loaded private keys, for the next load to reuse.
     private_keys: Mapping[KeyParts, Credentials] = field(default_factory=dict, repr=False, compare=False)
 
@@ -102,7 +100,6 @@ def load(path: Path | None, environ: Mapping[str, str], previous: Config | None 
         warnings=findings.warnings,
         rest=accounts.rest,
         income=accounts.income,
-        past_income=accounts.past_income,
         private_keys=loader.loaded,
     )
 

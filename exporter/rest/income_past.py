@@ -80,19 +80,19 @@ class IncomePast:
     def _shown(self, start_ms: int, end_ms: int) -> Iterator[tuple[int, Mapping[LabelSet, Amounts]]]:
         """Yield every moment, and what is shown then; nothing of an earlier period, whose rows are unknown."""
         first_ms = self._since.start(start_ms)
-        turn = Turn(self._since, first_ms, first_ms, with_zeros=True)
+        turn = Turn(self._since, first_ms, first_ms, of_counters=True)
         period = _PastPeriod({}, always_shown=not self._by_symbol)
         shown_ms: int | None = None
         for at_ms in range(first_ms, end_ms + 1, STEP_MS):
-            turn.note_read(at_ms)
+            turn.note_read(at_ms, ())
             turn.advance(at_ms)
-            if shown_ms != turn.shown_ms:
-                shown_ms, period = turn.shown_ms, self._period(turn.shown_ms)
+            if shown_ms != turn.shown:
+                shown_ms, period = turn.shown, self._period(turn.shown)
             period.advance(at_ms)
             if at_ms < start_ms:
                 continue
             if turn.step is Step.ZERO:
-                label_sets = {**period.shown, **self._period(turn.latest_ms).shown}
+                label_sets = {**period.shown, **self._period(turn.latest).shown}
                 yield at_ms, dict.fromkeys(sorted(label_sets), _NOTHING)
             else:
                 yield at_ms, period.shown

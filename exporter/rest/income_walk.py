@@ -44,12 +44,12 @@ class IncomeWalk:
         self.pages = 0
         self.incomplete = 0  # how often rows are known to be missing
         self._request = request
-        self._next_ms = start_ms
+        self.next_ms = start_ms  # the time of the first rows that have not been read
         self._end_ms = end_ms
         self._accept = accept
         self._seen: Counter[IncomeRow] = Counter()  # only rows that the next page may contain again
         self._types = set(INCOME_TYPES)  # known or seen
-        self._types_to_read: list[str] = []  # of the millisecond `_next_ms`
+        self._types_to_read: list[str] = []  # of the millisecond `next_ms`
         self._full_page: tuple[int, int, int] | None = None  # the last one: start, time of the first row, end
         self._has_oldest_rows = False  # whether full pages were found to contain the oldest rows
 
@@ -60,24 +60,24 @@ class IncomeWalk:
             BinanceError: a request failed, or a response contains rows of another time.
         """
         for _ in range(max_pages):
-            if self._next_ms > self._end_ms:
+            if self.next_ms > self._end_ms:
                 break
             await (self._read_type() if self._types_to_read else self._read_page())
-        return self._next_ms > self._end_ms
+        return self.next_ms > self._end_ms
 
     async def _read_page(self) -> None:
-        end_ms = min(self._next_ms + _WINDOW_MS - 1, self._end_ms)
-        rows = await self._read(self._next_ms, end_ms)
+        end_ms = min(self.next_ms + _WINDOW_MS - 1, self._end_ms)
+        rows = await self._read(self.next_ms, end_ms)
         times_ms = [row.time_ms for row in rows]  # in any order
         if self._full_page and not self._has_oldest_rows:
             await self._check(*self._full_page, times_ms)
         if not _may_be_full(rows):
             self._move_to(end_ms + 1)
-        elif (last_ms := max(times_ms)) > self._next_ms:
-            self._full_page = self._next_ms, min(times_ms), end_ms
+        elif (last_ms := max(times_ms)) > self.next_ms:
+            self._full_page = self.next_ms, min(times_ms), end_ms
             self._move_to(last_ms)
         elif len(rows) < MAX_INCOME_ROWS:
-            self._move_to(self._next_ms + 1)
+            self._move_to(self.next_ms + 1)
         else:
             self._types_to_read = sorted(self._types)
 
@@ -86,16 +86,16 @@ class IncomeWalk:
 
         It had the oldest if the page after it has newer rows of its time. Otherwise, it takes a request to find out.
         """
-        if first_ms > start_ms and not any(self._next_ms < time_ms <= end_ms for time_ms in next_times_ms):
+        if first_ms > start_ms and not any(self.next_ms < time_ms <= end_ms for time_ms in next_times_ms):
             self.incomplete += bool(await self._read(start_ms, first_ms - 1))
         self._has_oldest_rows = True
 
     async def _read_type(self) -> None:
-        rows = await self._read(self._next_ms, self._next_ms, {"incomeType": self._types_to_read[-1]})
+        rows = await self._read(self.next_ms, self.next_ms, {"incomeType": self._types_to_read[-1]})
         self._types_to_read.pop()
         self.incomplete += len(rows) >= MAX_INCOME_ROWS
         if not self._types_to_read:
-            self._move_to(self._next_ms + 1)
+            self._move_to(self.next_ms + 1)
 
     async def _read(self, start_ms: int, end_ms: int, params: Mapping[str, str] | None = None) -> list[IncomeRow]:
         times = {"startTime": start_ms, "endTime": end_ms, "limit": MAX_INCOME_ROWS}
@@ -117,7 +117,7 @@ class IncomeWalk:
         return unseen
 
     def _move_to(self, next_ms: int) -> None:
-        self._next_ms = next_ms
+        self.next_ms = next_ms
         self._seen = Counter({row: copies for row, copies in self._seen.items() if row.time_ms >= next_ms})
 
 

@@ -36,6 +36,7 @@ class IncomeSettings:
     """How the income of an account is read, as configured."""
 
     url: str  # of the REST API, without a path
+    enabled: bool  # whether the exporter reads it; if not, only its history can be written
     interval_seconds: float = 300.0
     stale_after_seconds: float = 3600.0
     since: Since = Since.MONTH

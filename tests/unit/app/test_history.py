@@ -221,15 +221,6 @@ async def test_unreachable(exchange: SimulatedExchange, tmp_path: Path) -> None:
     assert 5 == len(history.lines)
 
 
-async def test_too_many_pages(history: Run) -> None:
-    """A month with more pages than max_pages is mentioned, since the exporter may count by day then."""
-    add_income(history.exchange.accounts["alice"], per_hour=20)
-    history.edit(income={"max_pages": 10})
-    await history()
-
-    assert any("set income.since to day" in line for line in history.lines)
-
-
 @pytest.mark.parametrize(
     ("account", "words"),
     [

@@ -199,7 +199,8 @@ class TestIncome:
 
     def test_income_is_not_read_by_default(self, folder: Folder) -> None:
         """Without enabled no account's income is read, whatever else is set."""
-        assert {} == folder.load(f"income: {{interval: 10m}}\naccounts: [{{name: main, {HMAC}}}]").income
+        income = folder.load(f"income: {{interval: 10m}}\naccounts: [{{name: main, {HMAC}}}]").income
+        assert not income["main"].enabled
 
     def test_enabled_gives_the_defaults(self, folder: Folder) -> None:
         """With nothing but enabled, income is read every 5 minutes from the network's REST API, by month."""
@@ -208,6 +209,7 @@ class TestIncome:
         assert {
             "main": IncomeSettings(
                 url="https://fapi.binance.com",
+                enabled=True,
                 interval_seconds=300,
                 stale_after_seconds=3600,
                 since=Since.MONTH,
@@ -232,13 +234,19 @@ class TestIncome:
         mainnet, testnet = "https://fapi.binance.com", "https://demo-fapi.binance.com"
         by_day = IncomeSettings(
             url=mainnet,
+            enabled=True,
             interval_seconds=1800,
             stale_after_seconds=5400,
             since=Since.DAY,
             by_symbol=True,
         )
-        by_month = IncomeSettings(url=testnet, interval_seconds=3600, stale_after_seconds=10800, since=Since.MONTH)
-        expected = {"inherits": by_day, "partly": replace(by_day, interval_seconds=10), "fully": by_month}
+        by_month = IncomeSettings(url=testnet, enabled=True, interval_seconds=3600, stale_after_seconds=10800)
+        expected = {
+            "inherits": by_day,
+            "excluded": replace(by_day, enabled=False),
+            "partly": replace(by_day, interval_seconds=10),
+            "fully": by_month,
+        }
         assert expected == config.income
 
     def test_one_account_may_enable_it(self, folder: Folder) -> None:
