@@ -11,9 +11,15 @@ from grafana_foundation_sdk.cog.encoder import JSONEncoder
 from monitoring.dashboards.account import account_dashboard
 from monitoring.dashboards.accounts import accounts_dashboard
 from monitoring.dashboards.exporter import exporter_dashboard
+from monitoring.dashboards.results import results_dashboard
 
 GRAFANA: Final = Path(__file__).parents[2] / "grafana"
-DASHBOARDS: Final = {"accounts": accounts_dashboard, "account": account_dashboard, "exporter": exporter_dashboard}
+DASHBOARDS: Final = {
+    "accounts": accounts_dashboard,
+    "account": account_dashboard,
+    "results": results_dashboard,
+    "exporter": exporter_dashboard,
+}
 
 
 def dashboard_files() -> dict[str, str]:

@@ -67,6 +67,13 @@ def variables(*names: str, all_selected: Sequence[str] = ()) -> list[Any]:
             "The symbols whose positions are shown. Totals of the account always include all symbols.",
             all_value=".+",
         ),
+        "asset": _query_variable(
+            "asset",
+            "Asset",
+            'label_values(binance_futures_income_today{job=~"$job", account=~"$account"}, asset)',
+            "The assets whose income is shown. Amounts in different assets are never added.",
+            all_value=".+",
+        ),
         "instance": _query_variable(
             "instance",
             "Exporter",
@@ -89,17 +96,25 @@ def variables(*names: str, all_selected: Sequence[str] = ()) -> list[Any]:
 
 
 def dashboard(
-    uid: str, title: str, description: str, chosen: Iterable[Any], rows: Iterable[PanelRow]
+    uid: str,
+    title: str,
+    description: str,
+    chosen: Iterable[Any],
+    rows: Iterable[PanelRow],
+    *,
+    shows: str = "1h",
+    refresh: str = "30s",
+    timezone: str = "browser",
 ) -> models.Dashboard:
-    """Return a dashboard of rows from top to bottom, with links to the other dashboards."""
+    """Return a dashboard of rows from top to bottom, with links to the other dashboards; it shows the last `shows`."""
     board = (
         builders.Dashboard(title)
         .uid(uid)
         .description(description)
         .tags([TAG])
-        .timezone("browser")
-        .time("now-1h", "now")
-        .refresh("30s")
+        .timezone(timezone)
+        .time(f"now-{shows}", "now")
+        .refresh(refresh)
         .editable()
         .tooltip(models.DashboardCursorSync.CROSSHAIR)
         .link(

@@ -46,6 +46,7 @@ DISTANCE: Final[Steps] = ((None, "red"), (_VERY_NEAR, "orange"), (_NEAR, _GOOD))
 # A threshold line has the colour of the range above it: where low values are bad, that of the next worse range.
 DISTANCE_LINES: Final[Steps] = ((None, "transparent"), (_VERY_NEAR, "red"), (_NEAR, "orange"))
 DATA_AGE: Final[Steps] = ((None, _GOOD), (60, "orange"), (300, "red"))
+INCOME_AGE: Final[Steps] = ((None, _GOOD), (BY_NAME["income_age_seconds"], "orange"))
 RED_BELOW_ZERO: Final[Steps] = ((None, "red"), (0, _GOOD))
 
 
@@ -98,11 +99,18 @@ DISTANCE_TEXTS: Final = (range_text(1e6, None, "none", "text"),)
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """An expression, the legend of its series, and in stat panels their colours if they differ from the panel's."""
+    """An expression, and how its series are queried and shown.
+
+    Attributes:
+        legend: the legend of its series.
+        steps: in stat panels their colours, if they differ from the panel's.
+        interval: the least time between two points of a series, such as `1d`.
+    """
 
     expression: str
     legend: str = ""
     steps: Steps = ()
+    interval: str = ""
 
 
 def target(query: Query, number: int, *, instant: bool = False, as_table: bool = False) -> queries.Dataquery:
@@ -110,6 +118,8 @@ def target(query: Query, number: int, *, instant: bool = False, as_table: bool =
     built = queries.Dataquery().ref_id(chr(ord("A") + number)).datasource(DATASOURCE).expr(query.expression)
     if query.legend:
         built.legend_format(query.legend)
+    if query.interval:
+        built.interval(query.interval)
     if as_table:
         built.format(PromQueryFormat.TABLE)
     return built.instant() if instant or as_table else built.range()
@@ -189,6 +199,7 @@ def time_series_panel(
     no_value: str,
     fill: int = 0,
     bars: bool = False,
+    stacked: bool = True,
     stepped: bool = False,
     lowest_first: bool = False,
     legend_values: Sequence[str] = ("lastNotNull", "max"),
@@ -207,7 +218,8 @@ def time_series_panel(
         soft_range: the range of the axis that is always shown.
         no_value: the text shown if there is no series.
         fill: opacity of the area below a line, in percent.
-        bars: draw stacked bars instead of lines.
+        bars: draw bars instead of lines.
+        stacked: stack the bars, which adds their values.
         stepped: hold each value until the next one.
         lowest_first: sort the legend in ascending order, for values where lower is worse.
         legend_values: the columns of the legend, which is sorted by the last value.
@@ -232,7 +244,7 @@ def time_series_panel(
         .draw_style(looks.GraphDrawStyle.BARS if bars else looks.GraphDrawStyle.LINE)
         .line_interpolation(looks.LineInterpolation.STEP_AFTER if stepped else looks.LineInterpolation.LINEAR)
         .line_width(1)
-        .fill_opacity(80 if bars else fill)
+        .fill_opacity((80 if stacked else 50) if bars else fill)
         .show_points(looks.VisibilityMode.NEVER)
         # A gap shows that an account could not be polled.
         .span_nulls(False)
@@ -241,7 +253,7 @@ def time_series_panel(
     )
     for index, query in enumerate(series):
         panel.with_target(target(query, index))
-    if bars:
+    if bars and stacked:
         panel.stacking(common.StackingConfig().mode(looks.StackingMode.NORMAL).group("A"))
     if steps:
         panel.thresholds(thresholds(steps))

@@ -1,5 +1,7 @@
 """PromQL of the dashboards. It uses only the exporter's series, so that dashboards need no recording rules.
 
+What accounts earned and paid is in `income_queries`, which does need them.
+
 While an account moves from one exporter to another, both expose it. Every metric is therefore reduced to one series per
 account, the worse of the two, before it is summed. Amounts in different assets are never added.
 """

@@ -11,9 +11,10 @@ from support.dashboards import NAMES, filled, load
 from support.promql import labels_of, nodes
 
 from exporter.metrics import reference
+from monitoring.rules.income import INCOME
 
-# Added by Prometheus to every scraped series.
-SCRAPED: Final = frozenset({"job", "instance"})
+# Added to every scraped series: by Prometheus, and `namespace` by Prometheus Operator.
+SCRAPED: Final = frozenset({"job", "instance", "namespace"})
 # Not in the catalog: Prometheus' own, and those of the process collector.
 FOREIGN: Final = ("up", "process_resident_memory_bytes", "process_cpu_seconds_total", "process_open_fds")
 MONEY: Final = frozenset({"currency", "asset", "margin_asset"})
@@ -30,6 +31,8 @@ def labels_by_metric() -> dict[str, frozenset[str]]:
             by_metric |= {f"{entry['name']}_bucket": labels | {"le"}}
         else:
             by_metric[entry["name"]] = labels
+    for rule in INCOME:
+        by_metric[rule.name] = labels_of(promql.parse(rule.expression), by_metric)
     return by_metric
 
 

@@ -20,9 +20,11 @@ VARIABLE_VALUES: Final = {
     "$__rate_interval": "1m",
     "$__interval": "15s",
     "$__range": "1h",
+    "$__from": "0",
     "$job": "binance-futures",
     "$account": ".+",
     "$symbol": ".+",
+    "$asset": ".+",
     "$instance": ".+",
 }
 

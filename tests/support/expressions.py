@@ -28,6 +28,11 @@ class Query:
 PANELS_WITHOUT_DATA: Final = {
     "accounts: Failed polls by account and reason A": "no poll fails",
     "accounts: Equity in USD B": "every account is covered",
+    **{
+        f"results: {kind} by month A": "the demo does not last until the end of a month"
+        for kind in ("Realized PnL", "Funding", "Fees", "Net")
+    },
+    **{f"results: By symbol {letter}": "income of the demo is not by symbol" for letter in "ABCDE"},
     "exporter: Failed polls by reason A": "no poll fails",
     "exporter: Failed REST requests by reason A": "no request fails",
     "exporter: Connections opened and ended B": "the only connection does not break",
