@@ -19,6 +19,7 @@ def load(name: str) -> dict[str, Any]:
 VARIABLE_VALUES: Final = {
     "$__rate_interval": "1m",
     "$__interval": "15s",
+    "$__range:1d": "4d:1d",  # an hour may have no start of a day
     "$__range": "1h",
     "$__from": "0",
     "$job": "binance-futures",
