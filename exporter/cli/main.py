@@ -21,8 +21,9 @@ from exporter.app.history import HistoryError
 from exporter.app.service import Service, WebSettings
 from exporter.binance.clock import monotonic
 from exporter.binance.host_clock import HostClockLoop
+from exporter.cli.arguments import Usage, parse
 from exporter.cli.check_report import as_json, as_text, format_warning
-from exporter.cli.flags import PROGRAM, Usage, parse
+from exporter.cli.flags import PROGRAM
 from exporter.cli.history import write_history
 from exporter.config import exporter_yml
 from exporter.config.document import ConfigError, Problem

@@ -20,7 +20,7 @@ from support.ports import free_port
 from support.waiting import PATIENCE_SECONDS
 
 from exporter.cli import main as cli
-from exporter.cli.flags import parse
+from exporter.cli.arguments import parse
 from exporter.simulator import SimulatedAccount
 from exporter.web import config as web_configuration
 from tools.pod import DIRECTORY, arguments_of, config_map_of, exporter_of, mount, only, pod_of

@@ -12,7 +12,8 @@ import pytest
 from support.config_files import API_KEY, SECRET_KEY
 from support.paths import ROOT
 
-from exporter.cli.flags import FLAGS, parse
+from exporter.cli.arguments import parse
+from exporter.cli.flags import FLAGS
 from exporter.cli.main import run
 
 EXAMPLES = ROOT / "examples"

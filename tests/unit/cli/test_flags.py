@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 import exporter
-from exporter.cli.flags import COMMANDS, FLAGS, PROGRAM, Flag, Usage, parse
+from exporter.cli.arguments import Usage, parse
+from exporter.cli.flags import COMMANDS, FLAGS, PROGRAM, Flag
 from exporter.simulator.fault_catalog import FAULTS
 from exporter.web.listen_address import ListenAddress
 
