@@ -21,7 +21,7 @@ from exporter.binance.messages import Envelope, FrameKind, decode_envelope, deco
 from exporter.binance.websockets_internals import abort
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from websockets.asyncio.client import ClientConnection
 
@@ -29,6 +29,28 @@ Reply = tuple["Envelope", float]  # a response, and when it arrived, in monotoni
 
 _FRAMES_PER_YIELD: Final = 64
 _CLOSE_SECONDS: Final = 1.5  # longer than the close handshake may take
+
+
+class _Batch:
+    """Requests that were sent at once, and the outcome of each so far.
+
+    One future for all of them wakes the task that waits once, and in fewer steps of the event loop than several.
+    """
+
+    __slots__ = ("complete", "outcomes")
+
+    def __init__(self, request_ids: Iterable[int]) -> None:
+        self.complete: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.outcomes: dict[int | str, Reply | BinanceError | None] = dict.fromkeys(request_ids)
+
+    def put(self, request_id: int | str, outcome: Reply | BinanceError) -> bool:
+        """Keep the outcome of a request, and return whether it is the first one."""
+        if self.outcomes[request_id] is not None:
+            return False
+        self.outcomes[request_id] = outcome
+        if None not in self.outcomes.values() and not self.complete.done():
+            self.complete.set_result(None)
+        return True
 
 
 class Link:
@@ -55,7 +77,7 @@ class Link:
         self._socket = socket
         self._on_unmatched = on_unmatched
         self._monotonic = monotonic
-        self._pending: dict[int | str, asyncio.Future[Reply]] = {}
+        self._pending: dict[int | str, _Batch] = {}  # by request
         self._end_message = self._abort_message = ""
 
     async def send_requests(self, frames: Mapping[int, str], timeout_seconds: float) -> list[Reply | BinanceError]:
@@ -70,26 +92,23 @@ class Link:
         """
         if self._end_message:
             return [ConnectionLost(self._end_message) for _ in frames]
-        loop = asyncio.get_running_loop()
-        responses: dict[int | str, asyncio.Future[Reply]] = {request_id: loop.create_future() for request_id in frames}
-        self._pending.update(responses)
+        batch = _Batch(frames)
+        self._pending.update(dict.fromkeys(frames, batch))
         failure: BinanceError = NoResponse(f"no response within {round(timeout_seconds, 2):g} s")
         try:
             async with asyncio.timeout(timeout_seconds):
                 for frame in frames.values():
                     await self._socket.send(frame)
-                await asyncio.wait(responses.values())
+                await batch.complete
         except TimeoutError:
             pass
         except ConnectionClosed as closed:
             failure = ConnectionLost(explain_disconnect(closed)[1])
         finally:
-            for request_id, response in responses.items():
+            for request_id in frames:
                 del self._pending[request_id]
-                # `retire` waits for it; and asyncio logs exceptions that were never retrieved.
-                if not response.cancel() and not response.cancelled():
-                    response.exception()
-        return [failure if response.cancelled() else _result(response) for response in responses.values()]
+            batch.complete.cancel()  # `retire` waits for it
+        return [outcome or failure for outcome in batch.outcomes.values()]
 
     async def read(self) -> tuple[DisconnectReason, str]:
         """Read frames until the connection ends; return why it ended, as a reason and a message."""
@@ -110,9 +129,8 @@ class Link:
             return reason, message
         finally:
             self._end_message = message
-            for response in self._pending.values():
-                if not response.done():
-                    response.set_exception(ConnectionLost(message))
+            for request_id, batch in self._pending.items():
+                batch.put(request_id, ConnectionLost(message))
 
     async def ping(self, timeout_seconds: float) -> bool:
         """Send a ping, and return whether the exchange answers it within `timeout_seconds`."""
@@ -137,7 +155,7 @@ class Link:
         """Close the socket once no response is outstanding; no more requests may be sent over it."""
         self.retired = True
         while self._pending:  # each has its own deadline
-            await asyncio.wait(self._pending.values())
+            await asyncio.wait({batch.complete for batch in self._pending.values()})
         await self.close()
 
     async def close(self) -> None:
@@ -158,11 +176,8 @@ class Link:
         try:
             envelope = decode_envelope(frame)
         except DecodeError as error:
-            response = self._pending.get(find_request_id(frame) or 0)
-            if response is None or response.done():
+            if not self._put(find_request_id(frame), error):
                 self._on_unmatched(UnmatchedReason.GARBAGE, None)
-            else:
-                response.set_exception(error)
             return
         if envelope.kind is FrameKind.EVENT:
             if decode_event_name(envelope.event) == "serverShutdown":
@@ -170,15 +185,13 @@ class Link:
             self._on_unmatched(UnmatchedReason.EVENT, envelope)
         elif envelope.id is None:
             self._on_unmatched(UnmatchedReason.NULL_ID, envelope)
-        elif (response := self._pending.get(envelope.id)) is None or response.done():
-            self._on_unmatched(UnmatchedReason.UNKNOWN_ID, envelope)
-        else:
+        elif self._put(envelope.id, (envelope, self.last_frame_at)):
             self.has_responded = True
-            response.set_result((envelope, self.last_frame_at))
+        else:
+            self._on_unmatched(UnmatchedReason.UNKNOWN_ID, envelope)
 
-
-def _result(response: asyncio.Future[Reply]) -> Reply | BinanceError:
-    error = response.exception()
-    if isinstance(error, BinanceError):
-        return error
-    return response.result()
+    def _put(self, request_id: int | str | None, outcome: Reply | BinanceError) -> bool:
+        """Keep the outcome of a request, and return whether one was expected."""
+        if request_id is None or (batch := self._pending.get(request_id)) is None:
+            return False
+        return batch.put(request_id, outcome)
