@@ -84,9 +84,11 @@ class Reader(Generic[_Result]):
         return reading.result if reading and self._clock.host.data_time() < self._stale_at else None
 
     def take_over(self, other: Reader[_Result]) -> None:
-        """Continue for another reader of the same: with its last result, and when its next one is due."""
+        """Continue for another reader of the same: with its last result, and its next one after at most an interval."""
         self._reading, self._stale_at = other._reading, other._stale_at
-        self._failed_times, self._due_at = other._failed_times, other._due_at
+        self._failed_times = other._failed_times
+        # What delays the other one, its longer interval or a failure, may just have been fixed by a reload.
+        self._due_at = min(other._due_at, self._clock.monotonic() + self._interval_seconds)
 
     async def run(self) -> NoReturn:
         """Read until cancelled; a reader that is run again waits until the next time is due."""

@@ -132,6 +132,18 @@ async def test_reload(system: System, change: dict[str, Any], is_read_again: boo
         assert is_read_again is any(start % DAY_MS == 0 for start in starts[before:])
 
 
+async def test_shorter_interval(system: System) -> None:
+    """A shorter interval takes effect with the reload, not after the longer one that has begun."""
+    system.edit(income=ENABLED | {"interval": "1h", "stale_after": "4h"})
+    async with system.open():
+        for account in ("alice", "bob"):
+            await until_counted(system.client, 1.0, "income_polls_total", account=account)
+        await system.reload(income=ENABLED)
+        await asyncio.sleep(15)
+        samples = await scrape(system.client)
+        assert 2.0 <= (value(samples, "income_polls_total", account="alice") or 0.0)
+
+
 async def test_disabled_for_an_account(system: System) -> None:
     """Income is read of the accounts for which it is enabled."""
 
