@@ -55,7 +55,7 @@ INCOME: Final = Catalog(
         single_row(
             _own(
                 "since_timestamp_seconds",
-                "Unix timestamp since which the counters of the account's income sum: the start of a UTC month, or day",
+                "Unix timestamp of the start of the UTC month, or day with since: day, that the counters cover",
                 "since_unix",
             ),
             _own(
@@ -71,7 +71,7 @@ INCOME: Final = Catalog(
             _own("polls_total", "Reads of the account's income, successful or not", "polls", "counter"),
             _own(
                 "incomplete_total",
-                "How often the sums of the account's income were found to differ from the exchange's rows",
+                "How often the sums of the account's income were found to differ from the exchange's records",
                 "incomplete",
                 "counter",
             ),

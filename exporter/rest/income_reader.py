@@ -86,7 +86,7 @@ class IncomeReader:
         elif walk.pages >= _MANY_PAGES and not self._has_warned:
             self._has_warned = True
             log.warning(
-                "reading income takes long",
+                "reading income takes a long time",
                 account=self._account,
                 pages=walk.pages,
                 advice="to read less after a restart, set since: day",
@@ -97,7 +97,7 @@ class IncomeReader:
         self._reading = None
         if vanished := self.ledger.commit(batch, walk.incomplete):
             log.warning(
-                "the exchange no longer returns some income, its amounts remain counted",
+                "the exchange no longer returns some income; its amounts remain counted",
                 account=self._account,
                 rows=vanished,
             )

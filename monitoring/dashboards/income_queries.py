@@ -41,7 +41,7 @@ def month_to_date(kind: str, by: str = "asset", also: str = "") -> str:
 
 
 def since_month(offset: str = "") -> str:
-    """Return the accounts whose counters sum since the start of a month, as on the first those that sum since a day."""
+    """Return the accounts whose counters sum since the first of a month, on that day also those with `since: day`."""
     since = series("income_since_timestamp_seconds")
     return f"day_of_month(max by (account) ({f'{since} {offset}'.strip()})) == 1"
 

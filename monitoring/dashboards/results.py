@@ -88,8 +88,8 @@ _MONTH: Final = (
     p.stat_panel(
         "Left out this month",
         """
-        Selected accounts that are missing in the amounts of this month, because their counters sum since 00:00 UTC:
-        with `since: day`, or because they have more pages than `max_pages`.
+        Selected accounts that are missing in the amounts of this month, because with `since: day` their counters start
+        again at 00:00 UTC every day.
         """,
         p.Query(q.since_day()),
         steps=p.WARNING_FROM_ONE,
@@ -181,9 +181,9 @@ _BY_MONTH: Final = [
         q.months(kind.selector),
         "1d",
         """
-        The exact amount of each complete UTC month, shown at its last day. It is missing if nothing was recorded at
-        00:24 UTC after the month, and for accounts whose counters sum since a day. Select a longer time range to see
-        more months.
+        The amount of each complete UTC month, shown at its last day; exact if income is read at least every 15 minutes.
+        It is missing if nothing was recorded at 00:24 UTC after the month, and for accounts with `since: day`. Select a
+        longer time range to see more months.
         """,
     )
     for kind in _KINDS
@@ -194,8 +194,7 @@ _BY_ACCOUNT: Final = table_panel(
     "By account",
     """
     One row per account and asset with any income this month. Net is all income except transfers and conversions.
-    Amounts of this month are missing for accounts whose counters sum since a day. Click an account to open its
-    dashboard.
+    Amounts of this month are missing for accounts with `since: day`. Click an account to open its dashboard.
     """,
     [
         Column("Account", "account", link=("Show this account", link_to("binance-futures-account", "account"))),
@@ -215,7 +214,7 @@ _BY_SYMBOL: Final = table_panel(
     "By symbol",
     """
     One row per account, symbol and asset with any income this month. Requires `by_symbol` for `income`, which is off by
-    default. Amounts of this month are missing for accounts whose counters sum since a day.
+    default. Amounts of this month are missing for accounts with `since: day`.
     """,
     [
         Column("Account", "account"),
@@ -234,7 +233,7 @@ _BY_SYMBOL: Final = table_panel(
 _BY_TYPE: Final = table_panel(
     "By type",
     """
-    What each account received and paid this month (with counters that sum since a day: today), by the exchange's types.
+    What each account received and paid this month (with `since: day`: today), by the exchange's types.
     Transfers and conversions are included here only.
     """,
     [
@@ -251,16 +250,18 @@ _BY_TYPE: Final = table_panel(
 _READING: Final = table_panel(
     "How income is read",
     """
-    One row per account whose income is enabled. Age is the time since the last complete read began. Missing is how
-    often rows were found to be missing since the start of the exporter. Since is the start of the day or month that the
-    counters sum over.
+    One row per account whose income is enabled. Age is the time since the last complete read began. Incomplete is
+    how often the sums were found to differ from the exchange's records since the start of the exporter. Since is the
+    start of the day or month that the counters sum over.
     """,
     [
         Column("Account", "account"),
         Column("Age", expression=q.read_age(), unit=p.SECONDS, decimals=0, steps=p.INCOME_AGE, width=100),
         Column("Interval", expression=max_by("income_interval_seconds"), unit=p.SECONDS, width=90),
         Column("Failed reads", expression=q.failed_reads(), decimals=0, steps=p.WARNING_FROM_ONE, width=110),
-        Column("Missing", expression=max_by("income_incomplete_total"), decimals=0, steps=p.WARNING_FROM_ONE, width=85),
+        Column(
+            "Incomplete", expression=max_by("income_incomplete_total"), decimals=0, steps=p.WARNING_FROM_ONE, width=100
+        ),
         Column(
             "Since",
             expression=f"1000 * {max_by('income_since_timestamp_seconds')}",

@@ -61,7 +61,7 @@ INCOME: Final = (_counter("received"), _counter("paid"), _net_today())
 
 
 def reading_alerts(threshold: Mapping[str, str]) -> tuple[Alert, ...]:
-    """Return the alerts that income is not read, or not completely."""
+    """Return the alerts on income that is not read, or not completely."""
     interval, read_until, incomplete = (
         f"binance_futures_income_{name}"
         for name in ("interval_seconds", "read_until_timestamp_seconds", "incomplete_total")
@@ -100,9 +100,9 @@ def reading_alerts(threshold: Mapping[str, str]) -> tuple[Alert, ...]:
                 )
             """),
             "0s",
-            "Rows of an account's income are missing",
-            "Within the last day, rows of the income of account {{ $labels.account }} were found to be missing. Its "
-            "results do not include them.",
+            "An account's income is incomplete",
+            "Within the last day, the sums of the income of account {{ $labels.account }} were found to differ from "
+            "the exchange's records. Its results may be wrong.",
         ),
     )
 

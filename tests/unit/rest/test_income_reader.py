@@ -107,7 +107,7 @@ async def test_read_in_parts(logged: list[Any], monkeypatch: pytest.MonkeyPatch)
     account.add(*(HOUR * number for number in range(1, 12)))
     assert [False, False, True] == [await account.reader.read() for _ in range(3)]
     assert 27 == account.received()
-    assert ["reading income takes long"] == [event["event"] for event in logged]
+    assert ["reading income takes a long time"] == [event["event"] for event in logged]
 
 
 async def test_clock_that_was_ahead() -> None:
@@ -135,7 +135,7 @@ async def test_vanished_rows_are_logged(logged: list[Any]) -> None:
     account.history.rows.pop()
     await account.reader.read()
 
-    event = "the exchange no longer returns some income, its amounts remain counted"
+    event = "the exchange no longer returns some income; its amounts remain counted"
     assert [{"event": event, "account": "main", "rows": 1, "log_level": "warning"}] == logged
     assert 10 == account.received()
 
