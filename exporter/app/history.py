@@ -86,10 +86,10 @@ async def read_past(
         window = window_of(income.since, connection.clock.milliseconds, request.since_seconds, request.until_unix)
         for note in window.notes:
             report(note)
-        first, last = format_utc(window.rows_ms // 1000), format_utc(window.end_ms // 1000)
+        first, last = format_utc(window.rows_ms // 1000), format_utc(window.rows_end_ms // 1000)
         report(f"reading the income of {request.account} from {first} to {last}")
         past = IncomePast(income.since, by_symbol=income.by_symbol)
-        walk = IncomeWalk(send, window.rows_ms, window.end_ms, past.add)
+        walk = IncomeWalk(send, window.rows_ms, window.rows_end_ms, past.add)
         while not await persist(partial(walk.run, 1)):
             if walk.pages % _PAGES_BETWEEN_MESSAGES == 0:
                 report(f"{past.rows:,} rows read until {format_utc(walk.next_ms // 1000)}")
@@ -109,11 +109,11 @@ def write_past(
     """
     # A name that differs for every account, and is readable: only a slash must not be in it.
     prefix = account.replace("%", "%25").replace("/", "%2F")
-    for day in past.days(window.start_ms, window.end_ms):
+    for day in past.days(window.rows_ms, window.start_ms, window.end_ms):
         date = format_utc(day.start_ms // 1000)[:10]
         path = directory / f"{prefix}-{date}.om"
         size = _write(path, openmetrics_of(day, account, labels))
-        yield f"{date}: {2 * len(day.series)} series, {2 * day.samples:,} samples, {size / 1e6:.1f} MB"
+        yield f"{date}: {2 * len(day.series) + 1} series, {day.samples:,} samples, {size / 1e6:.1f} MB"
 
 
 def _income_settings(config: Config, account: str) -> IncomeSettings:

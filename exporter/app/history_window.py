@@ -23,7 +23,8 @@ class Window(NamedTuple):
 
     rows_ms: int  # the first rows: those of the first of the month, or of the day
     start_ms: int  # the first sample
-    end_ms: int  # the last sample, and the last rows
+    end_ms: int  # the last sample
+    rows_end_ms: int  # the last rows: those that the exporter's first value may contain
     notes: tuple[str, ...]  # what may not be as expected
 
 
@@ -43,7 +44,7 @@ def window_of(since: Since, now_ms: int, since_seconds: float, until_unix: float
     until_ms = latest_ms if until_unix is None else int(until_unix * 1000)
     if until_ms > latest_ms:
         latest = format_utc(latest_ms // 1000)
-        raise ConfigError(Problem("--until", f"must be at least 3 hours ago, now {latest} or earlier"))
+        raise ConfigError(Problem("--until", f"must be at least 3 hours ago, now {latest} or earlier, or left out"))
     end_ms = (until_ms - _LATE_MS) // STEP_MS * STEP_MS
     # Rows must still be kept when the request for them arrives, which may be later.
     kept_ms = Since.DAY.start(now_ms - _KEPT_DAYS * DAY_MS + _HOUR_MS) + DAY_MS
@@ -67,7 +68,7 @@ def window_of(since: Since, now_ms: int, since_seconds: float, until_unix: float
             f"a {since} has begun since the end of the history: if before the exporter's first value, run this "
             "again after 03:30 UTC, or what happened before may be missing in increases"
         )
-    return Window(rows_ms, start_ms, end_ms, tuple(notes))
+    return Window(rows_ms, start_ms, end_ms, now_ms if until_unix is None else until_ms, tuple(notes))
 
 
 def _date(at_ms: int) -> str:

@@ -23,15 +23,16 @@ _NOTHING: Final = Amounts()
 
 
 class PastDay(NamedTuple):
-    """The samples of a UTC day: of each label set the times, in epoch milliseconds, and what the counters showed."""
+    """The samples of a UTC day: their times, in epoch milliseconds, and what was shown then."""
 
     start_ms: int
-    series: Mapping[LabelSet, list[tuple[int, Amounts]]]
+    series: dict[LabelSet, list[tuple[int, Amounts]]]
+    since: list[tuple[int, int]]  # from when on the counters sum, in epoch milliseconds
 
     @property
     def samples(self) -> int:
-        """How many samples there are of each counter."""
-        return sum(map(len, self.series.values()))
+        """How many samples there are, of both counters and of `since`."""
+        return 2 * sum(map(len, self.series.values())) + len(self.since)
 
 
 class IncomePast:
@@ -58,27 +59,34 @@ class IncomePast:
             sums = self._sums[self._since.start(row.time_ms)][at_ms]
             sums.setdefault(key, Amounts()).add_row(row.amount)
 
-    def days(self, start_ms: int, end_ms: int) -> Iterator[PastDay]:
+    def days(self, rows_ms: int, start_ms: int, end_ms: int) -> Iterator[PastDay]:
         """Yield each UTC day that has samples, in order.
 
+        A label set whose first row is later than the last sample is 0, so that `increase()` finds what follows.
+
         Args:
-            start_ms: the time of the first sample; all rows since the start of its period must have been added.
+            rows_ms: from when on rows have been added.
+            start_ms: the time of the first sample.
             end_ms: the time of the last sample or later.
         """
-        series: dict[LabelSet, list[tuple[int, Amounts]]] = {}
-        day_ms = Since.DAY.start(start_ms)
-        for at_ms, shown in self._shown(start_ms, end_ms):
-            if at_ms >= day_ms + DAY_MS:
-                if series:
-                    yield PastDay(day_ms, series)
-                day_ms, series = Since.DAY.start(at_ms), {}
+        day = PastDay(Since.DAY.start(start_ms), {}, [])
+        for at_ms, since_ms, shown in self._shown(start_ms, end_ms):
+            if at_ms >= day.start_ms + DAY_MS:
+                if day.series:
+                    yield day
+                day = PastDay(Since.DAY.start(at_ms), {}, [])
+            if shown:
+                day.since.append((at_ms, max(rows_ms, since_ms)))
             for label_set, amounts in shown.items():
-                series.setdefault(label_set, []).append((at_ms, amounts))
-        if series:
-            yield PastDay(day_ms, series)
+                day.series.setdefault(label_set, []).append((at_ms, amounts))
+        if day.series:
+            yield day
 
-    def _shown(self, start_ms: int, end_ms: int) -> Iterator[tuple[int, Mapping[LabelSet, Amounts]]]:
-        """Yield every moment, and what is shown then; nothing of an earlier period, whose rows are unknown."""
+    def _shown(self, start_ms: int, end_ms: int) -> Iterator[tuple[int, int, Mapping[LabelSet, Amounts]]]:
+        """Yield every moment, the start of the period shown then, and its sums.
+
+        Nothing is shown of a period before the first moment's, whose rows are unknown.
+        """
         first_ms = self._since.start(start_ms)
         turn = Turn(self._since, first_ms, first_ms, of_counters=True)
         period = _PastPeriod({}, always_shown=not self._by_symbol)
@@ -93,9 +101,9 @@ class IncomePast:
                 continue
             if turn.step is Step.ZERO:
                 label_sets = {**period.shown, **self._period(turn.latest).shown}
-                yield at_ms, dict.fromkeys(sorted(label_sets), _NOTHING)
+                yield at_ms, shown_ms, dict.fromkeys(sorted(label_sets), _NOTHING)
             else:
-                yield at_ms, period.shown
+                yield at_ms, shown_ms, period.shown
 
     def _period(self, start_ms: int) -> _PastPeriod:
         return _PastPeriod(self._sums.get(start_ms, {}), always_shown=not self._by_symbol)

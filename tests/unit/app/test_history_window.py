@@ -21,9 +21,10 @@ def ms(text: str) -> int:
 
 
 def window(since_days: float, until: str | None = None, since: Since = Since.MONTH, now: str = NOW) -> tuple[str, ...]:
-    """Return the times of a window, without seconds, and its notes."""
+    """Return the times of a window, without seconds, and its notes; its last rows must be those before its end."""
     until_unix = None if until is None else ms(until) / 1000
-    rows_ms, start_ms, end_ms, notes = window_of(since, ms(now), since_days * DAY, until_unix)
+    rows_ms, start_ms, end_ms, rows_end_ms, notes = window_of(since, ms(now), since_days * DAY, until_unix)
+    assert rows_end_ms == ms(until or now)
     times = (f"{datetime.fromtimestamp(at / 1000, UTC):%m-%dT%H:%M}" for at in (rows_ms, start_ms, end_ms))
     return (*times, *notes)
 
@@ -65,7 +66,7 @@ def test_end_too_late() -> None:
     """An end within the last 3 hours is an error that says when it may be."""
     assert window(1, "2026-05-20T07:02:03")
 
-    words = "--until: must be at least 3 hours ago, now 2026-05-20T07:02:03Z or earlier"
+    words = "--until: must be at least 3 hours ago, now 2026-05-20T07:02:03Z or earlier, or left out"
     assert words == refusal("2026-05-20T07:02:03.001")
 
 

@@ -36,7 +36,7 @@ rows = st.builds(
 def values_of(past: IncomePast, start_ms: int, end_ms: int) -> Values:
     """Return the values at every moment, which must be in files of the right days."""
     values: Values = defaultdict(dict)
-    for day in past.days(start_ms, end_ms):
+    for day in past.days(0, start_ms, end_ms):
         for label_set, samples in day.series.items():
             for at_ms, amounts in samples:
                 assert day.start_ms <= at_ms < day.start_ms + DAY
@@ -86,7 +86,7 @@ def test_plain_sums(*, every: list[IncomeRow], since: Since, by_symbol: bool, be
     """At every moment counters are the sums of the rows of the period up to it, or 0 where the period turns."""
     start_ms, end_ms = TURN + begin * HOUR, TURN + (begin + hours) * HOUR
     first_ms = start_of(since, start_ms)
-    known = sorted(row for row in every if first_ms <= row.time_ms <= end_ms)
+    known = sorted(row for row in every if first_ms <= row.time_ms)  # also later than the last sample
     past = IncomePast(since, by_symbol=by_symbol)
     past.add(known)
 
@@ -134,13 +134,26 @@ def test_samples_do_not_depend_on_the_start(since: Since) -> None:
     past.add(income_row(TURN + hour * HOUR, str(hour)) for hour in range(-100, 100, 7))
     days = [
         {day.start_ms: repr([(at, a.received) for series in day.series.values() for at, a in series]) for day in days}
-        for days in (past.days(TURN + begin * DAY, TURN + 3 * DAY) for begin in (-4, -2, 1))
+        for days in (past.days(0, TURN + begin * DAY, TURN + 3 * DAY) for begin in (-4, -2, 1))
     ]
 
     assert days[0][TURN + 2 * DAY] == days[1][TURN + 2 * DAY] == days[2][TURN + 2 * DAY]
     assert days[0][TURN] == days[1][TURN]
 
 
+@pytest.mark.parametrize("begin", [-4, -28])
+def test_since(begin: int) -> None:
+    """It is known since when counters sum: a month's start or, if its first rows are unknown, that of the rows."""
+    past, rows_ms = IncomePast(Since.MONTH, by_symbol=False), TURN + begin * DAY
+    past.add(income_row(TURN + hour * HOUR, "1") for hour in range(-48, 48))
+    since = [sample for day in past.days(rows_ms, TURN - 4 * DAY, TURN + HOUR) for sample in day.since]
+    zeros_end = TURN + 30 * MINUTE
+
+    assert list(range(TURN - 4 * DAY, TURN + HOUR + 1, STEP_MS)) == [at_ms for at_ms, _ in since]
+    assert {rows_ms} == {since_ms for at_ms, since_ms in since if at_ms < zeros_end}
+    assert {TURN} == {since_ms for at_ms, since_ms in since if at_ms >= zeros_end}
+
+
 def test_nothing_happened() -> None:
     """An account without rows has no samples."""
-    assert [] == list(IncomePast(Since.MONTH, by_symbol=False).days(TURN, TURN + 3 * DAY))
+    assert [] == list(IncomePast(Since.MONTH, by_symbol=False).days(TURN, TURN, TURN + 3 * DAY))
