@@ -7,6 +7,7 @@ import os
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from functools import partial
+from secrets import token_hex
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from exporter.app.fleet import Fleet
@@ -109,11 +110,15 @@ def write_past(
     """
     # A name that differs for every account, and is readable: only a slash must not be in it.
     prefix = account.replace("%", "%25").replace("/", "%2F")
+    files = 0
     for day in past.days(window.rows_ms, window.start_ms, window.end_ms):
         date = format_utc(day.start_ms // 1000)[:10]
         path = directory / f"{prefix}-{date}.om"
         size = _write(path, openmetrics_of(day, account, labels))
         yield f"{date}: {2 * len(day.series) + 1} series, {day.samples:,} samples, {size / 1e6:.1f} MB"
+        files += 1
+    if not files:
+        yield "the account has no income in this time: no files to write"
 
 
 def _income_settings(config: Config, account: str) -> IncomeSettings:
@@ -174,7 +179,8 @@ async def _persist(
 
 def _write(path: Path, pieces: Iterable[str]) -> int:
     """Write a file that exists completely or not at all; return its size in bytes."""
-    temporary = path.with_name(f".{path.name}.tmp")
+    # Each run has its own temporary files, in case two of them write to the same directory.
+    temporary = path.with_name(f".{token_hex(4)}.tmp")
     try:
         try:
             with temporary.open("w", encoding="utf-8", newline="\n") as file:

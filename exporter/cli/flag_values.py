@@ -69,7 +69,7 @@ def moment(text: str) -> float:
     except ValueError:
         at = None
     if at is None or at.tzinfo is None or not 1970 < at.year < 2286:
-        expected = "a time with its zone, such as 2026-03-01T12:00:00Z, or a Unix timestamp"
+        expected = "a time with its zone, such as 2026-03-01T12:00:00Z, or a Unix timestamp in seconds"
         raise argparse.ArgumentTypeError(f"{text!r} is not {expected}")
     return at.timestamp()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from tempfile import TemporaryFile
 from typing import TYPE_CHECKING, TypeAlias
 
 from exporter.app.history import HistoryError, HistoryRequest, read_past, write_past
@@ -40,10 +41,11 @@ def write_history(flags: Namespace, run_in_loop: Callable[[Coroutine[None, None,
     for warning in config.warnings:
         print_error(format_warning(warning))
     directory: Path = flags.out
-    try:
+    try:  # now, since reading may take long
         directory.mkdir(parents=True, exist_ok=True)
+        TemporaryFile(dir=directory).close()
     except OSError as error:
-        raise HistoryError(f"cannot create {directory}: {error.strerror}") from None
+        raise HistoryError(f"cannot write to {directory}: {error.strerror}") from None
     request = HistoryRequest(account=flags.account, since_seconds=flags.since, until_unix=flags.until)
     past, window = run_in_loop(read_past(config, request, print_error))
     for line in write_past(past, window, directory, flags.account, labels):

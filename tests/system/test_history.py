@@ -212,15 +212,22 @@ def test_missing_flags(capsys: pytest.CaptureFixture[str]) -> None:
     ] == errors
 
 
-def test_directory_that_cannot_be_created(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """A directory that cannot be created is reported before anything is read."""
+@pytest.mark.parametrize(
+    ("directory", "reason"), [("{tmp_path}/file/out", "Not a directory"), ("/proc", "No such file or directory")]
+)
+def test_directory_that_cannot_be_written(
+    directory: str, reason: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A directory that cannot be created or written is reported before anything is read."""
+    (tmp_path / "file").touch()
+    out = directory.format(tmp_path=tmp_path)
     path = key_files(tmp_path)
     path.write_text("accounts: [{name: main, api_key_file: main.key, secret_key_file: main.secret}]\n")
-    flags = ["--config.file", str(path), "--account", "main", "--since", "1d", "--out", str(path / "out")]
+    flags = ["--config.file", str(path), "--account", "main", "--since", "1d", "--out", out]
     code = run(["history", *flags])
 
     assert 1 == code
-    assert f"{PROGRAM}: cannot create {path / 'out'}: Not a directory\n" == capsys.readouterr().err
+    assert f"{PROGRAM}: cannot write to {out}: {reason}\n" == capsys.readouterr().err
 
 
 def test_unknown_account(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

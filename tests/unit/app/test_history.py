@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections import defaultdict
+from collections import UserDict, defaultdict
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +22,7 @@ from exporter.simulator.rest import INCOME
 from exporter.simulator.toggles import REST
 
 if TYPE_CHECKING:
+    from collections.abc import KeysView
     from pathlib import Path
 
     from exporter.simulator import SimulatedAccount, SimulatedExchange
@@ -114,6 +115,26 @@ async def test_again(history: Run) -> None:
     assert files == await history()
 
 
+async def test_two_runs_at_once(history: Run) -> None:
+    """If two runs write the same file at the same time, the one that ends last replaces that of the other."""
+    request = HistoryRequest(account="alice", since_seconds=DAY, until_unix=UNTIL)
+    past, window = await read_past(history.load(), request, history.lines.append)
+
+    class Labels(UserDict[str, str]):
+        """Labels that let another run write the file when this one begins to."""
+
+        def keys(self) -> KeysView[str]:
+            list(write_past(past, window, history.out, "alice", {"job": "other"}))
+            return super().keys()
+
+    list(write_past(past, window, history.out, "alice", Labels(job="this")))
+    (path,) = history.out.iterdir()
+    text = path.read_text()
+
+    assert text.endswith("# EOF\n")
+    assert text.count("account=") == text.count('job="this"')
+
+
 @pytest.mark.parametrize(("until", "base"), [(UNTIL, {0.0}), (UNTIL - 300, set())])
 async def test_first_row_between_the_end_and_the_exporter(until: float, base: set[float], history: Run) -> None:
     """A series whose first row the exporter's first value contains is 0 until then, so that it is an increase."""
@@ -123,6 +144,14 @@ async def test_first_row_between_the_end_and_the_exporter(until: float, base: se
     lines = files["alice-2023-11-13.om"].splitlines()
 
     assert base == {float(line.split()[1]) for line in lines if 'asset="USDC",' in line and '"transfer"' in line}
+
+
+async def test_no_income(history: Run) -> None:
+    """An account without income has no files, and this is said."""
+    history.exchange.accounts["alice"].income.rows.clear()
+
+    assert {} == await history()
+    assert ["0 rows read", "the account has no income in this time: no files to write"] == history.lines[-2:]
 
 
 async def test_default_end(history: Run) -> None:

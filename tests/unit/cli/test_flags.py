@@ -176,7 +176,7 @@ def test_help_lists_every_fault() -> None:
         ]
 
 
-A_TIME = "a time with its zone, such as 2026-03-01T12:00:00Z, or a Unix timestamp"
+A_TIME = "a time with its zone, such as 2026-03-01T12:00:00Z, or a Unix timestamp in seconds"
 NO_ADDRESS = "is not a valid address: expected host:port, [IPv6]:port or :port"
 WRONG = [
     ("run", "--web.listen-address", "localhost", f"'localhost' {NO_ADDRESS}"),
