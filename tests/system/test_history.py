@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Final
 import httpx
 import pytest
 from support.config_files import key_files, leaks
+from support.paths import ROOT
 from support.prometheus_server import CONFIGURATION, needs, promtool, query, scraping
 from support.rest_system import OFF, System
 from support.waiting import PATIENCE_SECONDS
@@ -51,7 +52,8 @@ def add_income(account: SimulatedAccount) -> None:
         amount = Decimal(number % 11 - 4) / 8
         account.record_income("FUNDING_FEE", "USDT", amount, symbol="BTCUSDT", time_ms=at * 1000)
         account.record_income("COMMISSION", "BNB", "-0.125", symbol="BTCUSDT", time_ms=at * 1000)
-    account.record_income("TRANSFER", "USDT", "1000", time_ms=(now - 86_400) * 1000, transaction=0)
+    # The first row of its series is between the history and the exporter's first value.
+    account.record_income("TRANSFER", "USDT", "1000", time_ms=(now - 3600) * 1000, transaction=0)
 
 
 def sums_since(account: SimulatedAccount, begin: float) -> Sums:
@@ -152,6 +154,19 @@ async def test_series_join_those_of_the_exporter(tmp_path: Path) -> None:
         key: pytest.approx(increase, rel=0.005) for key, increase in increases.items() if increase
     }
     assert [] == complaints
+
+
+def test_documented_rules(tmp_path: Path) -> None:
+    """The documented command writes a file with the rules of the counters, which promtool accepts."""
+    page = (ROOT / "docs" / "history.md").read_text(encoding="utf-8")
+    command = page[page.index("$ (printf") + 2 :].partition(" > income-rules.yml\n")[0]
+    rules = subprocess.run(["/bin/sh", "-c", command], cwd=ROOT, check=True, stdout=subprocess.PIPE).stdout
+    (tmp_path / "rules.yml").write_bytes(rules)
+    code, output = promtool("check", "rules", tmp_path / "rules.yml")
+
+    assert 0 == code, output
+    assert "2 rules found" in output
+    assert [RECEIVED, PAID] == re.findall(r"max_over_time\((\w+)\[", rules.decode())
 
 
 @pytest.fixture
