@@ -87,6 +87,8 @@ class WeightBudget:
         self.share = share
         self.spent_total = 0
         self.limit: int | None = None  # None until the exchange reports it
+        # To be held while acquiring where weights differ: small requests would overtake a large one again and again.
+        self.queue = asyncio.Lock()
         self._clock = clock
         self._yield_fraction = yield_fraction
         self._unplanned_weight = unplanned_weight

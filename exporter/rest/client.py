@@ -154,7 +154,7 @@ class RestClient:
     ) -> Response:
         self._raise_if_paused()
         try:
-            async with asyncio.timeout(_MAX_WAIT_SECONDS):
+            async with asyncio.timeout(_MAX_WAIT_SECONDS), self.budget.queue:
                 reservation = await self.budget.acquire(weight)
         except TimeoutError:
             raise OverBudget("not enough request weight left on this IP") from None

@@ -14,8 +14,10 @@ from support.virtual_time import now
 from support.waiting import until
 
 from exporter.rest.income_turn import DAY_MS
+from exporter.rest.requests import ALL_SYMBOLS_WEIGHT
 from exporter.simulator import SimulatedAccount, SimulatedExchange
 from exporter.simulator.fault_catalog_rest import REST_FAULTS
+from exporter.simulator.market import SYMBOLS
 from exporter.simulator.rest import INCOME
 
 if TYPE_CHECKING:
@@ -177,6 +179,26 @@ async def test_many_accounts_share_the_weight(tmp_path: Path) -> None:
     assert not failures
     for account in accounts:
         assert rows_of(account) == income_of(samples, account.name)
+
+
+async def test_small_share(system: System) -> None:
+    """With a small share, the small requests of funding and prices do not prevent the larger ones of income."""
+    alice = system.exchange.account("alice")
+    for symbol in list(SYMBOLS)[: ALL_SYMBOLS_WEIGHT + 2]:
+        alice.open(symbol, "1")
+    enabled = {"enabled": True}
+    system.edit(
+        lambda document: document["binance"].update(rest_weight_share=0.02),
+        **OFF | {"poll": {"interval": "1m"}, "income": enabled, "funding": enabled, "prices": enabled},
+    )
+    async with system.open():
+        await asyncio.sleep(1800)
+        samples = await scrape(system.client)
+
+    for account in ("alice", "bob"):
+        read_until = value(samples, "income_read_until_timestamp_seconds", account=account) or 0.0
+        assert now() - read_until < 900, account
+    assert {"binance_futures_funding_rate", "binance_futures_asset_index_price"} <= {name for name, _ in samples}
 
 
 async def test_another_key(system: System) -> None:
