@@ -1,6 +1,7 @@
 """The text of /metrics: fragments rendered when something has changed, and put together when scraped.
 
-A scrape only renders the few lines of endpoints, the program and the process; the rest is rendered after each poll.
+Accounts are rendered after each poll. A scrape renders the few lines of endpoints, the program and the process, and
+what has changed of REST since the last scrape.
 """
 
 from __future__ import annotations
