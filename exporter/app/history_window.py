@@ -12,7 +12,7 @@ from exporter.rest.income_turn import DAY_MS, MINUTE_MS, Since
 _HOUR_MS: Final = 60 * MINUTE_MS
 _KEPT_DAYS: Final = 90  # by the exchange
 _HEAD_MS: Final = 3 * _HOUR_MS  # Prometheus is still changing the block of these hours: nothing must be loaded into it
-_TURN_MS: Final = 15 * MINUTE_MS  # after a period has begun, its counters are 0
+_TURN_MS: Final = 20 * MINUTE_MS  # after a period has begun, its counters are 0
 # Rows may appear so much later, and the exporter's first values may lack those just before them. If the last value
 # written contained them, it could exceed the exporter's first one, which would look like a reset.
 _LATE_MS: Final = 10 * MINUTE_MS

@@ -92,7 +92,9 @@ class IncomePast:
         period = _PastPeriod({}, always_shown=not self._by_symbol)
         shown_ms: int | None = None
         for at_ms in range(first_ms, end_ms + 1, STEP_MS):
-            turn.note_read(at_ms, ())
+            # As if the last read began a step ago. Dashboards show the maximum of the 10 minutes before 00:24 as the
+            # final sums of a month, of which there must be a sample at 00:15.
+            turn.note_read(at_ms - STEP_MS, ())
             turn.advance(at_ms)
             if shown_ms != turn.shown:
                 shown_ms, period = turn.shown, self._period(turn.shown)

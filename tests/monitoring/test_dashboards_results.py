@@ -6,13 +6,20 @@ import json
 from typing import TYPE_CHECKING, Any, Final
 
 from support.dashboards import filled
+from support.income import income_row
 from support.prometheus_server import promtool
 
+from exporter.rest.income_past import STEP_MS, IncomePast
+from exporter.rest.income_turn import DAY_MS, Since
 from monitoring.dashboards import income_queries as q
+from monitoring.rules.income import INCOME
 from monitoring.rules.rule import JOB
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
+
+    from monitoring.rules.rule import Recording
 
 # Times of promtool's tests are since the start of 1970.
 INTERVAL: Final = "6m"
@@ -40,7 +47,14 @@ def of(account: str, asset: str, income_type: str, symbol: str = "") -> str:
     return f'account="{account}",asset="{asset}",income_type="{income_type}",symbol="{symbol}"'
 
 
-def assert_values(folder: Path, series: list[dict[str, str]], day: int, expected: dict[str, dict[str, float]]) -> None:
+def assert_values(
+    folder: Path,
+    series: list[dict[str, str]],
+    day: int,
+    expected: dict[str, dict[str, float]],
+    interval: str = INTERVAL,
+    rules: Sequence[Recording] = (),
+) -> None:
     """Assert that each expression returns exactly these values at the start of a day, by labels in promtool's notation.
 
     Samples after the time of a query are not loaded, so all queries are of a later time.
@@ -53,9 +67,12 @@ def assert_values(folder: Path, series: list[dict[str, str]], day: int, expected
         }
         for expression, values in expected.items()
     ]
-    test = {"interval": INTERVAL, "input_series": series, "promql_expr_test": checks}
-    path = folder / "test.json"
-    path.write_text(json.dumps({"tests": [test]}), encoding="utf-8")
+    test = {"interval": interval, "input_series": series, "promql_expr_test": checks}
+    path, rule_file = folder / "test.json", folder / "rules.json"
+    group = {"name": "recordings", "rules": [{"record": rule.name, "expr": rule.expression} for rule in rules]}
+    rule_file.write_text(json.dumps({"groups": [group]}), encoding="utf-8")
+    tests = {"rule_files": [str(rule_file)], "evaluation_interval": "4m", "tests": [test]}
+    path.write_text(json.dumps(tests), encoding="utf-8")
     code, output = promtool("test", "rules", path)
 
     assert 0 == code, output
@@ -126,3 +143,26 @@ def test_months(tmp_path: Path) -> None:
     assert_values(tmp_path, series, 29, {q.months(q.NET): {}})
     assert_values(tmp_path, series, 30, {q.months(q.NET): {'{asset="USDT"}': 300}})
     assert_values(tmp_path, series, 31, {q.months(q.NET): {}})
+
+
+def test_months_of_the_history(tmp_path: Path) -> None:
+    """A month written by `history` has its final sums, too, although the next one has more at once."""
+    past, pnl = IncomePast(Since.MONTH, by_symbol=True), of("main", "USDT", "realized_pnl")
+    past.add([income_row(DAY_MS, "300", "REALIZED_PNL"), income_row(31 * DAY_MS, "5000", "REALIZED_PNL")])
+    received: dict[int, object] = {}
+    paid: dict[int, object] = {}
+    since: dict[int, object] = {}
+    for day in past.days(0, 0, 32 * DAY_MS):
+        since |= {at_ms: since_ms / 1000 for at_ms, since_ms in day.since}
+        for at_ms, amounts in next(iter(day.series.values())):
+            received[at_ms], paid[at_ms] = amounts.received, amounts.paid
+    series = [
+        income(name, labels, " ".join(str(samples.get(at_ms, "_")) for at_ms in range(0, 32 * DAY_MS, STEP_MS)))
+        for name, labels, samples in (
+            ("received_total", pnl, received),
+            ("paid_total", pnl, paid),
+            ("since_timestamp_seconds", 'account="main"', since),
+        )
+    ]
+
+    assert_values(tmp_path, series, 30, {q.months(q.NET): {'{asset="USDT"}': 300}}, "5m", INCOME[:2])

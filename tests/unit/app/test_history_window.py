@@ -55,10 +55,10 @@ def test_daily_counters() -> None:
 def test_turn_before_the_first_value() -> None:
     """Without --until, a month or day that began since the end is mentioned until the zeros of its turn are written."""
     for since, now in ((Since.MONTH, "2026-05-01T0"), (Since.DAY, "2026-05-02T0")):
-        (note,) = window(10, since=since, now=f"{now}3:24:59")[3:]
+        (note,) = window(10, since=since, now=f"{now}3:29:59")[3:]
 
         assert f"a {since} has begun since the end of the history: " in note
-        assert 3 == len(window(10, since=since, now=f"{now}3:25:00"))
+        assert 3 == len(window(10, since=since, now=f"{now}3:30:00"))
     assert 3 == len(window(10, "2026-04-30T23:00:00", now="2026-05-01T03:00:00"))
 
 

@@ -61,7 +61,7 @@ def expected_at(
 
     begin = start_of(since, at_ms)
     before = start_of(since, begin - 1)
-    periods = [begin] if at_ms >= begin + 30 * MINUTE else [before] if at_ms < begin + 15 * MINUTE else [before, begin]
+    periods = [begin] if at_ms >= begin + 35 * MINUTE else [before] if at_ms < begin + 20 * MINUTE else [before, begin]
     shown = [row for row in every if start_of(since, row.time_ms) in periods]
     expected = {label_set(row): (Decimal(0), Decimal(0)) for row in shown}
     if not by_symbol:
@@ -98,7 +98,7 @@ def test_plain_sums(*, every: list[IncomeRow], since: Since, by_symbol: bool, be
 
 
 def test_turn_of_the_month() -> None:
-    """The final sums stand until 00:10, zeros from 00:15 to 00:25, and the new sums begin at 00:30."""
+    """The final sums stand until 00:15, zeros from 00:20 to 00:30, and the new sums begin at 00:35."""
     past = IncomePast(Since.MONTH, by_symbol=True)
     past.add(
         [income_row(TURN - HOUR, "3"), income_row(TURN - 1, "4"), income_row(TURN, "100"), income_row(TURN + 1, "5")]
@@ -106,7 +106,7 @@ def test_turn_of_the_month() -> None:
     values = values_of(past, TURN - DAY, TURN + HOUR)
     by_minute = [int(values[TURN + minute * MINUTE]["USDT", "transfer", ""][0]) for minute in range(-65, 45, 5)]
 
-    assert [0, *[3] * 12, 7, 7, 7, 0, 0, 0, 105, 105, 105] == by_minute
+    assert [0, *[3] * 12, 7, 7, 7, 7, 0, 0, 0, 105, 105] == by_minute
 
 
 def test_window_that_starts_at_a_turn() -> None:
@@ -114,7 +114,7 @@ def test_window_that_starts_at_a_turn() -> None:
     past = IncomePast(Since.MONTH, by_symbol=True)
     past.add([income_row(TURN + 1, "5")])
 
-    assert TURN + 15 * MINUTE == min(values_of(past, TURN, TURN + HOUR))
+    assert TURN + 20 * MINUTE == min(values_of(past, TURN, TURN + HOUR))
 
 
 def test_second_half_of_the_month_counts_since_its_first() -> None:
@@ -147,7 +147,7 @@ def test_since(begin: int) -> None:
     past, rows_ms = IncomePast(Since.MONTH, by_symbol=False), TURN + begin * DAY
     past.add(income_row(TURN + hour * HOUR, "1") for hour in range(-48, 48))
     since = [sample for day in past.days(rows_ms, TURN - 4 * DAY, TURN + HOUR) for sample in day.since]
-    zeros_end = TURN + 30 * MINUTE
+    zeros_end = TURN + 35 * MINUTE
 
     assert list(range(TURN - 4 * DAY, TURN + HOUR + 1, STEP_MS)) == [at_ms for at_ms, _ in since]
     assert {rows_ms} == {since_ms for at_ms, since_ms in since if at_ms < zeros_end}
