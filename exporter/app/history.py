@@ -133,7 +133,7 @@ def _income_settings(config: Config, account: str) -> IncomeSettings:
 
 @asynccontextmanager
 async def _connected(config: Config, income: IncomeSettings) -> AsyncIterator[tuple[Connection, RestClient]]:
-    """Connect to the exchange, whose time signs the requests and whose pauses hold for REST, too; poll nothing."""
+    """Connect to the exchange, whose time and pauses also apply to REST; poll nothing."""
     fleet = Fleet(config, lambda *_: None, lambda _: None)
     (connection,) = fleet.connections
     client = RestFleet(fleet, config, lambda _: None).client(income.url, connection)

@@ -1,8 +1,7 @@
 """What the income counters of an account would have shown in the past, every five minutes; no I/O.
 
 At each moment the sums are those of the rows up to it, and months turn in the same steps as in a running exporter.
-Unlike there, it is known which label sets will have rows: they are 0 from the start of the month, and no increase is
-missed.
+As it is known which label sets will have rows, they are 0 from the start of the month, and no increase is missed.
 """
 
 from __future__ import annotations
