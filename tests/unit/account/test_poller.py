@@ -252,6 +252,7 @@ async def test_rejected_handshake_is_reported_as_such(exchange: SimulatedExchang
     assert {Reason.RATE_LIMITED: 1} == state.failures
 
 
+@pytest.mark.usefixtures("virtual_time")
 async def test_dial_that_waits_for_weight_is_reported_as_such(exchange: SimulatedExchange) -> None:
     """While the next dial waits for the IP's weight, due polls fail for want of weight, not of a connection."""
     async with connected(exchange.url) as connection:
