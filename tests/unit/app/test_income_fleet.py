@@ -33,7 +33,7 @@ COUNTERS = ("received_total", "paid_total")
 def system(exchange: SimulatedExchange, tmp_path: Path) -> System:
     """An exporter for alice and bob that reads income every ten seconds and nothing else over REST."""
     system = System(exchange, tmp_path)
-    system.edit(**OFF | {"income": ENABLED})
+    system.edit(**OFF | {"income": ENABLED, "poll": {"interval": "30s"}})
     return system
 
 
@@ -112,7 +112,8 @@ async def test_stale_income_is_not_shown(system: System) -> None:
             assert not income_of(samples, "alice")
             assert value(samples, "up", account="alice")
             assert (read_until or 0) <= (value(samples, "income_read_until_timestamp_seconds", account="alice") or 0)
-        samples = await until_scraped(system.client, lambda samples: income_of(samples, "alice"))
+        await asyncio.sleep(60)
+        await until_scraped(system.client, lambda samples: income_of(samples, "alice"))
 
 
 @pytest.mark.parametrize(
