@@ -19,16 +19,12 @@ from exporter.config.document import ConfigError, Problem
 from exporter.formatting import format_duration, format_utc
 from exporter.metrics.past import openmetrics_of
 from exporter.rest.income_past import IncomePast
-from exporter.rest.income_rows import INCOME_WEIGHT
-from exporter.rest.income_walk import IncomeWalk
-from exporter.rest.requests import RestPath
+from exporter.rest.income_walk import IncomeWalk, request_income
 from exporter.rest.state import RestSettings
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
     from pathlib import Path
-
-    from msgspec import Raw
 
     from exporter.app.history_window import Window
     from exporter.binance.connection import Connection
@@ -78,10 +74,6 @@ async def read_past(
     accounts = (replace(settings, key_check_url=None),)
     own = replace(config, accounts=accounts, income={}, rest=RestSettings(weight_share=config.rest.weight_share))
     async with _connected(own, income) as (connection, client):
-
-        async def send(params: Mapping[str, str | int]) -> Raw:
-            return (await client.get(RestPath.INCOME, INCOME_WEIGHT, params, settings.credentials)).body
-
         persist = partial(_persist, connection, client, report, request.account)
         await persist(partial(_synchronize, connection))
         window = window_of(income.since, connection.clock.milliseconds, request.since_seconds, request.until_unix)
@@ -90,6 +82,7 @@ async def read_past(
         first, last = format_utc(window.rows_ms // 1000), format_utc(window.rows_end_ms // 1000)
         report(f"reading the income of {request.account} from {first} to {last}")
         past = IncomePast(income.since, by_symbol=income.by_symbol)
+        send = partial(request_income, client, settings.credentials)
         walk = IncomeWalk(send, window.rows_ms, window.rows_end_ms, past.add)
         while not await persist(partial(walk.run, 1)):
             if walk.pages % _PAGES_BETWEEN_MESSAGES == 0:

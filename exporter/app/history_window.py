@@ -7,15 +7,13 @@ from typing import Final, NamedTuple
 from exporter.config.document import ConfigError, Problem
 from exporter.formatting import format_utc
 from exporter.rest.income_past import STEP_MS
-from exporter.rest.income_turn import DAY_MS, MINUTE_MS, Since
+from exporter.rest.income_rows import LATE_MS
+from exporter.rest.income_turn import DAY_MS, FIRST_ZERO_MS, MINUTE_MS, Since
 
 _HOUR_MS: Final = 60 * MINUTE_MS
 _KEPT_DAYS: Final = 90  # by the exchange
 _HEAD_MS: Final = 3 * _HOUR_MS  # Prometheus is still changing the block of these hours: nothing must be loaded into it
-_TURN_MS: Final = 20 * MINUTE_MS  # after a period has begun, its counters are 0
-# Rows may appear so much later, and the exporter's first values may lack those just before them. If the last value
-# written contained them, it could exceed the exporter's first one, which would look like a reset.
-_LATE_MS: Final = 10 * MINUTE_MS
+_TURN_MS: Final = FIRST_ZERO_MS + STEP_MS  # after a period has begun, the samples are 0
 
 
 class Window(NamedTuple):
@@ -45,7 +43,9 @@ def window_of(since: Since, now_ms: int, since_seconds: float, until_unix: float
     if until_ms > latest_ms:
         latest = format_utc(latest_ms // 1000)
         raise ConfigError(Problem("--until", f"must be at least 3 hours ago, now {latest} or earlier, or left out"))
-    end_ms = (until_ms - _LATE_MS) // STEP_MS * STEP_MS
+    # The exporter's first value may lack rows that appeared late. A last sample that contained them could be greater: a
+    # reset.
+    end_ms = (until_ms - LATE_MS) // STEP_MS * STEP_MS
     # Rows must still be kept when the request for them arrives, which may be later.
     kept_ms = Since.DAY.start(now_ms - _KEPT_DAYS * DAY_MS + _HOUR_MS) + DAY_MS
     if since.start(end_ms) < kept_ms:

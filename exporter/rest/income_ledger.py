@@ -12,7 +12,8 @@ from __future__ import annotations
 from math import inf
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from exporter.rest.income_sums import ALWAYS_SHOWN, Amounts, IncomeBatch, LabelSet, Period
+from exporter.rest.income_rows import LATE_MS
+from exporter.rest.income_sums import Amounts, IncomeBatch, LabelSet, Period, always_shown
 from exporter.rest.income_turn import MINUTE_MS, Since, Step, Turn
 
 if TYPE_CHECKING:
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
 
     from exporter.rest.income_rows import IncomeRow
 
-_OVERLAP_MS: Final = 10 * MINUTE_MS
 # For which a new label set is shown as 0: up to such an interval each scraper sees it. Half of the time for which final
 # sums stand, so that also those of a label set that only the final read has are seen.
 _NEW_MS: Final = 5 * MINUTE_MS
@@ -68,8 +68,8 @@ class IncomeLedger:
             self._begin_turns(now_ms)
             start_ms, end_ms = self._turn.first, now_ms
         else:
-            start_ms, end_ms = self.read_until_ms - _OVERLAP_MS, max(now_ms, self.read_until_ms)
-        return IncomeBatch(start_ms, end_ms, self._counted, end_ms - _OVERLAP_MS, by_symbol=self._by_symbol)
+            start_ms, end_ms = self.read_until_ms - LATE_MS, max(now_ms, self.read_until_ms)
+        return IncomeBatch(start_ms, end_ms, self._counted, end_ms - LATE_MS, by_symbol=self._by_symbol)
 
     def commit(self, batch: IncomeBatch, incomplete: int = 0) -> int:
         """Add the rows of a complete read.
@@ -144,7 +144,8 @@ class IncomeLedger:
         shown_before = self._turn.shown
         self._advance(now_ms)
         period = self._periods.get(self._turn.first, Period())
-        label_sets = {*period.sums, *self._always_shown({*assets, *(each.asset for each in period.sums)})}
+        every_asset = {*assets, *(each.asset for each in period.sums)}
+        label_sets = {*period.sums, *always_shown(every_asset, by_symbol=self._by_symbol)}
         if self._turn.shown == shown_before:
             label_sets.update(self._values_from_ms)
         from_ms = now_ms if self._assets is None else now_ms + _NEW_MS
@@ -163,11 +164,6 @@ class IncomeLedger:
             self._today.end()
         self._today.advance(now_ms)
         self._forget()
-
-    def _always_shown(self, assets: Iterable[str]) -> Iterable[LabelSet]:
-        if self._by_symbol:
-            return ()
-        return (LabelSet(asset, income_type, "") for asset in assets for income_type in ALWAYS_SHOWN)
 
     def _forget(self) -> None:
         """Drop sums that will not be shown."""

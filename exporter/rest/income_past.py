@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import defaultdict, deque
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from exporter.rest.income_sums import ALWAYS_SHOWN, Amounts, LabelSet, Period
+from exporter.rest.income_sums import Amounts, LabelSet, Period, always_shown
 from exporter.rest.income_turn import DAY_MS, MINUTE_MS, Since, Step, Turn
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ class IncomePast:
         for row in rows:
             self.rows += 1
             at_ms = -(-row.time_ms // STEP_MS) * STEP_MS
-            key = LabelSet(row.asset, row.income_type, row.symbol if self._by_symbol else "")
+            key = LabelSet.of(row, by_symbol=self._by_symbol)
             sums = self._sums[self._since.start(row.time_ms)][at_ms]
             sums.setdefault(key, Amounts()).add_row(row.amount)
 
@@ -88,7 +88,7 @@ class IncomePast:
         """
         first_ms = self._since.start(start_ms)
         turn = Turn(self._since, first_ms, first_ms, of_counters=True)
-        period = _PastPeriod({}, always_shown=not self._by_symbol)
+        period = _PastPeriod({}, by_symbol=self._by_symbol)
         shown_ms: int | None = None
         for at_ms in range(first_ms, end_ms + 1, STEP_MS):
             # As if the last read began a step ago. Dashboards show the maximum of the 10 minutes before 00:24 as the
@@ -107,19 +107,17 @@ class IncomePast:
                 yield at_ms, shown_ms, period.shown
 
     def _period(self, start_ms: int) -> _PastPeriod:
-        return _PastPeriod(self._sums.get(start_ms, {}), always_shown=not self._by_symbol)
+        return _PastPeriod(self._sums.get(start_ms, {}), by_symbol=self._by_symbol)
 
 
 class _PastPeriod:
     """The sums of a period up to a moment; its label sets are shown from its start on."""
 
-    def __init__(self, sums: Mapping[int, Mapping[LabelSet, Amounts]], *, always_shown: bool) -> None:
+    def __init__(self, sums: Mapping[int, Mapping[LabelSet, Amounts]], *, by_symbol: bool) -> None:
         added = [(at_ms, key, amounts) for at_ms, keys in sorted(sums.items()) for key, amounts in keys.items()]
         whole = Period()
         label_sets = {whole.add(key, amounts) for _, key, amounts in added}
-        if always_shown:
-            assets = {label_set.asset for label_set in label_sets}
-            label_sets |= {LabelSet(asset, income_type, "") for asset in assets for income_type in ALWAYS_SHOWN}
+        label_sets |= always_shown({label_set.asset for label_set in label_sets}, by_symbol=by_symbol)
         self.shown: dict[LabelSet, Amounts] = dict.fromkeys(sorted(label_sets), _NOTHING)
         self._coming = deque(added)
         self._period = Period()

@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 import structlog
 
 from exporter.binance.errors import BinanceError
-from exporter.rest.income_rows import INCOME_WEIGHT
-from exporter.rest.income_walk import IncomeWalk
-from exporter.rest.requests import RestPath
+from exporter.rest.income_walk import IncomeWalk, request_income
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from msgspec import Raw
-
     from exporter.binance.clock import ExchangeClock
     from exporter.binance.signing import Credentials
     from exporter.rest.client import RestClient
@@ -49,8 +44,7 @@ class IncomeReader:
     ) -> None:
         self.ledger = ledger
         self._account = account
-        self._client = client
-        self._credentials = credentials
+        self._request = partial(request_income, client, credentials)
         self._clock = clock
         self._has_warned = False
         self._reading: tuple[IncomeBatch, IncomeWalk] | None = None
@@ -101,7 +95,3 @@ class IncomeReader:
                 account=self._account,
                 rows=vanished,
             )
-
-    async def _request(self, params: Mapping[str, str | int]) -> Raw:
-        response = await self._client.get(RestPath.INCOME, INCOME_WEIGHT, params, self._credentials)
-        return response.body

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 INCOME_WEIGHT: Final = 30
 MAX_INCOME_ROWS: Final = 1000  # in a response
+LATE_MS: Final = 600_000  # how long after its time a row may appear; each read returns the rows of that time again
 
 # Binance adds types, so rows of other types are as good; these have labels in any case. One is misspelled by Binance.
 INCOME_TYPES: Final = (

@@ -30,6 +30,11 @@ class LabelSet(NamedTuple):
     income_type: str
     symbol: str  # empty unless counters are by symbol
 
+    @classmethod
+    def of(cls, row: IncomeRow, *, by_symbol: bool) -> LabelSet:
+        """Return the labels of a row."""
+        return cls(row.asset, row.income_type, row.symbol if by_symbol else "")
+
 
 class Amounts:
     """What was received, and what was paid as a positive number."""
@@ -56,6 +61,13 @@ class Amounts:
     def net(self) -> Decimal:
         """What was received less what was paid."""
         return _EXACT.subtract(self.received, self.paid)
+
+
+def always_shown(assets: Iterable[str], *, by_symbol: bool) -> set[LabelSet]:
+    """Return the label sets of these assets that have counters even without a row; by symbol there are none."""
+    if by_symbol:
+        return set()
+    return {LabelSet(asset, income_type, "") for asset in assets for income_type in ALWAYS_SHOWN}
 
 
 class IncomeBatch:
@@ -89,7 +101,7 @@ class IncomeBatch:
                 if self._read[row] <= self._counted[row]:
                     continue
             sums = self.by_day.setdefault(Since.DAY.start(row.time_ms), {})
-            key = LabelSet(row.asset, row.income_type, row.symbol if self._by_symbol else "")
+            key = LabelSet.of(row, by_symbol=self._by_symbol)
             sums.setdefault(key, Amounts()).add_row(row.amount)
 
     @property

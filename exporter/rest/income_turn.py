@@ -18,6 +18,7 @@ MINUTE_MS: Final = 60_000
 DAY_MS: Final = 86_400_000
 _FINAL_READ_MS: Final = 5 * MINUTE_MS  # after the end of a period: rows appear late
 _FINAL_MS: Final = 10 * MINUTE_MS
+FIRST_ZERO_MS: Final = _FINAL_READ_MS + _FINAL_MS  # after the end of a period: counters may be 0 from then on
 _ZERO_MS: Final = 15 * MINUTE_MS  # longer than the 10 minutes of which the recording rules show the maximum
 _LATEST_MS: Final = 360 * MINUTE_MS
 
@@ -69,7 +70,7 @@ class Turn:
         self._visible_from_ms: int | None = None  # when the step was first shown
         # A process before this one showed the old sums for 15 minutes after a period at least, then zeros for another
         # 15 minutes. Old sums after zeros, or zeros after new sums, would be counted twice.
-        not_yet_zero_ms = started_ms - _FINAL_READ_MS - _FINAL_MS
+        not_yet_zero_ms = started_ms - FIRST_ZERO_MS
         self.shown = min(since.start(not_yet_zero_ms), self.latest)
         if of_counters and since.start(not_yet_zero_ms - _ZERO_MS) < self.shown == self.latest:
             self.shown, self.step = since.start(self.latest - 1), Step.ZERO

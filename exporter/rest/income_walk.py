@@ -11,12 +11,16 @@ from collections import Counter
 from typing import TYPE_CHECKING, Final
 
 from exporter.binance.errors import DecodeError
-from exporter.rest.income_rows import INCOME_TYPES, MAX_INCOME_ROWS, IncomeRow, decode_income
+from exporter.rest.income_rows import INCOME_TYPES, INCOME_WEIGHT, MAX_INCOME_ROWS, IncomeRow, decode_income
+from exporter.rest.requests import RestPath
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
     from msgspec import Raw
+
+    from exporter.binance.signing import Credentials
+    from exporter.rest.client import RestClient
 
 _MULTIPLE: Final = 100  # of which any limit of rows is one
 _WINDOW_MS: Final = 7 * 86_400_000  # the longest time between startTime and endTime
@@ -119,6 +123,11 @@ class IncomeWalk:
     def _move_to(self, next_ms: int) -> None:
         self.next_ms = next_ms
         self._seen = Counter({row: copies for row, copies in self._seen.items() if row.time_ms >= next_ms})
+
+
+async def request_income(client: RestClient, credentials: Credentials, params: Mapping[str, str | int]) -> Raw:
+    """Send a request for income with these parameters, and return the response; raises BinanceError."""
+    return (await client.get(RestPath.INCOME, INCOME_WEIGHT, params, credentials)).body
 
 
 def _may_be_full(rows: list[IncomeRow]) -> bool:
