@@ -20,6 +20,7 @@ _Result = TypeVar("_Result")
 START: Final = 1_700_000_060.0  # epoch seconds; the exchange's minute is 20 seconds old
 _IDLE_SECONDS: Final = 0.0005
 _THREAD_SECONDS: Final = 0.05  # real ones, between checks of the sockets while a thread works
+_SHORT_LEAPS: Final = 3  # in a row without any event, until leaps become longer: no data can be on its way
 
 
 class _Selector(selectors.DefaultSelector):
@@ -31,6 +32,7 @@ class _Selector(selectors.DefaultSelector):
         self.threads = 0  # of the loop's executors; their work takes no virtual time
         self._shortest_leap = shortest_leap
         self._longest_leap = longest_leap
+        self._leaps = 0  # since something happened
         self._rests = itertools.cycle([True] + [False] * leaps_between_rests)
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
@@ -41,17 +43,19 @@ class _Selector(selectors.DefaultSelector):
         if next(self._rests):
             time.sleep(_IDLE_SECONDS)  # finer than a selector's milliseconds
         ready = super().select(0)
+        longest = self._longest_leap * 2.0 ** max(0, self._leaps - _SHORT_LEAPS)
         if not ready:
-            self.passed += min(max(timeout, self._shortest_leap), self._longest_leap)
+            self.passed += min(max(timeout, self._shortest_leap), longest)
+        self._leaps = 0 if ready or timeout <= longest else self._leaps + 1
         return ready
 
 
 class VirtualTimeLoop(asyncio.SelectorEventLoop):
     """An event loop whose time moves only while neither it nor a thread of its executors has anything to do.
 
-    It leaps by no more than `longest_leap` seconds, so that data between two sockets of this process arrives before any
-    deadline passes. Timers within `shortest_leap` of each other may fire together, and only one in so many leaps rests:
-    both save processor time.
+    Unless nothing has happened for a while, it leaps by no more than `longest_leap` seconds, so that data between two
+    sockets of this process arrives before any deadline passes. Timers within `shortest_leap` of each other may fire
+    together, and only one in so many leaps rests: both save processor time.
     """
 
     def __init__(self, *, shortest_leap: float = 0.0, longest_leap: float = 1.0, leaps_between_rests: int = 0) -> None:

@@ -73,7 +73,7 @@ def test_whole_at_two_sizes() -> None:
     """The exporter is measured with each number of accounts, misses no poll, and is scraped by Prometheus."""
     needs("prometheus")
     load = whole.Load(accounts=0, positions=3, interval_seconds=1.0, scrape_seconds=1.0)
-    report = whole.report(sizes=(1, 2), load=load, seconds=3.0)
+    report = whole.report(sizes=(1, 2), load=load, seconds=3.0, rounds=1)
     rows = cells(report)
 
     assert ["1 account", "2 accounts", "target"] == rows[""]
@@ -110,7 +110,7 @@ def test_small_is_the_command_itself() -> None:
     """The command polls four accounts with and without REST; its CPU and memory are reported with their targets."""
     rows = cells(small.report(seconds=1.0))
 
-    off, on = rows["without REST"], rows["with funding, prices and key checks"]
+    off, on = rows["without REST"], rows["with funding, prices, key checks and income"]
 
     assert 400 < float(off[0].replace(",", "")) < float(on[0].replace(",", ""))
     assert off[4].startswith("≤ 50: ")

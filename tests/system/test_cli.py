@@ -186,6 +186,17 @@ def test_demo(number: signal.Signals, tmp_path: Path) -> None:
     assert set() == leaks(program.output + text, keys)
 
 
+def test_development_mode_finds_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Python's development mode finds no unclosed resource, lost coroutine or call from another thread in the demo."""
+    monkeypatch.setenv("PYTHONDEVMODE", "1")
+    with started(tmp_path, "demo", "--web.listen-address", "127.0.0.1:0", "--interval", "500ms") as program:
+        program.scrape(accounts=4)
+        code = program.end(signal.SIGTERM)
+
+    assert code == 0
+    assert not re.search(r"Error|Traceback|Warning|never awaited", program.output)
+
+
 def test_simulate_and_run(tmp_path: Path) -> None:
     """The simulated exchange writes a valid configuration that `run` can poll with; no key is shown."""
     folder = tmp_path / "simulated"
