@@ -102,7 +102,7 @@ image-test: $(VENV)/.dev chart-tools $(SCAN)/.installed ## build the image witho
 scan: $(VENV)/.dev chart-tools $(SCAN)/.installed ## scan the chart and the Dockerfile; fails on findings of high or critical severity
 	$(BIN)/python -m tools.scan
 
-bench: $(VENV)/.dev $(CCXT)/.installed ## run the benchmarks, about half an hour; ARGS=poll for a part, ARGS=--write to update docs/benchmarks.md
+bench: $(VENV)/bench/.installed $(CCXT)/.installed ## run the benchmarks, about 45 minutes; ARGS=poll for a part, ARGS=--write to update docs/benchmarks.md
 	-@sh tests/tools.sh prometheus go
 	$(BIN)/python -m bench $(ARGS)
 
@@ -145,6 +145,12 @@ $(VENV)/.runtime: requirements.txt pyproject.toml | $(BIN)/pip
 
 $(VENV)/.dev: requirements-dev.txt $(VENV)/.runtime
 	$(BIN)/pip install -q --require-hashes --no-deps -r requirements-dev.txt
+	@touch $@
+
+# The runtime alone: libraries that structlog uses if they are installed, such as rich, would add to the memory.
+$(VENV)/bench/.installed: requirements.txt | $(VENV)/.dev
+	$(BIN)/uv venv -q --clear --python $(BIN)/python $(VENV)/bench
+	$(BIN)/uv pip install -q --python $(VENV)/bench --require-hashes --no-deps -r requirements.txt
 	@touch $@
 
 # ccxt pins exact versions of its dependencies, which differ from ours. The benchmark also needs prometheus_client.

@@ -9,6 +9,7 @@ import platform
 import re
 import signal
 import sys
+import time
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -29,6 +30,7 @@ PARTS: Final[dict[str, Callable[[], str]]] = {
 }
 PAGE: Final = ROOT / "docs" / "benchmarks.md"
 _LIBRARIES: Final = ("websockets", "msgspec", "isal", "httptools", "prometheus-client", "python-binance")
+_LOOPS: Final = 100_000_000  # shows how fast the machine is
 _SDK: Final = "binance-sdk-derivatives-trading-usds-futures"
 
 
@@ -38,9 +40,14 @@ def header() -> str:
     machine = f"{os.cpu_count()} cores of {model[1] if model else platform.machine()}"
     libraries = ", ".join(f"{name} {version(name)}" for name in (*_LIBRARIES, _SDK))
     today = dt.datetime.now(dt.UTC).date()
+    began = time.process_time()
+    for _ in range(_LOOPS):
+        pass
+    loop_seconds = time.process_time() - began
     return (
         f"Measured on {today} by `make bench` with version {exporter.__version__}: {machine}, Linux "
-        f"{platform.release().split('-')[0]}, CPython {platform.python_version()}; {libraries}. "
+        f"{platform.release().split('-')[0]}, CPython {platform.python_version()}, whose empty loop of a hundred "
+        f"million rounds took {loop_seconds:.1f} s; {libraries}. "
         "CPU time is that of the measured process, user and system; the simulated exchange and the scraper run on the "
         "same machine."
     )

@@ -230,8 +230,8 @@ PEERS: Final[dict[str, Callable[[Exchange], AbstractAsyncContextManager[Peer]]]]
     "python-binance": _python_binance,
     "python-binance, clearing": partial(_python_binance, clears=True),
     "Binance's SDK": _binance_sdk,
-    CCXT: _ccxt,
     OURS_BOTH: partial(_this_exporter, position_risk=True),
+    CCXT: _ccxt,
 }
 """The peers by name, in the order of the table."""
 
