@@ -24,7 +24,8 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from typing import TYPE_CHECKING, Final
+from functools import lru_cache
+from typing import TYPE_CHECKING, Final, cast
 
 import msgspec
 
@@ -57,17 +58,19 @@ class IsolatedPool(msgspec.Struct, frozen=True):
     ratio: float | None
 
 
+@lru_cache(maxsize=1)  # each poll reads them twice
 def cross_pools(snapshot: AccountSnapshot) -> tuple[CrossPool, ...]:
     """Return the cross pools, in single-asset mode one for each row of the account's assets."""
     totals = snapshot.totals
     if snapshot.asset_mode is AssetMode.MULTI:
-        is_contradicted = any(_lacks_margin(position.row) for position in snapshot.held if not position.isolated)
+        rows = [position.row for position in snapshot.held if not position.isolated]
+        is_contradicted = any(row.maintenance_margin is not None and _margin(row) is None for row in rows)
         margin = None if is_contradicted else totals.maintenance_margin
         return (CrossPool(snapshot.currency, margin_ratio(margin, totals.margin_balance)),)
     margins = _MaintenanceMargins(snapshot)
-    rows = {row.asset for row in snapshot.assets}
+    assets = {row.asset for row in snapshot.assets}
     # Positions in an asset that the account does not list are at risk, but what covers them is unknown.
-    unlisted = tuple(CrossPool(asset, None) for asset in sorted(margins.cross) if asset not in rows)
+    unlisted = tuple(CrossPool(asset, None) for asset in sorted(margins.cross) if asset not in assets)
     return unlisted + tuple(
         CrossPool(
             row.asset,
@@ -152,25 +155,27 @@ class _MaintenanceMargins:
     """The maintenance margin of the positions of a single-asset account, by margin asset."""
 
     def __init__(self, snapshot: AccountSnapshot) -> None:
-        self.cross: dict[str, float | None] = defaultdict(float)
-        self._all: dict[str, float | None] = defaultdict(float)
+        margins: defaultdict[str, list[float | None]] = defaultdict(list)
+        cross_margins: defaultdict[str, list[float | None]] = defaultdict(list)
         self._complete = True
         for position in snapshot.held:
-            asset, margin = position.margin_asset, _margin(position.row)
-            if asset is not None:
-                self._all[asset] = _sum_known(self._all[asset], margin)
-            if asset is not None and not position.isolated:
-                self.cross[asset] = _sum_known(self.cross[asset], margin)
-            elif not position.isolated:
-                self._complete = False
+            if (asset := position.margin_asset) is None:
+                self._complete = self._complete and position.isolated
+                continue
+            margin = _margin(position.row)
+            margins[asset].append(margin)
+            if not position.isolated:
+                cross_margins[asset].append(margin)
+        self._all = {asset: _sum_known(*figures) for asset, figures in margins.items()}
+        self.cross = {asset: _sum_known(*figures) for asset, figures in cross_margins.items()}
 
     def cross_margin(self, row: AssetBalance) -> float | None:
         """Return the margin that the asset's cross positions require, None if it is unknown."""
-        return None if not self._complete or self.is_unaccounted(row) else self.cross[row.asset]
+        return None if not self._complete or self.is_unaccounted(row) else self.cross.get(row.asset, 0.0)
 
     def is_unaccounted(self, row: AssetBalance) -> bool:
         """Whether the asset's maintenance margin is more than its positions require."""
-        required, margin = row.maintenance_margin or 0.0, self._all[row.asset]
+        required, margin = row.maintenance_margin or 0.0, self._all.get(row.asset, 0.0)
         return (
             margin is not None
             and margin < _MIN_ACCOUNTED_FRACTION * required
@@ -179,15 +184,15 @@ class _MaintenanceMargins:
 
 
 def _margin(row: Position) -> float | None:
-    """Return the maintenance margin that a position requires, None if it is unknown."""
-    return None if _lacks_margin(row) else row.maintenance_margin
+    """Return the maintenance margin that a position requires, None if it is unknown.
 
-
-def _lacks_margin(row: Position) -> bool:
-    """Whether a position of some value requires no margin, which no bracket of Binance allows."""
+    It is also unknown if a position of some value is reported without any, which no bracket of Binance allows.
+    """
     margin = row.maintenance_margin
-    return margin is not None and margin < MIN_MARGIN and abs(row.notional or 0.0) >= _MIN_NOTIONAL
+    if margin is None or margin >= MIN_MARGIN:
+        return margin
+    return None if abs(row.notional or 0.0) >= _MIN_NOTIONAL else margin
 
 
-def _sum_known(first: float | None, second: float | None) -> float | None:
-    return None if first is None or second is None else first + second
+def _sum_known(*figures: float | None) -> float | None:
+    return None if None in figures else sum(cast("tuple[float, ...]", figures))

@@ -38,7 +38,7 @@ class OpenPosition(msgspec.Struct, frozen=True, gc=False):
         return "isolated" if self.isolated else "cross"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)  # compared by identity, for `margin.cross_pools`
 class AccountSnapshot:
     """Everything known of an account at one moment.
 
@@ -104,7 +104,7 @@ def build_snapshot(
     rows = {(row.symbol, row.position_side): row for row in status.positions}
     if len(rows) < len(status.positions):
         _reject_duplicates("positions", status.positions, identity)
-    risks_by_row = {identity(risk): risk for risk in risks or ()}
+    risks_by_row = {(risk.symbol, risk.position_side): risk for risk in risks or ()}
     if risks and len(risks_by_row) < len(risks):
         _reject_duplicates("", risks, identity)
     known_risks = {name: risk for name, risk in risks_by_row.items() if name in rows}
@@ -178,15 +178,19 @@ class MarginAssets:
         """Return the margin asset of a position, None if it is unknown."""
         required = row.maintenance_margin or 0.0
         suffixes = self._asset_suffixes[row.symbol]
-        carrying = (asset for asset in (*suffixes, _CREDITS) if self._carries(asset, required))
+        for asset in suffixes:
+            if self._carries(asset, required):
+                return asset
+        if self._carries(_CREDITS, required):
+            return _CREDITS
         # If no margin is required, any of these assets will do, first of all one that has a margin for other positions.
-        return next(carrying, None if required else next(iter(suffixes), None))
+        return suffixes[0] if suffixes and not required else None
 
     def _carries(self, asset: str, required: float) -> bool:
-        margin = self._margins.get(asset, 0.0)
-        if margin is None:  # not sent, so the asset is possible
+        carried = self._margins.get(asset, 0.0)
+        if carried is None:  # not sent, so the asset is possible
             return required > 0
-        return margin >= max(_MIN_CARRIED_FRACTION * required, _MIN_MARGIN)
+        return carried >= _MIN_CARRIED_FRACTION * required and carried >= _MIN_MARGIN
 
 
 class _AssetSuffixes(dict[str, tuple[str, ...]]):

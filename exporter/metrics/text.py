@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import partial
+from operator import add
 from typing import TYPE_CHECKING, Any, Final, cast
 
 import msgspec
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 _encoder: Final = msgspec.json.Encoder()
 GO_EXPONENT: Final = 1e6  # Go writes numbers from here on with an exponent,
 _PYTHON_EXPONENT: Final = 1e16  # and Python from here on
-_MIN_WITHOUT_EXPONENT: Final = 1e-4  # Python writes smaller numbers with an exponent
+_MIN_PLAIN: Final = 1e-4  # Python writes smaller numbers with an exponent
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,12 +101,10 @@ def render_lines(name: str, labels: Sequence[bytes], values: Sequence[float | No
     numbers = cast("Sequence[float]", values)
     texts = encoded[1:-1].split(b",")
     if max(numbers) >= GO_EXPONENT or b"e" in encoded or b"n" in encoded or b"0.0000" in encoded:
-        texts = [
-            text if _MIN_WITHOUT_EXPONENT <= abs(number) < GO_EXPONENT or not number else format_value(number).encode()
-            for text, number in zip(texts, numbers, strict=True)
-        ]
-    lines = [label + text for label, text in zip(labels, texts, strict=True)]
-    return b"%b%b\n" % (name.encode(), f"\n{name}".encode().join(lines))
+        for index, number in enumerate(numbers):
+            if not (_MIN_PLAIN <= number < GO_EXPONENT or -_PYTHON_EXPONENT < number <= -_MIN_PLAIN or not number):
+                texts[index] = format_value(number).encode()
+    return b"%b%b\n" % (name.encode(), f"\n{name}".encode().join(map(add, labels, texts)))
 
 
 def _render_histograms(
