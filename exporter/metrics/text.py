@@ -89,6 +89,8 @@ def render_lines(name: str, labels: Sequence[bytes], values: Sequence[float | No
         labels: the label set of each line, with the space that follows it.
         values: the number of each line.
     """
+    if len(values) == 1 and values[0] is not None:
+        return b"%b%b%b\n" % (name.encode(), labels[0], format_value(values[0]).encode())
     # msgspec writes the shortest digits, as repr does, in a fifth of the time (100 numbers: 5 instead of 27 µs). But it
     # writes exponents, numbers below 0.0001 and non-finite numbers (null) in a different way.
     encoded = _encoder.encode(values)
