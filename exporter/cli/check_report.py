@@ -168,7 +168,7 @@ def _key(report: AccountReport, paint: Paint) -> Iterator[str]:
     def warn(text: str) -> Iterator[str]:
         return titled("warning", text, lambda line: paint(layout.YELLOW, line))
 
-    if report.key_problem is not None:
+    if report.key_problem not in {None, report.problem}:  # a rejected key is shown once
         yield from warn(f"the permissions of the API key are unknown: {report.key_problem}")
     permissions = report.key_permissions or ()
     if money := [name for name in MONEY_PERMISSIONS if name in permissions]:

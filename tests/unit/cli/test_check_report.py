@@ -163,6 +163,14 @@ def test_failure_of_several_accounts_is_shown_once() -> None:
     ] == lines_of(FAILED, second, other, GOOD)[:13]
 
 
+@pytest.mark.parametrize(("problem", "times"), [("key rejected", 1), ("timeout", 2)])
+def test_key_that_is_rejected_over_both_ways_is_shown_once(problem: str, times: int) -> None:
+    """The reason why the permissions of a key are unknown is shown unless the account's poll failed for the same."""
+    text = "\n".join(lines_of(replace(FAILED, key_problem=problem), GOOD))
+
+    assert times == text.count("key rejected") + text.count("timeout")
+
+
 def test_json_is_strict() -> None:
     """An infinite ratio is a string and an unknown one null, which every JSON parser accepts."""
     pools = [cross_pool("USDT", math.inf, RiskLevel.CRITICAL), isolated_pool("BTCUSDT", None), cross_pool("BNB", 0.5)]
