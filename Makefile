@@ -102,7 +102,7 @@ image-test: $(VENV)/.dev chart-tools $(SCAN)/.installed ## build the image witho
 scan: $(VENV)/.dev chart-tools $(SCAN)/.installed ## scan the chart and the Dockerfile; fails on findings of high or critical severity
 	$(BIN)/python -m tools.scan
 
-bench: $(VENV)/bench/.installed $(CCXT)/.installed ## run the benchmarks, about 45 minutes; ARGS=poll for a part, ARGS=--write to update docs/benchmarks.md
+bench: $(VENV)/bench/.installed $(CCXT)/.installed ## run the benchmarks, about an hour; ARGS=poll for a part, ARGS=--write to update docs/benchmarks.md
 	-@sh tests/tools.sh prometheus go
 	$(BIN)/python -m bench $(ARGS)
 
