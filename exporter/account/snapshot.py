@@ -104,7 +104,7 @@ def build_snapshot(
     rows = {(row.symbol, row.position_side): row for row in status.positions}
     if len(rows) < len(status.positions):
         _reject_duplicates("positions", status.positions, identity)
-    risks_by_row = {(risk.symbol, risk.position_side): risk for risk in risks or ()}
+    risks_by_row = {identity(risk): risk for risk in risks or ()}
     if risks and len(risks_by_row) < len(risks):
         _reject_duplicates("", risks, identity)
     known_risks = {name: risk for name, risk in risks_by_row.items() if name in rows}
@@ -178,11 +178,9 @@ class MarginAssets:
         """Return the margin asset of a position, None if it is unknown."""
         required = row.maintenance_margin or 0.0
         suffixes = self._asset_suffixes[row.symbol]
-        for asset in suffixes:
+        for asset in (*suffixes, _CREDITS):
             if self._carries(asset, required):
                 return asset
-        if self._carries(_CREDITS, required):
-            return _CREDITS
         # If no margin is required, any of these assets will do, first of all one that has a margin for other positions.
         return suffixes[0] if suffixes and not required else None
 
