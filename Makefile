@@ -42,17 +42,20 @@ imports: $(VENV)/.dev ## check that packages only import from lower layers
 generated: $(VENV)/.dev ## check that generated files are up to date
 	$(BIN)/python -m tools.generate --check
 
-unit: $(VENV)/.dev ## run the unit tests
-	$(BIN)/pytest tests/unit --numprocesses 2 $(ARGS)
+unit: $(VENV)/.dev test-tools ## run the unit tests
+	$(BIN)/pytest tests/unit --numprocesses 3 $(ARGS)
 
 # Only for the unit tests: measuring would slow down the programs that the other tests start.
-coverage: $(VENV)/.dev ## run the unit tests and measure coverage
-	$(BIN)/pytest tests/unit --numprocesses 2 --cov --cov-report=term $(ARGS)
+coverage: $(VENV)/.dev test-tools ## run the unit tests and measure coverage
+	$(BIN)/coverage erase
+	$(BIN)/coverage run -m pytest tests/unit --numprocesses 3 $(ARGS)
+	$(BIN)/coverage combine -q
+	$(BIN)/coverage report
 	$(BIN)/coverage report --include='exporter/binance/*,exporter/account/*' --fail-under=98 --skip-covered
 
-# Three processes on two cores, because these tests wait half of the time.
+# More processes than cores, because these tests wait half of the time.
 integration: $(VENV)/.dev interop chart-tools $(GRAFANA_SCHEMA)/.package-lock.json test-tools ## run the tests of the whole program, the chart, the monitoring and other clients
-	$(BIN)/pytest tests/system tests/chart tests/monitoring tests/interop --numprocesses 3 --dist worksteal $(ARGS)
+	$(BIN)/pytest tests/system tests/chart tests/monitoring tests/interop --numprocesses 4 --dist worksteal $(ARGS)
 
 test-under-load: $(VENV)/.dev ## run `make test` next to six busy loops
 	@loops=; trap 'kill $$loops' EXIT INT TERM; \

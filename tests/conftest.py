@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import structlog
+from coverage import Coverage
 from hypothesis import HealthCheck, settings
 from support.polling import traders
 from support.virtual_time import VirtualTimeLoop, now
@@ -23,7 +24,7 @@ from exporter import log, redaction
 from exporter.simulator import SimulatedExchange
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterator
+    from collections.abc import AsyncIterator, Callable, Generator, Iterator
 
 
 # The duration of an example depends on the machine more than on the program. Each run draws other examples; for many
@@ -88,6 +89,19 @@ def logged() -> Iterator[list[Any]]:
     """Every event that is logged during the test, as data."""
     with structlog.testing.capture_logs() as events:
         yield events
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
+    """Run a test marked with `no_cover` without measuring coverage."""
+    coverage = Coverage.current() if item.get_closest_marker("no_cover") else None
+    if coverage is None:
+        return (yield)
+    coverage.stop()
+    try:
+        return (yield)
+    finally:
+        coverage.start()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -20,7 +20,7 @@ _Result = TypeVar("_Result")
 START: Final = 1_700_000_060.0  # epoch seconds; the exchange's minute is 20 seconds old
 _IDLE_SECONDS: Final = 0.0005
 _THREAD_SECONDS: Final = 0.05  # real ones, between checks of the sockets while a thread works
-_SHORT_LEAPS: Final = 3  # in a row without any event, until leaps become longer: no data can be on its way
+_SHORT_LEAPS: Final = 3  # without any event, until a leap reaches the next timer: no data can be on its way
 
 
 class _Selector(selectors.DefaultSelector):
@@ -38,16 +38,23 @@ class _Selector(selectors.DefaultSelector):
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         if self.threads or timeout is None:
             return super().select(_THREAD_SECONDS if timeout is None else min(timeout, _THREAD_SECONDS))
-        if timeout <= 0:
-            return super().select(0)
-        if next(self._rests):
-            time.sleep(_IDLE_SECONDS)  # finer than a selector's milliseconds
         ready = super().select(0)
-        longest = self._longest_leap * 2.0 ** max(0, self._leaps - _SHORT_LEAPS)
-        if not ready:
-            self.passed += min(max(timeout, self._shortest_leap), longest)
-        self._leaps = 0 if ready or timeout <= longest else self._leaps + 1
-        return ready
+        if ready or timeout <= 0:
+            self._leaps = 0
+            return ready
+        leap = max(timeout, self._shortest_leap)
+        if self._leaps <= _SHORT_LEAPS and len(self.get_map()) > 1:  # more than what wakes the loop
+            if next(self._rests):
+                time.sleep(_IDLE_SECONDS)  # finer than a selector's milliseconds
+            ready = super().select(0)
+            if ready:
+                self._leaps = 0
+                return ready
+            if self._leaps < _SHORT_LEAPS:
+                leap = min(leap, self._longest_leap)
+        self._leaps = 0 if timeout <= leap else self._leaps + 1
+        self.passed += leap
+        return []
 
 
 class VirtualTimeLoop(asyncio.SelectorEventLoop):

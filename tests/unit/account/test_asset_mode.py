@@ -230,7 +230,7 @@ async def test_v1_is_requested_as_soon_as_it_can_be(exchange: SimulatedExchange)
     assert {Reason.CONNECTION: 1} == polled.state.failures
 
 
-@pytest.mark.no_cover  # coverage slows long virtual times; other tests run the same lines
+@pytest.mark.no_cover
 @pytest.mark.usefixtures("virtual_time")
 @pytest.mark.parametrize(
     ("patience", "answer"), [(4.0, lambda _: "unanswered"), (60.0, lambda _: "unanswered"), (10.0, error(500, -1000))]
@@ -270,6 +270,7 @@ async def test_v1_that_stops_responding_is_requested_less_and_less(exchange: Sim
     assert {AssetMode.SINGLE} == set(modes(polled.snapshots))
 
 
+@pytest.mark.no_cover
 @pytest.mark.usefixtures("virtual_time")
 async def test_v1_that_contradicts_an_isolated_position_is_requested_less_and_less(exchange: SimulatedExchange) -> None:
     """If v1 keeps reporting what an isolated position disproves, it is not requested at every poll."""

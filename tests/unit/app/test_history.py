@@ -93,6 +93,7 @@ def sums_of(account: SimulatedAccount, begin: float, end: float, *, by_symbol: b
     return {key: tuple(map(float, numbers)) for key, numbers in sums.items()}
 
 
+@pytest.mark.no_cover
 async def test_files(history: Run) -> None:
     """There is a complete file a day, whose last values are the sums since the first of the month until then."""
     files = await history()
@@ -183,6 +184,7 @@ async def test_account_name_with_a_slash(history: Run) -> None:
     assert ["..%2Fa%25-2023-11-13.om"] == list(await history(days=0.5, account="../a%"))
 
 
+@pytest.mark.no_cover
 async def test_pace(history: Run) -> None:
     """Requests stay within the share of the request weight: 8 a minute by default, with lines about the progress."""
     add_income(history.exchange.accounts["alice"], per_hour=20)

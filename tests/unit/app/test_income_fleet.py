@@ -64,6 +64,7 @@ def trade(account: SimulatedAccount) -> None:
     account.close("ETHUSDT")
 
 
+@pytest.mark.no_cover
 async def test_counters_are_sums_of_rows(system: System) -> None:
     """Counters are the sums of rows, and 0 without rows; those of a new label set are 0 at first."""
     alice = system.exchange.account("alice")
@@ -160,6 +161,7 @@ async def test_disabled_for_an_account(system: System) -> None:
         assert not income_of(samples, "alice")
 
 
+@pytest.mark.no_cover
 async def test_many_accounts_share_the_weight(tmp_path: Path) -> None:
     """The first reads of many accounts wait for the share of the request weight, and none fails."""
     accounts = [SimulatedAccount(f"account{number}") for number in range(12)]
@@ -182,6 +184,7 @@ async def test_many_accounts_share_the_weight(tmp_path: Path) -> None:
         assert rows_of(account) == income_of(samples, account.name)
 
 
+@pytest.mark.no_cover
 async def test_small_share(system: System) -> None:
     """With a small share, the small requests of funding and prices do not prevent the larger ones of income."""
     alice = system.exchange.account("alice")

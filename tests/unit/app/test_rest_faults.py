@@ -80,6 +80,7 @@ FAULTS = {
 }
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("name", FAULTS)
 async def test_fault(system: System, name: str) -> None:
     """A fault of REST is counted under its reason and makes its series disappear; no poll fails meanwhile."""

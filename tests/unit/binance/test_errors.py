@@ -357,6 +357,7 @@ def _seconds(work: Callable[[], object]) -> float:
     return min(once() for _ in range(3))
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("before", [" ", "1", ".", "x ", "%20", "-"])
 def test_cut_leaves_no_half_of_an_address_or_secret(before: str) -> None:
     """Wherever a long text is cut, no part of an address or of a hidden passphrase is shown."""
@@ -379,6 +380,7 @@ def test_signatures_are_redacted_as_long_as_their_requests_wait() -> None:
     assert {"[redacted]"} == set(map(redact, parts[-255:]))
 
 
+@pytest.mark.no_cover
 def test_flood_of_texts_looks_signatures_up_once() -> None:
     """With a thousand recent signatures short texts cost a multiple, not hundreds of times what they cost with one."""
     text = "some_token_of_sixteen_characters"

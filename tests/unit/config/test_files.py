@@ -249,6 +249,7 @@ def test_huge_numbers_of_a_web_configuration(document: str, number: str, tmp_pat
 LONG = "x" * 300_000
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize(
     ("document", "error"),
     [

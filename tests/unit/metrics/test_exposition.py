@@ -69,6 +69,7 @@ def shown(exposition: Exposition) -> dict[str, float]:
     }
 
 
+@pytest.mark.no_cover
 @given(snapshots_by_name)
 @example({'a"b\\c\nd é币 %s': make_snapshot([make_asset("%d\\n")], [make_position('"')], wallet_balance=1e21)})
 @example({"main": make_snapshot(wallet_balance=-0.0, margin_balance=5e-324, available_balance=1e6)})

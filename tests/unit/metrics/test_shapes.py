@@ -29,6 +29,7 @@ async def test_golden_shape(name: str) -> None:
     assert (0, "") == await asyncio.to_thread(promtool, "check", "metrics", text=whole)
 
 
+@pytest.mark.no_cover
 async def test_isolated_scenario() -> None:
     """In ten minutes the highest isolated ratio goes above 0.8, and never to 1 where liquidation is."""
     highest = [

@@ -261,6 +261,7 @@ def run(coroutine: Coroutine[Any, Any, object]) -> None:
         coroutine.send(None)
 
 
+@pytest.mark.no_cover
 @settings(max_examples=EXAMPLES)
 @given(st.lists(late_rows, max_size=25), scenarios, st.integers(1, 4))
 def test_counters(sent: list[tuple[IncomeRow, int, int]], scenario: Scenario, page_rows: int) -> None:

@@ -75,6 +75,7 @@ def expected_at(
     return expected
 
 
+@pytest.mark.no_cover
 @given(
     every=st.lists(rows, max_size=12),
     since=st.sampled_from(Since),

@@ -198,6 +198,7 @@ def fields(rows: list[Any]) -> Counter[tuple[Any, ...]]:
     return Counter((each.time_ms, each.income_type, each.transaction, each.asset, each.amount) for each in rows)
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("fault", [None, "rest-descending"])
 async def test_income_of_the_exchange(virtual_time: None, exchange: SimulatedExchange, fault: str | None) -> None:
     """Against the exchange: more rows than a page, within a millisecond too, shared ids and equal transfers."""

@@ -49,6 +49,7 @@ def without_times(rows: Any) -> Any:
     return [without_times(row) for row in rows] if isinstance(rows, list) else rows
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("seed", [0, 1, 2026])
 def test_draw_down_fires_alerts_without_liquidations(seed: int, clock: Clock) -> None:
     """In the draw-down an isolated ratio exceeds 0.8 for long, the cross ones rise, and none reaches 1."""
@@ -68,6 +69,7 @@ def test_draw_down_fires_alerts_without_liquidations(seed: int, clock: Clock) ->
         assert worst[pool] > 2 * calm[pool]
 
 
+@pytest.mark.no_cover
 def test_scenario_repeats_itself(clock: Clock) -> None:
     """Rounds later the accounts are the same except for times, however few requests there were."""
     exchange = demo_exchange(5, clock=clock, speed=10)

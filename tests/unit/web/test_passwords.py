@@ -199,6 +199,7 @@ async def test_same_credentials_are_checked_once(tmp_path: Path, gate: Gate) -> 
             assert before + 1 == len(gate.seen)
 
 
+@pytest.mark.no_cover
 async def test_flood_of_wrong_passwords(tmp_path: Path, gate: Gate) -> None:
     """During a flood known credentials are accepted; one check runs at a time, a few wait, the rest get 503."""
     right = {"Authorization": basic("prometheus:right")}

@@ -92,6 +92,7 @@ def test_liquidation_is_in_the_history(clock: Clock, isolated_wallet: str | None
     assert Decimal(-2000) == next(row.amount for row in account.income.rows if row.income_type == "REALIZED_PNL")
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("seconds", [[30, 290, 570, 610, 1190, 1790], [3000]])
 def test_demo_adds_up_over_its_rounds(clock: Clock, seconds: list[int]) -> None:
     """In the demo the wallets are the sums of income, too, though every round begins with new ledgers."""
@@ -109,6 +110,7 @@ def test_demo_adds_up_over_its_rounds(clock: Clock, seconds: list[int]) -> None:
     assert {"BNB"} == {row.asset for row in exchange.accounts["main"].income.rows if row.income_type == "COMMISSION"}
 
 
+@pytest.mark.no_cover
 def test_demo_adds_up_after_a_liquidation(clock: Clock) -> None:
     """For an hour of a fast scenario, with a liquidation and new rounds, the wallets are the sums of income."""
     exchange = demo_exchange(2, clock=clock, speed=60)

@@ -106,6 +106,7 @@ def test_past_contains_what_is_special() -> None:
         assert 50 < len({time_ms // DAY_MS for time_ms in commissions.values()}) < 80
 
 
+@pytest.mark.no_cover
 def test_past_is_reproducible() -> None:
     """A seed and a day determine the rows: a later start on the day only has more, and other days have the same."""
     earlier, later, next_day = past(started=NOON - 40_000), past(), past(started=NOON + 86_400)
@@ -154,6 +155,7 @@ class Walk:
             start_ms = max(times_ms) if full else until_ms + 1
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("fault", [None, "rest-descending"])
 async def test_walk_reads_every_row_once(fault: str | None) -> None:
     """Pages of the past have every row exactly once, though the busiest account's end within a millisecond."""
@@ -174,6 +176,7 @@ async def test_walk_reads_every_row_once(fault: str | None) -> None:
                 assert walk.divided == (3 if name == "main" else 0)
 
 
+@pytest.mark.no_cover
 async def test_pages_of_the_month() -> None:
     """On the 29th of a month its income fits into 5 pages of each account, one for each week."""
     clock = Clock(NOON)
