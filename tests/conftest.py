@@ -92,8 +92,8 @@ def logged() -> Iterator[list[Any]]:
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
-    """Run a test marked with `no_cover` without measuring coverage."""
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """Run a test marked with `no_cover`, and its fixtures, without measuring coverage."""
     coverage = Coverage.current() if item.get_closest_marker("no_cover") else None
     if coverage is None:
         return (yield)
