@@ -316,6 +316,7 @@ async def test_clock_keeper_that_fails_ends_the_link(
     assert connection.connections - 1 <= sum(connection.disconnections.values())
 
 
+@pytest.mark.usefixtures("virtual_time")
 @pytest.mark.parametrize(("status", "reason"), [(418, Reason.BANNED), (429, Reason.RATE_LIMITED)])
 async def test_refused_handshake_stops_dialling(exchange: SimulatedExchange, status: int, reason: Reason) -> None:
     """A handshake refused with 418 or 429 pauses the endpoint, dials included."""
@@ -323,7 +324,7 @@ async def test_refused_handshake_stops_dialling(exchange: SimulatedExchange, sta
         async with connected(exchange.url, wait=False) as connection:
             await until(lambda: connection.budget.paused)
             spent = connection.budget.spent_total
-            await asyncio.sleep(0.1)
+            await asyncio.sleep(50)  # a pause takes at least a minute
 
             assert connection.budget.paused is reason
             assert 1 == connection.disconnections[DisconnectReason.REJECTED]
