@@ -10,24 +10,18 @@ import zlib
 from typing import TYPE_CHECKING, Any
 
 import pytest
-import trustme
-from support.builders import DEADLINE_SECONDS, LOCAL, close, serving
+from support.builders import DEADLINE_SECONDS, close, serving
 from support.logs import warnings
-from support.slow_clients import slow_socket
+from support.slow_clients import read_to_end, slow_socket
 from support.waiting import until
 
-from exporter.metrics.chunked_body import ChunkedBody
-from exporter.metrics.openmetrics import OpenMetricsExposition
-from exporter.web.config import load
 from exporter.web.limits import Limits
-from exporter.web.server import WebServer
-from exporter.web.watcher import WebConfigWatcher
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
-    from pathlib import Path
 
     from exporter.web.protocol import ClientConnection
+    from exporter.web.server import WebServer
 
 SMALL = b"metric 1.0\n"
 LARGE = b"".join(b"metric_%d %d\n" % (i, zlib.crc32(b"%d" % i)) for i in range(100_000)) * 4
@@ -36,16 +30,6 @@ LARGE = b"".join(b"metric_%d %d\n" % (i, zlib.crc32(b"%d" % i)) for i in range(1
 def connections_of(server: WebServer) -> tuple[ClientConnection, ...]:
     """Return the open connections."""
     return tuple(server._listener._connections)
-
-
-async def read_to_end(reader: asyncio.StreamReader) -> bytes:
-    """Return all bytes until the connection is closed or reset."""
-    received = []
-    async with asyncio.timeout(DEADLINE_SECONDS):
-        with contextlib.suppress(ConnectionError):
-            while piece := await reader.read(2**20):
-                received.append(piece)
-    return b"".join(received)
 
 
 async def answer_to(port: int, *pieces: bytes) -> bytes:
@@ -67,82 +51,6 @@ async def served(body: bytes = SMALL, **limits: Any) -> AsyncIterator[int]:
         assert client.base_url.port is not None
         yield client.base_url.port
         assert 200 == (await client.get("/-/healthy")).status_code
-
-
-@pytest.mark.usefixtures("virtual_time")
-@pytest.mark.parametrize(
-    "start",
-    [
-        b"",
-        b"GET /met",
-        b"GET /metrics HTTP/1.1\r\nX-Header: 1\r\n",
-        b"\r\n\r\n\r\n",
-        b"GET /-/healthy HTTP/1.1\r\n\r\nGET /metr",
-    ],
-    ids=["nothing", "half a line", "half a head", "empty lines", "half a second request"],
-)
-async def test_unfinished_request_is_disconnected(start: bytes) -> None:
-    """A request whose head is not complete in time is disconnected."""
-    async with served() as port:
-        reader, writer = await asyncio.open_connection("127.0.0.1", port)
-        if b"healthy" in start:
-            whole, start = start[:-9], start[-9:]
-            writer.write(whole)
-            await reader.readuntil(b"OK\n")
-        writer.write(start)
-        rest = await read_to_end(reader)
-        await close(writer)
-
-    assert b"" == rest
-
-
-@pytest.mark.usefixtures("virtual_time")
-async def test_slow_bytes_do_not_extend_the_deadline() -> None:
-    """A client that sends a byte now and then has the same deadline as one that sends nothing."""
-    async with served() as port:
-        reader, writer = await asyncio.open_connection("127.0.0.1", port)
-        async with asyncio.timeout(DEADLINE_SECONDS):
-            with contextlib.suppress(ConnectionError):
-                while not reader.at_eof():
-                    writer.write(b"a")
-                    await writer.drain()
-                    await asyncio.sleep(1)
-        await close(writer)
-
-
-@pytest.mark.usefixtures("virtual_time")
-async def test_unfinished_handshake_is_disconnected(tmp_path: Path) -> None:
-    """A TLS handshake that is not complete in time is disconnected."""
-    trustme.CA().issue_cert("localhost").private_key_and_cert_chain_pem.write_to_path(str(tmp_path / "both.pem"))
-    (tmp_path / "both.pem").chmod(0o600)
-    (tmp_path / "web.yml").write_text("tls_server_config: {cert_file: both.pem, key_file: both.pem}")
-    live = WebConfigWatcher(load(tmp_path / "web.yml"))
-    server = WebServer((LOCAL,), "/metrics", lambda: ChunkedBody([]), OpenMetricsExposition(list), int, str, live)
-    port = int(server.bind()[0].rpartition(":")[2])
-    running = asyncio.create_task(server.run())
-    try:
-        ends = [await answer_to(port, start) for start in (b"", b"\x16\x03\x01\x02\x00\x01\x00\x01")]
-    finally:
-        server.stop()
-        async with asyncio.timeout(DEADLINE_SECONDS):
-            await running
-
-    assert [b"", b""] == ends
-
-
-@pytest.mark.usefixtures("virtual_time")
-async def test_unread_answer_is_disconnected(caplog: pytest.LogCaptureFixture) -> None:
-    """A client that does not read its answer in time is disconnected, without a warning in the log."""
-    async with serving(LARGE, limits=Limits(answer_seconds=5.0)) as (client, server):
-        reader, writer = await asyncio.open_connection(sock=await slow_socket(client.base_url.port or 0), limit=1024)
-        writer.write(b"GET /metrics HTTP/1.1\r\n\r\n")
-        await reader.readexactly(100)
-        await until(lambda: not connections_of(server))
-        received = await read_to_end(reader)
-        await close(writer)
-
-    assert len(received) < len(LARGE)
-    assert [] == warnings(caplog)
 
 
 @pytest.mark.parametrize(
