@@ -4,14 +4,17 @@ import asyncio
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from support.builders import close
 from support.polling import FAST
 from support.service import configured, scrape, serving, until_counted, until_sample, value
-from support.waiting import until
+from support.slow_clients import slow_socket
+from support.waiting import PATIENCE_SECONDS, until
 
 from exporter.account.poller import Poller
 from exporter.app.service import Service, WebSettings
 from exporter.binance.connection import Connection
 from exporter.config import exporter_yml
+from exporter.metrics.chunked_body import ChunkedBody
 from exporter.simulator.answer_edits import error
 from exporter.web.listen_address import ListenAddress
 
@@ -115,12 +118,34 @@ async def test_endpoints_have_separate_connections(exchange: SimulatedExchange, 
     assert 1.0 == value(samples, "connected", endpoint=exchange.url.split("/")[2])
 
 
-async def test_stops_while_a_poll_hangs(exchange: SimulatedExchange, tmp_path: Path) -> None:
-    """The service stops although an answer is outstanding and a client keeps its connection open."""
+async def test_stops_within_two_seconds(
+    exchange: SimulatedExchange, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The service stops within two seconds despite a hanging poll, an idle client and one that does not read."""
+    body = ChunkedBody([b"metric 1.0\n" * 500_000])  # more than fits the sockets' buffers
+    monkeypatch.setattr("exporter.app.service.Exposition.body", lambda _: body)
+    service = Service(configured(exchange, tmp_path), WebSettings(addresses=(ListenAddress("127.0.0.1", 0),)), FAST)
+    (url,) = service.bind()
+    port = int(url.rpartition(":")[2])
+    stop = asyncio.Event()
     with exchange.lose_answers():
-        async with serving(configured(exchange, tmp_path)) as client:
-            await client.get("/-/healthy")
-            await until(lambda: exchange.received)
+        running = asyncio.create_task(service.run(stop))
+        await until(lambda: exchange.received)
+        idle, idle_writer = await asyncio.open_connection("127.0.0.1", port)
+        idle_writer.write(b"GET /-/healthy HTTP/1.1\r\n\r\n")
+        await idle.readuntil(b"OK\n")
+        slow, slow_writer = await asyncio.open_connection(sock=await slow_socket(port), limit=1024)
+        slow_writer.write(b"GET /metrics HTTP/1.1\r\n\r\n")
+        await slow.readexactly(100)
+        stopped_at = asyncio.get_running_loop().time()
+        stop.set()
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            await running
+        seconds = asyncio.get_running_loop().time() - stopped_at
+    for writer in (idle_writer, slow_writer):
+        await close(writer)
+
+    assert seconds <= 2
 
 
 async def test_failed_task_is_started_again(
