@@ -5,16 +5,14 @@ from __future__ import annotations
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
 
 import httpx
 import pytest
 from support.builders import DEADLINE_SECONDS, wait_for
-from support.config_files import API_KEY, SECRET_KEY, key_files, leaks
+from support.config_files import API_KEY, SECRET_KEY, leaks
 from support.program import UP, started
 
 import exporter
@@ -33,141 +31,6 @@ def test_version_of_the_module() -> None:
 
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.startswith(f"{PROGRAM}, version {exporter.__version__} (revision: ")
-
-
-@pytest.mark.parametrize("argv", [["--version"], ["--help"], ["demo", "-h"], ["simulate", "--help"]])
-def test_help_and_version_go_to_standard_output(argv: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    """Help and version are not errors."""
-    code = run(argv)
-    captured = capsys.readouterr()
-
-    assert (code, captured.err) == (0, "")
-    assert PROGRAM in captured.out
-
-
-@pytest.mark.parametrize("command", ["run", "demo", "simulate"])
-def test_unknown_flag(command: str, capsys: pytest.CaptureFixture[str]) -> None:
-    """An unknown flag is named in the error, and the exit code is 2."""
-    code = run([command, "--nonsense"])
-    captured = capsys.readouterr()
-
-    assert (code, captured.out) == (2, "")
-    assert "unrecognized arguments: --nonsense\ntry: " in captured.err
-
-
-def test_nothing_configured(capsys: pytest.CaptureFixture[str]) -> None:
-    """Without any configuration the error names the ways to configure the program."""
-    code = run(["run"])
-    captured = capsys.readouterr()
-
-    assert (code, captured.out) == (2, "")
-    assert captured.err.startswith(f"{PROGRAM}: invalid configuration:\n")
-    for way in ("--config.file", "BINANCE_API_KEY", "BINANCE_SECRET_KEY", f"{PROGRAM} demo"):
-        assert way in captured.err
-
-
-@pytest.mark.parametrize("check", [[], ["--config.check"]])
-def test_invalid_file(check: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """All errors of a file are reported at once, without showing misplaced keys."""
-    path = key_files(tmp_path, secret_key=f"{SECRET_KEY} {SECRET_KEY}")
-    path.write_text(
-        f"poll: {{interval: soon}}\nnonsense: {SECRET_KEY}\n"
-        f"accounts:\n- {{name: main, api_key_file: {API_KEY}, secret_key_file: main.secret}}\n"
-        f"- {{name: main, api_key_file: main.key, secret_key_file: gone.secret, asset_mode: {SECRET_KEY}}}\n"
-    )
-    code = run(["--config.file", str(path), "--log.level", "debug", *check])
-    captured = capsys.readouterr()
-    lines = captured.err.splitlines()
-
-    assert (code, captured.out) == (2, "")
-    assert lines[0] == f"{PROGRAM}: invalid configuration:"
-    assert {
-        "poll.interval",
-        "nonsense",
-        "accounts[0].api_key_file",
-        "accounts[0].secret_key_file",
-        "accounts[1].name",
-        "accounts[1].secret_key_file",
-        "accounts[1].asset_mode",
-    } == {line.removeprefix(f"{path}: ").partition(":")[0] for line in lines[1:]}
-    assert set() == leaks(captured.err, (API_KEY, SECRET_KEY))
-
-
-def test_valid_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """A valid file is reported as such, with a warning about readable keys."""
-    path = key_files(tmp_path)
-    (tmp_path / "main.key").chmod(0o644)
-    path.write_text("accounts: [{name: main, api_key_file: main.key, secret_key_file: main.secret}]\n")
-    code = run(["--config.file", str(path), "--config.check"])
-    captured = capsys.readouterr()
-
-    assert (code, captured.out) == (0, f"{PROGRAM}: the configuration is valid: 1 account\n")
-    warning = f"{path}: accounts[0].api_key_file: main.key is readable by other users; run: chmod 600 main.key"
-    assert f"warning: {warning}\n" == captured.err
-
-
-def test_valid_variables(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    """Variables alone can configure an account, and a variable can request the check."""
-    monkeypatch.setenv("BINANCE_API_KEY", API_KEY)
-    monkeypatch.setenv("BINANCE_SECRET_KEY", SECRET_KEY)
-    monkeypatch.setenv("BINANCE_FUTURES_EXPORTER_CONFIG_CHECK", "true")
-    code = run([])
-    captured = capsys.readouterr()
-
-    assert (code, captured.err) == (0, "")
-    assert "the configuration is valid: 1 account" in captured.out
-
-
-@pytest.mark.parametrize("command", ["run", "demo"])
-def test_scrape_port_in_use(command: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    """An address that is in use is named in the error, and the exit code is 1."""
-    if command == "run":
-        monkeypatch.setenv("BINANCE_API_KEY", API_KEY)
-        monkeypatch.setenv("BINANCE_SECRET_KEY", SECRET_KEY)
-        monkeypatch.setenv("BINANCE_ENDPOINT", UNREACHABLE)
-    with socket.create_server(("127.0.0.1", 0)) as used:
-        address = f"127.0.0.1:{used.getsockname()[1]}"
-        code = run([command, "--web.listen-address", address])
-    captured = capsys.readouterr()
-
-    assert (code, captured.out) == (1, "")
-    assert captured.err.startswith(f"{PROGRAM}: cannot listen on {address}: Address already in use")
-
-
-def test_exchange_port_in_use(capsys: pytest.CaptureFixture[str]) -> None:
-    """The simulated exchange reports a port that is in use, too."""
-    with socket.create_server(("127.0.0.1", 0)) as used:
-        address = f"127.0.0.1:{used.getsockname()[1]}"
-        code = run(["simulate", "--listen-address", address])
-    captured = capsys.readouterr()
-
-    assert (code, captured.out) == (1, "")
-    reason = "Address already in use; set another address with --listen-address"
-    assert f"{PROGRAM}: cannot listen on {address}: {reason}\n" == captured.err
-
-
-@pytest.mark.parametrize("argv", [["demo", "--web.listen-address"], ["simulate", "--listen-address"]])
-def test_no_temporary_directory(
-    argv: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """Without a temporary directory demo and simulate exit with 1 and name the remedy."""
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "missing"))
-    code = run([*argv, "127.0.0.1:0"])
-    captured = capsys.readouterr()
-
-    assert (code, captured.out) == (1, "")
-    reason = "No such file or directory: set TMPDIR to a writable directory"
-    assert f"{PROGRAM}: cannot create a temporary directory: {reason}\n" == captured.err
-
-
-def test_no_directory_for_the_configuration(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """If its directory cannot be written to, the simulated exchange exits with 1."""
-    (tmp_path / "file").touch()
-    code = run(["simulate", "--listen-address", "127.0.0.1:0", "--config.dir", str(tmp_path / "file")])
-    captured = capsys.readouterr()
-
-    assert (code, captured.out) == (1, "")
-    assert f"{PROGRAM}: cannot write the configuration to {tmp_path / 'file'}: Not a directory\n" == captured.err
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -251,15 +114,6 @@ def test_simulate_with_faults(tmp_path: Path) -> None:
     assert (451, 0) == (answer.status_code, code)
     assert f"{PROGRAM}: fault position-gone: v2/account.position does not exist: 404, code -5000\n" in exchange.output
     assert f"{PROGRAM}: fault handshake-451: new connections are rejected with 451\n" in exchange.output
-
-
-def test_unknown_fault(capsys: pytest.CaptureFixture[str]) -> None:
-    """An unknown fault is an error that lists all faults."""
-    code = run(["simulate", "--fault", "nonsense"])
-    captured = capsys.readouterr()
-
-    assert (2, "") == (code, captured.out)
-    assert "'nonsense' is not a known fault; --help lists the faults" in captured.err
 
 
 def test_run_without_an_exchange(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

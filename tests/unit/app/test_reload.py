@@ -1,3 +1,5 @@
+"""Reloads of the configuration: what a changed file, an invalid one and one that hangs do to a running exporter."""
+
 from __future__ import annotations
 
 import asyncio
@@ -8,15 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
-from support.config_files import key_files
 from support.polling import FAST
 from support.service import running, scrape, serving, until_counted, until_sample, value
 from support.waiting import until
 
-from exporter.app.fleet import _free_phases
 from exporter.app.service import Service, WebSettings
 from exporter.binance.errors import Reason
-from exporter.cli.main import run
 from exporter.config import exporter_yml
 from exporter.simulator.demo import write_configuration
 from exporter.web import config as web_configuration
@@ -436,33 +435,6 @@ async def test_rotated_key_files_are_noticed(system: System, logged: list[Any]) 
         await system.shows(1, "up", "alice")
 
     assert {Reason.REFUSED} == set(alice.failures)
-
-
-def test_added_accounts_fill_the_gaps() -> None:
-    """Accounts that are added to a running endpoint are polled as far from the others as possible."""
-    assert [0.0, 0.25, 0.5, 0.75] == _free_phases([], 4)
-    assert [0.5] == _free_phases([0.0], 1)
-    assert [0.75, 0.25] == _free_phases([0.0, 0.5], 2)
-    assert [0.85] == pytest.approx(_free_phases([0.1, 0.3, 0.6], 1))
-    assert [] == _free_phases([0.1], 0)
-
-
-@pytest.mark.parametrize(
-    ("shard", "total", "expected"),
-    [("0", "1", "1 account"), ("0", "2", "0 account"), ("1", "2", "1 account"), ("2", "2", "2 must be less than")],
-)
-def test_shard_of_the_configuration(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], shard: str, total: str, expected: str
-) -> None:
-    """A shard checks the accounts that it owns, which may be none; an index beyond the last is rejected."""
-    path = key_files(tmp_path)
-    path.write_text("accounts: [{name: main, api_key_file: main.key, secret_key_file: main.secret}]\n")
-    flags = ["--config.check", "--config.file", str(path), "--shard", shard, "--total-shards", total]
-    code = run(flags)
-    captured = capsys.readouterr()
-
-    assert (2 if "must" in expected else 0) == code
-    assert expected in captured.out + captured.err
 
 
 async def test_empty_shard_is_healthy_and_ready(exchange: SimulatedExchange) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import time
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -11,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from support.builders import any_text
+from support.processor_time import CHARACTERS, long_text, processor_seconds
 
 from exporter.binance.advice import advise
 from exporter.binance.errors import (
@@ -31,7 +31,7 @@ from exporter.binance.errors import (
     scrub,
 )
 from exporter.binance.messages import decode_envelope, decode_error
-from exporter.redaction import hidden, hide, redact
+from exporter.redaction import hidden, hide
 
 if TYPE_CHECKING:
     import ipaddress
@@ -326,35 +326,17 @@ def test_advice_of_the_last_dial() -> None:
     assert "check the network" in advise(NotConnected("refused"))
 
 
-@pytest.mark.parametrize(
-    "characters",
-    [
-        *("1", "0a1b", "abcXYZ", "aB3/+", ".", ":", "\\", "%", "%25", "\\u0031", "1.", "1:", "a:", " ", "-"),
-        "\N{FULLWIDTH DIGIT ONE}",
-    ],
-)
+@pytest.mark.parametrize("characters", CHARACTERS)
 def test_long_text_costs_no_more_than_reading_it(characters: str) -> None:
     """Cleaning 4 MiB of any characters takes no longer than a few scans of the text, whatever secrets are hidden."""
     with hidden([f"{number:064x}" for number in range(1000)]):
         pass
-    text = (characters * (4 * 2**20 // len(characters) + 1))[: 4 * 2**20]
+    text = long_text(characters)
     frame = msgspec.json.encode({"id": None, "status": 418, "error": {"code": -1003, "msg": text}}).decode()
 
-    scan = _seconds(lambda: re.search("[~^]", text))
-    assert 8 * scan > _seconds(lambda: scrub(text))
-    assert 8 * scan > _seconds(lambda: redact(text))
-    assert 8 * scan > _seconds(lambda: decode_error(decode_envelope(frame)))
-
-
-def _seconds(work: Callable[[], object]) -> float:
-    """Return the shortest processor time of three runs."""
-
-    def once() -> float:
-        began = time.thread_time()
-        work()
-        return time.thread_time() - began
-
-    return min(once() for _ in range(3))
+    scan = processor_seconds(lambda: re.search("[~^]", text))
+    assert 8 * scan > processor_seconds(lambda: scrub(text))
+    assert 8 * scan > processor_seconds(lambda: decode_error(decode_envelope(frame)))
 
 
 @pytest.mark.no_cover
@@ -367,28 +349,3 @@ def test_cut_leaves_no_half_of_an_address_or_secret(before: str) -> None:
         text = before * (length // len(before)) + f" 203.0.113.7 {passphrase} " * 400
 
         assert not re.search(r"203|113|horse|batter|staple", scrub(text))
-        assert not re.search(r"horse|batter|staple", redact(text))
-
-
-def test_signatures_are_redacted_as_long_as_their_requests_wait() -> None:
-    """A part of a signature is redacted until 256 later requests have ended, however many wait for a response."""
-    signatures = [f"{number:032x}" for number in range(7_000, 8_000)]
-    parts = [signature[-20:] for signature in signatures]
-
-    with hidden(signatures[:1]), hidden(signatures[1:]):
-        assert {"[redacted]"} == set(map(redact, parts))
-    assert {"[redacted]"} == set(map(redact, parts[-255:]))
-
-
-@pytest.mark.no_cover
-def test_flood_of_texts_looks_signatures_up_once() -> None:
-    """With a thousand recent signatures short texts cost a multiple, not hundreds of times what they cost with one."""
-    text = "some_token_of_sixteen_characters"
-
-    def seconds(signatures: int) -> float:
-        with hidden([f"{number:064x}" * 5 for number in range(signatures)]):
-            pass
-        return _seconds(lambda: [scrub(text) for _ in range(1000)])
-
-    few = seconds(1)
-    assert 50 * few > seconds(1000)

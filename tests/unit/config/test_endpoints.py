@@ -147,3 +147,15 @@ class TestEndpoints:
         assert config.warnings == (
             f"{folder.path}/exporter.yml: binance.endpoint: ws:// sends API keys and signed requests unencrypted; use wss://",
         )
+
+    def test_demo_is_an_alias_of_testnet(self, folder: Folder) -> None:
+        """Accounts on demo and on testnet share one endpoint, whose label is testnet."""
+        config = folder.load(f"""
+            accounts:
+              - {{name: a, {HMAC}, binance: {{endpoint: demo}}}}
+              - {{name: b, {HMAC}, binance: {{endpoint: testnet}}}}
+        """)
+        first, second = (account.endpoint for account in config.accounts)
+
+        assert first is second
+        assert first.label == "testnet"

@@ -10,7 +10,6 @@ from support.config_files import API_KEY, SECRET_KEY, pem
 from exporter import redaction
 from exporter.config.document import ConfigError
 from exporter.config.exporter_yml import load
-from exporter.config.keys import VARIABLES
 
 if TYPE_CHECKING:
     from support.config_folder import Folder
@@ -111,9 +110,3 @@ def test_file_and_variables_together_are_an_error(folder: Folder) -> None:
     assert together.startswith("BINANCE_ACCOUNT, BINANCE_API_KEY: must not be set together with")
     assert f"{path}: accounts: must be a list of at least one mapping" == missing
     assert API_KEY[:16] not in together
-
-
-def test_error_without_a_configuration_explains_what_to_do() -> None:
-    """Without a file or variables the error names the three ways to configure the program."""
-    with pytest.raises(ConfigError, match=r"--config\.file.*BINANCE_API_KEY.*demo$"):
-        load(None, dict.fromkeys(VARIABLES, ""))

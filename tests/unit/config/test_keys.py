@@ -220,16 +220,3 @@ def test_base64_of_a_pem_is_explained(folder: Folder) -> None:
 
     with pytest.raises(ConfigError, match=r"private_key_file: a\.pem is a base64-encoded PEM: decode it$"):
         folder.load("accounts: [{name: a, api_key_file: api.key, private_key_file: a.pem}]")
-
-
-def test_demo_is_an_alias_of_testnet(folder: Folder) -> None:
-    """Accounts on demo and on testnet share one endpoint, whose label is testnet."""
-    config = folder.load(f"""
-        accounts:
-          - {{name: a, {HMAC}, binance: {{endpoint: demo}}}}
-          - {{name: b, {HMAC}, binance: {{endpoint: testnet}}}}
-    """)
-    first, second = (account.endpoint for account in config.accounts)
-
-    assert first is second
-    assert first.label == "testnet"

@@ -11,14 +11,19 @@ import yaml
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ed25519, rsa
 from support.clocks import Clock
+from support.golden import MIDNIGHT, polled
 from support.simulator_client import client_of
 
+from exporter.account.margin import cross_pools, isolated_pools
 from exporter.simulator import SimulatedExchange, demo_accounts, demo_exchange, write_configuration
 from exporter.simulator.answers import account_position, account_status, account_status_v1
 from exporter.simulator.valuation import statement_of
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
     from pathlib import Path
+
+    from support.polling import Polled
 
 ACCOUNTS = ("main", "multi", "hedge", "isolated")
 
@@ -191,3 +196,34 @@ def test_seed_determines_secrets() -> None:
     assert seeded[0] == seeded[1]
     assert not set(unseeded[0]) & set(unseeded[1])
     assert len({api_key for api_key, _ in seeded[0]}) == 4
+
+
+async def through_the_scenario(name: str, step: int) -> AsyncIterator[Polled]:
+    """Poll an account every `step` seconds of the scenario's ten minutes."""
+    async with polled(name) as (account, _, clock):
+        for second in range(0, 600, step):
+            clock.now = MIDNIGHT + second
+            assert (await account.poll()).last_poll_succeeded, account.state.last_failure
+            yield account
+
+
+@pytest.mark.no_cover
+async def test_isolated_scenario() -> None:
+    """In ten minutes the highest isolated ratio goes above 0.8, and never to 1 where liquidation is."""
+    highest = [
+        max(pool.ratio for pool in isolated_pools(account.snapshots[-1]) if pool.ratio is not None)
+        async for account in through_the_scenario("isolated", step=10)
+    ]
+
+    assert 60 == len(highest)
+    assert 0.8 < max(highest) < 1
+
+
+async def test_multi_scenario() -> None:
+    """In ten minutes multi-assets mode has exactly one cross pool, in USD, whatever it holds."""
+    pools = [
+        [(pool.margin_asset, pool.ratio is not None) for pool in cross_pools(account.snapshots[-1])]
+        async for account in through_the_scenario("multi", step=30)
+    ]
+
+    assert [[("USD", True)]] * 20 == pools
