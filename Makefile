@@ -88,8 +88,7 @@ test-prometheus3: $(VENV)/.dev $(PROMETHEUS3)/usr/bin/prometheus ## test rules a
 	@PATH="$(CURDIR)/$(PROMETHEUS3)/usr/bin:$$PATH"; export PATH; \
 	  for tool in prometheus promtool prometheus-alertmanager; do $$tool --version 2>&1 | head -1; done; \
 	  prometheus --version 2>&1 | grep -q 'version 3\.' && \
-	  CI=true $(BIN)/pytest tests/monitoring/test_alerts.py tests/monitoring/test_rules.py \
-	    tests/monitoring/test_rules_alertmanager.py tests/system/test_prometheus.py tests/system/test_prometheus_tls.py $(ARGS)
+	  CI=true $(BIN)/pytest -m prometheus tests/monitoring tests/system $(ARGS)
 
 $(PROMETHEUS3)/usr/bin/prometheus: tools/unpack_debian.sh
 	sh tools/unpack_debian.sh forky $(PROMETHEUS3) prometheus promtool prometheus-alertmanager

@@ -100,6 +100,7 @@ def test_rules_are_the_shipped_ones() -> None:
     assert JOB == values["job"]
 
 
+@pytest.mark.prometheus
 def test_rules_take_thresholds_and_job(tmp_path: Path) -> None:
     """Promtool accepts rules with other thresholds, labels and job, without a disabled alert, in another namespace."""
     rule = only(feature("rules"), "PrometheusRule")

@@ -61,7 +61,7 @@ FIRING: Final = [
 UNRELATED: Final = ("Error sending alert",)
 
 # Marks all tests, so that one process runs them and starts the demo once.
-pytestmark = pytest.mark.waits
+pytestmark = [pytest.mark.waits, pytest.mark.prometheus]
 
 
 @pytest.fixture(scope="module")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any, Final
 
+import pytest
 from support.dashboards import filled
 from support.prometheus_server import promtool
 
@@ -13,6 +14,8 @@ from monitoring.rules.rule import JOB
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+pytestmark = pytest.mark.prometheus
 
 # Two exporters, each with an endpoint of the same label: prices and funding of one must not be used for the other.
 FIRST: Final = "first:10427"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any, Final
 
+import pytest
 from support.dashboards import filled
 from support.income import income_row
 from support.prometheus_server import promtool
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from monitoring.rules.rule import Recording
+
+pytestmark = pytest.mark.prometheus
 
 # Times of promtool's tests are since the start of 1970.
 INTERVAL: Final = "6m"

@@ -8,6 +8,7 @@ import re
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
+import pytest
 from support.builders import make_asset, make_position, make_risk, make_snapshot, make_state, samples
 from support.dashboards import filled
 from support.prometheus_server import promtool
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
 
     from exporter.account.snapshot import AccountSnapshot
     from exporter.binance.rows import Position, PositionRisk
+
+pytestmark = pytest.mark.prometheus
 
 SNAPSHOTS: Final = 500
 SYMBOLS: Final = ("BTCUSDT", "ETHUSDT", "SOLUSDC", "XRPUSDT")

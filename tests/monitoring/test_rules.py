@@ -17,6 +17,8 @@ from monitoring.thresholds import VALUES
 if TYPE_CHECKING:
     from pathlib import Path
 
+pytestmark = pytest.mark.prometheus
+
 SCENARIOS = [
     (f"{path.stem}: {scenario['name']}", scenario)
     for path in sorted((DATA / "rules").glob("*.yml"))

@@ -20,6 +20,8 @@ from monitoring.rules.rule import JOB
 if TYPE_CHECKING:
     from pathlib import Path
 
+pytestmark = pytest.mark.prometheus
+
 SAMPLE: Final = PROMETHEUS / "alertmanager.yml"
 SECTIONS: Final = ["Meaning", "Impact", "Diagnosis", "Mitigation"]
 

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+pytestmark = pytest.mark.prometheus
+
 
 Rules = dict[str, Any]
 Check = tuple[int, int, str]

@@ -69,6 +69,7 @@ def test_scrapes_of_the_same_series() -> None:
 
 
 @pytest.mark.waits
+@pytest.mark.prometheus
 def test_whole_at_two_sizes() -> None:
     """The exporter is measured with each number of accounts and scraped by Prometheus; missed polls are counted."""
     needs("prometheus")

@@ -98,6 +98,7 @@ async def until_loaded(client: httpx.AsyncClient, expected: float) -> None:
             await asyncio.sleep(0.5)
 
 
+@pytest.mark.prometheus
 async def test_series_join_those_of_the_exporter(tmp_path: Path) -> None:
     """Past and present are one series that only decreases to 0, as months turn, and increases as the ledger does."""
     needs("prometheus")
@@ -154,6 +155,7 @@ async def test_series_join_those_of_the_exporter(tmp_path: Path) -> None:
     assert [] == complaints
 
 
+@pytest.mark.prometheus
 def test_documented_rules(tmp_path: Path) -> None:
     """The documented command writes a file with the rules of the counters, which promtool accepts."""
     page = (ROOT / "docs" / "history.md").read_text(encoding="utf-8")

@@ -24,6 +24,8 @@ from exporter.simulator.rest import INCOME
 if TYPE_CHECKING:
     from pathlib import Path
 
+pytestmark = pytest.mark.prometheus
+
 TURN = datetime(2026, 3, 1, tzinfo=UTC).timestamp()
 HOURS_BEFORE, HOURS_AFTER = 1.0, 1.25
 SCRAPE_SECONDS = 60.0

@@ -8,12 +8,15 @@ import signal
 from typing import TYPE_CHECKING
 
 import bcrypt
+import pytest
 from support.program import started
 from support.prometheus_server import needs, scraping, until_all_are_up
 from support.tls import CLIENTS, REQUIRED, TLS, prepared
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+pytestmark = pytest.mark.prometheus
 
 CONFIGURATION = """\
 global: {{scrape_interval: 3s, scrape_timeout: 3s}}
