@@ -1,4 +1,4 @@
-"""compose.yaml as a file: valid for Compose, its images pinned, what it mounts there, nothing open to the network."""
+"""compose.yaml: valid, its images pinned, its mounts present, and nothing open to the network."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ SCHEMA: Final = json.loads(
 
 
 def test_it_is_a_compose_file() -> None:
-    """The published schema of Compose files has nothing against it."""
+    """It conforms to the published schema of Compose files."""
     jsonschema.validate(COMPOSE, SCHEMA)
 
 
@@ -34,7 +34,7 @@ def test_it_is_a_compose_file() -> None:
     "wrong", [{"services": {"exporter": {"imagine": "x"}}}, {"services": {"exporter": {"ports": "10427"}}}]
 )
 def test_faults_are_found(wrong: dict[str, Any]) -> None:
-    """An unknown key and a wrong type are faults."""
+    """The schema rejects an unknown key and a wrong type."""
     with pytest.raises(jsonschema.ValidationError):
         jsonschema.validate({**COMPOSE, **wrong}, SCHEMA)
 
@@ -68,7 +68,7 @@ def test_what_is_mounted_is_there() -> None:
             assert source in COMPOSE["volumes"]
 
 
-def test_grafana_is_given_what_its_provisioning_points_to() -> None:
+def test_grafana_has_what_its_provisioning_names() -> None:
     """Dashboards are mounted where the provider and the home page look for them, and Prometheus is found."""
     mounts = dict(mount.split(":")[:2] for mount in SERVICES["grafana"]["volumes"])
     (provider,) = yaml.safe_load((ROOT / "grafana/provisioning/dashboards/binance-futures.yml").read_text())[
@@ -84,7 +84,7 @@ def test_grafana_is_given_what_its_provisioning_points_to() -> None:
 
 
 def test_prometheus_scrapes_the_exporter() -> None:
-    """Prometheus' configuration within scrapes where the exporter listens, under the job name of the rules."""
+    """Its configuration of Prometheus scrapes where the exporter listens, under the job name of the rules."""
     inner = yaml.safe_load(COMPOSE["configs"]["prometheus"]["content"])
     (job,) = inner["scrape_configs"]
     listening = SERVICES["exporter"]["environment"][f"{VARIABLE_PREFIX}WEB_LISTEN_ADDRESS"]
@@ -94,8 +94,9 @@ def test_prometheus_scrapes_the_exporter() -> None:
     assert "$" not in COMPOSE["configs"]["prometheus"]["content"]
 
 
+@pytest.mark.prometheus
 def test_prometheus_accepts_its_configuration(tmp_path: Path) -> None:
-    """`promtool check config` has nothing against the configuration within."""
+    """`promtool check config` accepts the configuration in it."""
     needs("promtool")
     path = tmp_path / "prometheus.yml"
     path.write_text(COMPOSE["configs"]["prometheus"]["content"])
@@ -104,8 +105,8 @@ def test_prometheus_accepts_its_configuration(tmp_path: Path) -> None:
     assert 0 == promtool.returncode, promtool.stderr
 
 
-def test_the_exporter_understands_its_variables() -> None:
-    """The command is the demo or what the sample of .env names, and every variable set there is one that is read."""
+def test_exporter_reads_its_variables() -> None:
+    """The command is the demo or that of accounts.env, and the exporter reads every variable that the file names."""
     sample = (ROOT / "accounts.env").read_text(encoding="utf-8")
     named = set(re.findall(r"^#?\s*([A-Z_]+)=", sample, re.MULTILINE)) - {"EXPORTER_COMMAND"}
     flags = {

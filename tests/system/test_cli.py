@@ -187,5 +187,5 @@ def test_output_in_ascii() -> None:
     done = subprocess.run(argv, capture_output=True, env=os.environ | {"PYTHONIOENCODING": "ascii"}, check=False)
 
     assert 2 == done.returncode
-    assert b"unknown command" in done.stderr
+    assert rb"unknown command 'nonsense\u5e01'" in done.stderr
     assert b"Traceback" not in done.stderr

@@ -2,34 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING
 
+import pytest
 from support.prometheus_server import CONFIGURATION, needs, query, scraping, until_all_are_up
 from support.service import configured, serving
-from support.waiting import PATIENCE_SECONDS
 
 from exporter.simulator.demo import demo_exchange
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-
-async def test_promtool_accepts_the_metrics(tmp_path: Path) -> None:
-    """`promtool check metrics` has no complaints about the demo's metrics."""
-    needs("promtool")
-    async with demo_exchange(seed=1) as exchange, serving(configured(exchange, tmp_path)) as client:
-        async with asyncio.timeout(PATIENCE_SECONDS):
-            text = ""
-            while text.count("binance_futures_account_open_positions{") < 4:
-                text = (await client.get("/metrics")).text
-    promtool = await asyncio.create_subprocess_exec(
-        "promtool", "check", "metrics", stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=-2
-    )
-    complaints, _ = await promtool.communicate(text.encode())
-
-    assert b"" == complaints
-    assert 0 == promtool.returncode
+pytestmark = pytest.mark.prometheus
 
 
 async def test_prometheus_scrapes_without_a_warning(tmp_path: Path) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import signal
 import subprocess
 import sys
@@ -12,7 +11,6 @@ from pathlib import Path
 
 import pytest
 from support.builders import DEADLINE_SECONDS, wait_for
-from support.config_files import key_files
 
 from exporter.cli.flags import PROGRAM
 
@@ -137,18 +135,6 @@ def in_ascii(*commands: list[bytes]) -> list[tuple[int, bytes, bytes]]:
     ends = [json.loads(line) for line in done.stdout.splitlines()]
     assert len(commands) == len(ends)
     return [(code, bytes.fromhex(out), bytes.fromhex(err)) for code, out, err in ends]
-
-
-def test_file_name_that_the_locale_cannot_encode(tmp_path: Path) -> None:
-    """A key file with such a name is a configuration error that shows the name."""
-    path = key_files(tmp_path)
-    path.write_text("accounts: [{name: main, api_key_file: größe.key, secret_key_file: main.secret}]\n", "utf-8")
-    flag = [b"--config.file", os.fsencode(path)]
-
-    for code, out, err in in_ascii([b"check", *flag], [b"run", b"--config.check", *flag]):
-        assert (2, b"") == (code, out)
-        assert re.search(rb"gr\\xf6\\xdfe\.key", err)
-        assert b"Traceback" not in err
 
 
 def test_arguments_that_are_not_text() -> None:

@@ -48,7 +48,7 @@ async def test_response_without_content_fails_the_poll(exchange: SimulatedExchan
     polled = await poll_twice(exchange, name)
 
     assert 1 <= polled.state.failures[Reason.DECODE]
-    assert (False, 1) == (polled.state.last_poll_succeeded, len(polled.snapshots))
+    assert (False, 1, 1) == (polled.state.last_poll_succeeded, polled.state.open_positions, len(polled.snapshots))
 
 
 async def test_missing_risk_row_is_counted_at_the_second_poll(exchange: SimulatedExchange) -> None:

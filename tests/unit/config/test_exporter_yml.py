@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import os
 from typing import TYPE_CHECKING
 
@@ -51,6 +52,7 @@ def material(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "rsa.pem": generate_rsa(65537, 2048).private_bytes(Encoding.PEM, pkcs8, NoEncryption()),
         "weak.pem": weak.private_bytes(Encoding.PEM, pkcs8, NoEncryption()),
         "ec.pem": generate_ec(SECP256R1()).private_bytes(Encoding.PEM, pkcs8, NoEncryption()),
+        "base64.pem": base64.b64encode(ed25519.private_bytes(Encoding.PEM, pkcs8, NoEncryption())),
         "broken.pem": b"-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n",
         "pass": PASSPHRASE,
     }

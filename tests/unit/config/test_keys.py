@@ -1,4 +1,4 @@
-"""Key files: warning is read from them, when they are loaded again, and their warnings."""
+"""Key files: what is read from them, when they are loaded again, and their warnings."""
 
 from __future__ import annotations
 
@@ -166,14 +166,6 @@ def test_passphrase_is_hidden_whole(folder: Folder, passphrase: str) -> None:
     assert "[redacted]" == redaction.redact(passphrase)
 
 
-def test_api_key_in_the_place_of_its_secret_is_rejected(folder: Folder) -> None:
-    """The API key pasted twice is an error: no secret equals its key."""
-    folder.write("secret.key", API_KEY)
-
-    with pytest.raises(ConfigError, match=r"accounts\[0\]\.secret_key_file: is identical to the API key"):
-        folder.load(f"accounts: [{{name: a, {HMAC}}}]")
-
-
 def test_keys_of_every_kind_give_no_warning(folder: Folder) -> None:
     """Keys as Binance and its testnet issue them, in letters and digits or hexadecimal, give no warning."""
     for text in (API_KEY, "0123456789abcdef" * 4):
@@ -212,11 +204,3 @@ def test_pem_without_its_line_breaks_is_accepted(
         signatures.add(account.credentials.sign({"timestamp": 1}))
 
     assert len(signatures) == 1
-
-
-def test_base64_of_a_pem_is_explained(folder: Folder) -> None:
-    """The base64 of a PEM, as Kubernetes prints its secrets, is an error that names the remedy."""
-    folder.write("a.pem", base64.b64encode(pem()))
-
-    with pytest.raises(ConfigError, match=r"private_key_file: a\.pem is a base64-encoded PEM: decode it$"):
-        folder.load("accounts: [{name: a, api_key_file: api.key, private_key_file: a.pem}]")

@@ -1,3 +1,5 @@
+"""Shards: which accounts each of them owns, and how the index of one is written."""
+
 from __future__ import annotations
 
 import pytest

@@ -10,6 +10,7 @@ from support.golden import GOLDEN, SHAPES, shape_scrape
 from support.prometheus_server import promtool
 
 
+@pytest.mark.prometheus
 @pytest.mark.parametrize("name", SHAPES)
 async def test_golden_shape(name: str) -> None:
     """The samples of each shape are the committed ones, and promtool finds no problem; `make generate` writes them."""
