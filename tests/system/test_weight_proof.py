@@ -99,11 +99,9 @@ async def test_other_programs_go_first(others: int, most: int) -> None:
 @pytest.mark.parametrize("wrong", [0.0, 30.0, -30.0, 3600.0])
 @in_virtual_time
 async def test_restarts_in_a_loop_share_one_share(wrong: float) -> None:
-    """However often it is restarted within a minute, it spends the share once, and 7 more per restart.
-
-    A new run knows nothing until its first answer, which comes after the dial (5) and the request for the time (2). It
-    treats the IP's count in that answer as its own weight. So the bound of a minute is share + 7 x restarts.
-    """
+    """However often it is restarted within a minute, it spends the share once, and 7 more per restart."""
+    # A new run knows nothing until its first answer, which comes after the dial (5) and the request for the time (2).
+    # It treats the IP's count in that answer as its own weight. So the bound of a minute is share + 7 x restarts.
     restarts = 0
     async with Exchange(30) as exchange:
         await asyncio.sleep(41)

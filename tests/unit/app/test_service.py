@@ -1,3 +1,5 @@
+"""The service: what it serves, when it is ready, how it stops, and what happens if a part of it fails."""
+
 from __future__ import annotations
 
 import asyncio

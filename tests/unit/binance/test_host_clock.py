@@ -122,10 +122,8 @@ async def test_jump_is_noticed(ahead: float, woken: int) -> None:
 
 
 def test_timers_go_on_in_a_suspend() -> None:
-    """A timer of an hour ends soon after the host was suspended for two, although the system's timers stood still.
-
-    The suspend is simulated: the clock that goes on in one is moved ahead, the one that selectors wait by is not.
-    """
+    """A timer of an hour ends soon after the host was suspended for two, although the system's timers stood still."""
+    # Simulated: the clock that goes on during a suspend is moved ahead, the one that selectors wait by is not.
     boottime = Monotonic()
 
     async def sleep() -> float:
