@@ -340,12 +340,11 @@ def test_pipe_gets_logfmt() -> None:
     assert only_logfmt(stream)["msg"] == "ready"
 
 
-@pytest.mark.parametrize("format_", log.FORMATS)
-def test_printed_error_is_redacted(format_: str) -> None:
+def test_printed_error_is_redacted() -> None:
     """A message that is written as it is, such as a configuration error, shows no hidden value."""
     redaction.hide("correct horse battery")
     stream = io.StringIO()
-    log.configure("info", format_, stream)
+    log.configure("error", None, stream)
 
     log.print_error("proxy: is not correct horse battery")
 
