@@ -88,8 +88,15 @@ def test_help_is_one_sentence(family: Family) -> None:
 
 @pytest.mark.parametrize("family", _named(VALUE_FAMILIES))
 def test_help_of_values_names_the_source(family: Family) -> None:
-    """The help of a value ends with the method that it is read from."""
-    assert re.search(r" \(.*(v2/|v1 )account\.(status|position)\)\.$", family.help)
+    """A figure's help ends with the field and the method that it comes from, a ratio's with its formula and method."""
+    field = r"[\w -]+ (of|in) (((assets|positions)\[\] of )?(v2/|v1 )account\.status|v2/account\.position)"
+    if family.name in RATIOS:
+        assert re.search(r"\w / .*\w.* \(v2/account\.status\)\.$", family.help)
+    elif family.name == POSITION_INFO:
+        assert re.search(rf" \({field}, [\w ]+; {field}\)\.$", family.help)
+    else:
+        assert re.search(rf" \({field}\)\.$", family.help)
+    assert f"{family.description} ({family.source})." == family.help
 
 
 def test_every_family_reads_one_field_of_one_row() -> None:
