@@ -35,7 +35,7 @@ def scrape(target: str, interval_seconds: float, folder: Path) -> str:
         highest = _ask(address, interval_seconds)
     output = log.read_text(encoding="utf-8")
     warnings = [line for line in output.splitlines() if re.search(r"level=(warn|error)", line, re.IGNORECASE)]
-    warnings = [line for line in warnings if "SIGTERM" not in line]
+    warnings = [line for line in warnings if "SIGTERM" not in line and "signal=terminated" not in line]  # 2.x, 3.x
     version = re.search(r'version="?\(?version=([\d.]+)', output)
     return (
         f"Prometheus {version[1] if version else '(?)'} needs at most {highest['scrape_duration_seconds']:.2f} s to "
