@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import hashlib
 import hmac
@@ -22,7 +21,7 @@ from websockets.exceptions import InvalidStatus
 from exporter.simulator import Market, SimulatedAccount, SimulatedExchange
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator
 
     from support.clocks import Clock
 
@@ -78,15 +77,6 @@ async def refusal_of(exchange: SimulatedExchange, path: str = "") -> InvalidStat
         async with connect(exchange.url + path):
             pass
     return caught.value
-
-
-async def eventually(condition: Callable[[], object]) -> None:
-    """Wait until a condition at the other end of the socket is true."""
-    for _ in range(5000):
-        if condition():
-            return
-        await asyncio.sleep(0.001)
-    raise AssertionError("it never happened")
 
 
 def sign(account: SimulatedAccount, clock: Clock, **params: Any) -> dict[str, Any]:

@@ -1,9 +1,12 @@
-"""Waiting for conditions."""
+"""Waiting for conditions, and for what another process writes."""
 
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+import os
+import select
+import time
+from typing import TYPE_CHECKING, Final
 
 from support.virtual_time import VirtualTimeLoop
 
@@ -11,12 +14,39 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
-PATIENCE_SECONDS = 120.0  # for slow machines
+DEADLINE_SECONDS: Final = 120.0  # for what takes no time on an idle machine
+PATIENCE_SECONDS: Final = DEADLINE_SECONDS
 
 
 async def until(condition: Callable[[], object]) -> None:
     """Wait until a condition is true."""
     pause = 0.05 if isinstance(asyncio.get_running_loop(), VirtualTimeLoop) else 0.005
-    async with asyncio.timeout(PATIENCE_SECONDS):
+    async with asyncio.timeout(DEADLINE_SECONDS):
         while not condition():  # noqa: ASYNC110 - a condition has no event
             await asyncio.sleep(pause)
+
+
+def wait_for(
+    condition: Callable[[], object],
+    explain: Callable[[], str] = lambda: "the condition did not become true",
+    deadline: float | None = None,
+) -> None:
+    """Wait until a condition is true, without an event loop.
+
+    Args:
+        condition: is checked at least once.
+        explain: returns the message of the AssertionError.
+        deadline: the latest time, on the monotonic clock; by default in DEADLINE_SECONDS.
+    """
+    if deadline is None:
+        deadline = time.monotonic() + DEADLINE_SECONDS
+    while not condition():
+        assert time.monotonic() < deadline, explain()
+        time.sleep(0.02)
+
+
+def read_next(descriptor: int) -> bytes:
+    """Wait until something can be read from a pipe, and return it."""
+    readable, _, _ = select.select([descriptor], [], [], DEADLINE_SECONDS)
+    assert readable, "nothing was written"
+    return os.read(descriptor, 65536)

@@ -6,7 +6,6 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from support.clocks import Clock
 from support.methods import STATUS
 from support.simulator_client import Client, exchange_of, sign
 
@@ -15,17 +14,13 @@ from exporter.simulator import KeyType, SimulatedAccount, SimulatedExchange
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+    from support.clocks import Clock
+
 AHEAD = "Timestamp for this request was 1000ms ahead of the server's time."
 OUTSIDE = "Timestamp for this request is outside of the recvWindow."
 WRONG_ID = "Invalid 'id' in JSON request; expected an integer, a string matching '^[a-zA-Z0-9-_]{1,36}$', or null."
 WRONG_IDS: list[Any] = [True, 1.5, "a" * 37, "", {}]
 NO_KEY = "Invalid API-key, IP, or permissions for action."
-
-
-@pytest.fixture
-def clock() -> Clock:
-    """Return a stopped clock."""
-    return Clock(1_700_000_010.0)
 
 
 @pytest.fixture

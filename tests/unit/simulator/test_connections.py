@@ -4,27 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import json
+from typing import TYPE_CHECKING
 
 import pytest
-from support.clocks import Clock
 from support.methods import STATUS
-from support.simulator_client import client_of, eventually, exchange_of, port_of
+from support.simulator_client import client_of, exchange_of, port_of
+from support.waiting import until
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
 from exporter.simulator import SimulatedAccount, SimulatedExchange
 
-
-@pytest.fixture
-def clock() -> Clock:
-    """Return a stopped clock."""
-    return Clock(1_700_000_010.0)
-
-
-@pytest.fixture
-def account() -> SimulatedAccount:
-    """Return an account whose key signs fast."""
-    return SimulatedAccount("main")
+if TYPE_CHECKING:
+    from support.clocks import Clock
 
 
 async def http_answer(exchange: SimulatedExchange) -> str:
@@ -96,7 +88,7 @@ async def test_connections_stall(account: SimulatedAccount, clock: Clock) -> Non
         with exchange.stall_connections():
             await left.close()
             pending = asyncio.create_task(old.ask("session.status"))
-            await eventually(lambda: any(connection.unread for connection in exchange.connections))
+            await until(lambda: any(connection.unread for connection in exchange.connections))
             async with client_of(exchange, clock) as new:
                 answer = await new.ask("session.status")
         early = pending.done()

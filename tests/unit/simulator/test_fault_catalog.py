@@ -8,10 +8,9 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from support.clocks import Clock
 from support.methods import POSITION, STATUS
 from support.simulator_client import Client, client_of, refusal_of, sign
-from support.waiting import PATIENCE_SECONDS, until
+from support.waiting import DEADLINE_SECONDS, until
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidMessage
 
@@ -22,11 +21,7 @@ from exporter.simulator.fault_catalog_rest import REST_FAULTS
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
-
-@pytest.fixture
-def clock() -> Clock:
-    """Return a stopped clock."""
-    return Clock(1_700_000_010.0)
+    from support.clocks import Clock
 
 
 @pytest.fixture
@@ -143,7 +138,7 @@ async def test_events_repeat(exchange: SimulatedExchange, clock: Clock, name: st
     codes = []
     with FAULTS[name].switch(exchange):
         for _ in range(2):
-            async with asyncio.timeout(PATIENCE_SECONDS), connect(exchange.url) as connection:
+            async with asyncio.timeout(DEADLINE_SECONDS), connect(exchange.url) as connection:
                 with suppress(ConnectionClosed):
                     while True:
                         frames.append(await connection.recv())

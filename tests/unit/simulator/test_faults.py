@@ -4,28 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
-from support.clocks import Clock
 from support.methods import STATUS
-from support.simulator_client import client_of, eventually, exchange_of, port_of, refusal_of, sign
+from support.simulator_client import client_of, exchange_of, port_of, refusal_of, sign
+from support.waiting import until
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
 from exporter.simulator import SimulatedAccount, SimulatedExchange
 
-
-@pytest.fixture
-def clock() -> Clock:
-    """Return a stopped clock."""
-    return Clock(1_700_000_010.0)
-
-
-@pytest.fixture
-def account() -> SimulatedAccount:
-    """Return an account whose key signs fast."""
-    return SimulatedAccount("main")
+if TYPE_CHECKING:
+    from support.clocks import Clock
 
 
 async def test_skewed_clock_rejects_and_reports_its_time(account: SimulatedAccount, clock: Clock) -> None:
@@ -82,7 +73,7 @@ async def test_lost_answers_never_come(account: SimulatedAccount, clock: Clock) 
     async with exchange_of(account, clock=clock) as (exchange, client):
         with exchange.lose_answers():
             await client.connection.send(json.dumps({"id": "lost", "method": STATUS, "params": sign(account, clock)}))
-            await eventually(lambda: exchange.received)
+            await until(lambda: exchange.received)
         answer = await client.ask("session.status")
 
     assert answer["id"] == 1
@@ -95,7 +86,7 @@ async def test_delayed_answers_do_not_delay_others(account: SimulatedAccount, cl
             late = await client.ask_raw('{"id": "late", "method": "session.status"}')
         with exchange.delay_answers(3600):
             await client.connection.send('{"id": "too-late", "method": "session.status"}')
-            await eventually(lambda: len(exchange.received) == 2)
+            await until(lambda: len(exchange.received) == 2)
         early = await client.ask_raw('{"id": "early", "method": "session.status"}')
 
     assert (late["id"], early["id"]) == ("late", "early")
@@ -107,7 +98,7 @@ async def test_delayed_answer_to_a_closed_connection_is_dropped(account: Simulat
         exchange.delay_answers(0.02)
         async with client_of(exchange, clock) as other:
             await other.connection.send('{"id": 1, "method": "session.status"}')
-            await eventually(lambda: exchange.received)
+            await until(lambda: exchange.received)
         answer = await client.ask("session.status")
 
     assert answer["status"] == 200
@@ -199,6 +190,7 @@ async def test_revoked_key_is_restored(account: SimulatedAccount, clock: Clock) 
     assert (rejected["error"]["code"], granted["status"]) == (-2015, 200)
 
 
+@pytest.mark.usefixtures("virtual_time")
 async def test_stopping_leaves_nothing_behind(account: SimulatedAccount, clock: Clock) -> None:
     """Stopping does not wait for delayed answers, idle clients or handshakes, and ends every task."""
     before = asyncio.all_tasks()
@@ -211,7 +203,7 @@ async def test_stopping_leaves_nothing_behind(account: SimulatedAccount, clock: 
     _, silent = await asyncio.open_connection("127.0.0.1", port)
     async with connect(exchange.url) as connection:
         await connection.send('{"id": 1, "method": "session.status"}')
-        await eventually(lambda: exchange.received and len(exchange.connections) == 2)
+        await until(lambda: exchange.received and len(exchange.connections) == 2)
         await exchange.send_raw("to open connections")
         await asyncio.wait_for(exchange.stop(), 5)
         await connection.wait_closed()

@@ -10,7 +10,6 @@ import pytest
 import yaml
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ed25519, rsa
-from support.clocks import Clock
 from support.golden import MIDNIGHT, polled
 from support.simulator_client import client_of
 
@@ -23,15 +22,10 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
+    from support.clocks import Clock
     from support.polling import Polled
 
 ACCOUNTS = ("main", "multi", "hedge", "isolated")
-
-
-@pytest.fixture
-def clock() -> Clock:
-    """Return a stopped clock."""
-    return Clock(1_700_000_010.0)
 
 
 def ratios(exchange: SimulatedExchange) -> dict[tuple[str, ...], Decimal]:

@@ -4,26 +4,17 @@ from __future__ import annotations
 
 import json
 from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING
 
 import pytest
-from support.clocks import Clock
 from support.methods import STATUS
 from support.simulator_client import client_of, exchange_of, refusal_of
 
 from exporter.simulator import SimulatedAccount, SimulatedExchange
 from exporter.simulator.market import SYMBOLS
 
-
-@pytest.fixture
-def clock() -> Clock:
-    """Return a stopped clock."""
-    return Clock(1_700_000_010.0)
-
-
-@pytest.fixture
-def account() -> SimulatedAccount:
-    """Return an account whose key signs fast."""
-    return SimulatedAccount("main")
+if TYPE_CHECKING:
+    from support.clocks import Clock
 
 
 async def test_account_methods_answer_from_the_ledger(account: SimulatedAccount, clock: Clock) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from support.clocks import Clock
 from support.rest_client import RestClient
 
 from exporter.simulator import SimulatedAccount, SimulatedExchange
@@ -13,11 +12,7 @@ from exporter.simulator import SimulatedAccount, SimulatedExchange
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
 
-
-@pytest.fixture
-def clock() -> Clock:
-    """Return a stopped clock, at 22:13:30 UTC."""
-    return Clock(1_700_000_010.0)
+    from support.clocks import Clock
 
 
 @pytest.fixture
