@@ -4,13 +4,14 @@
 set -eu
 missing=
 packages=
-[ $# -gt 0 ] || set -- promtool prometheus amtool chromium curl node npm
+[ $# -gt 0 ] || set -- promtool prometheus amtool chromium curl node npm systemd-analyze
 for tool in "$@"; do
   command -v "$tool" >/dev/null 2>&1 && continue
   missing="$missing $tool"
   case $tool in
     promtool) packages="$packages prometheus" ;;
     amtool) packages="$packages prometheus-alertmanager" ;;
+    systemd-analyze) packages="$packages systemd" ;;
     node) packages="$packages nodejs" ;;
     go) packages="$packages golang golang-github-prometheus-client-golang-dev" ;; # for bench/client_golang
     bwrap) packages="$packages bubblewrap" ;;

@@ -13,11 +13,11 @@ from support.interop import (
     SHAPES,
     Case,
     DriverRun,
-    client_missing,
     rest_answers_of,
     run_driver,
     without_times,
 )
+from support.tools import missing
 
 from exporter.simulator.market import SYMBOLS, Symbol
 from exporter.simulator.rest import API_RESTRICTIONS, ASSET_INDEX, FUNDING_INFO, INCOME, PREMIUM_INDEX
@@ -58,7 +58,7 @@ CASES: dict[str, Case] = {
 def driven() -> DriverRun:
     """The outcomes of ccxt in every case."""
     if not PYTHON.exists():
-        client_missing("ccxt")
+        missing("ccxt", "interop")
     markets = [market_of(symbol) for symbol in SYMBOLS.values()]
     return asyncio.run(run_driver(PYTHON, DRIVER, CASES, settings_of, markets=markets))
 

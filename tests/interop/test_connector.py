@@ -7,7 +7,6 @@ it is rightly refused with -1022, as the live exchange refuses it.
 from __future__ import annotations
 
 import asyncio
-import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,13 +17,13 @@ from support.interop import (
     Case,
     DriverRun,
     answers_of,
-    client_missing,
     ledger_figures,
     reported_figures,
     rest_answers_of,
     run_driver,
     without_times,
 )
+from support.tools import missing, needs
 
 from exporter.simulator.rest import API_RESTRICTIONS, ASSET_INDEX, FUNDING_INFO, INCOME, PREMIUM_INDEX
 
@@ -65,10 +64,9 @@ CASES: dict[str, Case] = {
 @pytest.fixture(scope="module")
 def driven() -> DriverRun:
     """The outcomes of the connector in every case."""
-    if shutil.which("node") is None:
-        client_missing("node")
+    needs("node")
     if not (DRIVER.parent / "node_modules" / "@binance").is_dir():
-        client_missing("Binance's connector for node")
+        missing("Binance's connector for node", "interop")
     return asyncio.run(run_driver("node", DRIVER, CASES, settings_of))
 
 

@@ -13,7 +13,7 @@ import jsonschema
 import pytest
 import yaml
 from support.paths import ROOT
-from support.prometheus_server import needs
+from support.tools import needs
 
 from exporter.cli.flags import COMMANDS, FLAGS, VARIABLE_PREFIX
 from exporter.config.keys import VARIABLES

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-import shutil
 import subprocess
 from typing import TYPE_CHECKING, Any, Final
 
@@ -13,6 +11,7 @@ import pytest
 import yaml
 from support.dashboards import NAMES, load
 from support.paths import ROOT
+from support.tools import missing, needs
 
 from monitoring.dashboards.build import GRAFANA
 
@@ -61,9 +60,9 @@ def errors(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[str]]:
 
     One process checks all of them, because compiling the types takes seconds.
     """
-    if shutil.which("node") is None or not (SCHEMA / "node_modules" / "@grafana").is_dir():
-        reason = "node or Grafana's types are missing: make test"
-        (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(reason)
+    needs("node")
+    if not (SCHEMA / "node_modules" / "@grafana").is_dir():
+        missing("Grafana's types", "test")
     folder = tmp_path_factory.mktemp("dashboards")
     for index, (path, wrong) in enumerate(WRONG):
         (folder / f"wrong-{index}.json").write_text(with_wrong(path, wrong), encoding="utf-8")

@@ -9,10 +9,10 @@ import subprocess
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final
 
-import pytest
 import yaml
 
 from support.paths import ROOT
+from support.tools import missing
 from tools.pod import Object, config_map_of, only
 
 if TYPE_CHECKING:
@@ -26,16 +26,11 @@ FEATURES: Final = sorted(path.name.removesuffix("-values.yaml") for path in (CHA
 NAME: Final = "desk-binance-futures-exporter"
 
 
-def missing(what: str) -> None:
-    """Skip, or under CI fail, where something cannot be had."""
-    (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(f"{what} is missing: make chart-tools")
-
-
 def helm(version: str, *arguments: str | Path, given: str = "") -> subprocess.CompletedProcess[str]:
     """Run a version of Helm with some input, without a cluster and without the user's settings."""
     binary = BINARIES / f"helm-{version}"
     if not binary.exists():
-        missing(f"Helm {version}")
+        missing(f"Helm {version}", "chart-tools")
     # Without garbage collection, which a process of a tenth of a second and 100 MB does not need.
     user = {"HOME": "/nonexistent", "KUBECONFIG": "/nonexistent"}
     return subprocess.run(

@@ -14,8 +14,6 @@ from functools import cache
 from typing import TYPE_CHECKING, Any, ClassVar, Final, NamedTuple
 from unittest.mock import patch
 
-import pytest
-
 from exporter.simulator import KeyType, Scenario, SimulatedAccount, SimulatedExchange, demo_accounts, new_key
 from exporter.simulator.answers import account_balance, account_position, account_status
 from exporter.simulator.income import IncomeHistory
@@ -23,6 +21,7 @@ from exporter.simulator.market import SYMBOLS
 from exporter.simulator.rest import API_RESTRICTIONS, ASSET_INDEX, FUNDING_INFO, INCOME, PREMIUM_INDEX
 from exporter.simulator.rest_answers import api_restrictions, asset_index, funding_info, income, premium_index
 from exporter.simulator.valuation import statement_of
+from support.waiting import DEADLINE_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping
@@ -37,7 +36,6 @@ OWNERS: Final[dict[KeyType, str]] = {"HMAC": "main", "RSA": "hedge", "Ed25519": 
 # Practically stopped, so that ledgers do not change between an answer and its comparison.
 _STANDSTILL: Final = 1e-9
 _FALLEN: Final = Decimal("0.99")
-_DRIVER_SECONDS: Final = 120.0
 
 
 @cache
@@ -236,7 +234,7 @@ async def _drive(program: str | Path, script: Path, request: dict[str, Any]) -> 
         stderr=asyncio.subprocess.PIPE,
     )
     try:
-        async with asyncio.timeout(_DRIVER_SECONDS):
+        async with asyncio.timeout(DEADLINE_SECONDS):
             output, errors = await process.communicate(json.dumps(request).encode())
     finally:
         if process.returncode is None:
@@ -244,11 +242,6 @@ async def _drive(program: str | Path, script: Path, request: dict[str, Any]) -> 
             await process.wait()
     assert 0 == process.returncode, errors.decode()
     return json.loads(output)
-
-
-def client_missing(name: str) -> None:
-    """Skip the test, or fail it under CI, because a client is not installed."""
-    (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(f"{name} is missing: make interop")
 
 
 def _loopback_alone(host: str | bytes | None, *args: Any, **kwargs: Any) -> Any:

@@ -9,7 +9,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import pytest
-from support.prometheus_server import needs
+from support.tools import missing, needs
 
 from bench import __main__ as main
 from bench import poll, prometheus, scrape, small, table, whole
@@ -32,7 +32,7 @@ def cells(report: str) -> dict[str, list[str]]:
 def test_every_peer_polls_the_same_exchange() -> None:
     """Each peer polls every position of the same exchange, and is compared with this exporter."""
     if not poll.CCXT_PYTHON.exists():
-        needs("ccxt")
+        missing("ccxt", "interop")
     rows = cells(poll.report(sizes=(5,), rounds=1, warm_up=1, polls=2))
 
     assert {*PEERS} == rows.keys() - {""}

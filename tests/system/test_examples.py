@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 import re
-import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import pytest
 from support.config_files import API_KEY, SECRET_KEY
 from support.paths import ROOT
+from support.tools import needs
+from support.waiting import DEADLINE_SECONDS
 
 from exporter.cli.arguments import parse
 from exporter.cli.flags import FLAGS
 from exporter.cli.main import run
 
+if TYPE_CHECKING:
+    import pytest
+
 EXAMPLES = ROOT / "examples"
 UNIT = EXAMPLES / "binance-futures-exporter.service"
 PROGRAM = "/opt/binance-futures-exporter/bin/binance-futures-exporter"
 CREDENTIALS = "/run/credentials/binance-futures-exporter.service/"
-SYSTEMD_ANALYZE = shutil.which("systemd-analyze")
 
 
 def values(key: str) -> list[str]:
@@ -28,17 +31,15 @@ def values(key: str) -> list[str]:
     return re.findall(rf"^#?{key}=(.*)$", UNIT.read_text(encoding="utf-8"), re.MULTILINE)
 
 
-@pytest.mark.skipif(SYSTEMD_ANALYZE is None, reason="there is no systemd-analyze: it is part of systemd")
 def test_systemd_accepts_the_service(tmp_path: Path) -> None:
     """Systemd accepts every setting of the unit and rates its exposure as low."""
+    needs("systemd-analyze")
     unit = tmp_path / UNIT.name
     # systemd-analyze needs an executable at the program's path.
     unit.write_text(UNIT.read_text(encoding="utf-8").replace(PROGRAM, sys.executable), encoding="utf-8")
-    assert SYSTEMD_ANALYZE is not None
     for how in (["verify"], ["security", "--offline=true", "--threshold=15"]):
-        done = subprocess.run(
-            [SYSTEMD_ANALYZE, "--no-pager", *how, str(unit)], capture_output=True, text=True, timeout=60, check=False
-        )
+        argv = ["systemd-analyze", "--no-pager", *how, str(unit)]
+        done = subprocess.run(argv, capture_output=True, text=True, timeout=DEADLINE_SECONDS, check=False)
 
         assert (0, "") == (done.returncode, done.stderr), done.stdout
 

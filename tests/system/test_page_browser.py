@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Literal, NoReturn
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import httpx
 import pytest
 import pytest_asyncio
 from support.builders import make_asset, make_position, make_snapshot, make_state, serving
 from support.polling import FAST
+from support.tools import missing
+from support.waiting import DEADLINE_SECONDS, until
 
 from exporter.account.asset_mode import AssetMode
 from exporter.account.state import Failure
@@ -26,7 +27,7 @@ from exporter.web.listen_address import ListenAddress
 from exporter.web.page import render_page
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator
 
     from playwright.async_api import Browser, Page, Route
 
@@ -83,21 +84,15 @@ async def browser() -> AsyncIterator[Browser]:
     try:
         from playwright.async_api import async_playwright  # noqa: PLC0415 - if it is missing the test is skipped
     except ImportError:
-        _missing("playwright is not installed")
+        missing("playwright", "test")
     if not CHROMIUM.exists():
-        _missing(f"there is no {CHROMIUM}")
+        missing(str(CHROMIUM), "test-tools")
     async with async_playwright() as playwright:
         running = await playwright.chromium.launch(
             executable_path=str(CHROMIUM), args=["--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu"]
         )
         yield running
         await running.close()
-
-
-def _missing(reason: str) -> NoReturn:
-    if os.environ.get("CI") == "true":
-        pytest.fail(reason)
-    pytest.skip(reason)
 
 
 @shared
@@ -124,14 +119,11 @@ async def url(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Asy
             await running
 
 
-async def _until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(60):
-        while not condition():  # noqa: ASYNC110 - what the browser does has no event
-            await asyncio.sleep(0.05)
-
-
 async def _until_shown(url: str, words: str) -> None:
-    async with httpx.AsyncClient(trust_env=False) as client, asyncio.timeout(60):
+    async with (
+        httpx.AsyncClient(trust_env=False, timeout=DEADLINE_SECONDS) as client,
+        asyncio.timeout(DEADLINE_SECONDS),
+    ):
         while words not in (await client.get(url)).text:  # noqa: ASYNC110 - what is shown has no event
             await asyncio.sleep(0.05)
 
@@ -359,7 +351,7 @@ async def test_behind_a_proxy_with_a_password(browser: Browser, url: str) -> Non
         await page.goto("http://name:password@exporter.test/prefix/")
         await page.get_by_text("This page refreshes every 15 seconds").wait_for()
         await page.clock.fast_forward(16_000)
-        await _until(lambda: len(statuses) > 3)
+        await until(lambda: len(statuses) > 3)
     finally:
         await page.close()
 
