@@ -8,6 +8,7 @@ import ssl
 import stat
 import subprocess
 import sys
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import bcrypt
@@ -17,7 +18,8 @@ import trustme
 from support.config_files import pem
 from support.helm_chart import CHART, FEATURES, configuration_of, feature, helm_test_of
 from support.ports import free_port
-from support.waiting import PATIENCE_SECONDS
+from support.program import started
+from support.waiting import DEADLINE_SECONDS
 
 from exporter.cli import main as cli
 from exporter.cli.arguments import parse
@@ -26,7 +28,7 @@ from exporter.web import config as web_configuration
 from tools.pod import DIRECTORY, arguments_of, config_map_of, exporter_of, mount, only, pod_of
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import Iterator
     from pathlib import Path
 
 PASSPHRASE = "correct horse"
@@ -217,22 +219,16 @@ def test_chart_writes_a_web_configuration(tmp_path: Path) -> None:
     assert {"web.yml"} == set(config_map_of(feature("client-certificates"))["data"])
 
 
-async def demo_as_in(objects: Any, folder: Path) -> AsyncIterator[int]:
+@contextmanager
+def demo_as_in(objects: Any, folder: Path) -> Iterator[int]:
     """Run the demo with a pod's arguments and mounts on a free port; yield the port."""
     mount(objects, existing(), folder, at(folder))
-    port = free_port()
     arguments = [
-        f"--web.listen-address=127.0.0.1:{port}" if each.startswith("--web.listen-address") else each
+        "--web.listen-address=127.0.0.1:0" if each.startswith("--web.listen-address") else each
         for each in arguments_of(objects, directory=at(folder))
     ]
-    running = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "exporter", *arguments, stderr=asyncio.subprocess.DEVNULL
-    )
-    try:
-        yield port
-    finally:
-        running.terminate()
-        await running.wait()
+    with started(folder, *arguments) as program:
+        yield int(program.wait_for(r"https?://127\.0\.0\.1:(\d+)/metrics"))
 
 
 def helm_test(objects: Any, port: int) -> subprocess.CompletedProcess[str]:
@@ -252,11 +248,10 @@ def helm_test(objects: Any, port: int) -> subprocess.CompletedProcess[str]:
 async def test_pod_answers_probes_and_the_test(name: str, tmp_path: Path) -> None:
     """The demo, run as a pod is, becomes ready, and then `helm test` succeeds; before anybody listens it fails."""
     objects = feature(name)
-    port = free_port()
-    assert 0 != (await asyncio.to_thread(helm_test, objects, port)).returncode
-    async for port in demo_as_in(objects, tmp_path):
+    assert 0 != (await asyncio.to_thread(helm_test, objects, free_port())).returncode
+    with demo_as_in(objects, tmp_path) as port:
         probe = exporter_of(objects)["readinessProbe"]
-        async with asyncio.timeout(PATIENCE_SECONDS), httpx.AsyncClient() as client:
+        async with asyncio.timeout(DEADLINE_SECONDS), httpx.AsyncClient() as client:
             while not await answers(probe, port, client):  # noqa: ASYNC110 - another process
                 await asyncio.sleep(0.1)
         done = await asyncio.to_thread(helm_test, objects, port)

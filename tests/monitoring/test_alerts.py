@@ -21,7 +21,7 @@ from support.expressions import (
     shortened_rules,
     silent_in_demo,
 )
-from support.monitoring_servers import PATIENCE_SECONDS, MonitoredDemo, monitored_demo, wait_until
+from support.monitoring_servers import MonitoredDemo, monitored_demo
 
 from monitoring.rules.build import ALERTS, runbook_url
 
@@ -90,17 +90,15 @@ def wait_for_a_round(demo: MonitoredDemo) -> None:
         ]
         return [alert for alert in labels if not all(notifications(demo, **alert).values())]
 
-    wait_until(lambda: not missing(), lambda: f"never fired and resolved: {missing()}")
+    demo.wait_for(lambda: not missing(), lambda: f"never fired and resolved: {missing()}")
 
 
 def without_data(demo: MonitoredDemo, queries: list[Query]) -> list[str]:
     """Wait until all queries that are not documented have returned data; return the names of those that never do."""
     documented = NEVER.keys() | UNLESS_SLOW.keys() | PANELS_WITHOUT_DATA.keys()
     left = [query for query in queries if query.name not in documented]
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    while time.monotonic() < deadline:
-        left = [query for query in left if not demo.has_data(query.expression)]
-        if not left:
+    while left := [query for query in left if not demo.has_data(query.expression)]:
+        if time.monotonic() > demo.deadline:
             break
         time.sleep(1)
     return [query.name for query in left]
@@ -135,7 +133,7 @@ def test_alert_fires_and_resolves(
         received.update(notifications(demo, alertname=name, severity=severity, **labels))
         return all(received.values())
 
-    wait_until(fired_and_resolved, lambda: f"{received}")
+    demo.wait_for(fired_and_resolved, lambda: f"{received}")
     shipped = next(rule for rule in ALERTS if (name, severity) == (rule.name, rule.severity))
     expected = re.escape(description.format(symbol=symbol, side=side, account=account, value="VALUE"))
     for notification in received["firing"] + received["resolved"]:
@@ -165,7 +163,7 @@ def test_unsafe_keys_are_reported(demo: MonitoredDemo) -> None:
         firing = notifications(demo, alertname="BinanceFuturesKeyUnsafe")["firing"]
         return {alert["labels"]["account"]: alert["labels"].get("permission") for alert in firing}
 
-    wait_until(lambda: len(reported()) >= len(expected), lambda: f"{reported()}")
+    demo.wait_for(lambda: len(reported()) >= len(expected), lambda: f"{reported()}")
 
     assert expected == reported()
 
@@ -243,7 +241,7 @@ def test_no_sample_is_refused(demo: MonitoredDemo) -> None:
     """Prometheus finds no sample twice, out of order or out of bounds, and logs no warning."""
     wait_for_a_round(demo)
     refused = own_metrics(demo, "prometheus_target_scrapes_sample_", "prometheus_tsdb_out_of_order_samples_total")
-    complaints = re.findall(r"(?i).*level=(?:warn|error).*", demo.prometheus.logged())
+    complaints = re.findall(r"(?i).*level=(?:warn|error).*", demo.prometheus.output)
 
     assert len(refused) >= 4
     assert {0} == set(refused.values())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import shutil
 import subprocess
 from datetime import UTC, datetime
@@ -11,8 +10,9 @@ from typing import TYPE_CHECKING, Final
 import httpx
 import pytest
 import yaml
-from support.ports import free_port
-from support.prometheus_server import alertmanager, needs
+from support.prometheus_server import LISTENING, alertmanager
+from support.tools import needs
+from support.waiting import DEADLINE_SECONDS, wait_for
 
 from monitoring.rules.build import ALERTS, PROMETHEUS
 from monitoring.rules.rule import JOB
@@ -87,7 +87,7 @@ def alert(severity: str, name: str = "BinanceFuturesMarginRatioHigh", **labels: 
     return {"alertname": name, "severity": severity, "job": JOB, **labels}
 
 
-async def test_inhibition(tmp_path: Path) -> None:
+def test_inhibition(tmp_path: Path) -> None:
     """A critical alert inhibits only the warning with its name and the same labels."""
     inhibited = [
         alert("warning", account="main", margin_asset="USDT"),
@@ -108,34 +108,20 @@ async def test_inhibition(tmp_path: Path) -> None:
         alert("warning", "BinanceFuturesPaused", instance="b:1", endpoint="mainnet", reason="rate_limited"),
         alert("warning", account="main", margin_asset="USDT") | {"job": "testnet"},
     ]
-    port = free_port()
-    server = await asyncio.create_subprocess_exec(
-        alertmanager(),
-        f"--config.file={SAMPLE}",
-        f"--storage.path={tmp_path}",
-        f"--web.listen-address=127.0.0.1:{port}",
-        "--cluster.listen-address=",
-        stdout=asyncio.subprocess.DEVNULL,
-        stderr=asyncio.subprocess.DEVNULL,
-    )
     started = datetime.now(UTC).isoformat()
     sent = [{"labels": labels, "startsAt": started} for labels in (*notified, *inhibited)]
     seen: list[dict[str, str]] = []
-    try:
-        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}/api/v2") as client, asyncio.timeout(60):
-            while True:
-                try:
-                    (await client.post("/alerts", json=sent)).raise_for_status()
-                    response = (await client.get("/alerts")).raise_for_status().json()
-                    seen = [alert["labels"] for alert in response if alert["status"]["inhibitedBy"]]
-                    if len(response) == len(sent) and len(seen) >= len(inhibited):
-                        break
-                except httpx.HTTPError:
-                    pass  # still starting
-                await asyncio.sleep(0.1)
-    finally:
-        server.terminate()
-        await server.wait()
+    with alertmanager(tmp_path, SAMPLE) as server:
+        url = f"http://{server.wait_for(LISTENING)}/api/v2"
+        with httpx.Client(base_url=url, trust_env=False, timeout=DEADLINE_SECONDS) as client:
+            client.post("/alerts", json=sent).raise_for_status()
+
+            def all_are_known() -> bool:
+                response = client.get("/alerts").raise_for_status().json()
+                seen[:] = [alert["labels"] for alert in response if alert["status"]["inhibitedBy"]]
+                return len(response) == len(sent) and len(seen) >= len(inhibited)
+
+            wait_for(all_are_known)
 
     assert sorted(sorted(labels.items()) for labels in inhibited) == sorted(sorted(labels.items()) for labels in seen)
 

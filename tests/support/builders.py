@@ -30,6 +30,7 @@ from exporter.metrics.openmetrics import OpenMetricsExposition
 from exporter.web.listen_address import ListenAddress
 from exporter.web.page import render_page
 from exporter.web.server import WebServer
+from support.waiting import DEADLINE_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
@@ -41,7 +42,6 @@ if TYPE_CHECKING:
 _Row = TypeVar("_Row", bound=msgspec.Struct)
 
 OPENMETRICS: Final = "application/openmetrics-text"
-DEADLINE_SECONDS: Final = 120.0  # for what takes no time on an idle machine
 ENDPOINT: Final = Endpoint("localhost:1", "ws://localhost:1/ws-fapi/v1")
 LOCAL: Final = ListenAddress("127.0.0.1", 0)
 
@@ -194,14 +194,6 @@ def samples(text: bytes) -> dict[str, float]:
 
     assert len(lines) == len(values)
     return values
-
-
-def wait_for(condition: Callable[[], object]) -> None:
-    """Wait until a condition of another process is true."""
-    deadline = time.monotonic() + DEADLINE_SECONDS
-    while not condition():
-        assert time.monotonic() < deadline, "the condition did not become true"
-        time.sleep(0.02)
 
 
 # Strategies: any text and number that an answer may contain. `st.text()` finds the surrogates by encoding every

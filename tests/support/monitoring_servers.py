@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-import re
-import shutil
 import signal
-import subprocess
 import threading
 import time
 from contextlib import ExitStack, contextmanager
@@ -18,28 +15,18 @@ import httpx
 import yaml
 
 from monitoring.rules.build import PROMETHEUS
-from support.program import started
-from support.prometheus_server import alertmanager, needs
+from support.program import Program, started
+from support.prometheus_server import LISTENING, PROMETHEUS_FLAGS, alertmanager
+from support.tools import needs
+from support.waiting import DEADLINE_SECONDS, wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-# The draw-down repeats: a round that is missed on a busy machine is followed by the next. Below pytest's own limit.
-PATIENCE_SECONDS: Final = 240.0
-_END_SECONDS: Final = 30.0
-
-
-def wait_until(condition: Callable[[], object], explain: Callable[[], str]) -> None:
-    """Wait until a condition holds, for up to several rounds of the demo.
-
-    Raises:
-        AssertionError: it does not hold in time; the message is that of `explain`.
-    """
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    while not condition():
-        assert time.monotonic() < deadline, explain()
-        time.sleep(0.2)
+# For all waiting, from the start of the servers. The draw-down repeats: a round that is missed on a busy machine is
+# followed by the next. Below pytest's own limit.
+_DEMO_SECONDS: Final = 240.0
 
 
 class Webhook:
@@ -77,50 +64,19 @@ class Webhook:
 
 
 @dataclass(frozen=True, slots=True)
-class Server:
-    """A server in a separate process, and the file with its log."""
-
-    process: subprocess.Popen[bytes]
-    log: Path
-
-    def address(self) -> str:
-        """Wait until the server listens, and return host and port."""
-        listening = re.compile(r'msg="Listening on".* address=(127\.0\.0\.1:\d+)')
-        wait_until(lambda: listening.search(self.logged()) or self.process.poll() is not None, self.logged)
-        match = listening.search(self.logged())
-        assert match, self.logged()
-        return match[1]
-
-    def logged(self) -> str:
-        """Return the log so far."""
-        return self.log.read_text(encoding="utf-8")
-
-
-@contextmanager
-def serving(path: str, log: Path, *arguments: str) -> Iterator[Server]:
-    """Run a server while the block runs."""
-    with log.open("wb") as file:
-        process = subprocess.Popen([path, *arguments], cwd=log.parent, stdout=file, stderr=subprocess.STDOUT)
-        try:
-            yield Server(process, log)
-        finally:
-            process.terminate()
-            try:
-                process.wait(_END_SECONDS)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
-
-
-@dataclass(frozen=True, slots=True)
 class MonitoredDemo:
-    """The monitored demo: a client of Prometheus, the receiver of alerts, and the time of the start."""
+    """The monitored demo: a client of Prometheus, the receiver of alerts, and the times of the start and to give up."""
 
     client: httpx.Client
-    prometheus: Server
+    prometheus: Program
     webhook: Webhook
     since: float
     interval_seconds: float
+    deadline: float
+
+    def wait_for(self, condition: Callable[[], object], explain: Callable[[], str]) -> None:
+        """Wait until a condition is true, for up to several rounds of the demo."""
+        wait_for(condition, explain, self.deadline)
 
     def get(self, path: str, **parameters: Any) -> Any:
         """Return the data of a response of Prometheus' API, which must have no errors and no warnings."""
@@ -148,42 +104,27 @@ def monitored_demo(
         demo: the flags of the demo.
     """
     needs("prometheus")
+    deadline = time.monotonic() + _DEMO_SECONDS
     with ExitStack() as running:
         webhook = running.enter_context(Webhook().running())
         # Every alert is sent at once, on its own; the sample's routes are tested elsewhere.
         at_once = {"group_by": ["..."], "group_wait": "0s", "group_interval": "1s", "repeat_interval": "1h"}
         receiver = {"name": "webhook", "webhook_configs": [{"url": webhook.url}]}
         _write(folder / "alertmanager.yml", {"route": {"receiver": "webhook", **at_once}, "receivers": [receiver]})
-        alertmanager_address = running.enter_context(
-            serving(
-                alertmanager(),
-                folder / "alertmanager.log",
-                "--config.file=alertmanager.yml",
-                "--storage.path=alerts",
-                "--web.listen-address=127.0.0.1:0",
-                "--cluster.listen-address=",
-            )
-        ).address()
+        alerts = running.enter_context(alertmanager(folder, folder / "alertmanager.yml"))
+        alertmanager_address = alerts.wait_for(LISTENING, deadline)
         since = time.time()
         exporter = running.enter_context(started(folder, "demo", "--web.listen-address=127.0.0.1:0", *demo))
         running.callback(exporter.end, signal.SIGTERM)
-        target = exporter.wait_for(r" url=http://(\S+)/metrics\n")
+        target = exporter.wait_for(r" url=http://(\S+)/metrics\n", deadline)
         for name, rule_file in rules.items():
             _write(folder / name, rule_file)
         _write(folder / "prometheus.yml", _configuration(list(rules), target, alertmanager_address, interval_seconds))
-        prometheus = running.enter_context(
-            serving(
-                shutil.which("prometheus") or "",
-                folder / "prometheus.log",
-                "--config.file=prometheus.yml",
-                "--storage.tsdb.path=data",
-                "--web.listen-address=127.0.0.1:0",
-            )
-        )
-        url = f"http://{prometheus.address()}"
-        client = running.enter_context(httpx.Client(base_url=url, trust_env=False, timeout=60))
-        wait_until(lambda: client.get("/-/ready").status_code == 200, prometheus.logged)
-        yield MonitoredDemo(client, prometheus, webhook, since, interval_seconds)
+        prometheus = running.enter_context(started(folder, *PROMETHEUS_FLAGS, program="prometheus"))
+        url = f"http://{prometheus.wait_for(LISTENING, deadline)}"
+        client = running.enter_context(httpx.Client(base_url=url, trust_env=False, timeout=DEADLINE_SECONDS))
+        wait_for(lambda: client.get("/-/ready").is_success, lambda: prometheus.output, deadline)
+        yield MonitoredDemo(client, prometheus, webhook, since, interval_seconds, deadline)
 
 
 def _configuration(rules: list[str], target: str, alertmanager_address: str, interval_seconds: float) -> dict[str, Any]:

@@ -1,27 +1,29 @@
-"""The program in its own process: started, observed and stopped."""
+"""The program, or another server, in its own process: started, observed and stopped."""
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
 from contextlib import contextmanager
+from pathlib import Path
+from tempfile import NamedTemporaryFile
 from typing import TYPE_CHECKING
 
 import httpx
 
-from support.builders import DEADLINE_SECONDS, wait_for
+from support.waiting import DEADLINE_SECONDS, wait_for
 
 if TYPE_CHECKING:
     import signal
     from collections.abc import Iterator
-    from pathlib import Path
 
 UP = re.compile(r'^binance_futures_up\{account="[^"]+"\} 1\.0$', re.MULTILINE)
 
 
 class Program:
-    """The program in its own process, and its output."""
+    """A program in its own process, and its output."""
 
     def __init__(self, process: subprocess.Popen[bytes], output: Path) -> None:
         self.process = process
@@ -32,9 +34,14 @@ class Program:
         """What it has written to standard output and standard error."""
         return self._output_file.read_text(encoding="utf-8")
 
-    def wait_for(self, pattern: str) -> str:
+    @property
+    def over(self) -> bool:
+        """Whether the process has ended."""
+        return self.process.poll() is not None
+
+    def wait_for(self, pattern: str, deadline: float | None = None) -> str:
         """Wait until the output matches, and return the first group."""
-        wait_for(lambda: re.search(pattern, self.output) or self.process.poll() is not None)
+        wait_for(lambda: re.search(pattern, self.output) or self.over, lambda: self.output, deadline)
         match = re.search(pattern, self.output)
         assert match, self.output
         return match[1]
@@ -53,15 +60,23 @@ class Program:
 
 
 @contextmanager
-def started(folder: Path, *arguments: str, program: Path | None = None) -> Iterator[Program]:
-    """Run the program, by default that of this checkout, for the time of the block."""
+def started(folder: Path, *arguments: str, program: str | Path | None = None, **variables: str) -> Iterator[Program]:
+    """Run a program, by default that of this checkout, in a folder for the time of the block.
+
+    Its environment is that of the tests, without settings of the exporter and proxies, and with `variables`.
+    """
     command = [program] if program else [sys.executable, "-m", "exporter"]
-    output = folder / f"output of {arguments[0]}"
-    with output.open("wb") as file:
-        process = subprocess.Popen([*command, *arguments], cwd=folder, stdout=file, stderr=subprocess.STDOUT)
-        try:
-            yield Program(process, output)
-        finally:
-            if process.poll() is None:
-                process.kill()
-                process.wait()
+    environment = {
+        name: text
+        for name, text in os.environ.items()
+        if not name.startswith("BINANCE_") and not name.lower().endswith("_proxy")
+    }
+    with NamedTemporaryFile(prefix="output-", dir=folder, delete=False) as file:
+        process = subprocess.Popen(
+            [*command, *arguments], cwd=folder, env=environment | variables, stdout=file, stderr=subprocess.STDOUT
+        )
+    try:
+        yield Program(process, Path(file.name))
+    finally:
+        process.kill()
+        process.wait()

@@ -5,34 +5,31 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import re
 import shutil
+import signal
 import subprocess
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import httpx
-import pytest
 
-from support.ports import free_port
-from support.waiting import PATIENCE_SECONDS
+from support.program import Program, started
+from support.tools import missing, needs
+from support.waiting import DEADLINE_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
 
+PROMETHEUS_FLAGS = ("--config.file=prometheus.yml", "--storage.tsdb.path=data", "--web.listen-address=127.0.0.1:0")
+LISTENING = r'msg="Listening on".* address=(127\.0\.0\.1:\d+)'  # of all servers
 CONFIGURATION = """\
 global: {{scrape_interval: 3s, scrape_timeout: 3s}}
 scrape_configs:
   - job_name: binance-futures
     static_configs: [{{targets: ['{target}']}}]
 """
-
-
-def needs(tool: str) -> None:
-    """Skip, or under CI fail, where a tool is missing."""
-    if shutil.which(tool) is None:
-        (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(f"{tool} is missing: make test-tools")
 
 
 async def query(client: httpx.AsyncClient, expression: str) -> list[Any]:
@@ -47,36 +44,25 @@ async def scraping(folder: Path, configuration: str, *flags: str) -> AsyncIterat
 
     Its data is in `folder / "data"`.
     """
-    port = free_port()
     (folder / "prometheus.yml").write_text(configuration)
-    log = folder / "prometheus.log"
     complaints: list[str] = []
-    with log.open("wb") as file:
-        prometheus = await asyncio.create_subprocess_exec(
-            "prometheus",
-            f"--config.file={folder / 'prometheus.yml'}",
-            f"--storage.tsdb.path={folder / 'data'}",
-            f"--web.listen-address=127.0.0.1:{port}",
-            *flags,
-            stdout=asyncio.subprocess.DEVNULL,
-            stderr=file,
-        )
-        try:
-            async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=PATIENCE_SECONDS) as client:
-                yield client, complaints
-        finally:
-            prometheus.terminate()
-            await prometheus.wait()
+    with started(folder, *PROMETHEUS_FLAGS, *flags, program="prometheus") as prometheus:
+        url = f"http://{await asyncio.to_thread(prometheus.wait_for, LISTENING)}"
+        async with httpx.AsyncClient(base_url=url, trust_env=False, timeout=DEADLINE_SECONDS) as client:
+            yield client, complaints
+        await asyncio.to_thread(prometheus.end, signal.SIGTERM)
     complaints += [
         line
-        for line in log.read_text().splitlines()
-        if ("level=warn" in line or "level=error" in line) and "Received SIGTERM" not in line
+        for line in prometheus.output.splitlines()
+        if re.search(r"level=(warn|error)", line, re.IGNORECASE)
+        and "SIGTERM" not in line
+        and "signal=terminated" not in line
     ]
 
 
 async def until_ready(client: httpx.AsyncClient) -> None:
     """Wait until Prometheus answers queries."""
-    async with asyncio.timeout(PATIENCE_SECONDS):
+    async with asyncio.timeout(DEADLINE_SECONDS):
         while True:
             with contextlib.suppress(httpx.TransportError):
                 if (await client.get("/-/ready")).is_success:
@@ -86,7 +72,7 @@ async def until_ready(client: httpx.AsyncClient) -> None:
 
 async def until_all_are_up(client: httpx.AsyncClient) -> None:
     """Wait until Prometheus has seen the demo's four accounts up."""
-    async with asyncio.timeout(PATIENCE_SECONDS):
+    async with asyncio.timeout(DEADLINE_SECONDS):
         while True:
             try:
                 if len(await query(client, "binance_futures_up == 1")) == 4:
@@ -108,9 +94,9 @@ def promtool(*arguments: str | Path, text: str = "") -> tuple[int, str]:
     return done.returncode, done.stdout
 
 
-def alertmanager() -> str:
-    """Return the path of Alertmanager, which has another name on Debian."""
+def alertmanager(folder: Path, configuration: Path) -> contextlib.AbstractContextManager[Program]:
+    """Run Alertmanager, which has another name on Debian, in `folder`."""
     path = shutil.which("prometheus-alertmanager") or shutil.which("alertmanager")
-    if path is None:
-        (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)("alertmanager is missing: make test-tools")
-    return path
+    path = path or missing("alertmanager", "test-tools")
+    flags = ("--storage.path=alerts", "--web.listen-address=127.0.0.1:0", "--cluster.listen-address=")
+    return started(folder, f"--config.file={configuration}", *flags, program=path)

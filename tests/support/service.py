@@ -15,7 +15,7 @@ from exporter.config import exporter_yml
 from exporter.simulator.demo import write_configuration
 from exporter.web.listen_address import ListenAddress
 from support.polling import FAST
-from support.waiting import PATIENCE_SECONDS
+from support.waiting import DEADLINE_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -53,11 +53,11 @@ async def running(service: Service) -> AsyncIterator[httpx.AsyncClient]:
     stop = asyncio.Event()
     task = asyncio.create_task(service.run(stop))
     try:
-        async with httpx.AsyncClient(base_url=url) as client:
+        async with httpx.AsyncClient(base_url=url, timeout=DEADLINE_SECONDS) as client:
             yield client
     finally:
         stop.set()
-        async with asyncio.timeout(PATIENCE_SECONDS):
+        async with asyncio.timeout(DEADLINE_SECONDS):
             await task
 
 
@@ -95,7 +95,7 @@ async def until_counted(client: httpx.AsyncClient, least: float, name: str, **la
 
 async def until_scraped(client: httpx.AsyncClient, condition: Callable[[Samples], object]) -> Samples:
     """Scrape until the samples meet a condition; return them."""
-    async with asyncio.timeout(PATIENCE_SECONDS):
+    async with asyncio.timeout(DEADLINE_SECONDS):
         while not condition(samples := await scrape(client)):  # noqa: ASYNC110 - a series has no event
             await asyncio.sleep(0.5)
     return samples

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import socket
 
-from support.builders import DEADLINE_SECONDS
+from support.waiting import DEADLINE_SECONDS
 
 
 async def slow_socket(port: int, window: int = 4096) -> socket.socket:

@@ -14,8 +14,9 @@ from exporter.metrics.openmetrics import OpenMetricsExposition
 from exporter.web.config import load
 from exporter.web.server import WebServer
 from exporter.web.watcher import WebConfigWatcher
-from support.builders import DEADLINE_SECONDS, LOCAL, close
-from support.prometheus_server import needs
+from support.builders import LOCAL, close
+from support.tools import needs
+from support.waiting import DEADLINE_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable

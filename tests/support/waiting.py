@@ -15,7 +15,6 @@ if TYPE_CHECKING:
 
 
 DEADLINE_SECONDS: Final = 120.0  # for what takes no time on an idle machine
-PATIENCE_SECONDS: Final = DEADLINE_SECONDS
 
 
 async def until(condition: Callable[[], object]) -> None:

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import httpx
 import pytest
-from support.builders import DEADLINE_SECONDS, wait_for
 from support.config_files import API_KEY, SECRET_KEY, leaks
 from support.program import UP, started
+from support.waiting import DEADLINE_SECONDS, wait_for
 
 import exporter
 from exporter.cli.flags import PROGRAM
@@ -116,13 +116,15 @@ def test_simulate_with_faults(tmp_path: Path) -> None:
     assert f"{PROGRAM}: fault handshake-451: new connections are rejected with 451\n" in exchange.output
 
 
-def test_run_without_an_exchange(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_run_without_an_exchange(tmp_path: Path) -> None:
     """With an unreachable exchange the program serves, shows that the account is down, and can be stopped."""
-    monkeypatch.setenv("BINANCE_API_KEY", API_KEY)
-    monkeypatch.setenv("BINANCE_SECRET_KEY", SECRET_KEY)
-    monkeypatch.setenv("BINANCE_ENDPOINT", UNREACHABLE)
-    monkeypatch.setenv("BINANCE_FUTURES_EXPORTER_WEB_LISTEN_ADDRESS", "127.0.0.1:0")
-    with started(tmp_path, "run", "--log.level", "debug") as program:
+    variables = {
+        "BINANCE_API_KEY": API_KEY,
+        "BINANCE_SECRET_KEY": SECRET_KEY,
+        "BINANCE_ENDPOINT": UNREACHABLE,
+        "BINANCE_FUTURES_EXPORTER_WEB_LISTEN_ADDRESS": "127.0.0.1:0",
+    }
+    with started(tmp_path, "run", "--log.level", "debug", **variables) as program:
         program.wait_for(r"msg=\"(poll failed)\"")
         text = program.scrape(accounts=0)
         code = program.end(signal.SIGTERM)
@@ -146,27 +148,18 @@ sys.exit(run(sys.argv[1:]))
 
 def test_hanging_name_lookup_does_not_delay_the_exit(tmp_path: Path) -> None:
     """The program exits on a signal while the look-up of the exchange's name hangs."""
-    environ = os.environ | {
+    variables = {
         "BINANCE_API_KEY": "k" * 64,
         "BINANCE_SECRET_KEY": "s" * 64,
         "BINANCE_ENDPOINT": "wss://slow.invalid/",
     }
-    log_file = tmp_path / "log"
-    with log_file.open("w") as written:
-        process = subprocess.Popen(
-            [sys.executable, "-c", SLOW_RESOLVER, "run", "--web.listen-address=127.0.0.1:0"],
-            env=environ,
-            stderr=written,
-        )
-        try:
-            wait_for(lambda: "listening" in log_file.read_text())
-            process.send_signal(signal.SIGTERM)
-            code = process.wait(DEADLINE_SECONDS)
-        finally:
-            process.kill()
+    arguments = ("-c", SLOW_RESOLVER, "run", "--web.listen-address=127.0.0.1:0")
+    with started(tmp_path, *arguments, program=sys.executable, **variables) as program:
+        program.wait_for("(listening)")
+        code = program.end(signal.SIGTERM)
 
     assert 0 == code
-    assert "msg=stopped" in log_file.read_text()
+    assert "msg=stopped" in program.output
 
 
 def test_closed_output_is_not_an_error() -> None:

@@ -19,9 +19,10 @@ import httpx
 import pytest
 from support.config_files import leaks
 from support.paths import ROOT
-from support.prometheus_server import CONFIGURATION, needs, promtool, query, scraping
+from support.prometheus_server import CONFIGURATION, promtool, query, scraping
 from support.rest_system import OFF, System
-from support.waiting import PATIENCE_SECONDS
+from support.tools import needs
+from support.waiting import DEADLINE_SECONDS
 
 from exporter.simulator import SimulatedAccount, SimulatedExchange
 from exporter.simulator.fault_catalog_rest import REST_FAULTS
@@ -87,7 +88,7 @@ async def history(system: System, out: Path, *arguments: str) -> AsyncIterator[a
 
 async def until_loaded(client: httpx.AsyncClient, expected: float) -> None:
     """Wait until a scraped counter has a value."""
-    async with asyncio.timeout(PATIENCE_SECONDS):
+    async with asyncio.timeout(DEADLINE_SECONDS):
         while True:
             try:
                 vector = await query(client, f'{RECEIVED}{{income_type="transfer"}}')
@@ -201,7 +202,7 @@ async def test_signal(number: signal.Signals, system: System, tmp_path: Path) ->
     REST_FAULTS["rest-banned"].switch(system.exchange)
     async with history(system, tmp_path / "out", "--since", "2d") as process:
         assert process.stderr
-        async with asyncio.timeout(PATIENCE_SECONDS):
+        async with asyncio.timeout(DEADLINE_SECONDS):
             while b"; continuing in " not in await process.stderr.readline():
                 pass
             process.send_signal(number)

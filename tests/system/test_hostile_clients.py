@@ -10,10 +10,10 @@ import zlib
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from support.builders import DEADLINE_SECONDS, close, serving
+from support.builders import close, serving
 from support.logs import warnings
 from support.slow_clients import read_to_end, slow_socket
-from support.waiting import until
+from support.waiting import DEADLINE_SECONDS, until
 
 from exporter.web.limits import Limits
 

@@ -11,9 +11,10 @@ from random import Random
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from support.prometheus_server import needs, promtool, query, scraping, until_ready
+from support.prometheus_server import promtool, query, scraping, until_ready
 from support.rest_system import OFF, System
 from support.service import Samples, scrape
+from support.tools import needs
 from support.virtual_time import now
 from support.waiting import until
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from support.prometheus_server import CONFIGURATION, needs, query, scraping, until_all_are_up
+from support.prometheus_server import CONFIGURATION, query, scraping, until_all_are_up
 from support.service import configured, serving
+from support.tools import needs
 
 from exporter.simulator.demo import demo_exchange
 

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 import bcrypt
 import pytest
 from support.program import started
-from support.prometheus_server import needs, scraping, until_all_are_up
+from support.prometheus_server import scraping, until_all_are_up
 from support.tls import CLIENTS, REQUIRED, TLS, prepared
+from support.tools import needs
 
 if TYPE_CHECKING:
     from pathlib import Path

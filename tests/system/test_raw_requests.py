@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 import bcrypt
 import pytest
 import pytest_asyncio
-from support.builders import DEADLINE_SECONDS, close
+from support.builders import close
 from support.logs import warnings
 from support.tls import guarded
+from support.waiting import DEADLINE_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

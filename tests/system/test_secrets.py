@@ -11,17 +11,18 @@ import logging
 import os
 import pickle
 import shutil
+import signal
 from base64 import b64encode
 from typing import TYPE_CHECKING, Any, Final
 
 import httpx
 import pytest
 import structlog
-from support.builders import DEADLINE_SECONDS
 from support.paths import ROOT
+from support.program import started
 from support.secrets_echoed_requests import CUT_SIGNATURES, IPV4
 from support.secrets_objects import exporter_objects
-from support.secrets_output import UP, Output, Program, collect_output, until
+from support.secrets_output import UP, URL, Output, collect_output
 from support.secrets_search import Search
 from support.secrets_system import (
     MARK,
@@ -33,6 +34,7 @@ from support.secrets_system import (
     funded_account,
     proxy,
 )
+from support.waiting import DEADLINE_SECONDS, until
 
 from exporter import log, redaction
 from exporter.binance.errors import scrub
@@ -113,15 +115,12 @@ async def test_account_and_proxy_of_the_environment(tmp_path: Path) -> None:
     async with Recorder(account) as exchange, proxy(echoing_proxy) as port:
         variables = {"BINANCE_API_KEY": KEY, "BINANCE_SECRET_KEY": secret, "BINANCE_ENDPOINT": exchange.url}
         variables["http_proxy"] = f"http://{PROXY_USER}:{PROXY_PASSWORD}@127.0.0.1:{port}"
-        program = Program(tmp_path, *RUN, **variables)
-        try:
-            url = await program.url()
+        with started(tmp_path, *RUN, **variables) as program:
+            url = await asyncio.to_thread(program.wait_for, URL)
             await until(lambda: "poll failed" in program.output)
             async with httpx.AsyncClient(base_url=url, trust_env=False, timeout=DEADLINE_SECONDS) as client:
                 served = [(await client.get(path)).text for path in ("/", "/metrics", "/-/ready")]
-            code = await program.end()
-        finally:
-            program.kill()
+            code = await asyncio.to_thread(program.end, signal.SIGTERM)
 
     assert 0 == code
     assert "(through the proxy 127.0.0.1:" in program.output
@@ -143,21 +142,16 @@ async def test_bug_of_the_program(fault: str, format_: str, tmp_path: Path) -> N
     variables["PYTHONPATH"] = os.pathsep.join((str(tmp_path), os.environ.get("PYTHONPATH", "")))
     async with Recorder(funded_account("main")) as exchange:
         variables |= {"BINANCE_ENDPOINT": exchange.url, "PYTHONWARNINGS": "default"}
-        program = Program(tmp_path, *RUN, "--log.format", format_, **variables)
-        try:
+        with started(tmp_path, *RUN, "--log.format", format_, **variables) as program:
             if fault == "supervisor":
                 await until(lambda: "task failed, restarting" in program.output)
-                await program.end()
             else:
-                url = await program.url()
+                url = await asyncio.to_thread(program.wait_for, URL)
                 await until(lambda: "internal error" in program.output)
                 async with httpx.AsyncClient(base_url=url, trust_env=False, timeout=DEADLINE_SECONDS) as client:
                     page = await client.get("/")
-                await program.end()
                 assert (500, "Internal Server Error\n") == (page.status_code, page.text)
-            await until(lambda: program.over)
-        finally:
-            program.kill()
+            await asyncio.to_thread(program.end, signal.SIGTERM)
 
     assert "RuntimeError" in program.output
     assert set() == KNOWN.names_in(program.output)

@@ -9,7 +9,7 @@ import yaml
 from support.polling import traders
 from support.proxies import PROXY_USER, Proxy, listen
 from support.service import scrape, serving, until_sample, value
-from support.waiting import PATIENCE_SECONDS
+from support.waiting import DEADLINE_SECONDS
 
 from exporter.config import exporter_yml
 from exporter.simulator import SimulatedExchange
@@ -47,7 +47,7 @@ async def test_exchanges_and_proxies_side_by_side(tmp_path: Path) -> None:
                 await until_sample(client, 1.0, "paused", endpoint=labels[0], reason="banned")
                 down = await until_sample(client, 0.0, "up", account="alice")
                 polls, later = value(down, "polls_total", account="bob"), down
-                async with asyncio.timeout(PATIENCE_SECONDS):
+                async with asyncio.timeout(DEADLINE_SECONDS):
                     while value(later, "polls_total", account="bob") == polls:
                         later = await scrape(client)
         methods = {request.method for request in second.received}

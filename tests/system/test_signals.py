@@ -9,16 +9,15 @@ import socket
 import subprocess
 import sys
 import time
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING
 
 import httpx
 import pytest
-from support.builders import DEADLINE_SECONDS, wait_for
-from support.program import started
+from support.program import Program, started
+from support.waiting import DEADLINE_SECONDS, read_next
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
 RELOADED = 'msg="configuration reloaded"'
@@ -52,33 +51,11 @@ main()
 """
 
 
-@contextmanager
-def running(arguments: list[str], log_file: Path, **environment: str) -> Iterator[subprocess.Popen[bytes]]:
-    """Run Python with arguments for the time of the block."""
-    with log_file.open("wb") as output:
-        process = subprocess.Popen(
-            [sys.executable, *arguments], env=os.environ | ENVIRONMENT | environment, stderr=output
-        )
-        try:
-            yield process
-        finally:
-            process.kill()
-            process.wait()
-
-
-def url_in(log_file: Path) -> str:
-    """Wait until the program listens, and return the URL of its metrics."""
-    wait_for(lambda: " url=" in log_file.read_text())
-    match = re.search(r" url=(\S+)\n", log_file.read_text())
-    assert match
-    return match[1]
-
-
-def address_of(url: str) -> tuple[str, int]:
-    """Return host and port of a URL."""
-    parsed = httpx.URL(url)
-    assert parsed.port
-    return parsed.host, parsed.port
+def address_of(program: Program) -> tuple[str, int]:
+    """Wait until the program listens, and return its host and port."""
+    url = httpx.URL(program.wait_for(r" url=(http\S+)\n"))
+    assert url.port
+    return url.host, url.port
 
 
 def test_platform_without_posix_signals() -> None:
@@ -118,14 +95,13 @@ def test_ignored_interrupt_stays_ignored() -> None:
 
 def test_reload_requested_while_modules_are_imported(tmp_path: Path) -> None:
     """A SIGHUP before `run` serves causes a reload once it does."""
-    log_file = tmp_path / "log"
-    with running(["-c", EARLY, str(int(signal.SIGHUP)), "structlog", "run"], log_file) as process:
-        wait_for(lambda: RELOADED in log_file.read_text() or process.poll() is not None)
-        process.send_signal(signal.SIGTERM)
-        code = process.wait(DEADLINE_SECONDS)
+    arguments = ("-c", EARLY, str(int(signal.SIGHUP)), "structlog", "run")
+    with started(tmp_path, *arguments, program=sys.executable, **ENVIRONMENT) as program:
+        program.wait_for(f"({RELOADED})")
+        code = program.end(signal.SIGTERM)
 
     assert 0 == code
-    assert log_file.read_text().index("msg=started") < log_file.read_text().index(RELOADED)
+    assert program.output.index("msg=started") < program.output.index(RELOADED)
 
 
 @pytest.mark.parametrize("command", ["demo", "check"])
@@ -181,32 +157,30 @@ main()
 @pytest.mark.parametrize("way", ["signal", "request"])
 def test_end_during_a_reload_that_hangs(way: str, tmp_path: Path) -> None:
     """A reload whose files hang, as on a dead network file system, does not delay the exit."""
-    log_file = tmp_path / "log"
+    arguments = ("-c", HANGING_RELOAD, "run", "--web.enable-lifecycle")
     with ExitStack() as stack:
-        process = stack.enter_context(running(["-c", HANGING_RELOAD, "run", "--web.enable-lifecycle"], log_file))
-        host, port = address_of(url_in(log_file))
+        program = stack.enter_context(started(tmp_path, *arguments, program=sys.executable, **ENVIRONMENT))
+        address = address_of(program)
         if way == "signal":
-            process.send_signal(signal.SIGHUP)
+            program.process.send_signal(signal.SIGHUP)
         else:
-            client = stack.enter_context(socket.create_connection((host, port)))
+            client = stack.enter_context(socket.create_connection(address))
             client.sendall(b"POST /-/reload HTTP/1.1\r\nHost: localhost\r\n\r\n")
-        wait_for(lambda: "hanging" in log_file.read_text())
-        process.send_signal(signal.SIGTERM)
-        code = process.wait(DEADLINE_SECONDS)
+        program.wait_for("(hanging)")
+        code = program.end(signal.SIGTERM)
 
     assert 0 == code
-    assert "msg=stopped" in log_file.read_text()
-    assert "Traceback" not in log_file.read_text()
+    assert "msg=stopped" in program.output
+    assert "Traceback" not in program.output
 
 
 def test_end_while_passwords_are_checked(tmp_path: Path) -> None:
     """Checks of wrong passwords that would take minutes are abandoned, without a traceback."""
     web = tmp_path / "web.yml"
     web.write_text(f"basic_auth_users: {{someone: '$2b$14${'.' * 22}{'a' * 31}'}}\n")
-    log_file = tmp_path / "log"
     with ExitStack() as stack:
-        process = stack.enter_context(running(["-m", "exporter", "run", f"--web.config.file={web}"], log_file))
-        address = address_of(url_in(log_file))
+        program = stack.enter_context(started(tmp_path, "run", f"--web.config.file={web}", **ENVIRONMENT))
+        address = address_of(program)
         clients = []
         for number in range(256):
             source = f"127.0.0.{2 + number // 16}"  # each may have 16 passwords waiting
@@ -214,13 +188,13 @@ def test_end_while_passwords_are_checked(tmp_path: Path) -> None:
             credentials = httpx.BasicAuth("someone", f"wrong {number}")._auth_header
             client.sendall(f"GET / HTTP/1.1\r\nHost: localhost\r\nAuthorization: {credentials}\r\n\r\n".encode())
             clients.append(client)
-        assert 200 == httpx.get(f"http://{address[0]}:{address[1]}/-/healthy", trust_env=False).status_code
-        process.send_signal(signal.SIGTERM)
-        code = process.wait(DEADLINE_SECONDS)
+        healthy = f"http://{address[0]}:{address[1]}/-/healthy"
+        assert 200 == httpx.get(healthy, trust_env=False, timeout=DEADLINE_SECONDS).status_code
+        code = program.end(signal.SIGTERM)
 
     assert 0 == code
-    assert "msg=stopped" in log_file.read_text()
-    assert "Traceback" not in log_file.read_text()
+    assert "msg=stopped" in program.output
+    assert "Traceback" not in program.output
 
 
 def test_end_while_clients_do_not_read(tmp_path: Path) -> None:
@@ -231,7 +205,7 @@ def test_end_while_clients_do_not_read(tmp_path: Path) -> None:
         for _ in range(20):
             client = stack.enter_context(socket.socket())
             client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-            client.connect(address_of(program.wait_for(r" url=(http\S+)\n")))
+            client.connect(address_of(program))
             client.sendall(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n" * 8)
         program.scrape(accounts=4)
         code = program.end(signal.SIGTERM)
@@ -247,7 +221,7 @@ def test_end_while_the_log_is_not_read() -> None:
     try:
         text = b""
         while not (match := re.search(rb" url=(\S+)\n", text)):
-            text += os.read(reading, 65536)
+            text += read_next(reading)
         url = match[1].decode()
         # Its own opening of the pipe: being non-blocking is a property of that.
         filling = os.open(f"/proc/self/fd/{writing}", os.O_WRONLY | os.O_NONBLOCK)
@@ -256,7 +230,7 @@ def test_end_while_the_log_is_not_read() -> None:
                 os.write(filling, b".")
         for _ in range(5):
             process.send_signal(signal.SIGHUP)
-            assert "binance_futures_up" in httpx.get(url, trust_env=False).text
+            assert "binance_futures_up" in httpx.get(url, trust_env=False, timeout=DEADLINE_SECONDS).text
         process.send_signal(signal.SIGTERM)
         code = process.wait(DEADLINE_SECONDS)
     finally:

@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from support.builders import DEADLINE_SECONDS, wait_for
+from support.waiting import DEADLINE_SECONDS, wait_for
 
 from exporter.cli.flags import PROGRAM
 

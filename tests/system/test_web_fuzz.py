@@ -18,8 +18,8 @@ import bcrypt
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from support.builders import DEADLINE_SECONDS
 from support.tls import guarded, prepared
+from support.waiting import DEADLINE_SECONDS
 
 from exporter import log
 from exporter.web.limits import Limits

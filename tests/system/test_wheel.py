@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 from zipfile import ZipFile
 
 import httpx
-from support.builders import DEADLINE_SECONDS
 from support.paths import ROOT
 from support.program import started
+from support.waiting import DEADLINE_SECONDS
 
 if TYPE_CHECKING:
     import pytest

@@ -11,8 +11,8 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TextIO
 
 import structlog
-from support.builders import wait_for
 from support.logs import alone
+from support.waiting import read_next, wait_for
 
 from exporter import log
 
@@ -39,7 +39,7 @@ def read_events(reading: int, count: int) -> list[dict[str, Any]]:
     events: list[dict[str, Any]] = []
     text = b""
     while sum(event.get("lines", 1) for event in events) < count:
-        text += os.read(reading, 4096)
+        text += read_next(reading)
         *lines, text = text.split(b"\n")
         events += [json.loads(line) for line in lines]
     return events

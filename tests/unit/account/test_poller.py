@@ -13,7 +13,7 @@ import pytest
 from support.clocks import Monotonic
 from support.methods import POSITION, STATUS
 from support.polling import Answer, Polled, altered, connected, credentials_of, error, pass_time
-from support.waiting import PATIENCE_SECONDS, until
+from support.waiting import DEADLINE_SECONDS, until
 
 from exporter.account.asset_mode import AssetMode
 from exporter.account.availability import MethodAvailability
@@ -676,7 +676,7 @@ async def test_key_files_that_hang_do_not_hold_up_a_poll(exchange: SimulatedExch
 
     def reread() -> Credentials:
         reads.append(None)
-        release.wait(PATIENCE_SECONDS)
+        release.wait(DEADLINE_SECONDS)
         return right
 
     async with connected(exchange.url) as connection:
@@ -703,7 +703,7 @@ async def test_reload_wins_over_key_files_of_before(exchange: SimulatedExchange)
 
     def reread() -> Credentials:
         reading.set()
-        release.wait(PATIENCE_SECONDS)
+        release.wait(DEADLINE_SECONDS)
         return right
 
     async with connected(exchange.url) as connection:

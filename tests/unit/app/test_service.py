@@ -10,7 +10,7 @@ from support.builders import close
 from support.polling import FAST
 from support.service import configured, scrape, serving, until_counted, until_sample, value
 from support.slow_clients import slow_socket
-from support.waiting import PATIENCE_SECONDS, until
+from support.waiting import DEADLINE_SECONDS, until
 
 from exporter.account.poller import Poller
 from exporter.app.service import Service, WebSettings
@@ -141,7 +141,7 @@ async def test_stops_within_two_seconds(
         await slow.readexactly(100)
         stopped_at = asyncio.get_running_loop().time()
         stop.set()
-        async with asyncio.timeout(PATIENCE_SECONDS):
+        async with asyncio.timeout(DEADLINE_SECONDS):
             await running
         seconds = asyncio.get_running_loop().time() - stopped_at
     for writer in (idle_writer, slow_writer):

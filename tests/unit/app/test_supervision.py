@@ -12,7 +12,7 @@ import pytest
 from support.builders import OPENMETRICS
 from support.polling import FAST, Polled, connected
 from support.service import configured
-from support.waiting import until
+from support.waiting import DEADLINE_SECONDS, until
 
 from exporter import supervision
 from exporter.app.service import Service, WebSettings
@@ -112,7 +112,7 @@ async def test_scrapes_and_reload_without_threads(
     (url,) = service.bind()
     stop = asyncio.Event()
     running = asyncio.create_task(service.run(stop))
-    async with httpx.AsyncClient(base_url=url) as client:
+    async with httpx.AsyncClient(base_url=url, timeout=DEADLINE_SECONDS) as client:
         await until(lambda: all(state.last_poll_succeeded for state in service._fleet.states))
         no_threads()
         answer = await client.get("/metrics", params={"name[]": names}, headers={"Accept": accept})

@@ -7,9 +7,9 @@ import asyncio
 from typing import TYPE_CHECKING
 
 import pytest
-from support.builders import DEADLINE_SECONDS
 from support.dials import at, exchange
 from support.paths import ROOT
+from support.waiting import DEADLINE_SECONDS
 from websockets.asyncio.client import connect
 from websockets.asyncio.server import ServerConnection
 from websockets.exceptions import ConnectionClosed

@@ -13,8 +13,8 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from support.builders import DEADLINE_SECONDS, wait_for
 from support.config_files import API_KEY, HMAC, SECRET_KEY, key_files
+from support.waiting import DEADLINE_SECONDS, wait_for
 
 from exporter.cli.main import run
 from exporter.config import time_limit

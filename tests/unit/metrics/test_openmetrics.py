@@ -11,7 +11,6 @@ import pytest
 from prometheus_client import generate_latest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 from support.builders import (
-    DEADLINE_SECONDS,
     OPENMETRICS,
     fill,
     make_asset,
@@ -26,7 +25,7 @@ from support.builders import (
     serving,
 )
 from support.clocks import Clock
-from support.waiting import until
+from support.waiting import DEADLINE_SECONDS, until
 
 from exporter.binance.messages import Method
 from exporter.metrics.catalog import ACCOUNTS

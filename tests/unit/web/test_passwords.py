@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING
 import bcrypt
 import httpx
 import pytest
-from support.builders import DEADLINE_SECONDS
 from support.tls import BODY, curl, guarded
-from support.waiting import until
+from support.waiting import DEADLINE_SECONDS, until
 
 from exporter.web.limits import Limits
 from exporter.web.passwords import Busy, Passwords

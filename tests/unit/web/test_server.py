@@ -12,9 +12,9 @@ import weakref
 import zlib
 
 import pytest
-from support.builders import DEADLINE_SECONDS, close, connect, raw_body, serving
+from support.builders import close, connect, raw_body, serving
 from support.logs import warnings
-from support.waiting import until
+from support.waiting import DEADLINE_SECONDS, until
 
 import exporter
 from exporter.metrics.chunked_body import ChunkedBody

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import bcrypt
 import pytest
 import trustme
-from support.builders import DEADLINE_SECONDS, close
+from support.builders import close
 from support.tls import (
     CLIENTS,
     REFUSED,
@@ -27,7 +27,7 @@ from support.tls import (
     until_answer,
     write_identity,
 )
-from support.waiting import until
+from support.waiting import DEADLINE_SECONDS, until
 
 from exporter.web.config import load
 from exporter.web.watcher import WebConfigWatcher
