@@ -6,6 +6,7 @@ A connection that exceeds a limit is closed without a log line: otherwise a host
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from typing import TYPE_CHECKING, Final, Protocol
 
 import structlog
@@ -218,7 +219,8 @@ class ClientConnection(asyncio.Protocol):
         self._is_draining = True
         self._transport.resume_reading()
         if can_close_half:
-            self._transport.write_eof()
+            with contextlib.suppress(OSError):  # the client has reset the connection, which the next read will find
+                self._transport.write_eof()
         limits = self._limits
         self._set_deadline(limits.closing_seconds if can_close_half else limits.tls_closing_seconds, self._close)
 

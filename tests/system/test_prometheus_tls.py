@@ -42,7 +42,7 @@ async def test_prometheus_over_tls_with_a_password(tmp_path: Path) -> None:
     arguments = (
         "--web.config.file=web.yml",
         "--web.listen-address=127.0.0.1:0",
-        "--interval=3s",
+        "--interval=15s",
         "--log.format=logfmt",
     )
     with started(folder, "demo", *arguments) as program:

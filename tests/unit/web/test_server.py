@@ -7,6 +7,8 @@ import contextlib
 import gc
 import gzip
 import re
+import socket
+import struct
 import sys
 import weakref
 import zlib
@@ -270,3 +272,20 @@ async def test_body_that_cannot_be_compressed_is_sent_as_plain_text(monkeypatch:
     assert [(200, LARGE)] * 3 == [(answer.status_code, answer.content) for answer in answers]
     assert [None, None, "gzip"] == [answer.headers.get("Content-Encoding") for answer in answers]
     assert kept() is None
+
+
+async def test_client_that_resets_after_a_response(caplog: pytest.LogCaptureFixture) -> None:
+    """A client that resets the connection right after its last response causes no error."""
+    loop = asyncio.get_running_loop()
+    async with serving(SMALL) as (client, server):
+        with socket.socket() as sock:
+            sock.settimeout(0)
+            await loop.sock_connect(sock, ("127.0.0.1", client.base_url.port))
+            await loop.sock_sendall(sock, b"GET /-/healthy HTTP/1.1\r\n\r\n")
+            assert (await loop.sock_recv(sock, 1024)).startswith(b"HTTP/1.1 200 ")
+            (connection,) = server._listener._connections
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        await connection._end()  # before the loop has seen the reset
+        await until(lambda: not server._listener._connections)
+
+    assert [] == warnings(caplog)
