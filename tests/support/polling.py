@@ -150,3 +150,8 @@ def pass_time(exchange: SimulatedExchange, connection: Connection, monotonic: Mo
     """Move the program's clock ahead, and correct its offset to the exchange's time."""
     monotonic.ahead += seconds
     connection.clock.synchronize(int(exchange.server_time() * 1000), monotonic(), monotonic())
+
+
+def count_requests(exchange: SimulatedExchange, method: str) -> int:
+    """Count the requests for a method that the exchange has got."""
+    return sum(received.method == method for received in exchange.received)

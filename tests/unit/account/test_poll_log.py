@@ -1,4 +1,4 @@
-"""The log of polls: causes that all accounts share, the end of a ban, and every request at debug level."""
+"""The log of polls: causes that all accounts share, the end of a ban, what no operator can fix, and each request."""
 
 from __future__ import annotations
 
@@ -80,3 +80,16 @@ async def test_every_poll_is_logged_at_debug(exchange: SimulatedExchange, logged
     assert all(entry["duration_seconds"] > 0 for entry in queries)
     secrets = [text for account in exchange.accounts.values() for text in (account.api_key, account.secret_key) if text]
     assert not leaks(str(logged), [*secrets, *(request.params.get("signature", "") for request in exchange.received)])
+
+
+async def test_removed_method_is_logged_as_an_error(exchange: SimulatedExchange, logged: list[Any]) -> None:
+    """What an operator cannot fix is logged at error level, every five minutes and not at every poll."""
+    monotonic = Monotonic()
+    async with connected(exchange.url, monotonic=monotonic) as connection:
+        polled = Polled(exchange, connection)
+        with exchange.replace_answer(STATUS, "alice", error(404, -5000)):
+            for _ in range(3):
+                await polled.poll()
+                pass_time(exchange, connection, monotonic, 301)
+
+    assert ["error"] * 3 == [event["log_level"] for event in logged if event["event"] == "poll failed"]
