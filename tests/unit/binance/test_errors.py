@@ -1,4 +1,4 @@
-"""Errors: what each one means, what an operator can do, and that no text shows an IP address."""
+"""Errors: what each one means, and that no text shows an IP address."""
 
 from __future__ import annotations
 
@@ -10,21 +10,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from support.builders import any_text
+from support.errors import BANNED, BUG, BY_STATUS, LISTED, OTHERS, RATE_LIMITED, REFUSED, RETRY, STATUSES
 from support.processor_time import CHARACTERS, long_text, processor_seconds
 
-from exporter.binance.advice import advise
 from exporter.binance.errors import (
-    Action,
     BinanceError,
-    ConnectionLost,
     DecodeError,
     ExchangeError,
-    NoResponse,
     NotConnected,
     NotSent,
     OverBudget,
     Paused,
-    ProtocolError,
     Reason,
     Verdict,
     classify,
@@ -37,48 +33,7 @@ if TYPE_CHECKING:
     import ipaddress
     from collections.abc import Callable
 
-RETRY = Verdict(Action.RETRY, Reason.EXCHANGE)
-RESYNC = Verdict(Action.RESYNC, Reason.CLOCK)
-RATE_LIMITED = Verdict(Action.WAIT, Reason.RATE_LIMITED)
-BANNED = Verdict(Action.WAIT, Reason.BANNED)
-REFUSED = Verdict(Action.REFUSED, Reason.REFUSED)
-BUG = Verdict(Action.BUG, Reason.REFUSED)
-
-LISTED = (
-    dict.fromkeys((-1000, -1001, -1006, -1007, -1008, -1016, -2023), RETRY)
-    | {-1021: RESYNC, -1003: RATE_LIMITED, -5000: BUG}
-    | dict.fromkeys(
-        (-1002, -1011, -1022, -1099, -1109, -2008, -2014, -2015, -2017, -4056, -4057, -4084, -4109, -4402), REFUSED
-    )
-)
 RANGE = [code for code in range(-1199, -1099) if code != -1109]
-BY_STATUS = {
-    None: RETRY,
-    0: RETRY,
-    200: RETRY,
-    400: RETRY,
-    408: RETRY,
-    500: RETRY,
-    502: RETRY,
-    503: RETRY,
-    504: RETRY,
-    429: RATE_LIMITED,
-    418: BANNED,
-    401: REFUSED,
-    403: REFUSED,
-    404: BUG,
-}
-STATUSES = [status for status in BY_STATUS if status != 418]
-OTHERS = {
-    Paused(Reason.BANNED, 12.4): BANNED,
-    Paused(Reason.RATE_LIMITED, 12.4): RATE_LIMITED,
-    OverBudget("no room"): RATE_LIMITED,
-    NotConnected("dns"): Verdict(Action.RETRY, Reason.CONNECTION),
-    ConnectionLost("reset"): Verdict(Action.RETRY, Reason.CONNECTION),
-    NoResponse("late"): Verdict(Action.RETRY, Reason.TIMEOUT),
-    DecodeError("result.assets", "is missing"): Verdict(Action.RETRY, Reason.DECODE),
-    ProtocolError("neither"): Verdict(Action.RETRY, Reason.PROTOCOL),
-}
 
 
 class TestClassify:
@@ -130,33 +85,6 @@ class TestClassify:
         kinds = {type(error) for error in OTHERS if isinstance(error, NotSent)}
 
         assert {NotConnected, Paused, OverBudget} == kinds
-
-
-class TestAdvice:
-    """What an operator can do."""
-
-    ERRORS = (
-        *OTHERS,
-        *(ExchangeError(400, code, "") for code in LISTED),
-        *(ExchangeError(s, None, "") for s in STATUSES),
-    )
-
-    def test_every_reason_has_advice(self) -> None:
-        """Every reason can come about and has advice of one phrase, on one line, without a full stop."""
-        advice = {classify(error).reason: advise(error) for error in self.ERRORS}
-
-        assert set(Reason) == set(advice)
-        assert [] == [text for text in map(advise, self.ERRORS) if not re.fullmatch(r"\S[^\n]{9,}[^.\s]", text)]
-
-    def test_advice_for_an_unknown_code_is_its_reasons(self) -> None:
-        """An unknown code is advised on by its reason."""
-        assert advise(ExchangeError(500, None, "")) == advise(ExchangeError(400, -987654, ""))
-
-    def test_usual_refusals_differ_in_their_advice(self) -> None:
-        """The usual reasons for a refusal have advice of their own."""
-        codes = (-1002, -1022, -2008, -2014, -2015)
-
-        assert len(codes) == len({advise(ExchangeError(401, code, "")) for code in codes})
 
 
 class TestTexts:
@@ -298,17 +226,6 @@ class TestScrub:
     def test_the_rest_of_a_text_stays(self, text: str, shown: str) -> None:
         """A text without addresses and unprintable characters that is not too long stays unchanged."""
         assert shown == scrub(text)
-
-
-def test_advice_on_what_the_operator_cannot_fix() -> None:
-    """A request that the exchange does not take is not blamed on the key."""
-    assert "newer release, or report it" in advise(ExchangeError(400, -1102, "malformed"))
-
-
-def test_advice_of_the_last_dial() -> None:
-    """Without a connection the advice is that of the last dial, where it has one."""
-    assert "leave by another IP" == advise(NotConnected("refused", "leave by another IP"))
-    assert "check the network" in advise(NotConnected("refused"))
 
 
 @pytest.mark.parametrize("characters", CHARACTERS)
