@@ -17,7 +17,7 @@ from exporter.binance.proxies import UnusableProxy
 from support.proxies import listen
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 
     Behaviour = Callable[[ServerConnection], Awaitable[None]]
 
@@ -78,3 +78,16 @@ async def first_answer(endpoint: Endpoint) -> str | bytes:
     async with await open_socket(endpoint) as connection:
         await connection.send("币安")
         return await connection.recv()
+
+
+@contextlib.contextmanager
+def dropping_packets(host: str = "127.0.0.1", port: int = 0) -> Iterator[tuple[str, int]]:
+    """Return an address of this machine at which the kernel drops further SYNs, since its backlog is full."""
+    with socket.socket() as full, contextlib.ExitStack() as clients:
+        full.bind((host, port))
+        full.listen(0)
+        for _ in range(4):  # the backlog is full after the first or second
+            client = clients.enter_context(socket.socket())
+            client.settimeout(0)
+            client.connect_ex(full.getsockname())
+        yield full.getsockname()
