@@ -15,6 +15,8 @@ from exporter.account.state import AccountSettings, AccountState
 from exporter.binance.clock import ExchangeClock, monotonic
 from exporter.binance.connection import Connection
 from exporter.binance.dialing import Endpoint, Timing
+from exporter.binance.messages import Method
+from exporter.binance.request_sender import response_or_raise
 from exporter.binance.signing import Credentials, Secret
 from exporter.binance.weight import WeightBudget
 from exporter.simulator import SimulatedAccount, SimulatedExchange
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
 
     from exporter.account.queries import Query
     from exporter.account.snapshot import AccountSnapshot
+    from exporter.binance.request_sender import Response
     from exporter.simulator import SimulatedExchange
     from support.clocks import Monotonic
 
@@ -77,6 +80,25 @@ async def connected(
     finally:
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)
+
+
+async def request_status(
+    connection: Connection,
+    account: SimulatedAccount,
+    *,
+    recv_window_ms: int = 5000,
+    timeout_seconds: float = 10.0,
+    within: float = 15.0,
+) -> Response:
+    """Ask for an account's status, and raise the error if there is one."""
+    (outcome,) = await connection.request(
+        Method.ACCOUNT_STATUS,
+        credentials=credentials_of(account),
+        recv_window_ms=recv_window_ms,
+        timeout_seconds=timeout_seconds,
+        deadline=connection.clock.monotonic() + within,
+    )
+    return response_or_raise(outcome)
 
 
 class Polled:

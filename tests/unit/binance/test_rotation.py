@@ -6,12 +6,10 @@ import asyncio
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from support.polling import FAST, connected, credentials_of
+from support.polling import FAST, connected, request_status
 from support.waiting import until
 
 from exporter.binance.errors import DisconnectReason
-from exporter.binance.messages import Method
-from exporter.binance.request_sender import response_or_raise
 
 if TYPE_CHECKING:
     from exporter.binance.connection import Connection
@@ -23,23 +21,18 @@ ROTATING = replace(FAST, rotate_between=(0.02, 0.05), stable_after=0.0)
 SHUTDOWN = '{"event": {"e": "serverShutdown", "E": 1}}'
 
 
-async def request_status(connection: Connection, exchange: SimulatedExchange) -> None:
-    """Ask for an account's status, with time enough on any machine."""
-    (outcome,) = await connection.request(
-        Method.ACCOUNT_STATUS,
-        credentials=credentials_of(exchange.accounts["alice"]),
-        recv_window_ms=60_000,
-        timeout_seconds=30.0,
-        deadline=connection.clock.monotonic() + 60.0,
+async def request_alice(connection: Connection, exchange: SimulatedExchange) -> None:
+    """Ask for alice's status, with time enough on any machine."""
+    await request_status(
+        connection, exchange.accounts["alice"], recv_window_ms=60_000, timeout_seconds=30.0, within=60.0
     )
-    response_or_raise(outcome)
 
 
 async def test_rotation_costs_no_request(exchange: SimulatedExchange) -> None:
     """While connections are replaced one after the other, requests go on and none is lost."""
     async with connected(exchange.url, timing=ROTATING) as connection:
         while connection.disconnections[DisconnectReason.ROTATION] < 5:
-            await request_status(connection, exchange)
+            await request_alice(connection, exchange)
 
             assert connection.connected
         assert {DisconnectReason.ROTATION} == set(connection.disconnections)
@@ -50,12 +43,12 @@ async def test_outstanding_response_survives_the_rotation(exchange: SimulatedExc
     """A link that was replaced stays open until the answers that are awaited over it have come."""
     async with connected(exchange.url, timing=replace(FAST, rotate_between=NEVER)) as connection:
         with exchange.lose_answers():
-            request = asyncio.create_task(request_status(connection, exchange))
+            request = asyncio.create_task(request_alice(connection, exchange))
             await until(lambda: any(request.method == "v2/account.status" for request in exchange.received))
         (first,) = exchange.connections
         await exchange.send_raw(SHUTDOWN)
         await until(lambda: connection.connections == 2)
-        await request_status(connection, exchange)
+        await request_alice(connection, exchange)
 
         assert not request.done()
         assert first in exchange.connections
@@ -71,12 +64,12 @@ async def test_refused_rotation_keeps_the_old_link(exchange: SimulatedExchange) 
         with exchange.reject_handshake(503):
             await exchange.send_raw(SHUTDOWN)
             await until(lambda: connection.disconnections[DisconnectReason.REJECTED] >= 3)
-            await request_status(connection, exchange)
+            await request_alice(connection, exchange)
 
             assert connection.connected
         await until(lambda: connection.connections == 2)
         await until(lambda: connection.disconnections[DisconnectReason.SHUTDOWN] == 1)
-        await request_status(connection, exchange)
+        await request_alice(connection, exchange)
 
 
 async def test_shutdown_before_the_successor(exchange: SimulatedExchange, logged: list[Any]) -> None:
@@ -124,7 +117,7 @@ async def test_stops_in_the_middle_of_a_rotation(exchange: SimulatedExchange) ->
     """A connection that is stopped during a rotation leaves neither link open."""
     async with connected(exchange.url) as connection:
         with exchange.lose_answers():
-            request = asyncio.create_task(request_status(connection, exchange))
+            request = asyncio.create_task(request_alice(connection, exchange))
             await until(lambda: any(request.method == "v2/account.status" for request in exchange.received))
         await exchange.send_raw(SHUTDOWN)
         await until(lambda: connection.connections == 2)

@@ -10,13 +10,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from support.clocks import Monotonic
 from support.methods import SESSION
-from support.polling import FAST, Polled, connected, credentials_of, error
+from support.polling import FAST, Polled, connected, error, request_status
 from support.virtual_time import now
 from support.waiting import until
 
 from exporter.binance.errors import DisconnectReason, ExchangeError, NoResponse, Reason
-from exporter.binance.messages import Method
-from exporter.binance.request_sender import response_or_raise
 
 if TYPE_CHECKING:
     from exporter.binance.connection import Connection
@@ -29,16 +27,9 @@ TIMING = replace(FAST, clock_timeout=10.0)  # as in production
 pytestmark = pytest.mark.usefixtures("virtual_time")
 
 
-async def request_status(connection: Connection, exchange: SimulatedExchange, timeout_seconds: float = 30.0) -> None:
-    """Request an account's status."""
-    (outcome,) = await connection.request(
-        Method.ACCOUNT_STATUS,
-        credentials=credentials_of(exchange.accounts["alice"]),
-        recv_window_ms=5000,
-        timeout_seconds=timeout_seconds,
-        deadline=connection.clock.monotonic() + 60.0,
-    )
-    response_or_raise(outcome)
+async def request_alice(connection: Connection, exchange: SimulatedExchange, timeout_seconds: float = 30.0) -> None:
+    """Ask for alice's status."""
+    await request_status(connection, exchange.accounts["alice"], timeout_seconds=timeout_seconds, within=60.0)
 
 
 def count_time_requests(exchange: SimulatedExchange) -> int:
@@ -54,7 +45,7 @@ async def test_polls_do_not_wait_for_the_answer(exchange: SimulatedExchange, log
             for connections in (1, 2, 3):
                 began = now()
                 await until(lambda at_least=connections: connection.connections >= at_least and connection.connected)  # type: ignore[misc]
-                await request_status(connection, exchange)
+                await request_alice(connection, exchange)
                 waits.append(now() - began)
                 await asyncio.sleep(30.0)  # meanwhile the request for the time is given up
                 if connections < 3:
@@ -74,7 +65,7 @@ async def test_rotation_costs_no_request(exchange: SimulatedExchange) -> None:
     with exchange.lose_answers(SESSION):
         async with connected(exchange.url, timing=timing) as connection:
             while connection.disconnections[DisconnectReason.ROTATION] < 3:
-                await request_status(connection, exchange)
+                await request_alice(connection, exchange)
                 await asyncio.sleep(1.0)
 
                 assert connection.connected
@@ -87,12 +78,12 @@ async def test_link_in_use_survives_a_successor_that_does_not_respond(exchange: 
         with exchange.lose_answers(SESSION):
             await exchange.send_raw(SHUTDOWN)
             await until(lambda: connection.disconnections[DisconnectReason.SILENT] == 1)
-            await request_status(connection, exchange)
+            await request_alice(connection, exchange)
 
             assert connection.connected
             await until(lambda: connection.disconnections[DisconnectReason.SHUTDOWN] == 1)
             assert 3 == connection.connections
-            await request_status(connection, exchange)
+            await request_alice(connection, exchange)
 
 
 async def test_late_response_sets_the_time(exchange: SimulatedExchange, logged: list[Any]) -> None:
@@ -138,7 +129,7 @@ async def test_link_that_answers_nothing_is_dropped(exchange: SimulatedExchange)
         async with connected(exchange.url, timing=TIMING, monotonic=monotonic) as connection:
             monotonic.ahead += 100
             with pytest.raises(NoResponse):
-                await request_status(connection, exchange, timeout_seconds=10.0)
+                await request_alice(connection, exchange, timeout_seconds=10.0)
             await until(lambda: connection.connections == 2)
 
             assert {DisconnectReason.SILENT: 1} == connection.disconnections
@@ -153,14 +144,14 @@ async def test_wrong_time_is_corrected_by_the_next_handshake(exchange: Simulated
     )
     with unanswered:
         async with connected(exchange.url, timing=replace(TIMING, stable_after=0.0)) as connection:
-            await request_status(connection, exchange)
+            await request_alice(connection, exchange)
             with exchange.skew_clock(-3.0):
                 sent_at = connection.clock.monotonic()
                 with pytest.raises(ExchangeError, match="-1021"):
-                    await request_status(connection, exchange)
+                    await request_alice(connection, exchange)
                 await connection.resync_clock(sent_at)
                 await until(lambda: connection.disconnections[DisconnectReason.ROTATION] == 1)
-                await request_status(connection, exchange)
+                await request_alice(connection, exchange)
 
             assert 2 == connection.connections
 
@@ -172,7 +163,7 @@ async def test_wrong_time_does_not_replace_connections_for_ever(exchange: Simula
             for _ in range(5):
                 await connection.resync_clock(connection.clock.monotonic())
                 await until(lambda: connection.connections == 2 and connection.connected)
-                await request_status(connection, exchange)
+                await request_alice(connection, exchange)
 
             assert 2 == connection.connections
 
@@ -201,9 +192,9 @@ async def test_error_that_reports_the_time_is_enough(exchange: SimulatedExchange
         async with connected(exchange.url, timing=replace(TIMING, stable_after=0.0)) as connection:
             with exchange.skew_clock(-30.0):
                 with pytest.raises(ExchangeError, match="-1021"):
-                    await request_status(connection, exchange)
+                    await request_alice(connection, exchange)
                 await connection.resync_clock(connection.clock.synchronized_at)
-                await request_status(connection, exchange)
+                await request_alice(connection, exchange)
 
             assert 1 == connection.connections
             assert connection.clock.exact_offset_seconds is not None
