@@ -188,3 +188,13 @@ async def test_web_server_that_fails_ends_the_service(
     with pytest.raises(ZeroDivisionError):
         await service.run(asyncio.Event())
     service._server.close()
+
+
+async def test_empty_shard_is_healthy_and_ready(exchange: SimulatedExchange) -> None:
+    """A shard that owns no account serves its own metrics, and is healthy and ready at once."""
+    empty = exporter_yml.Config(accounts=(), weight_share=0.5, warnings=())
+    async with serving(empty) as client:
+        answers = [await client.get(path) for path in ("/-/healthy", "/-/ready", "/metrics", "/")]
+
+    assert [200] * 4 == [answer.status_code for answer in answers]
+    assert "binance_futures_exporter_build_info" in answers[2].text
