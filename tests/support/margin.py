@@ -1,4 +1,4 @@
-"""Accounts with margin pools, made by hand or drawn, and the ratios of their pools."""
+"""Accounts with margin pools, fixed or random, and the ratios of their pools."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Status pages that are rendered from made-up states, and parsed."""
+"""Status pages that are rendered from given states, and parsed."""
 
 from __future__ import annotations
 

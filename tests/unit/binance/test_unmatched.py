@@ -1,4 +1,4 @@
-"""Frames that match no request: counted, logged and dropped, but heard where they report a ban."""
+"""Frames that match no request: they are counted, logged and dropped, but a ban that they report takes effect."""
 
 from __future__ import annotations
 
