@@ -19,6 +19,12 @@ SCRAPES: Final = 4
 _TIMEOUT_SECONDS: Final = 60.0
 
 
+def warnings_in(log: str) -> list[str]:
+    """Return the warnings and errors in a log of Prometheus, except that of its end."""
+    lines = [line for line in log.splitlines() if re.search(r"level=(warn|error)", line, re.IGNORECASE)]
+    return [line for line in lines if "SIGTERM" not in line and "signal=terminated" not in line]  # 2.x, 3.x
+
+
 def scrape(target: str, interval_seconds: float, folder: Path) -> str:
     """Let Prometheus scrape a few times, and return a sentence about the result."""
     if not shutil.which("prometheus"):
@@ -34,8 +40,7 @@ def scrape(target: str, interval_seconds: float, folder: Path) -> str:
     with logging(log, listening, "prometheus", config, data, "--web.listen-address=127.0.0.1:0") as (_, address):
         highest = _ask(address, interval_seconds)
     output = log.read_text(encoding="utf-8")
-    warnings = [line for line in output.splitlines() if re.search(r"level=(warn|error)", line, re.IGNORECASE)]
-    warnings = [line for line in warnings if "SIGTERM" not in line and "signal=terminated" not in line]  # 2.x, 3.x
+    warnings = warnings_in(output)
     version = re.search(r'version="?\(?version=([\d.]+)', output)
     return (
         f"Prometheus {version[1] if version else '(?)'} needs at most {highest['scrape_duration_seconds']:.2f} s to "

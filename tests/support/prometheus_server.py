@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import re
 import shutil
 import signal
 import subprocess
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 
+from bench.prometheus import warnings_in
 from support.program import Program, started
 from support.tools import missing, needs
 from support.waiting import DEADLINE_SECONDS
@@ -51,13 +51,7 @@ async def scraping(folder: Path, configuration: str, *flags: str) -> AsyncIterat
         async with httpx.AsyncClient(base_url=url, trust_env=False, timeout=DEADLINE_SECONDS) as client:
             yield client, complaints
         await asyncio.to_thread(prometheus.end, signal.SIGTERM)
-    complaints += [
-        line
-        for line in prometheus.output.splitlines()
-        if re.search(r"level=(warn|error)", line, re.IGNORECASE)
-        and "SIGTERM" not in line
-        and "signal=terminated" not in line
-    ]
+    complaints += warnings_in(prometheus.output)
 
 
 async def until_ready(client: httpx.AsyncClient) -> None:
