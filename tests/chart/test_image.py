@@ -88,7 +88,7 @@ def test_revision_can_be_written(revision: str, tmp_path: Path) -> None:
 
 
 def test_missing_packages_are_named(tmp_path: Path) -> None:
-    """A user other than root is told which Debian packages contain the programs of the image's test."""
+    """Without root, the error names the Debian packages that contain the programs of the image's test."""
     (tmp_path / "id").write_text("#!/bin/sh\necho 1000\n", encoding="utf-8")
     (tmp_path / "id").chmod(0o755)
     command = ["/bin/sh", "tests/tools.sh", *TOOLS]

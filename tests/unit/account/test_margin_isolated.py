@@ -1,4 +1,4 @@
-"""Isolated positions: each is a margin pool of its own."""
+"""Isolated positions, each of which is a separate margin pool."""
 
 from __future__ import annotations
 
