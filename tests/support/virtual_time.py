@@ -38,20 +38,19 @@ class _Selector(selectors.DefaultSelector):
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         if self.threads or timeout is None:
             return super().select(_THREAD_SECONDS if timeout is None else min(timeout, _THREAD_SECONDS))
+        # Data may be on its way between two sockets; the first one registered only wakes the loop.
+        may_arrive = timeout > 0 and self._leaps <= _SHORT_LEAPS and len(self.get_map()) > 1
         ready = super().select(0)
+        if not ready and may_arrive:
+            if next(self._rests):
+                time.sleep(_IDLE_SECONDS)  # finer than a selector's milliseconds
+            ready = super().select(0)
         if ready or timeout <= 0:
             self._leaps = 0
             return ready
         leap = max(timeout, self._shortest_leap)
-        if self._leaps <= _SHORT_LEAPS and len(self.get_map()) > 1:  # more than what wakes the loop
-            if next(self._rests):
-                time.sleep(_IDLE_SECONDS)  # finer than a selector's milliseconds
-            ready = super().select(0)
-            if ready:
-                self._leaps = 0
-                return ready
-            if self._leaps < _SHORT_LEAPS:
-                leap = min(leap, self._longest_leap)
+        if may_arrive and self._leaps < _SHORT_LEAPS:
+            leap = min(leap, self._longest_leap)
         self._leaps = 0 if timeout <= leap else self._leaps + 1
         self.passed += leap
         return []
