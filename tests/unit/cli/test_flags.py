@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-import exporter
 from exporter.cli.arguments import Usage, parse
-from exporter.cli.flags import COMMANDS, FLAGS, PROGRAM, Flag
-from exporter.simulator.fault_catalog import FAULTS
+from exporter.cli.flags import FLAGS, PROGRAM, Flag
 from exporter.web.listen_address import ListenAddress
 
 # Each flag with a text, its value, and another text.
@@ -135,45 +132,26 @@ def test_other_booleans_are_rejected(text: str) -> None:
     assert f"{PROGRAM}: {words}\ntry: {PROGRAM} --help\n" == refusal_of([], {variable: text})
 
 
-def test_listen_address_is_repeatable() -> None:
-    """Several addresses are several flags, or one variable with commas."""
-    addresses = [ListenAddress("127.0.0.1", 1), ListenAddress("::1", 2)]
-    _, by_flags = parse(["--web.listen-address", "127.0.0.1:1", "--web.listen-address=[::1]:2"], {})
-    _, by_variable = parse([], {"BINANCE_FUTURES_EXPORTER_WEB_LISTEN_ADDRESS": "127.0.0.1:1, [::1]:2"})
+@pytest.mark.parametrize(
+    ("command", "name", "texts", "values"),
+    [
+        (
+            "run",
+            "--web.listen-address",
+            ("127.0.0.1:1", "[::1]:2"),
+            [ListenAddress("127.0.0.1", 1), ListenAddress("::1", 2)],
+        ),
+        ("simulate", "--fault", ("shutdown", "clock-ahead"), ["shutdown", "clock-ahead"]),
+        ("history", "--label", ("job=a", "instance=b:1"), [("job", "a"), ("instance", "b:1")]),
+    ],
+)
+def test_repeatable_flags(command: str, name: str, texts: tuple[str, str], values: list[object]) -> None:
+    """Several values are several flags, with a space or an equals sign, or one variable with commas."""
+    (flag,) = [flag for flag in FLAGS[command] if flag.name == name]
+    first, second = texts
 
-    assert addresses == by_flags.web_listen_address
-    assert addresses == by_variable.web_listen_address
-
-
-def test_fault_is_repeatable() -> None:
-    """Several faults are several flags, or one variable with commas."""
-    _, by_flags = parse(["simulate", "--fault", "shutdown", "--fault=clock-ahead"], {})
-    _, by_variable = parse(["simulate"], {"BINANCE_FUTURES_EXPORTER_FAULT": "shutdown, clock-ahead"})
-
-    assert ["shutdown", "clock-ahead"] == by_flags.fault
-    assert ["shutdown", "clock-ahead"] == by_variable.fault
-
-
-def test_label_is_repeatable() -> None:
-    """Several labels are several flags, or one variable with commas."""
-    labels = [("job", "a"), ("instance", "b:1")]
-
-    assert labels == parse(["history", "--label", "job=a", "--label=instance=b:1"], {})[1].label
-    assert labels == parse(["history"], {"BINANCE_FUTURES_EXPORTER_LABEL": "job=a, instance=b:1"})[1].label
-
-
-def test_help_lists_every_fault() -> None:
-    """The help of `simulate`, and no other, lists every fault with its effect."""
-    texts = {}
-    for command in COMMANDS:
-        with pytest.raises(Usage) as caught:
-            parse([command, "--help"], {})
-        texts[command] = str(caught.value)
-
-    for name, fault in FAULTS.items():
-        assert ["simulate"] == [
-            command for command, text in texts.items() if re.search(rf"\n  {name} +{re.escape(fault.help)}\n", text)
-        ]
+    assert values == value_of(flag, command, [name, first, f"{name}={second}"], {})
+    assert values == value_of(flag, command, [], {flag.variable: f"{first}, {second}"})
 
 
 A_TIME = "a time with its zone, such as 2026-03-01T12:00:00Z, or a Unix timestamp in seconds"
@@ -260,11 +238,14 @@ def test_wrong_list_of_addresses(text: str) -> None:
         ),
         (["--nonsense", "demo"], "unrecognized arguments: --nonsense demo"),
         (["--log.level", "debug", "run", "demo"], "unrecognized arguments: demo"),
+        (["--speed", "2", "check"], "unrecognized arguments: --speed 2"),
     ],
 )
 def test_wrong_calls_are_rejected(argv: list[str], words: str) -> None:
-    """Unknown flags and commands, abbreviated flags and missing values are rejected."""
-    assert f"{PROGRAM}: {words}\ntry: {PROGRAM} --help\n" == refusal_of(argv)
+    """Unknown and abbreviated flags, those of other commands, unknown commands and missing values are rejected."""
+    program = f"{PROGRAM} check" if argv[-1] == "check" else PROGRAM
+
+    assert f"{program}: {words}\ntry: {program} --help\n" == refusal_of(argv)
 
 
 @pytest.mark.parametrize(("command", "flag"), EVERY_FLAG)
@@ -284,47 +265,10 @@ def test_value_is_not_the_command() -> None:
     assert "check" == parse(["--config.file", "demo", "check", "--output", "json"], {})[0]
 
 
-def test_flag_of_another_command_is_rejected_before_the_command() -> None:
-    """A flag that the command lacks is rejected in any position."""
-    program = f"{PROGRAM} check"
-
-    assert f"{program}: unrecognized arguments: --speed 2\ntry: {program} --help\n" == refusal_of(
-        ["--speed", "2", "check"]
-    )
-
-
 def test_run_is_the_default_command() -> None:
     """Without a command the exporter runs."""
     assert parse([], {})[0] == "run"
     assert parse(["run"], {}) == parse([], {})
-
-
-@pytest.mark.parametrize("argv", [[], *([command] for command in COMMANDS)])
-@pytest.mark.parametrize("flag", ["-h", "--help"])
-def test_help(argv: list[str], flag: str) -> None:
-    """Help lists every flag, the names of variables and, without a command, all commands, in 80 columns."""
-    with pytest.raises(Usage) as caught:
-        parse([*argv, flag, "--version"], {})
-    text = str(caught.value)
-    command = argv[0] if argv else "run"
-
-    assert caught.value.exit_code == 0
-    assert [] == [flag.name for flag in FLAGS[command] if f"\n  {flag.name}" not in text]
-    assert FLAGS[command][-1].variable in text
-    assert max(map(len, text.splitlines())) <= 80
-    assert all((f"\n  {name}  " in text) is (command == "run") for name in COMMANDS)
-
-
-@pytest.mark.parametrize(
-    "argv", [["--version"], ["run", "--version"], ["demo", "--version"], ["simulate", "--version"]]
-)
-def test_version(argv: list[str]) -> None:
-    """The version is printed, even if a variable is invalid."""
-    with pytest.raises(Usage) as caught:
-        parse([*argv, "--version"], {"BINANCE_FUTURES_EXPORTER_LOG_LEVEL": "loud"})
-
-    assert caught.value.exit_code == 0
-    assert f"{PROGRAM}, version {exporter.__version__} " in str(caught.value)
 
 
 @pytest.mark.parametrize(
