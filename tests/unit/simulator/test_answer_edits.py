@@ -1,15 +1,20 @@
-"""Edits of answers: they change the place that a path names, and nothing else."""
+"""Edits of answers: at the places that a path names, of pairs, in a chain, and for credits mode."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from support.methods import STATUS
+from support.simulator_client import exchange_of
 
 from exporter.simulator import SimulatedAccount, SimulatedExchange
 from exporter.simulator.answer_edits import InPairs, body, error, field, padded, raw, row_twice, twice, without
+from exporter.simulator.fault_catalog import FAULTS
 
 if TYPE_CHECKING:
+    from support.clocks import Clock
+
     from exporter.simulator.answer_edits import Replacement
 
 
@@ -89,3 +94,19 @@ async def test_replacements_add_up() -> None:
     assert ['{"id":2}'] * 2 == doubled == others
     assert ["x", b"y"] * 2 == raws
     assert [] == lost
+
+
+@pytest.mark.parametrize("mode", ["single", "multi"])
+async def test_credits_mode(clock: Clock, mode: str) -> None:
+    """BNFCR has the figures of USDT, which has zeros; totals in USD stay, those in USDT are 0."""
+    account = SimulatedAccount("main", multi_assets=mode == "multi")
+    account.deposit("USDT", "1000")
+    async with exchange_of(account, clock=clock) as (exchange, client):
+        before = await client.result(account, STATUS)
+        with FAULTS["credits-mode"].switch(exchange):
+            after = await client.result(account, STATUS)
+
+    rows = [{row["asset"]: row for row in result["assets"]} for result in (before, after)]
+    assert rows[0]["USDT"] | {"asset": "BNFCR"} == rows[1]["BNFCR"]
+    assert (0.0, 0.0) == (float(rows[1]["USDT"]["walletBalance"]), float(rows[1]["USDT"]["maintMargin"]))
+    assert (before["totalWalletBalance"] if mode == "multi" else "0.00000000") == after["totalWalletBalance"]
