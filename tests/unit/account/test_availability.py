@@ -1,4 +1,4 @@
-"""Position risk that an endpoint does not offer or never answers: polls go on without it, and it is tried again."""
+"""Methods that an endpoint does not offer or never answers: polls go on without them, and they are tried again."""
 
 from __future__ import annotations
 
@@ -7,17 +7,25 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from support.clocks import Monotonic
-from support.methods import POSITION
+from support.methods import POSITION, STATUS, V1
 from support.polling import Answer, Polled, connected, count_requests, error, pass_time
 
 from exporter.account.asset_mode import AssetMode
 from exporter.account.availability import MethodAvailability
+from exporter.account.queries import CONFIGURATION
 from exporter.binance.errors import Reason
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from exporter.binance.connection import Connection
     from exporter.simulator import SimulatedExchange
+
+
+def a_pair(exchange: SimulatedExchange, connection: Connection, **settings: Any) -> list[Polled]:
+    """Return pollers of two accounts that share what is known about the endpoint's methods."""
+    availability = MethodAvailability(connection)
+    return [Polled(exchange, connection, name, availability=availability, **settings) for name in ("alice", "bob")]
 
 
 @pytest.mark.parametrize("unknown_method", [error(404, -5000, "Method v2/account.position is invalid"), error(404, -1)])
@@ -28,11 +36,7 @@ async def test_unknown_position_risk_applies_to_the_whole_endpoint(
     monotonic = Monotonic()
     counts = []
     async with connected(exchange.url, monotonic=monotonic) as connection:
-        availability = MethodAvailability(connection)
-        pair = [
-            Polled(exchange, connection, name, availability=availability, asset_mode=AssetMode.SINGLE)
-            for name in ("alice", "bob")
-        ]
+        pair = a_pair(exchange, connection, asset_mode=AssetMode.SINGLE)
         with exchange.replace_answer(POSITION, None, unknown_method):
             for _ in range(3):
                 for polled in (*pair, *pair):
@@ -68,3 +72,58 @@ async def test_position_risk_that_is_never_answered_is_given_up(exchange: Simula
     assert [0, 0, 1] == [len(snapshot.risks) for snapshot in polled.snapshots]
     assert [1, 1, 0] == [len(snapshot.risk_missing or ()) for snapshot in polled.snapshots]
     assert 1 == len([event for event in logged if event["log_level"] == "error"])
+
+
+async def test_refused_account_does_not_use_up_the_retry(exchange: SimulatedExchange) -> None:
+    """A refused account, which sends only its status, leaves the retry of an unavailable method to another account."""
+    monotonic = Monotonic()
+    async with connected(exchange.url, monotonic=monotonic) as connection:
+        refused, other = a_pair(exchange, connection, asset_mode=AssetMode.SINGLE)
+        with exchange.replace_answer(POSITION, None, error(404, -5000)):
+            await other.poll()
+        with exchange.replace_answer(STATUS, "alice", error(400, -2015)):
+            await refused.poll()
+            pass_time(exchange, connection, monotonic, 3600)
+            await refused.poll()
+            await other.poll()
+
+    assert [True, False] == [
+        snapshot.without_risk is None or bool(snapshot.without_risk) for snapshot in other.snapshots
+    ]
+
+
+@pytest.mark.usefixtures("virtual_time")
+async def test_unanswered_retry_fails_no_poll(exchange: SimulatedExchange) -> None:
+    """When an unavailable method is tried again and still not answered, the poll succeeds, whichever account tries."""
+    async with connected(exchange.url) as connection:
+        first, second = a_pair(exchange, connection, asset_mode=AssetMode.SINGLE)
+        with exchange.replace_answer(POSITION, None, lambda _: "unanswered"):
+            for _ in range(3):
+                await first.poll()
+                await asyncio.sleep(60)
+            await asyncio.sleep(300)
+            await second.poll()
+            requests = count_requests(exchange, POSITION)
+            await asyncio.sleep(310)
+            await second.poll()
+
+    assert {Reason.TIMEOUT: 2} == first.state.failures
+    assert {} == second.state.failures
+    assert 4 == requests
+    assert 5 == count_requests(exchange, POSITION)
+
+
+async def test_reading_ends_for_all_accounts_when_the_method_is_gone(exchange: SimulatedExchange) -> None:
+    """When one account learns that the exchange no longer offers a method, no account shows an older reading."""
+    monotonic = Monotonic()
+    async with connected(exchange.url, monotonic=monotonic) as connection:
+        pair = a_pair(exchange, connection, configuration=True)
+        for polled in pair:
+            await polled.poll()
+        pass_time(exchange, connection, monotonic, 3600)
+        with exchange.replace_answer(V1, None, error(404, -5000)):
+            await pair[0].poll()
+            await pair[0].queries_finished()
+        await pair[1].poll()
+
+    assert [True, False] == [snapshot.reading(CONFIGURATION) is not None for snapshot in pair[1].snapshots]

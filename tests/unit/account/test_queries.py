@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
@@ -13,8 +12,7 @@ from support.methods import POSITION, STATUS, V1
 from support.polling import Polled, connected, error, pass_time
 
 from exporter.account.asset_mode import AssetMode
-from exporter.account.availability import MethodAvailability
-from exporter.account.queries import CONFIGURATION, QUERIES, Query, planned_requests
+from exporter.account.queries import QUERIES, Query, planned_requests
 from exporter.binance.errors import Reason
 from exporter.binance.messages import Method, SessionStatus, decode_session_status
 
@@ -143,73 +141,6 @@ async def test_required_query_fails_the_poll(exchange: SimulatedExchange) -> Non
     assert [] == polled.snapshots
     assert {Reason.EXCHANGE: 1} == polled.state.failures
     assert V1 not in signed(exchange)
-
-
-async def test_refused_account_does_not_use_up_the_retry(exchange: SimulatedExchange) -> None:
-    """A refused account, which sends only its status, leaves the retry of an unavailable method to another account."""
-    monotonic = Monotonic()
-    async with connected(exchange.url, monotonic=monotonic) as connection:
-        availability = MethodAvailability(connection)
-        refused, other = (
-            Polled(exchange, connection, name, availability=availability, asset_mode=AssetMode.SINGLE)
-            for name in ("alice", "bob")
-        )
-        with exchange.replace_answer(POSITION, None, error(404, -5000)):
-            await other.poll()
-        with exchange.replace_answer(STATUS, "alice", error(400, -2015)):
-            await refused.poll()
-            pass_time(exchange, connection, monotonic, 3600)
-            await refused.poll()
-            await other.poll()
-
-    assert [True, False] == [
-        snapshot.without_risk is None or bool(snapshot.without_risk) for snapshot in other.snapshots
-    ]
-
-
-@pytest.mark.usefixtures("virtual_time")
-async def test_unanswered_retry_fails_no_poll(exchange: SimulatedExchange) -> None:
-    """When an unavailable method is tried again and still not answered, the poll succeeds, whichever account tries."""
-    async with connected(exchange.url) as connection:
-        availability = MethodAvailability(connection)
-        first, second = (
-            Polled(exchange, connection, name, availability=availability, asset_mode=AssetMode.SINGLE)
-            for name in ("alice", "bob")
-        )
-        with exchange.replace_answer(POSITION, None, lambda _: "unanswered"):
-            for _ in range(3):
-                await first.poll()
-                await asyncio.sleep(60)
-            await asyncio.sleep(300)
-            await second.poll()
-            requests = signed(exchange).count(POSITION)
-            await asyncio.sleep(310)
-            await second.poll()
-
-    assert {Reason.TIMEOUT: 2} == first.state.failures
-    assert {} == second.state.failures
-    assert 4 == requests
-    assert 5 == signed(exchange).count(POSITION)
-
-
-async def test_reading_ends_for_all_accounts_when_the_method_is_gone(exchange: SimulatedExchange) -> None:
-    """When one account learns that the exchange no longer offers a method, no account shows an older reading."""
-    monotonic = Monotonic()
-    async with connected(exchange.url, monotonic=monotonic) as connection:
-        availability = MethodAvailability(connection)
-        pair = [
-            Polled(exchange, connection, name, availability=availability, configuration=True)
-            for name in ("alice", "bob")
-        ]
-        for polled in pair:
-            await polled.poll()
-        pass_time(exchange, connection, monotonic, 3600)
-        with exchange.replace_answer(V1, None, error(404, -5000)):
-            await pair[0].poll()
-            await pair[0].queries_finished()
-        await pair[1].poll()
-
-    assert [True, False] == known(pair[1], CONFIGURATION)
 
 
 async def test_internal_error_of_a_slower_query_fails_no_poll(exchange: SimulatedExchange, logged: list[Any]) -> None:
