@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import itertools
 from decimal import Decimal
 from typing import Any
 
 import pytest
 from support.simulator_client import funded_account, money
 
-from exporter.simulator import Market, SimulatedAccount
+from exporter.simulator import SimulatedAccount
 from exporter.simulator.answers import (
     account_balance,
     account_position,
@@ -19,7 +18,6 @@ from exporter.simulator.answers import (
 )
 from exporter.simulator.brackets import maintenance_margin
 from exporter.simulator.market import SYMBOLS
-from exporter.simulator.state import ExchangeState
 
 TOTALS = {
     "totalInitialMargin": "initialMargin",
@@ -268,52 +266,21 @@ def test_closed_position_leaves_its_profit_in_the_wallet() -> None:
 
 
 @pytest.mark.parametrize(
-    ("call", "words"),
+    ("make", "call", "words"),
     [
-        (lambda account: account.open("BTCUSDT", "1", "LONG"), "one-way"),
-        (lambda account: account.open("BTCUSDT", "0"), "enlarge"),
-        (lambda account: account.open("SOLUSDT", "1"), "enlarge"),
-        (lambda account: account.open("BTCUSDT", "0.0001"), "digits"),
-        (lambda account: account.close("SOLUSDT", amount="1000"), "cannot close"),
-        (lambda account: account.add_isolated_margin("SOLUSDT", "1"), "not isolated"),
+        (one_way, lambda account: account.open("BTCUSDT", "1", "LONG"), "one-way"),
+        (one_way, lambda account: account.open("BTCUSDT", "0"), "enlarge"),
+        (one_way, lambda account: account.open("SOLUSDT", "1"), "enlarge"),
+        (one_way, lambda account: account.open("BTCUSDT", "0.0001"), "digits"),
+        (one_way, lambda account: account.close("SOLUSDT", amount="1000"), "cannot close"),
+        (one_way, lambda account: account.add_isolated_margin("SOLUSDT", "1"), "not isolated"),
+        (hedged, lambda account: account.open("BTCUSDT", "1"), "hedge"),
+        (hedged, lambda account: account.open("ETHUSDT", "-1", "LONG"), "enlarge"),
+        (multi_assets, lambda account: account.open("SOLUSDT", "1", isolated_wallet="10"), "multi-assets"),
     ],
 )
-def test_impossible_trades_are_rejected(call: Any, words: str) -> None:
-    """A trade that the exchange could not execute raises ValueError."""
+def test_impossible_trades_are_rejected(make: Any, call: Any, words: str) -> None:
+    """A trade that the exchange could not execute, in the account's mode, raises ValueError."""
+    account = make()
     with pytest.raises(ValueError, match=words):
-        call(one_way())
-
-
-def test_modes_are_kept() -> None:
-    """Hedge mode requires a side, and multi-assets mode rejects isolated positions."""
-    with pytest.raises(ValueError, match="hedge"):
-        hedged().open("BTCUSDT", "1")
-    with pytest.raises(ValueError, match="enlarge"):
-        hedged().open("ETHUSDT", "-1", "LONG")
-    with pytest.raises(ValueError, match="multi-assets"):
-        multi_assets().open("SOLUSDT", "1", isolated_wallet="10")
-
-
-def test_market_is_a_function_of_seed_and_time() -> None:
-    """Two markets of one seed agree, another seed's differs, and rounds join without a jump."""
-    symbol = SYMBOLS["BTCUSDT"]
-    prices = [Market(3).mark_price(symbol, at / 2) for at in range(1201)]
-
-    assert prices == [Market(3).mark_price(symbol, at / 2) for at in range(1201)]
-    assert prices != [Market(4).mark_price(symbol, at / 2) for at in range(1201)]
-    assert prices[0] == prices[-1]
-    assert max(abs(b - a) for a, b in itertools.pairwise(prices)) < prices[0] / 1000
-    assert len(set(prices)) > 1000
-
-
-def test_accounts_move_to_now_when_accessed() -> None:
-    """A state without a scenario moves its accounts to the clock's time, at its speed."""
-    now = 1000.0
-    account = SimulatedAccount("a")
-    state = ExchangeState([account], seed=0, clock=lambda: now, speed=3)
-    now = 1010.0
-    state.advance()
-
-    assert (account.at, account.time_ms) == (30.0, 1_010_000)
-    assert account.secret_key is not None
-    assert account.secret_key not in repr(account)
+        call(account)
