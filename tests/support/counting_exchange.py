@@ -18,6 +18,7 @@ from exporter.config.exporter_yml import Config
 from exporter.simulator import SimulatedAccount, SimulatedExchange
 from support.polling import credentials_of
 from support.virtual_time import START, VirtualTimeLoop, now
+from support.waiting import running_task
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
@@ -130,7 +131,7 @@ async def running(
     )
     config, clocks = Config(accounts=accounts, weight_share=share, warnings=()), (host or Host()).clocks()
     fleet = Fleet(config, lambda *_: None, lambda _: None, timing, clocks)
-    async with _running_task(fleet.run()):
+    async with running_task(fleet.run()):
         yield fleet
 
 
@@ -142,17 +143,7 @@ def repeating(pauses: Iterable[float], action: Callable[[], object]) -> contextl
             await asyncio.sleep(pause)
             action()
 
-    return _running_task(repeat())
-
-
-@contextlib.asynccontextmanager
-async def _running_task(work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
-    task = asyncio.create_task(work)
-    try:
-        yield
-    finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
+    return running_task(repeat())
 
 
 def failures(fleet: Fleet) -> Counter[Reason]:

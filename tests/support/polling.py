@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import time
 from typing import TYPE_CHECKING, Any
@@ -20,7 +19,7 @@ from exporter.binance.request_sender import response_or_raise
 from exporter.binance.signing import Credentials, Secret
 from exporter.binance.weight import WeightBudget
 from exporter.simulator import SimulatedAccount, SimulatedExchange
-from support.waiting import until
+from support.waiting import running_task, until
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable
@@ -72,14 +71,10 @@ async def connected(
     """Run a connection; by default wait until it is connected."""
     clock = ExchangeClock(wall, monotonic)
     connection = Connection(Endpoint("exchange", url), WeightBudget(share, clock), clock, timing)
-    running = asyncio.create_task(connection.run())
-    try:
+    async with running_task(connection.run()):
         if wait:
             await until(lambda: connection.connected)
         yield connection
-    finally:
-        running.cancel()
-        await asyncio.gather(running, return_exceptions=True)
 
 
 async def request_status(

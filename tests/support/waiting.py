@@ -1,17 +1,18 @@
-"""Waiting for conditions, and for what another process writes."""
+"""Waiting for conditions, and for what another process writes; tasks that run meanwhile."""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import select
 import time
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from support.virtual_time import VirtualTimeLoop
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import AsyncIterator, Callable, Coroutine
 
 
 DEADLINE_SECONDS: Final = 120.0  # for what takes no time on an idle machine
@@ -23,6 +24,17 @@ async def until(condition: Callable[[], object]) -> None:
     async with asyncio.timeout(DEADLINE_SECONDS):
         while not condition():  # noqa: ASYNC110 - a condition has no event
             await asyncio.sleep(pause)
+
+
+@contextlib.asynccontextmanager
+async def running_task(work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
+    """Run a task during the block, and cancel it at the end."""
+    task = asyncio.create_task(work)
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
 
 
 def wait_for(

@@ -1,7 +1,6 @@
-"""Behaviour after a suspend, after a pause of the virtual machine, and after the wall clock is set ahead.
+"""Data and clock after a suspend, a pause of the virtual machine, or a wall clock set ahead.
 
-The exporter and its exchange run in virtual time. A suspend is simulated by time that passes while nothing runs, as for
-a loop whose clock continues meanwhile; a pause by wall clocks that run ahead of it.
+The exporter and its exchange run in virtual time.
 """
 
 from __future__ import annotations
@@ -14,19 +13,15 @@ from typing import TYPE_CHECKING, Any, Final
 
 import httpx
 import pytest
-from support.counting_exchange import Exchange, Host, failures, running
+from support.clock_events import HOURS, ClockEvent, pause, set_ahead, suspend
+from support.counting_exchange import Host
 from support.methods import SESSION, STATUS
+from support.polling import count_requests
 from support.service import Samples, configured, scrape, serving, until_sample, until_scraped, value
-from support.virtual_time import VirtualTimeLoop
 from support.waiting import until
 
-from exporter.account.asset_mode import AssetMode
-from exporter.binance.dialing import Timing
-from exporter.binance.errors import Reason
-from exporter.simulator.answer_edits import error
-
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator
     from pathlib import Path
 
     from exporter.simulator import SimulatedExchange
@@ -34,31 +29,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.usefixtures("virtual_time")
 
-HOURS: Final = 3 * 3600.0
 _NO_KEEP_ALIVE: Final = httpx.Limits(max_keepalive_connections=0)
-
-
-def pause(exchange: SimulatedExchange, host: Host) -> None:
-    """Pause the virtual machine for three hours, which only the wall clocks show."""
-    host.ahead_seconds += HOURS
-    exchange.skew_clock(HOURS)
-
-
-def set_ahead(_exchange: SimulatedExchange, host: Host) -> None:
-    """Set the host's wall clock three hours ahead."""
-    host.ahead_seconds += HOURS
-
-
-def suspend(_exchange: SimulatedExchange, _host: Host) -> None:
-    """Suspend the host for three hours."""
-    loop = asyncio.get_running_loop()
-    assert isinstance(loop, VirtualTimeLoop)
-    loop.suspend(HOURS)
-
-
-def request_count(exchange: SimulatedExchange, method: str = STATUS) -> int:
-    """Return the number of requests of a method."""
-    return sum(received.method == method for received in exchange.received)
 
 
 def shown(samples: Samples, account: str = "alice") -> set[str]:
@@ -67,6 +38,12 @@ def shown(samples: Samples, account: str = "alice") -> set[str]:
     named = {name for name, labels in samples if ("account", account) in labels and name.startswith(prefixes)}
     # The configuration is requested in parallel, and is in the next snapshot.
     return {name for name in named if not re.search("account_(info|fee|can|hedge|conf)|position_leverage", name)}
+
+
+def exchange_label(samples: Samples) -> str:
+    """Return the label of the only endpoint."""
+    (label,) = {dict(labels)["endpoint"] for name, labels in samples if name == "binance_futures_connected"}
+    return label
 
 
 @contextlib.asynccontextmanager
@@ -89,7 +66,7 @@ async def exporting(
 
 @pytest.mark.parametrize("event", [pause, set_ahead, suspend])
 async def test_old_data_is_hidden_at_once_and_polled_again(
-    exchange: SimulatedExchange, tmp_path: Path, event: Callable[[SimulatedExchange, Host], None]
+    exchange: SimulatedExchange, tmp_path: Path, event: ClockEvent
 ) -> None:
     """Stale series are absent from the next scrape; accounts are soon up again over the same connection."""
     host = Host()
@@ -111,15 +88,9 @@ async def test_old_data_is_hidden_at_once_and_polled_again(
     assert 0.0 == value(after, "poll_failures_total", account="alice", reason="clock")
 
 
-def exchange_label(samples: Samples) -> str:
-    """Return the label of the only endpoint."""
-    (label,) = {dict(labels)["endpoint"] for name, labels in samples if name == "binance_futures_connected"}
-    return label
-
-
 @pytest.mark.parametrize(("event", "offset"), [(pause, 0.0), (set_ahead, -HOURS), (suspend, 0.0)])
 async def test_clock_is_learnt_again_before_anything_is_signed(
-    exchange: SimulatedExchange, tmp_path: Path, event: Callable[[SimulatedExchange, Host], None], offset: float
+    exchange: SimulatedExchange, tmp_path: Path, event: ClockEvent, offset: float
 ) -> None:
     """The clock offset is absent until the exchange has sent its time again, and no request is signed before."""
     host, refusals = Host(), list[Any]()
@@ -133,10 +104,10 @@ async def test_clock_is_learnt_again_before_anything_is_signed(
         exchange.replace_answer(None, None, record)
         with exchange.delay_answers(4.0, SESSION):
             event(exchange, host)
-            polls, clock_requests = request_count(exchange), request_count(exchange, SESSION)
-            await until(lambda: request_count(exchange, SESSION) > clock_requests)
+            polls, clock_requests = count_requests(exchange, STATUS), count_requests(exchange, SESSION)
+            await until(lambda: count_requests(exchange, SESSION) > clock_requests)
             samples = await scrape(client)
-            polls_before_the_answer = request_count(exchange)
+            polls_before_the_answer = count_requests(exchange, STATUS)
         after = await until_scraped(
             client, lambda samples: value(samples, "clock_offset_seconds", endpoint=label) is not None
         )
@@ -166,9 +137,7 @@ async def test_exchange_that_does_not_send_its_time_again(exchange: SimulatedExc
 
 
 @pytest.mark.parametrize("event", [pause, suspend])
-async def test_dead_connection_is_replaced_soon(
-    exchange: SimulatedExchange, tmp_path: Path, event: Callable[[SimulatedExchange, Host], None]
-) -> None:
+async def test_dead_connection_is_replaced_soon(exchange: SimulatedExchange, tmp_path: Path, event: ClockEvent) -> None:
     """A connection that died meanwhile is replaced within a minute, and no stale series are shown until then."""
     host = Host()
     async with exporting(exchange, tmp_path, host, 15.0) as client:
@@ -196,8 +165,8 @@ async def test_answer_from_before_a_pause(exchange: SimulatedExchange, tmp_path:
     async with exporting(exchange, tmp_path, host, 15.0) as client:
         first = await scrape(client)
         with exchange.delay_answers(5.0, STATUS):
-            requests_before = request_count(exchange)
-            await until(lambda: request_count(exchange) > requests_before)
+            requests_before = count_requests(exchange, STATUS)
+            await until(lambda: count_requests(exchange, STATUS) > requests_before)
         exchange.account("alice").close("BTCUSDT")  # not yet in the answer that is on its way
         pause(exchange, host)
         with exchange.lose_answers(STATUS):  # that answer is the last one
@@ -244,96 +213,11 @@ async def test_early_polls_are_limited_to_once_a_minute(exchange: SimulatedExcha
     """While a clock jumps ahead repeatedly, every account is polled once a minute and no more often."""
     host = Host()
     async with exporting(exchange, tmp_path, host) as client:
-        before = request_count(exchange)
+        before = count_requests(exchange, STATUS)
         for _ in range(60):
             host.ahead_seconds += 100.0
             await asyncio.sleep(10.0)
-        polls = request_count(exchange) - before
+        polls = count_requests(exchange, STATUS) - before
         await until_sample(client, 1.0, "up", account="alice")
 
     assert 16 <= polls <= 22  # of two accounts in ten minutes
-
-
-@pytest.mark.parametrize(("event", "retries"), [(pause, 0), (set_ahead, 0), (suspend, 1)])
-async def test_ban_is_waited_out(event: Callable[[SimulatedExchange, Host], None], retries: int) -> None:
-    """A wall clock set ahead does not end a ban; a suspend does, since the time has really passed."""
-    host, refuse = Host(), error(418, code=-1003, msg="Way too many requests.")
-    async with Exchange(2) as exchange, waking(exchange, host) as fleet:
-        (connection,) = fleet.connections
-        with exchange.replace_answer(STATUS, None, refuse):
-            await until(lambda: connection.budget.paused)
-        requests = len(exchange.received)
-        event(exchange, host)
-        await asyncio.sleep(60.0)
-        paused = connection.budget.paused
-
-    assert (len(exchange.received) > requests) == bool(retries)
-    assert paused is (None if retries else Reason.BANNED)
-
-
-@pytest.mark.parametrize("event", [pause, set_ahead])
-async def test_rejected_key_is_not_retried_early(event: Callable[[SimulatedExchange, Host], None]) -> None:
-    """A wall clock set ahead does not cause an early retry with a rejected key."""
-    host, refuse = Host(), error(401, code=-2015, msg="Invalid API-key, IP, or permissions for action.")
-    async with Exchange(1) as exchange:
-        exchange.replace_answer(STATUS, None, refuse)
-        async with waking(exchange, host, interval_seconds=100.0) as fleet:
-            await until(lambda: failures(fleet)[Reason.REFUSED])
-            await asyncio.sleep(900.0)  # by now the delays between retries are long
-            before = request_count(exchange)
-            held_until = fleet.pollers[0]._held_until
-            event(exchange, host)
-            await asyncio.sleep(20.0)
-
-    assert before == request_count(exchange)
-    assert held_until == fleet.pollers[0]._held_until
-
-
-@pytest.mark.parametrize(("event", "rotated"), [(pause, 1), (set_ahead, 1), (suspend, 2)])
-async def test_rotation_is_by_the_time_that_has_passed(
-    event: Callable[[SimulatedExchange, Host], None], rotated: int
-) -> None:
-    """A wall clock set ahead does not cause an early rotation; a suspend does."""
-    host, timing = Host(), Timing(rotate_between=(HOURS, HOURS))
-    async with Exchange(1) as exchange, waking(exchange, host, timing, interval_seconds=600.0) as fleet:
-        (connection,) = fleet.connections
-        await until(lambda: connection.connected)
-        await asyncio.sleep(60.0)
-        event(exchange, host)
-        await asyncio.sleep(60.0)
-
-    assert rotated == connection.connections
-    assert not failures(fleet)
-
-
-@contextlib.asynccontextmanager
-async def waking(exchange: Exchange, host: Host, timing: Timing | None = None, **settings: Any) -> AsyncIterator[Any]:
-    """Run the polling parts of the exporter and their watch of the clocks."""
-    settings = {"asset_mode": AssetMode.SINGLE} | settings
-    async with running(exchange, host, timing=timing, **settings) as fleet:
-        watching = asyncio.create_task(fleet.host.watch(fleet.wake))
-        try:
-            yield fleet
-        finally:
-            watching.cancel()
-            await asyncio.gather(watching, return_exceptions=True)
-
-
-@pytest.mark.parametrize("event", [pause, suspend])
-async def test_accounts_are_polled_again_in_turn(event: Callable[[SimulatedExchange, Host], None]) -> None:
-    """After waking the accounts are polled spread over the first round, within the budget, not in a burst."""
-    host = Host()
-    async with Exchange(20) as exchange, waking(exchange, host, interval_seconds=60.0) as fleet:
-        await until(lambda: all(state.last_poll_succeeded for state in fleet.states))
-        event(exchange, host)
-        resumed_at, polled = exchange.server_time(), request_count(exchange)
-        await until(
-            lambda: request_count(exchange) >= polled + 20 and all(state.last_poll_succeeded for state in fleet.states)
-        )
-        took = exchange.server_time() - resumed_at
-        most = exchange.most_in_a_second(resumed_at)
-
-    assert took < 30.0
-    # Four or five accounts with two queries each, some of their configurations, and the request for the time.
-    assert most <= 18
-    assert not exchange.rejected()

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from support.clocks import Monotonic
 from support.methods import SESSION
-from support.polling import FAST, Polled, connected, error, request_status
+from support.polling import FAST, Polled, connected, count_requests, error, request_status
 from support.virtual_time import now
 from support.waiting import until
 
@@ -30,11 +30,6 @@ pytestmark = pytest.mark.usefixtures("virtual_time")
 async def request_alice(connection: Connection, exchange: SimulatedExchange, timeout_seconds: float = 30.0) -> None:
     """Ask for alice's status."""
     await request_status(connection, exchange.accounts["alice"], timeout_seconds=timeout_seconds, within=60.0)
-
-
-def count_time_requests(exchange: SimulatedExchange) -> int:
-    """Count the requests for the exchange's time."""
-    return sum(received.method == SESSION for received in exchange.received)
 
 
 async def test_polls_do_not_wait_for_the_answer(exchange: SimulatedExchange, logged: list[Any]) -> None:
@@ -101,8 +96,8 @@ async def test_exchange_may_stop_answering_and_begin_again(exchange: SimulatedEx
     """Requests that are unanswered for a while are logged once, and have no other effect."""
     async with connected(exchange.url, timing=replace(TIMING, clock_interval=1.0)) as connection:
         with exchange.lose_answers(SESSION):
-            earlier = count_time_requests(exchange)
-            await until(lambda: count_time_requests(exchange) >= earlier + 3)
+            earlier = count_requests(exchange, SESSION)
+            await until(lambda: count_requests(exchange, SESSION) >= earlier + 3)
             synchronized_at = connection.clock.synchronized_at
         await until(lambda: connection.clock.synchronized_at > synchronized_at)
 
@@ -117,7 +112,7 @@ async def test_unanswered_time_requests_keep_a_link_without_polls(exchange: Simu
         async with connected(exchange.url, timing=TIMING) as connection:
             await asyncio.sleep(2000.0)
 
-            assert count_time_requests(exchange) >= 4
+            assert count_requests(exchange, SESSION) >= 4
             assert 1 == connection.connections
             assert not connection.disconnections
 
@@ -209,7 +204,7 @@ async def test_wrong_clock_of_this_host_is_a_warning(
     losing = exchange.lose_answers(SESSION) if fault == "unanswered" else contextlib.nullcontext()
     with exchange.skew_clock(skew), losing:
         async with connected(exchange.url, timing=TIMING, wall=now) as connection:
-            await until(lambda: count_time_requests(exchange))
+            await until(lambda: count_requests(exchange, SESSION))
             for at_least in (2, 3):
                 exchange.drop_connections()
                 await until(lambda at_least=at_least: connection.connections >= at_least and connection.connected)  # type: ignore[misc]
