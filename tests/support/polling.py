@@ -24,6 +24,7 @@ from support.waiting import running_task, until
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable
 
+    from exporter.account.asset_mode import AssetMode
     from exporter.account.queries import Query
     from exporter.account.snapshot import AccountSnapshot
     from exporter.binance.request_sender import Response
@@ -125,6 +126,11 @@ class Polled:
             self.state, connection, availability, pacing, self._publish, self._poll_finished, queries=queries
         )
         self._monotonic = connection.clock.monotonic
+
+    @property
+    def modes(self) -> list[AssetMode]:
+        """The asset modes of what was published."""
+        return [snapshot.asset_mode for snapshot in self.snapshots]
 
     async def poll(self, within: float = 15.0) -> AccountState:
         """Do one due poll."""
