@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from support.polling import Polled, connected
-from support.waiting import until
+from support.waiting import running_task, until
 
 from exporter.account.asset_mode import AssetMode
 
@@ -21,10 +21,8 @@ async def test_polls_on_its_grid(exchange: SimulatedExchange) -> None:
     """Polls go on, one at each point of the account's grid, until cancelled."""
     async with connected(exchange.url) as connection:
         polled = Polled(exchange, connection, interval_seconds=5.0)
-        running = asyncio.create_task(polled.poller.run())
-        await until(lambda: len(polled.snapshots) == 5)
-        running.cancel()
-        await asyncio.gather(running, return_exceptions=True)
+        async with running_task(polled.poller.run()):
+            await until(lambda: len(polled.snapshots) == 5)
 
     requests = [snapshot.asked_at for snapshot in polled.snapshots]
     assert [5.0] * 4 == pytest.approx([later - earlier for earlier, later in pairwise(requests)], abs=0.1)
@@ -36,10 +34,8 @@ async def test_first_poll_is_soon_however_long_the_interval(exchange: SimulatedE
     async with connected(exchange.url) as connection:
         polled = Polled(exchange, connection, interval_seconds=60.0, asset_mode=AssetMode.SINGLE)
         polled.poller.phase = 0.5
-        running = asyncio.create_task(polled.poller.run())
-        await asyncio.sleep(160)
-        running.cancel()
-        await asyncio.gather(running, return_exceptions=True)
+        async with running_task(polled.poller.run()):
+            await asyncio.sleep(160)
         began = connection.first_attempt_finished_at
 
     assert [0.0, 90.0, 150.0] == pytest.approx([one.asked_at - began for one in polled.snapshots], abs=0.2)
@@ -51,10 +47,8 @@ async def test_polls_that_take_their_whole_interval_are_due_at_each(exchange: Si
     async with connected(exchange.url) as connection:
         polled = Polled(exchange, connection, interval_seconds=5.0, asset_mode=AssetMode.SINGLE)
         with exchange.lose_answers():
-            running = asyncio.create_task(polled.poller.run())
-            await asyncio.sleep(101)
-        running.cancel()
-        await asyncio.gather(running, return_exceptions=True)
+            async with running_task(polled.poller.run()):
+                await asyncio.sleep(101)
 
     assert 20 <= polled.state.polls <= 21
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from support.clocks import Clock, Monotonic
 from support.virtual_time import VirtualTimeLoop
-from support.waiting import DEADLINE_SECONDS, until
+from support.waiting import DEADLINE_SECONDS, running_task, until
 
 from exporter.binance.host_clock import HostClock, HostClockLoop
 from exporter.cli.main import _run_in_loop
@@ -86,12 +86,10 @@ async def watched(clock: HostClock, happen: Callable[[], None], seconds: float =
         nonlocal woken
         woken += 1
 
-    watching = asyncio.create_task(clock.watch(count))
-    await asyncio.sleep(10.0)
-    happen()
-    await asyncio.sleep(seconds)
-    watching.cancel()
-    await asyncio.gather(watching, return_exceptions=True)
+    async with running_task(clock.watch(count)):
+        await asyncio.sleep(10.0)
+        happen()
+        await asyncio.sleep(seconds)
     return woken
 
 

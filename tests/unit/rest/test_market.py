@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from support.rest import Client, replace_rest
-from support.waiting import until
+from support.waiting import running_task, until
 
 from exporter.binance.errors import Reason
 from exporter.rest.market import Market
@@ -28,16 +28,12 @@ async def test_settled_funding_is_not_shown(exchange: SimulatedExchange, client:
     replace_rest(exchange, 200, [row])
     settings = RestSettings(funding_interval_seconds=60.0)
     market = Market("exchange", client, client.clock, settings, lambda: {"BTCUSDT"}, set, Counter())
-    reading = asyncio.create_task(market.run())
-    try:
+    async with running_task(market.run()):
         await until(lambda: "BTCUSDT" in market.funding)
         await asyncio.sleep(settlement_ms / 1000 - client.clock.seconds + 0.1)
         settled = market.funding
         replace_rest(exchange, 200, [row | {"nextFundingTime": settlement_ms + 28_800_000}])
         await until(lambda: "BTCUSDT" in market.funding)
-    finally:
-        reading.cancel()
-        await asyncio.gather(reading, return_exceptions=True)
 
     assert not settled
 
@@ -58,12 +54,8 @@ async def test_symbol_without_a_rate(exchange: SimulatedExchange, client: Client
     held = {"BTCUSDT", "ETHUSDT", *(f"QUARTER{number}_261225" for number in range(more))}
     settings = RestSettings(funding_interval_seconds=60.0)
     market = Market("exchange", client, client.clock, settings, lambda: held, set, failures)
-    reading = asyncio.create_task(market.run())
-    try:
+    async with running_task(market.run()):
         await until(lambda: market.funding)
-    finally:
-        reading.cancel()
-        await asyncio.gather(reading, return_exceptions=True)
 
     assert ["ETHUSDT"] == list(market.funding)
     assert {Reason.DECODE: 1} == failures
