@@ -53,7 +53,7 @@ async def running(service: Service) -> AsyncIterator[httpx.AsyncClient]:
     stop = asyncio.Event()
     task = asyncio.create_task(service.run(stop))
     try:
-        async with httpx.AsyncClient(base_url=url, timeout=DEADLINE_SECONDS) as client:
+        async with httpx.AsyncClient(base_url=url, trust_env=False, timeout=DEADLINE_SECONDS) as client:
             yield client
     finally:
         stop.set()

@@ -2,76 +2,36 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
-import time
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final
 
-import httpx
 import pytest
 import pytest_asyncio
-from support.builders import make_asset, make_position, make_snapshot, make_state, serving
-from support.polling import FAST
-from support.tools import missing
-from support.waiting import DEADLINE_SECONDS, until
+from support.browser import (
+    HEADLINE_COLOR,
+    LOWEST_CONTRAST,
+    OVERFLOWING_BADGES,
+    Scheme,
+    chromium,
+    expanded,
+    fallen_demo,
+    opened,
+)
+from support.builders import make_state, serving
+from support.status_page import cross_position
+from support.waiting import until
 
-from exporter.account.asset_mode import AssetMode
 from exporter.account.state import Failure
-from exporter.app.service import Service, WebSettings
 from exporter.binance.errors import Reason
-from exporter.config import exporter_yml
-from exporter.simulator.demo import demo_exchange, write_configuration
-from exporter.web.listen_address import ListenAddress
 from exporter.web.page import render_page
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+    from pathlib import Path
 
-    from playwright.async_api import Browser, Page, Route
+    from playwright.async_api import Browser, Route
 
-CHROMIUM: Final = Path("/usr/bin/chromium")
 SIZES: Final = [(320, 740), (1280, 800)]
-SCHEMES: Final[list[Literal["light", "dark"]]] = ["light", "dark"]
-
-# The lowest contrast of a text to its background, and that text.
-LOWEST_CONTRAST: Final = """() => {
-  const numbers = color => { const parts = color.match(/[\\d.]+/g).map(Number); return [...parts, 1].slice(0, 4); };
-  const linear = part => part <= 10.31 ? part / 3294.6 : ((part / 255 + 0.055) / 1.055) ** 2.4;
-  const luminance = ([red, green, blue]) => 0.2126 * linear(red) + 0.7152 * linear(green) + 0.0722 * linear(blue);
-  const behind = element => {
-    for (; element; element = element.parentElement) {
-      const color = numbers(getComputedStyle(element).backgroundColor);
-      if (color[3] > 0) return color;
-    }
-    return [255, 255, 255, 1];
-  };
-  const written = element => [...element.childNodes].some(node => node.nodeType === 3 && node.data.trim());
-  const all = [...document.querySelectorAll("body *")].filter(written).map(element => {
-    const [text, ground] = [luminance(numbers(getComputedStyle(element).color)), luminance(behind(element))];
-    return [(Math.max(text, ground) + 0.05) / (Math.min(text, ground) + 0.05), element.textContent.trim()];
-  });
-  return all.reduce((lowest, text) => text[0] < lowest[0] ? text : lowest);
-}"""
-
-HEADLINE_COLOR: Final = "getComputedStyle(document.getElementById('headline')).color"
-
-# The badges that wrap, or leave their cell.
-OVERFLOWING_BADGES: Final = """() => [...document.querySelectorAll(".badge")].filter(badge => {
-  const box = badge.getBoundingClientRect();
-  return box.height > 30 || box.right > badge.parentElement.getBoundingClientRect().right + 1;
-}).map(badge => badge.textContent)"""
-
-
-@dataclass
-class Opened:
-    """A page in the browser, with its requests and its console messages."""
-
-    page: Page
-    requested: list[str] = field(default_factory=list)
-    complaints: list[str] = field(default_factory=list)
-
+SCHEMES: Final[list[Scheme]] = ["light", "dark"]
 
 # One browser and one exporter for all tests, which change nothing.
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -81,83 +41,20 @@ shared = pytest_asyncio.fixture(scope="module", loop_scope="module")
 @shared
 async def browser() -> AsyncIterator[Browser]:
     """Chromium; without it the test is skipped, or fails under CI."""
-    try:
-        from playwright.async_api import async_playwright  # noqa: PLC0415 - if it is missing the test is skipped
-    except ImportError:
-        missing("playwright", "test")
-    if not CHROMIUM.exists():
-        missing(str(CHROMIUM), "test-tools")
-    async with async_playwright() as playwright:
-        running = await playwright.chromium.launch(
-            executable_path=str(CHROMIUM), args=["--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu"]
-        )
+    async with chromium() as running:
         yield running
-        await running.close()
 
 
 @shared
 async def url(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[str]:
     """The URL of the demo at the bottom of its draw-down, with one account's key revoked after its first poll."""
-    ahead = 0.0
-    # The scenario is slow, so that it stays at the bottom during all tests.
-    async with demo_exchange(seed=1, speed=0.1, clock=lambda: time.time() + ahead) as exchange:
-        ahead = 2900.0
-        path = write_configuration(exchange.url, exchange.accounts.values(), tmp_path_factory.mktemp("demo"))
-        with path.open("a") as file:
-            file.write("poll: {interval: 1s, stale_after: 10m}\n")
-        service = Service(exporter_yml.load(path, {}), WebSettings(addresses=(ListenAddress("127.0.0.1", 0),)), FAST)
-        (listening,) = service.bind()
-        stop = asyncio.Event()
-        running = asyncio.create_task(service.run(stop))
-        try:
-            await _until_shown(listening, "4 of 4 accounts up")
-            exchange.revoke("hedge")
-            await _until_shown(listening, "3 of 4 accounts up")
-            yield listening
-        finally:
-            stop.set()
-            await running
-
-
-async def _until_shown(url: str, words: str) -> None:
-    async with (
-        httpx.AsyncClient(trust_env=False, timeout=DEADLINE_SECONDS) as client,
-        asyncio.timeout(DEADLINE_SECONDS),
-    ):
-        while words not in (await client.get(url)).text:  # noqa: ASYNC110 - what is shown has no event
-            await asyncio.sleep(0.05)
-
-
-@contextlib.asynccontextmanager
-async def opened(
-    browser: Browser,
-    url: str,
-    size: tuple[int, int],
-    scheme: Literal["light", "dark"] = "light",
-    *,
-    clock: bool = False,
-) -> AsyncIterator[Opened]:
-    """Open the page in a window of a size; with a `clock`, its time can be moved."""
-    width, height = size
-    page = await browser.new_page(viewport={"width": width, "height": height}, color_scheme=scheme)
-    seen = Opened(page)
-    page.on("request", lambda request: seen.requested.append(request.url))
-    page.on("console", lambda message: seen.complaints.append(message.text))
-    page.on("pageerror", lambda error: seen.complaints.append(str(error)))
-    try:
-        if clock:
-            await page.clock.install()
-        await page.goto(url)
-        yield seen
-    finally:
-        await page.close()
+    async with fallen_demo(tmp_path_factory.mktemp("demo")) as listening:
+        yield listening
 
 
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("scheme", SCHEMES)
-async def test_looks(
-    browser: Browser, url: str, size: tuple[int, int], scheme: Literal["light", "dark"], tmp_path: Path
-) -> None:
+async def test_looks(browser: Browser, url: str, size: tuple[int, int], scheme: Scheme, tmp_path: Path) -> None:
     """On small and large screens, light and dark: nothing overflows, contrast is sufficient, all is from here."""
     async with opened(browser, url, size, scheme) as seen:
         await seen.page.evaluate("document.querySelectorAll('details').forEach(details => { details.open = true })")
@@ -180,9 +77,8 @@ async def test_what_a_screen_reader_gets(browser: Browser, url: str, size: tuple
     """Headings, tables, rows, the bar and the links have their roles and names, whether as table or as cards."""
     async with opened(browser, url, size) as seen:
         page = seen.page
-        while not await page.get_by_role(
-            "meter", name="Request weight"
-        ).count():  # absent until an answer of this minute has rateLimits
+        # It is absent until an answer of this minute has rateLimits.
+        while not await page.get_by_role("meter", name="Request weight").count():
             await page.reload()
         endpoint = await page.locator(".endpoints tbody th").inner_text()
         accounts = page.get_by_role("table", name="Risk and polling status of each account, worst first")
@@ -261,7 +157,7 @@ async def test_refreshing_in_place(browser: Browser, url: str, size: tuple[int, 
         row = page.get_by_role("row").filter(has=page.get_by_role("rowheader", name="hedge"))
         await row.get_by_role("link").click()
         await hedge.focus()
-        seen_before = (await _states(page), page.url)
+        seen_before = (await expanded(page), page.url)
         tops = [await hedge.evaluate("summary => summary.getBoundingClientRect().top")]
         focused = []
         for _ in range(2):
@@ -270,7 +166,7 @@ async def test_refreshing_in_place(browser: Browser, url: str, size: tuple[int, 
             await page.locator("tbody[data-old]").wait_for(state="detached")
             focused.append(await hedge.evaluate("summary => summary === document.activeElement"))
             tops.append(await hedge.evaluate("summary => summary.getBoundingClientRect().top"))
-        seen_after = (await _states(page), page.url)
+        seen_after = (await expanded(page), page.url)
 
     assert "#risk-" in page.url
     assert [False, True, True, True] == sorted(is_open for _, is_open in seen_before[0])
@@ -278,12 +174,6 @@ async def test_refreshing_in_place(browser: Browser, url: str, size: tuple[int, 
     assert [pytest.approx(tops[0], abs=1)] * 2 == tops[1:]
     assert [True, True] == focused
     assert [] == seen.complaints
-
-
-async def _states(page: Page) -> list[tuple[str, bool]]:
-    """Return which details are expanded."""
-    states = await page.locator("details[id^=d]").evaluate_all("all => all.map(details => [details.id, details.open])")
-    return sorted((name, is_open) for name, is_open in states)
 
 
 async def test_failed_refresh(browser: Browser, url: str) -> None:
@@ -344,16 +234,12 @@ async def test_behind_a_proxy_with_a_password(browser: Browser, url: str) -> Non
         statuses.append((request.url.partition("/prefix")[2], response.status))
         await route.fulfill(response=response)
 
-    page = await browser.new_page()
-    try:
-        await page.clock.install()
-        await page.route("**/prefix/**", forward)
-        await page.goto("http://name:password@exporter.test/prefix/")
-        await page.get_by_text("This page refreshes every 15 seconds").wait_for()
-        await page.clock.fast_forward(16_000)
+    async with opened(browser, "about:blank", SIZES[1], clock=True) as seen:
+        await seen.page.route("**/prefix/**", forward)
+        await seen.page.goto("http://name:password@exporter.test/prefix/")
+        await seen.page.get_by_text("This page refreshes every 15 seconds").wait_for()
+        await seen.page.clock.fast_forward(16_000)
         await until(lambda: len(statuses) > 3)
-    finally:
-        await page.close()
 
     first, *files, refresh = statuses
     assert [("/", 200)] * 2 == [first, refresh]
@@ -362,14 +248,10 @@ async def test_behind_a_proxy_with_a_password(browser: Browser, url: str) -> Non
 
 async def test_without_script(browser: Browser, url: str) -> None:
     """Without scripts the page is complete, reloads itself, and offers no filter."""
-    page = await browser.new_page(java_script_enabled=False)
-    try:
-        await page.goto(url)
-        shown = await page.get_by_role("table", name="Risk and polling status").is_visible()
-        footer = (await page.locator("footer").inner_text()).strip()
-        has_filter = await page.locator("#filter").is_visible()
-    finally:
-        await page.close()
+    async with opened(browser, url, SIZES[1], scripts=False) as seen:
+        shown = await seen.page.get_by_role("table", name="Risk and polling status").is_visible()
+        footer = (await seen.page.locator("footer").inner_text()).strip()
+        has_filter = await seen.page.locator("#filter").is_visible()
 
     assert (True, "This page reloads every 15 seconds.", False) == (shown, footer, has_filter)
 
@@ -377,16 +259,12 @@ async def test_without_script(browser: Browser, url: str) -> None:
 async def test_filter(browser: Browser) -> None:
     """The filter leaves accounts with all of its words and their failures, unfolds tables, and folds them again."""
     names = [f"desk-{number:02}" for number in range(40)]
-    usdt = make_asset("USDT", cross_wallet_balance=100.0, cross_unrealized_pnl=0.0)
-    snapshot = make_snapshot([usdt], [make_position(maintenance_margin=1.0)], asset_mode=AssetMode.SINGLE)
     states = [make_state(name, answered_at=0.0) for name in names]
     for failing, message in ((states[11], "first"), (states[21], "second")):
         failing.last_poll_succeeded, failing.last_failure = False, Failure(Reason.EXCHANGE, message, "wait")
+    snapshots = dict.fromkeys(names, cross_position(0.01))
     async with (
-        serving(b"", page=lambda: render_page(states, [], 1.0, "/metrics", "1", dict.fromkeys(names, snapshot))) as (
-            client,
-            _,
-        ),
+        serving(b"", page=lambda: render_page(states, [], 1.0, "/metrics", "1", snapshots)) as (client, _),
         opened(browser, str(client.base_url), SIZES[1], clock=True) as seen,
     ):
         page = seen.page
