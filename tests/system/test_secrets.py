@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import copy
-import io
 import json
 import logging
 import os
@@ -18,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 import httpx
 import pytest
 import structlog
+from support.log_lines import Terminal
 from support.paths import ROOT
 from support.program import started
 from support.secrets_echoed_requests import IPV4
@@ -247,14 +247,6 @@ def grouped() -> Exception:
     group = ExceptionGroup(KEY, [ValueError(SECRET), OSError(1, KEY, SECRET)])
     group.__cause__ = cause
     return group
-
-
-class Terminal(io.StringIO):
-    """A stream that claims to be a terminal."""
-
-    def isatty(self) -> bool:
-        """Return True."""
-        return True
 
 
 @pytest.mark.parametrize("format_", [*log.FORMATS, None])
