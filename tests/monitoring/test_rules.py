@@ -58,9 +58,9 @@ def held_seconds(values: str, interval_seconds: int) -> int:
 
 
 def evaluation_interval(scenario: dict[str, Any], series: list[dict[str, str]], interval: str) -> str:
-    """Return the evaluation interval: a minute, or that of the samples where a minute would miss something.
+    """Return the evaluation interval: a minute if all values last that long and all times are full minutes.
 
-    promtool spends nearly all of its time on evaluations.
+    Otherwise it is that of the samples. promtool spends nearly all of its time on evaluations.
     """
     times = " ".join([*scenario.get("firing", {}), *scenario.get("recorded", {})])
     seconds = int(interval[:-1]) * {"s": 1, "m": 60}[interval[-1]]
