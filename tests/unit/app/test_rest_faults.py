@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 from support.rest_system import System, rest_series
@@ -12,19 +12,6 @@ from support.waiting import until
 
 from exporter.simulator.fault_catalog_rest import REST_FAULTS
 from exporter.simulator.rest import PREMIUM_INDEX
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from exporter.simulator import SimulatedExchange
-
-pytestmark = pytest.mark.usefixtures("virtual_time")
-
-
-@pytest.fixture
-def system(exchange: SimulatedExchange, tmp_path: Path) -> System:
-    """An exporter for alice and bob, not running yet."""
-    return System(exchange, tmp_path)
 
 
 async def test_ban_of_the_websocket_api_pauses_rest(system: System) -> None:
