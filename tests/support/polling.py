@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from exporter.account.queries import Query
     from exporter.account.snapshot import AccountSnapshot
     from exporter.binance.request_sender import Response
-    from exporter.simulator import SimulatedExchange
     from support.clocks import Monotonic
 
 
@@ -173,6 +172,12 @@ def pass_time(exchange: SimulatedExchange, connection: Connection, monotonic: Mo
     """Move the program's clock ahead, and correct its offset to the exchange's time."""
     monotonic.ahead += seconds
     connection.clock.synchronize(int(exchange.server_time() * 1000), monotonic(), monotonic())
+
+
+def pair_of(exchange: SimulatedExchange, connection: Connection, **settings: Any) -> list[Polled]:
+    """Return pollers of alice and bob that share what is known about the endpoint's methods."""
+    availability = MethodAvailability(connection)
+    return [Polled(exchange, connection, name, availability=availability, **settings) for name in ("alice", "bob")]
 
 
 def count_requests(exchange: SimulatedExchange, method: str) -> int:

@@ -142,7 +142,7 @@ async def test_v1_that_contradicts_an_isolated_position_is_requested_less_and_le
 
 
 async def test_v1_of_all_symbols(logged: list[Any]) -> None:
-    """V1's answer of 1,800 rows more is decoded for its one flag."""
+    """A response of v1 with 1,800 more symbols gives the mode, without a warning."""
     accounts = traders()
     accounts[0].multi_assets = True
     async with SimulatedExchange(accounts, extra_symbols=1800) as exchange, connected(exchange.url) as connection:

@@ -10,11 +10,10 @@ import pytest
 from support.asset_modes import OTHER_TOTALS, reporting
 from support.clocks import Monotonic
 from support.methods import SESSION, STATUS, V1
-from support.polling import Polled, altered, connected, count_requests, error, pass_time
+from support.polling import Polled, altered, connected, count_requests, error, pair_of, pass_time
 from support.waiting import running_task, until
 
 from exporter.account.asset_mode import AssetMode
-from exporter.account.availability import MethodAvailability
 from exporter.binance.errors import Reason
 
 if TYPE_CHECKING:
@@ -32,8 +31,7 @@ async def test_unknown_v1_applies_to_the_whole_endpoint(exchange: SimulatedExcha
     monotonic = Monotonic()
     counts = []
     async with connected(exchange.url, monotonic=monotonic) as connection:
-        availability = MethodAvailability(connection)
-        pair = [Polled(exchange, connection, name, availability=availability) for name in ("alice", "bob")]
+        pair = pair_of(exchange, connection)
         with (
             exchange.replace_answer(V1, None, error(404, -5000)),
             exchange.replace_answer(STATUS, "bob", OTHER_TOTALS),
@@ -109,9 +107,7 @@ async def test_v1_is_requested_as_soon_as_it_can_be(exchange: SimulatedExchange)
 
 @pytest.mark.no_cover
 @pytest.mark.usefixtures("virtual_time")
-@pytest.mark.parametrize(
-    ("patience", "answer"), [(4.0, lambda _: "unanswered"), (60.0, lambda _: "unanswered"), (10.0, error(500, -1000))]
-)
+@pytest.mark.parametrize(("patience", "answer"), [(4.0, lambda _: []), (60.0, lambda _: []), (10.0, error(500, -1000))])
 async def test_v1_that_does_not_respond_is_requested_less_and_less(
     exchange: SimulatedExchange, patience: float, answer: Callable[[Answer], Answer]
 ) -> None:
@@ -136,7 +132,7 @@ async def test_v1_that_stops_responding_is_requested_less_and_less(exchange: Sim
         polled = Polled(exchange, connection, interval_seconds=60.0)
         async with running_task(polled.poller.run()):
             await until(lambda: polled.snapshots)
-            with exchange.replace_answer(V1, "alice", lambda _: "unanswered"):
+            with exchange.lose_answers(V1, "alice"):
                 await asyncio.sleep(2 * HOUR)
 
     assert 1 + 6 == count_requests(exchange, V1)  # after an hour, and 1, 3, 7, 15 and 31 minutes later
@@ -175,7 +171,7 @@ async def test_unanswered_v1_costs_no_poll(exchange: SimulatedExchange, patience
     """V1 that never answers is given up at its timeout, or after half of the poll's time; the poll succeeds."""
     async with connected(exchange.url) as connection:
         polled = Polled(exchange, connection, request_timeout_seconds=patience)
-        with exchange.replace_answer(V1, "alice", lambda _: "unanswered"):
+        with exchange.lose_answers(V1, "alice"):
             state = await polled.poll(within)
 
     assert {} == state.failures
@@ -187,8 +183,7 @@ async def test_turn_that_does_not_come_costs_no_poll(exchange: SimulatedExchange
     """If the plan leaves little weight for v1, one account requests it at a time, the other at a later poll."""
     async with connected(exchange.url) as connection:
         connection.budget.plan([(10, 1e-5)])
-        availability = MethodAvailability(connection)
-        pair = [Polled(exchange, connection, name, availability=availability) for name in ("alice", "bob")]
+        pair = pair_of(exchange, connection)
         for polled in pair:
             await polled.poll(within=2.0)
         first = count_requests(exchange, V1)

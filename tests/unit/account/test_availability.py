@@ -8,24 +8,16 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from support.clocks import Monotonic
 from support.methods import POSITION, STATUS, V1
-from support.polling import Answer, Polled, connected, count_requests, error, pass_time
+from support.polling import Answer, Polled, connected, count_requests, error, pair_of, pass_time
 
 from exporter.account.asset_mode import AssetMode
-from exporter.account.availability import MethodAvailability
 from exporter.account.queries import CONFIGURATION
 from exporter.binance.errors import Reason
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from exporter.binance.connection import Connection
     from exporter.simulator import SimulatedExchange
-
-
-def a_pair(exchange: SimulatedExchange, connection: Connection, **settings: Any) -> list[Polled]:
-    """Return pollers of two accounts that share what is known about the endpoint's methods."""
-    availability = MethodAvailability(connection)
-    return [Polled(exchange, connection, name, availability=availability, **settings) for name in ("alice", "bob")]
 
 
 @pytest.mark.parametrize("unknown_method", [error(404, -5000, "Method v2/account.position is invalid"), error(404, -1)])
@@ -36,7 +28,7 @@ async def test_unknown_position_risk_applies_to_the_whole_endpoint(
     monotonic = Monotonic()
     counts = []
     async with connected(exchange.url, monotonic=monotonic) as connection:
-        pair = a_pair(exchange, connection, asset_mode=AssetMode.SINGLE)
+        pair = pair_of(exchange, connection, asset_mode=AssetMode.SINGLE)
         with exchange.replace_answer(POSITION, None, unknown_method):
             for _ in range(3):
                 for polled in (*pair, *pair):
@@ -78,7 +70,7 @@ async def test_refused_account_does_not_use_up_the_retry(exchange: SimulatedExch
     """A refused account, which sends only its status, leaves the retry of an unavailable method to another account."""
     monotonic = Monotonic()
     async with connected(exchange.url, monotonic=monotonic) as connection:
-        refused, other = a_pair(exchange, connection, asset_mode=AssetMode.SINGLE)
+        refused, other = pair_of(exchange, connection, asset_mode=AssetMode.SINGLE)
         with exchange.replace_answer(POSITION, None, error(404, -5000)):
             await other.poll()
         with exchange.replace_answer(STATUS, "alice", error(400, -2015)):
@@ -96,8 +88,8 @@ async def test_refused_account_does_not_use_up_the_retry(exchange: SimulatedExch
 async def test_unanswered_retry_fails_no_poll(exchange: SimulatedExchange) -> None:
     """When an unavailable method is tried again and still not answered, the poll succeeds, whichever account tries."""
     async with connected(exchange.url) as connection:
-        first, second = a_pair(exchange, connection, asset_mode=AssetMode.SINGLE)
-        with exchange.replace_answer(POSITION, None, lambda _: "unanswered"):
+        first, second = pair_of(exchange, connection, asset_mode=AssetMode.SINGLE)
+        with exchange.lose_answers(POSITION):
             for _ in range(3):
                 await first.poll()
                 await asyncio.sleep(60)
@@ -117,7 +109,7 @@ async def test_reading_ends_for_all_accounts_when_the_method_is_gone(exchange: S
     """When one account learns that the exchange no longer offers a method, no account shows an older reading."""
     monotonic = Monotonic()
     async with connected(exchange.url, monotonic=monotonic) as connection:
-        pair = a_pair(exchange, connection, configuration=True)
+        pair = pair_of(exchange, connection, configuration=True)
         for polled in pair:
             await polled.poll()
         pass_time(exchange, connection, monotonic, 3600)

@@ -69,7 +69,7 @@ async def test_snapshot_is_dated_by_the_status(exchange: SimulatedExchange) -> N
         (error(400, -1102), Reason.REFUSED),
         (error(429, -1003), Reason.RATE_LIMITED),
         (error(418, -1003), Reason.BANNED),
-        (lambda _: "unanswered", Reason.TIMEOUT),
+        (lambda _: [], Reason.TIMEOUT),
         (lambda answer: {"id": answer["id"]}, Reason.PROTOCOL),
         (lambda answer: {"id": answer["id"], "status": 200, "result": None}, Reason.DECODE),
         (lambda answer: {"id": answer["id"], "status": 200, "result": {}}, Reason.DECODE),

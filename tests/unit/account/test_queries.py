@@ -164,7 +164,7 @@ async def test_stopped_query_starts_again(exchange: SimulatedExchange) -> None:
     """A query whose request was cancelled is sent again when its poller is restarted."""
     async with connected(exchange.url) as connection:
         polled = Polled(exchange, connection, asset_mode=AssetMode.SINGLE, queries=(*QUERIES, SLOWER))
-        with exchange.replace_answer(HIDDEN, "alice", lambda _: "unanswered"):
+        with exchange.lose_answers(HIDDEN, "alice"):
             await polled.poll()
             polled.poller.queries.stop()
         await polled.poll()

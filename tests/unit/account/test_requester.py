@@ -57,7 +57,7 @@ async def test_time_that_is_not_reported_before_the_deadline(exchange: Simulated
         polled = Polled(exchange, connection)
         with (
             exchange.replace_answer(STATUS, "alice", error(400, -1021)),
-            exchange.replace_answer("session.status", None, lambda _: "unanswered"),
+            exchange.lose_answers("session.status"),
         ):
             state = await polled.poll(within=4.0)
 
