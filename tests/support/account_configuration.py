@@ -26,7 +26,7 @@ json_values = st.recursive(
 
 
 def a_result(*, hedge: bool = False) -> dict[str, Any]:
-    """Return a result in which every field besides the rows has another value than by default."""
+    """Return a result with true and false flags, another fee tier than 0, and rows of three symbols."""
     sides = ("LONG", "SHORT") if hedge else ("BOTH",)
     leverages = {"BTCUSDT": "125", "ETHUSDT": "20", "币安人生USDT": "3"}
     return {

@@ -14,23 +14,23 @@ from exporter.simulator import SimulatedExchange
 from support.counting_exchange import Host
 from support.virtual_time import VirtualTimeLoop
 
-HOURS: Final = 3 * 3600.0
+THREE_HOURS: Final = 3 * 3600.0
 ClockEvent = Callable[[SimulatedExchange, Host], None]
 
 
 def pause(exchange: SimulatedExchange, host: Host) -> None:
     """Pause the virtual machine for three hours, which only the wall clocks show."""
-    host.ahead_seconds += HOURS
-    exchange.skew_clock(HOURS)
+    host.ahead_seconds += THREE_HOURS
+    exchange.skew_clock(THREE_HOURS)
 
 
 def set_ahead(_exchange: SimulatedExchange, host: Host) -> None:
     """Set the host's wall clock three hours ahead."""
-    host.ahead_seconds += HOURS
+    host.ahead_seconds += THREE_HOURS
 
 
 def suspend(_exchange: SimulatedExchange, _host: Host) -> None:
     """Suspend the host for three hours."""
     loop = asyncio.get_running_loop()
     assert isinstance(loop, VirtualTimeLoop)
-    loop.suspend(HOURS)
+    loop.suspend(THREE_HOURS)

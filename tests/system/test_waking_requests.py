@@ -10,7 +10,7 @@ import contextlib
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from support.clock_events import HOURS, ClockEvent, pause, set_ahead, suspend
+from support.clock_events import THREE_HOURS, ClockEvent, pause, set_ahead, suspend
 from support.counting_exchange import Exchange, Host, failures, running
 from support.methods import STATUS
 from support.polling import count_requests
@@ -76,7 +76,7 @@ async def test_rejected_key_is_not_retried_early(event: ClockEvent) -> None:
 @pytest.mark.parametrize(("event", "rotated"), [(pause, 1), (set_ahead, 1), (suspend, 2)])
 async def test_rotation_is_by_the_time_that_has_passed(event: ClockEvent, rotated: int) -> None:
     """A wall clock set ahead does not cause an early rotation; a suspend does."""
-    host, timing = Host(), Timing(rotate_between=(HOURS, HOURS))
+    host, timing = Host(), Timing(rotate_between=(THREE_HOURS, THREE_HOURS))
     async with Exchange(1) as exchange, waking(exchange, host, timing, interval_seconds=600.0) as fleet:
         (connection,) = fleet.connections
         await until(lambda: connection.connected)

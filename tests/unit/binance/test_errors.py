@@ -225,7 +225,7 @@ class TestScrub:
             ("203.0.113.7:443 and 203.0.113.8", "[ip]:443 and [ip]"),
         ],
     )
-    def test_the_rest_of_a_text_stays(self, text: str, shown: str) -> None:
+    def test_what_is_replaced_in_a_text(self, text: str, shown: str) -> None:
         """Only addresses, unprintable characters and what is too long are replaced; brackets and ports stay."""
         assert shown == scrub(text)
 

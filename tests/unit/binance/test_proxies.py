@@ -1,4 +1,4 @@
-"""URLs of proxies, and which of the environment's counts; their passwords are never shown."""
+"""URLs of proxies, and which one of the environment is used; their passwords are never shown."""
 
 from __future__ import annotations
 

@@ -201,7 +201,7 @@ async def test_slow_answers(exchange: SimulatedExchange, client: Client, clock: 
 
 
 def rejected(status: int, code: int) -> Callable[[Any], bool]:
-    """Return whether an answer is an error with the status and code."""
+    """Return a check that an answer is an error with the status and code."""
     return lambda answer: (answer["status"], answer["error"]["code"]) == (status, code)
 
 

@@ -284,3 +284,11 @@ def test_impossible_trades_are_rejected(make: Any, call: Any, words: str) -> Non
     account = make()
     with pytest.raises(ValueError, match=words):
         call(account)
+
+
+def test_repr_of_an_account_hides_its_secret_key() -> None:
+    """The repr of an account does not contain its secret key."""
+    account = SimulatedAccount("a")
+
+    assert account.secret_key
+    assert account.secret_key not in repr(account)
