@@ -17,7 +17,7 @@ import pytest
 import trustme
 from support.config_files import pem
 from support.helm_chart import CHART, FEATURES, configuration_of, feature, helm_test_of
-from support.ports import free_port
+from support.ports import closed_port
 from support.program import started
 from support.waiting import DEADLINE_SECONDS
 
@@ -248,7 +248,8 @@ def helm_test(objects: Any, port: int) -> subprocess.CompletedProcess[str]:
 async def test_pod_answers_probes_and_the_test(name: str, tmp_path: Path) -> None:
     """The demo, run as a pod is, becomes ready, and then `helm test` succeeds; before anybody listens it fails."""
     objects = feature(name)
-    assert 0 != (await asyncio.to_thread(helm_test, objects, free_port())).returncode
+    with closed_port() as port:
+        assert 0 != (await asyncio.to_thread(helm_test, objects, port)).returncode
     with demo_as_in(objects, tmp_path) as port:
         probe = exporter_of(objects)["readinessProbe"]
         async with asyncio.timeout(DEADLINE_SECONDS), httpx.AsyncClient() as client:

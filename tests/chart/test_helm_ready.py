@@ -10,7 +10,7 @@ from threading import Thread
 from typing import TYPE_CHECKING
 
 from support.helm_chart import CHART
-from support.ports import free_port
+from support.ports import closed_port
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -51,9 +51,9 @@ def ask(*addresses: str, patience_seconds: int) -> subprocess.CompletedProcess[s
 
 def test_every_shard_that_is_not_ready_is_told_with_its_reason() -> None:
     """Once patience is over each shard that is not ready has one line, with what it answers, and no other has."""
-    unused = f"http://127.0.0.1:{free_port()}/-/ready"
-    closed = unused.replace("http", "tcp")
-    with shard(STARTING) as starting, shard(READY) as ready:
+    with closed_port() as port, shard(STARTING) as starting, shard(READY) as ready:
+        unused = f"http://127.0.0.1:{port}/-/ready"
+        closed = unused.replace("http", "tcp")
         done = ask(starting, unused, ready, closed, patience_seconds=0)
 
     refused = "[Errno 111] Connection refused"

@@ -114,6 +114,7 @@ async def opened(
     page = await browser.new_page(
         viewport={"width": width, "height": height}, color_scheme=scheme, java_script_enabled=scripts
     )
+    page.set_default_timeout(DEADLINE_SECONDS * 1000)
     seen = Opened(page)
     page.on("request", lambda request: seen.requested.append(request.url))
     page.on("console", lambda message: seen.complaints.append(message.text))

@@ -37,11 +37,13 @@ async def answering(answer: bytes) -> AsyncIterator[int]:
 
 
 def resolve(monkeypatch: pytest.MonkeyPatch, names: dict[str, list[tuple[str, int]]]) -> None:
-    """Make the running loop resolve names to addresses and ports, in this order."""
+    """Make the running loop resolve names to addresses and ports, in this order; a name without any is unknown."""
     loop = asyncio.get_running_loop()
     resolve_others = loop.getaddrinfo
 
     async def getaddrinfo(host: Any, port: Any, **options: Any) -> Any:
+        if names.get(host) == []:
+            raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
         if host in names:
             return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", address) for address in names[host]]
         return await resolve_others(host, port, **options)

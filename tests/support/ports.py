@@ -1,13 +1,18 @@
-"""Free ports."""
+"""Ports on which nothing listens."""
 
 from __future__ import annotations
 
+import contextlib
 import socket
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 
-def free_port() -> int:
-    """Return a port that is not in use."""
-    with socket.socket() as unused:
-        unused.bind(("127.0.0.1", 0))
-        port: int = unused.getsockname()[1]
-        return port
+@contextlib.contextmanager
+def closed_port() -> Iterator[int]:
+    """Yield a port that refuses connections, and that nobody else can listen on during the block."""
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))
+        yield bound.getsockname()[1]

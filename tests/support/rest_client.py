@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self
 from urllib.parse import urlsplit
 
 from support.simulator_client import sign_query
+from support.waiting import DEADLINE_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -34,7 +35,7 @@ class RestClient:
     """One connection with one request at a time; it opens another one when the exchange closes it."""
 
     def __init__(self, exchange: SimulatedExchange, clock: Clock) -> None:
-        self.connection = HTTPConnection(urlsplit(exchange.rest_url).netloc, timeout=30)
+        self.connection = HTTPConnection(urlsplit(exchange.rest_url).netloc, timeout=DEADLINE_SECONDS)
         self._clock = clock
 
     async def get(self, target: str, headers: Mapping[str, str] | None = None, method: str = "GET") -> Reply:

@@ -26,7 +26,11 @@ UNREACHABLE = "ws://127.0.0.1:1/ws-fapi/v1"
 def test_version_of_the_module() -> None:
     """`python -m exporter` runs the program."""
     done = subprocess.run(
-        [sys.executable, "-m", "exporter", "--version"], capture_output=True, text=True, timeout=60, check=False
+        [sys.executable, "-m", "exporter", "--version"],
+        capture_output=True,
+        text=True,
+        timeout=DEADLINE_SECONDS,
+        check=False,
     )
 
     assert (done.returncode, done.stderr) == (0, "")

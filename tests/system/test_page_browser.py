@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Any, Final
 
 import pytest
@@ -18,7 +19,7 @@ from support.browser import (
 )
 from support.builders import make_state, serving
 from support.status_page import cross_position
-from support.waiting import until
+from support.waiting import DEADLINE_SECONDS, until
 
 from exporter.account.state import Failure
 from exporter.binance.errors import Reason
@@ -78,8 +79,9 @@ async def test_what_a_screen_reader_gets(browser: Browser, url: str, size: tuple
     async with opened(browser, url, size) as seen:
         page = seen.page
         # It is absent until an answer of this minute has rateLimits.
-        while not await page.get_by_role("meter", name="Request weight").count():
-            await page.reload()
+        async with asyncio.timeout(DEADLINE_SECONDS):
+            while not await page.get_by_role("meter", name="Request weight").count():
+                await page.reload()
         endpoint = await page.locator(".endpoints tbody th").inner_text()
         accounts = page.get_by_role("table", name="Risk and polling status of each account, worst first")
         endpoints = page.get_by_role("table", name="Connections to the exchange")

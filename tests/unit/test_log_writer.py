@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 import structlog
 from support.logs import alone
-from support.waiting import read_next, wait_for
+from support.waiting import DEADLINE_SECONDS, read_next, wait_for
 
 from exporter import log
 
@@ -76,8 +76,9 @@ def test_end_does_not_wait_for_a_reader() -> None:
         handler.close()
 
 
-def test_flush_waits_for_what_was_logged() -> None:
+def test_flush_waits_for_what_was_logged(monkeypatch: pytest.MonkeyPatch) -> None:
     """After a flush all lines are in the pipe."""
+    monkeypatch.setattr(log, "_FLUSH_SECONDS", DEADLINE_SECONDS)
     with piped() as (reading, stream):
         log.configure("info", "json", stream)
         structlog.get_logger().info("first")
@@ -152,6 +153,7 @@ import resource, sys
 import structlog
 from exporter import log
 
+log._FLUSH_SECONDS = 100.0
 log.configure("info", "logfmt", sys.stderr)
 _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
 structlog.get_logger().info("before")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from support.reloads import RELOAD_FAILED, System, only
 from support.service import scrape, value
-from support.waiting import until
+from support.waiting import DEADLINE_SECONDS, until
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -36,7 +36,7 @@ class GatedLoad:
     def __call__(self) -> exporter_yml.Config:
         """Load the file as it is when permitted."""
         self.begun += 1
-        assert self.permits.acquire(timeout=30)
+        assert self.permits.acquire(timeout=DEADLINE_SECONDS)
         return self.load()
 
 

@@ -27,6 +27,7 @@ def _lives(connection: Connection, count: int) -> bool:
     return connection.connections == count and connection.connected
 
 
+@pytest.mark.usefixtures("virtual_time")
 async def test_dials_and_clock_are_charged(exchange: SimulatedExchange) -> None:
     """A connection costs a dial and a request for the time, whose response reports the exchange's count and limit."""
     async with connected(exchange.url) as connection:

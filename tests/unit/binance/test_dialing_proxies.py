@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from support.dials import answering, at, exchange, first_answer, refusal_of
-from support.ports import free_port
+from support.dials import answering, at, exchange, first_answer, refusal_of, resolve
+from support.ports import closed_port
 from support.proxies import PROXY_USER, Proxy, listen
 
 from exporter.binance.advice import advise_on_dial_failure
@@ -63,7 +63,8 @@ class TestDials:
     @pytest.mark.parametrize("kind", ["http", "socks5"])
     async def test_proxy_that_is_not_there_is_reported_without_its_password(self, kind: str) -> None:
         """A proxy that does not listen is reported as such, without its password and address."""
-        refusal = await refusal_of(at(443, proxy=f"{kind}://{PROXY_USER}@127.0.0.1:{free_port()}"))
+        with closed_port() as port:
+            refusal = await refusal_of(at(443, proxy=f"{kind}://{PROXY_USER}@127.0.0.1:{port}"))
 
         assert (DisconnectReason.UNREACHABLE, "cannot connect to the proxy: connection refused") == (
             refusal.reason,
@@ -195,8 +196,9 @@ class TestRefusals:
         assert words == refusal.message
         assert "check that the scheme" in advise_on_dial_failure(refusal)
 
-    async def test_name_that_this_host_cannot_resolve_is_the_endpoints(self) -> None:
+    async def test_name_that_this_host_cannot_resolve_is_the_endpoints(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """With socks5:// a name that cannot be resolved here is reported as the endpoint's, not as the proxy's."""
+        resolve(monkeypatch, {"exchange.invalid": []})
         async with listen(Proxy().socks) as port:
             refusal = await refusal_of(at(443, "wss", "exchange.invalid", f"socks5://{PROXY_USER}@127.0.0.1:{port}"))
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from support.dials import answering, at, dropping_packets, exchange, refusal_of
-from support.ports import free_port
+from support.dials import answering, at, dropping_packets, exchange, refusal_of, resolve
+from support.ports import closed_port
 from support.proxies import listen
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidProxy, InvalidURI
 
@@ -109,7 +109,10 @@ class TestRefusals:
 
     async def test_closed_port_refuses(self) -> None:
         """A port without a listener refuses the connection."""
-        assert DialFailure(DisconnectReason.UNREACHABLE, "connection refused") == await refusal_of(at(free_port()))
+        with closed_port() as port:
+            failure = await refusal_of(at(port))
+
+        assert DialFailure(DisconnectReason.UNREACHABLE, "connection refused") == failure
 
     async def test_host_that_drops_packets_is_unreachable(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """A TCP connection that is never accepted is distinguished from a handshake that is never answered."""
@@ -133,8 +136,11 @@ class TestRefusals:
             ("socks5://proxy.invalid:8080", "cannot connect to the proxy: cannot resolve host name: "),
         ],
     )
-    async def test_unknown_host_name_is_a_dns_failure(self, proxy: str, words: str) -> None:
+    async def test_unknown_host_name_is_a_dns_failure(
+        self, monkeypatch: pytest.MonkeyPatch, proxy: str, words: str
+    ) -> None:
         """A host name that cannot be resolved is reported as such, a proxy's as the proxy's."""
+        resolve(monkeypatch, {"exchange.invalid": [], "proxy.invalid": []})
         refusal = await refusal_of(at(443, "wss", "exchange.invalid", proxy))
 
         assert (DisconnectReason.DNS, True) == (refusal.reason, refusal.message.startswith(words))

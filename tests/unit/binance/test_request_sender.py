@@ -60,6 +60,7 @@ async def test_answer_without_result_or_error(exchange: SimulatedExchange, body:
             await request_status(connection, exchange.accounts["alice"])
 
 
+@pytest.mark.usefixtures("virtual_time")
 async def test_crowded_minute_fails_the_request_by_its_deadline(exchange: SimulatedExchange) -> None:
     """A request that other programs' traffic leaves no room for is not sent, and fails by its deadline."""
     exchange.add_other_traffic(2150)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from support.methods import STATUS
 from support.simulator_client import client_of, exchange_of, port_of, refusal_of, sign
-from support.waiting import until
+from support.waiting import DEADLINE_SECONDS, until
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
@@ -205,7 +205,7 @@ async def test_stopping_leaves_nothing_behind(account: SimulatedAccount, clock: 
         await connection.send('{"id": 1, "method": "session.status"}')
         await until(lambda: exchange.received and len(exchange.connections) == 2)
         await exchange.send_raw("to open connections")
-        await asyncio.wait_for(exchange.stop(), 5)
+        await asyncio.wait_for(exchange.stop(), DEADLINE_SECONDS)
         await connection.wait_closed()
     silent.close()
 

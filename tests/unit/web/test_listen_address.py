@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from support.builders import LOCAL, serving
-from support.ports import free_port
+from support.ports import closed_port
 
 from exporter.metrics.chunked_body import ChunkedBody
 from exporter.metrics.openmetrics import OpenMetricsExposition
@@ -48,9 +48,10 @@ async def test_empty_host_without_ipv6(monkeypatch: pytest.MonkeyPatch) -> None:
 
 async def test_listens_on_several_addresses() -> None:
     """Each address is served."""
-    free = ListenAddress("127.0.0.1", free_port())
-    async with serving(SMALL, addresses=[LOCAL, free]) as (client, _):
-        bodies = [(await client.get(f"{url}/metrics")).content for url in (client.base_url, f"http://{free}")]
+    with closed_port() as port:
+        other = ListenAddress("127.0.0.2", port)
+        async with serving(SMALL, addresses=[LOCAL, other]) as (client, _):
+            bodies = [(await client.get(f"{url}/metrics")).content for url in (client.base_url, f"http://{other}")]
 
     assert [SMALL, SMALL] == bodies
 
@@ -101,7 +102,7 @@ def test_port_in_use() -> None:
     """An address in use is an error that names it, and the addresses before it are released."""
     with socket.create_server(("127.0.0.1", 0)) as listening:
         used = ListenAddress("127.0.0.1", listening.getsockname()[1])
-        free = ListenAddress("127.0.0.1", free_port())
+        free = ListenAddress("127.0.0.2", used.port)
         server = WebServer([free, used], "/metrics", lambda: ChunkedBody([]), OpenMetricsExposition(list), int, str)
         with pytest.raises(ListenError, match=rf"^cannot listen on {used}: Address already in use"):
             server.bind()
