@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import functools
 import itertools
-import random
 from collections import Counter
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, ParamSpec
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from exporter.account.state import AccountSettings
 from exporter.app.fleet import Fleet
@@ -17,30 +15,17 @@ from exporter.binance.host_clock import HostClock
 from exporter.config.exporter_yml import Config
 from exporter.simulator import SimulatedAccount, SimulatedExchange
 from support.polling import credentials_of
-from support.virtual_time import START, VirtualTimeLoop, now
+from support.virtual_time import START, now
 from support.waiting import running_task
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
+    from collections.abc import AsyncIterator, Callable, Iterable
 
     from exporter.binance.errors import Reason
 
-_Parameters = ParamSpec("_Parameters")
 RESTART_WEIGHT: Final = 7  # a handshake and the request for the time
 # Reconnects as fast as the weight allows.
 REDIALLING: Final = Timing(backoff_first=0.1, backoff_cap=0.2)
-
-
-def in_virtual_time(test: Callable[_Parameters, Coroutine[Any, Any, None]]) -> Callable[_Parameters, None]:
-    """Run a test in virtual time, with the same jitter each time."""
-
-    @functools.wraps(test)
-    def run(*args: _Parameters.args, **kwargs: _Parameters.kwargs) -> None:
-        random.seed(1)
-        with asyncio.Runner(loop_factory=VirtualTimeLoop) as runner:
-            runner.run(test(*args, **kwargs))
-
-    return run
 
 
 class Host:

@@ -10,7 +10,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, Final
 
 import pytest
-from support.counting_exchange import Exchange, Host, failures, in_virtual_time, running, successful_polls
+from support.counting_exchange import Exchange, Host, failures, running, successful_polls
 from support.methods import POSITION, SESSION, STATUS
 from support.virtual_time import now
 
@@ -20,6 +20,8 @@ from exporter.simulator.answer_edits import error
 
 if TYPE_CHECKING:
     from exporter.simulator.answer_edits import Answer, Replacement
+
+pytestmark = pytest.mark.usefixtures("virtual_time")
 
 STEPS: Final = (30.0, -30.0, 3600.0, -3600.0)  # seconds
 
@@ -53,7 +55,6 @@ def rejected_time(exchange: Exchange, source: str) -> Replacement:
 
 
 @pytest.mark.parametrize("wrong", STEPS)
-@in_virtual_time
 async def test_host_clock_that_is_wrong_from_the_start(wrong: float) -> None:
     """Whatever the error of the host's clock, no poll fails and none needs a second attempt."""
     async with Exchange(3) as exchange:
@@ -67,7 +68,6 @@ async def test_host_clock_that_is_wrong_from_the_start(wrong: float) -> None:
     )  # one may have been running
 
 
-@in_virtual_time
 async def test_host_clock_that_is_stepped() -> None:
     """Steps of the host's clock make no poll fail, and none needs a second attempt."""
     host = Host()
@@ -83,7 +83,6 @@ async def test_host_clock_that_is_stepped() -> None:
 
 
 @pytest.mark.parametrize("wrong", [0.0, 3600.0])
-@in_virtual_time
 async def test_exchange_clock_that_is_stepped(wrong: float) -> None:
     """After each step of the exchange's clock one poll needs a second attempt of both queries."""
     async with Exchange(3) as exchange:
@@ -102,7 +101,6 @@ async def test_exchange_clock_that_is_stepped(wrong: float) -> None:
 
 @pytest.mark.parametrize("source", ["date", "data"])
 @pytest.mark.parametrize("wrong", STEPS)
-@in_virtual_time
 async def test_time_from_another_source(wrong: float, source: str) -> None:
     """If session.status is rejected, the time is that of the handshake's Date or of the error's serverTime."""
     async with Exchange(3) as exchange:
@@ -118,7 +116,6 @@ async def test_time_from_another_source(wrong: float, source: str) -> None:
 
 
 @pytest.mark.parametrize("source", ["date", "data"])
-@in_virtual_time
 async def test_time_from_another_source_is_updated(source: str) -> None:
     """If session.status is rejected, a step of the exchange's clock is noticed by the next connection at the latest."""
     async with Exchange(3) as exchange:
@@ -135,7 +132,6 @@ async def test_time_from_another_source_is_updated(source: str) -> None:
 
 
 @pytest.mark.parametrize("method", [STATUS, POSITION, None])
-@in_virtual_time
 async def test_timestamp_that_is_never_right(method: str | None) -> None:
     """A permanent -1021 fails polls with reason clock, after two attempts each, with growing intervals."""
     async with Exchange() as exchange:
@@ -153,7 +149,6 @@ async def test_timestamp_that_is_never_right(method: str | None) -> None:
     assert witness.request_count(SESSION) <= 16
 
 
-@in_virtual_time
 async def test_v1_that_rejects_every_timestamp() -> None:
     """If v1 rejects every timestamp it is requested twice each time, with growing intervals, and no poll fails."""
     async with Exchange() as exchange:
@@ -167,7 +162,6 @@ async def test_v1_that_rejects_every_timestamp() -> None:
     assert 2 * 5 == witness.request_count("account.status")  # twice each after 0, 1, 3, 7 and 15 intervals
 
 
-@in_virtual_time
 async def test_end_of_a_ban_is_by_the_exchanges_clock() -> None:
     """A ban whose end is only in its text, met by the first request, is waited out also by a host that is ahead."""
     async with Exchange() as exchange:

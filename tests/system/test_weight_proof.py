@@ -11,7 +11,6 @@ from support.counting_exchange import (
     RESTART_WEIGHT,
     Exchange,
     Host,
-    in_virtual_time,
     repeating,
     running,
     successful_polls,
@@ -26,9 +25,10 @@ if TYPE_CHECKING:
 
     from exporter.simulator.answer_edits import Replacement
 
+pytestmark = pytest.mark.usefixtures("virtual_time")
+
 
 @pytest.mark.parametrize("limit", [2400, 6000])
-@in_virtual_time
 async def test_share_holds_in_every_minute(limit: int) -> None:
     """With too much to poll and connections that end every few seconds, no minute exceeds the share."""
     async with Exchange(20, weight_limit=limit) as exchange:
@@ -55,7 +55,6 @@ async def test_share_holds_in_every_minute(limit: int) -> None:
         without("rateLimits"),
     ],
 )
-@in_virtual_time
 async def test_share_holds_whatever_limit_is_reported(replacement: Replacement) -> None:
     """With an invalid limit, or without rateLimits, the share is that of the lowest known limit."""
     async with Exchange(5) as exchange:
@@ -68,7 +67,6 @@ async def test_share_holds_whatever_limit_is_reported(replacement: Replacement) 
     assert successful_polls(fleet)
 
 
-@in_virtual_time
 async def test_handshakes_alone_keep_within_the_share() -> None:
     """If the exchange closes every connection at once, reconnects keep within the share."""
     async with Exchange() as exchange:
@@ -82,7 +80,6 @@ async def test_handshakes_alone_keep_within_the_share() -> None:
 
 
 @pytest.mark.parametrize(("others", "most"), [(1900, 2160), (2150, 2160), (2300, 2310)])
-@in_virtual_time
 async def test_other_programs_go_first(others: int, most: int) -> None:
     """Requests keep a minute below nine tenths, except the poll that learns how much others have spent."""
     async with Exchange(20) as exchange:
@@ -97,7 +94,6 @@ async def test_other_programs_go_first(others: int, most: int) -> None:
 
 
 @pytest.mark.parametrize("wrong", [0.0, 30.0, -30.0, 3600.0])
-@in_virtual_time
 async def test_restarts_in_a_loop_share_one_share(wrong: float) -> None:
     """However often it is restarted within a minute, it spends the share once, and 7 more per restart."""
     # A new run knows nothing until its first answer, which comes after the dial (5) and the request for the time (2).
@@ -117,7 +113,6 @@ async def test_restarts_in_a_loop_share_one_share(wrong: float) -> None:
 
 @pytest.mark.parametrize("lost_after", [None, 0.0, 7.0])
 @pytest.mark.parametrize(("data", "text"), [(True, True), (True, False), (False, True)])
-@in_virtual_time
 async def test_nothing_is_sent_during_a_ban_with_a_known_end(
     lost_after: float | None, *, data: bool, text: bool
 ) -> None:
@@ -139,7 +134,6 @@ async def test_nothing_is_sent_during_a_ban_with_a_known_end(
     assert {200} == {arrival.status for arrival in after[len(finding) :]}
 
 
-@in_virtual_time
 async def test_end_of_a_ban_from_a_handshake() -> None:
     """A Retry-After in whole seconds may be up to one too short: no handshake comes before the ban's true end."""
     async with Exchange() as exchange, running(exchange, timing=REDIALLING):
@@ -152,7 +146,6 @@ async def test_end_of_a_ban_from_a_handshake() -> None:
 
 
 @pytest.mark.parametrize("lost", [False, True])
-@in_virtual_time
 async def test_repeated_bans_double_the_wait(*, lost: bool) -> None:
     """If its end is unknown, a ban is tested after two, four and eight minutes, and nothing is sent between."""
     async with Exchange(3) as exchange, running(exchange):
@@ -168,7 +161,6 @@ async def test_repeated_bans_double_the_wait(*, lost: bool) -> None:
     assert [] == [wait for least, wait in zip((120, 240, 480), exchange.waits(), strict=True) if wait < least]
 
 
-@in_virtual_time
 async def test_limit_that_others_exceed() -> None:
     """While other programs exceed the limit the wait for the next minute doubles, and the IP is never banned."""
     async with Exchange(3) as exchange, running(exchange):
@@ -188,7 +180,6 @@ async def test_limit_that_others_exceed() -> None:
     ],
     ids=["ban", "full minute"],
 )
-@in_virtual_time
 async def test_polls_after_a_pause_are_spread(
     after: float, disturb: Callable[[Exchange], object], pause: float, watched: float, least: int, most: int
 ) -> None:

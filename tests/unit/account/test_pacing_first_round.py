@@ -6,16 +6,17 @@ import asyncio
 from collections import Counter
 
 import pytest
-from support.counting_exchange import Exchange, in_virtual_time, running
+from support.counting_exchange import Exchange, running
 from support.methods import STATUS
 
 from exporter.account.asset_mode import AssetMode
 from exporter.account.pacing import EndpointPacing
 from exporter.simulator.answer_edits import error
 
+pytestmark = pytest.mark.usefixtures("virtual_time")
+
 
 @pytest.mark.parametrize("answering", [True, False])
-@in_virtual_time
 async def test_first_account_polls_alone(*, answering: bool) -> None:
     """The first account's poll is over, however it ends, before the others' begin."""
     async with Exchange(4) as exchange:
@@ -32,7 +33,6 @@ async def test_first_account_polls_alone(*, answering: bool) -> None:
 
 @pytest.mark.no_cover
 @pytest.mark.parametrize("interval", [5.0, 300.0])
-@in_virtual_time
 async def test_hundred_accounts_take_five_seconds(interval: float) -> None:
     """A hundred accounts are polled evenly within five seconds, and from then on spread over the interval."""
     async with Exchange(100, weight_limit=100_000) as exchange:
@@ -50,7 +50,6 @@ async def test_hundred_accounts_take_five_seconds(interval: float) -> None:
     assert [20] * 5 == pytest.approx(list(fifths.values()), abs=3)
 
 
-@in_virtual_time
 async def test_restarts_in_a_loop_reach_all_accounts() -> None:
     """Restarted every four seconds, each run polls all of four accounts, v1 included."""
     succeeded = []
@@ -63,7 +62,6 @@ async def test_restarts_in_a_loop_reach_all_accounts() -> None:
     assert [4] * 10 == succeeded
 
 
-@in_virtual_time
 async def test_restarts_reach_all_accounts_although_one_hangs() -> None:
     """An account whose answers never come does not keep the others from being polled at all."""
     polled = Counter[str]()
@@ -77,7 +75,6 @@ async def test_restarts_reach_all_accounts_although_one_hangs() -> None:
     assert {"trader1", "trader2", "trader3"} == set(polled)
 
 
-@in_virtual_time
 async def test_removed_first_account_does_not_delay_the_others() -> None:
     """When the account that polls alone is removed, the next one takes its place and polls alone."""
     loop = asyncio.get_running_loop()

@@ -8,7 +8,7 @@ from itertools import count, pairwise
 from typing import TYPE_CHECKING
 
 import pytest
-from support.counting_exchange import Exchange, Query, in_virtual_time, running
+from support.counting_exchange import Exchange, Query, running
 from support.methods import STATUS, V1
 from support.virtual_time import now
 from support.waiting import until
@@ -20,6 +20,8 @@ from exporter.simulator.answer_edits import error
 
 if TYPE_CHECKING:
     from exporter.simulator.answer_edits import Replacement
+
+pytestmark = pytest.mark.usefixtures("virtual_time")
 
 
 def max_in_a_minute(requests: list[Query]) -> int:
@@ -41,7 +43,6 @@ def test_delays_double(interval: float, delays: list[float]) -> None:
     assert delays == [refusal_delay(refusals, interval) for refusals in range(1, len(delays) + 1)]
 
 
-@in_virtual_time
 async def test_bad_key_costs_little() -> None:
     """A bad key costs at most eight requests in two minutes, after the first poll all of them for the status."""
     async with Exchange() as exchange:
@@ -58,7 +59,6 @@ async def test_bad_key_costs_little() -> None:
 
 
 @pytest.mark.no_cover
-@in_virtual_time
 async def test_delays_of_a_bad_key_among_good_ones() -> None:
     """Accounts that were never refused do not shorten the delays of one that is."""
     async with Exchange(3) as exchange:
@@ -72,7 +72,6 @@ async def test_delays_of_a_bad_key_among_good_ones() -> None:
 
 
 @pytest.mark.parametrize("refusal", [error(401, code=-2015, msg="x"), error(404, code=-5000, msg="x")])
-@in_virtual_time
 async def test_spuriously_refused_key_is_back_within_two_polls(refusal: Replacement) -> None:
     """A good key that is refused once is polled again at the next interval."""
     async with Exchange() as exchange, running(exchange, interval_seconds=5.0) as fleet:
@@ -87,7 +86,6 @@ async def test_spuriously_refused_key_is_back_within_two_polls(refusal: Replacem
     assert {Reason.REFUSED: 1} == state.failures
 
 
-@in_virtual_time
 async def test_slow_responses_do_not_keep_a_good_key_out() -> None:
     """The first accepted poll sends its requests one after the other, and may take longer than an interval."""
     async with (
@@ -104,7 +102,6 @@ async def test_slow_responses_do_not_keep_a_good_key_out() -> None:
     assert {Reason.REFUSED: state.polls - 1} == state.failures
 
 
-@in_virtual_time
 async def test_mode_is_requested_once_the_key_is_accepted() -> None:
     """V1 is not requested while the key is refused, but in the same poll in which it is accepted."""
     async with Exchange() as exchange:
@@ -123,7 +120,6 @@ async def test_mode_is_requested_once_the_key_is_accepted() -> None:
 
 
 @pytest.mark.no_cover
-@in_virtual_time
 async def test_fifty_keys_take_turns() -> None:
     """Fifty keys refused at once are retried 12 times a minute together, each as often as any other."""
     async with Exchange(50, weight_limit=100_000) as exchange:
@@ -147,7 +143,6 @@ async def test_fifty_keys_take_turns() -> None:
 
 
 @pytest.mark.no_cover
-@in_virtual_time
 async def test_keys_that_are_accepted_again_are_soon_back() -> None:
     """Once the exchange accepts the keys again they come back at 12 a minute, not each after its own delay."""
     async with Exchange(30, weight_limit=100_000) as exchange, running(exchange, position_risk=False) as fleet:
@@ -168,7 +163,6 @@ async def test_keys_that_are_accepted_again_are_soon_back() -> None:
 
 
 @pytest.mark.no_cover
-@in_virtual_time
 async def test_accepted_key_ends_the_hold_of_another() -> None:
     """A key that was refused for long is retried at its next interval once another one was accepted again."""
     async with Exchange(2) as exchange, running(exchange, interval_seconds=5.0) as fleet:
@@ -188,7 +182,6 @@ async def test_accepted_key_ends_the_hold_of_another() -> None:
 
 
 @pytest.mark.no_cover
-@in_virtual_time
 async def test_seldom_polled_accounts_get_their_turns() -> None:
     """Where turns are short, accounts with long intervals get theirs, and do not keep the others from theirs."""
     loop = asyncio.get_running_loop()
@@ -214,7 +207,6 @@ async def test_seldom_polled_accounts_get_their_turns() -> None:
     assert max(often) - min(often) <= 2
 
 
-@in_virtual_time
 async def test_turn_of_a_removed_account_goes_to_another_one() -> None:
     """An account that waits no longer takes no turn, and the next one gets it in time."""
     loop = asyncio.get_running_loop()
