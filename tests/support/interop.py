@@ -33,8 +33,9 @@ SHAPES: Final = ("main", "multi", "hedge", "isolated")
 OWNERS: Final[dict[KeyType, str]] = {"HMAC": "main", "RSA": "hedge", "Ed25519": "multi"}
 """An account for each key type."""
 
-# Practically stopped, so that ledgers do not change between an answer and its comparison.
+# Practically stopped, and without funding for days, so that ledgers do not change between an answer and its comparison.
 _STANDSTILL: Final = 1e-9
+_FUNDING_HOUR_SECONDS: Final = 86_400 * _STANDSTILL
 _FALLEN: Final = Decimal("0.99")
 
 
@@ -75,7 +76,9 @@ async def standing_exchange(key_type: KeyType | None = None) -> AsyncIterator[Si
             SimulatedAccount(account.name, key_type, multi_assets=account.multi_assets, hedge=account.hedge, seed=1)
             for account in accounts
         ]
-    exchange = SimulatedExchange(accounts, seed=1, speed=_STANDSTILL, scenario=_OpenedOnce())
+    exchange = SimulatedExchange(
+        accounts, seed=1, speed=_STANDSTILL, scenario=_OpenedOnce(), funding_hour_seconds=_FUNDING_HOUR_SECONDS
+    )
     for symbol in SYMBOLS.values():
         exchange.market.pin(symbol.name, exchange.market.mark_price(symbol, 0) * _FALLEN)
     with patch("socket.getaddrinfo", _loopback_alone):
