@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.usefixtures("virtual_time")
 
 SMALL = b"metric 1.0\n"
-LARGE = SMALL * 500_000  # more than fits the sockets' buffers
+LARGE = SMALL * 500_000  # more than fits the sockets' buffers, which are up to 4 MiB
 
 
 def now() -> float:
@@ -115,7 +115,7 @@ async def test_slow_reader(caplog: pytest.LogCaptureFixture) -> None:
     async def read_slowly() -> None:
         nonlocal received
         while True:
-            received += len(await reader.read(2**15))
+            received += len(await reader.read(2**12))
             await asyncio.sleep(1)
 
     async with serving(LARGE) as (client, server):
