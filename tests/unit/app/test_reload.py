@@ -19,7 +19,7 @@ async def test_bad_file_changes_nothing(reloadable: System, logged: list[Any]) -
     """An invalid file changes nothing, and is shown in log and metrics until a valid one is loaded."""
     good = reloadable.path.read_text()
     async with reloadable.open():
-        await reloadable.shows(1, "up", "alice")
+        await reloadable.shows(1, "up", account="alice")
         reloadable.path.write_text("accounts: [{name: alice, api_key_file: nowhere.key}]\nsurprise: 1\n")
         error = await reloadable.service.reload()
         failed = await scrape(reloadable.client)

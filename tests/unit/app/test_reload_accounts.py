@@ -21,12 +21,12 @@ async def test_added_account_is_polled(reloadable: System) -> None:
     both = reloadable.path.read_text()
     reloadable.edit(only("alice"))
     async with reloadable.open():
-        await reloadable.shows(1, "up", "alice")
+        await reloadable.shows(1, "up", account="alice")
         before = await scrape(reloadable.client)
         reloadable.path.write_text(both)
         assert "" == await reloadable.service.reload()
         ready = (await reloadable.client.get("/-/ready")).status_code
-        await reloadable.shows(1, "up", "bob")
+        await reloadable.shows(1, "up", account="bob")
         after = await scrape(reloadable.client)
 
     assert 200 == ready
@@ -43,12 +43,12 @@ async def test_added_account_is_polled_soon(reloadable: System) -> None:
     both = reloadable.path.read_text()
     reloadable.edit(only("alice"))
     async with reloadable.open():
-        await reloadable.shows(1, "up", "alice")
+        await reloadable.shows(1, "up", account="alice")
         reloadable.path.write_text(both)
         began = asyncio.get_running_loop().time()
         await reloadable.service.reload()
         before = value(await scrape(reloadable.client), "up", account="bob")
-        await reloadable.shows(1, "up", "bob")
+        await reloadable.shows(1, "up", account="bob")
         took = asyncio.get_running_loop().time() - began
 
     assert before is None
@@ -58,8 +58,8 @@ async def test_added_account_is_polled_soon(reloadable: System) -> None:
 async def test_removed_account_disappears_at_once(reloadable: System, exchange: SimulatedExchange) -> None:
     """An account that a reload removes is neither shown nor polled any more."""
     async with reloadable.open():
-        await reloadable.shows(1, "up", "alice")
-        await reloadable.shows(1, "up", "bob")
+        await reloadable.shows(1, "up", account="alice")
+        await reloadable.shows(1, "up", account="bob")
         reloadable.edit(only("alice"))
         await reloadable.service.reload()
         shown = (await reloadable.client.get("/metrics")).text
@@ -76,14 +76,14 @@ async def test_removed_account_disappears_at_once(reloadable: System, exchange: 
 async def test_changed_account_starts_again(reloadable: System, exchange: SimulatedExchange) -> None:
     """An account whose key was changed shows none of its former series, and is polled with the new key."""
     async with reloadable.open():
-        await reloadable.shows(1, "up", "alice")
-        await reloadable.shows(1, "up", "bob")
+        await reloadable.shows(1, "up", account="alice")
+        await reloadable.shows(1, "up", account="bob")
         alice, _ = yaml.safe_load(reloadable.path.read_text())["accounts"]
         reloadable.edit(lambda document: document.update(accounts=[alice, alice | {"name": "bob"}]))
         with exchange.lose_answers("v2/account.status", "alice"):  # both have alice's key
             await reloadable.service.reload()
             shown = await scrape(reloadable.client)
-        await reloadable.shows(1, "up", "bob")
+        await reloadable.shows(1, "up", account="bob")
         after = await scrape(reloadable.client)
 
     assert value(shown, "account_wallet_balance", account="bob", currency="USDT") is None
@@ -115,12 +115,12 @@ async def test_rotated_key_files_are_noticed(reloadable: System, logged: list[An
     right = good.read_text()
     good.write_text("0" * 64)
     async with reloadable.open():
-        await reloadable.shows(1, "up", "bob")
+        await reloadable.shows(1, "up", account="bob")
         (alice, _) = reloadable.service._fleet.states
         await until(lambda: alice.failures[Reason.REFUSED] >= 1)
         good.write_text(" ")  # half written
         await until(lambda: any(event["event"].startswith("changed key files cannot be used") for event in logged))
         good.write_text(right)
-        await reloadable.shows(1, "up", "alice")
+        await reloadable.shows(1, "up", account="alice")
 
     assert {Reason.REFUSED} == set(alice.failures)

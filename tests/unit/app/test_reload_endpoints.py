@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 async def test_unused_endpoint_is_disconnected(reloadable: System, exchange: SimulatedExchange) -> None:
     """A connection whose last account is removed is closed, and its series disappear."""
     async with reloadable.open():
-        await reloadable.shows(1, "up", "bob")
+        await reloadable.shows(1, "up", account="bob")
         reloadable.edit(
             lambda document: document["binance"].update(request_timeout="9s", endpoint=exchange.url + "?second")
         )
@@ -32,7 +32,7 @@ async def test_ban_outlasts_its_endpoint(reloadable: System, exchange: Simulated
     """An endpoint that is removed while it is banned, and added again, is not contacted before the ban is over."""
     good = reloadable.path.read_text()
     async with reloadable.open():
-        await reloadable.shows(1, "up", "bob")
+        await reloadable.shows(1, "up", account="bob")
         with exchange.ban(600):
             (before,) = reloadable.service._fleet.connections
             await until(lambda: before.budget.paused)
@@ -70,7 +70,7 @@ async def test_order_of_endpoints_changes_nothing(reloadable: System, exchange: 
 async def test_new_share_stretches_the_plan(reloadable: System) -> None:
     """A weight share that a reload changes determines the intervals from then on."""
     async with reloadable.open():
-        await reloadable.shows(1, "poll_interval_seconds", "alice")
+        await reloadable.shows(1, "poll_interval_seconds", account="alice")
         reloadable.edit(lambda document: document["binance"].update(weight_share=0.01))
         await reloadable.service.reload()
         (alice, _) = reloadable.service._fleet.states
