@@ -42,11 +42,11 @@ def resolve(monkeypatch: pytest.MonkeyPatch, names: dict[str, list[tuple[str, in
     resolve_others = loop.getaddrinfo
 
     async def getaddrinfo(host: Any, port: Any, **options: Any) -> Any:
-        if names.get(host) == []:
+        if host not in names:
+            return await resolve_others(host, port, **options)
+        if not names[host]:
             raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
-        if host in names:
-            return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", address) for address in names[host]]
-        return await resolve_others(host, port, **options)
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", address) for address in names[host]]
 
     monkeypatch.setattr(loop, "getaddrinfo", getaddrinfo)
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 @contextlib.contextmanager
 def closed_port() -> Iterator[int]:
-    """Yield a port that refuses connections, and that nobody else can listen on during the block."""
+    """Yield a port that refuses connections, and that no other program can listen on during the block."""
     with socket.socket() as bound:
         bound.bind(("127.0.0.1", 0))
         yield bound.getsockname()[1]

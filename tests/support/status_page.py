@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any, Final
 from exporter.account.asset_mode import AssetMode
 from exporter.account.state import Failure
 from exporter.binance.errors import Reason
-from exporter.binance.messages import RateLimit
 from exporter.web.page import render_page
 from support.builders import make_asset, make_configuration, make_position, make_risk, make_snapshot, make_state
+from support.weight import reported
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -147,7 +147,5 @@ def with_used_weight(connection: Connection, count: int | None, limit: int | Non
     budget = connection.budget
     budget.limit = limit
     if count is not None:
-        reservation = budget._book(1)
-        rate_limit = RateLimit(kind="REQUEST_WEIGHT", interval="MINUTE", interval_num=1, limit=limit or 0, count=count)
-        budget.settle(reservation, rate_limit)
+        budget.settle(budget._book(1), reported(count, limit or 0))
     return connection

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 import pytest
 from support.counting_exchange import Exchange, Host, failures, running, successful_polls
 from support.methods import POSITION, SESSION, STATUS
+from support.polling import count_requests
 from support.virtual_time import now
 
 from exporter.account.asset_mode import AssetMode
@@ -26,22 +27,17 @@ pytestmark = pytest.mark.usefixtures("virtual_time")
 STEPS: Final = (30.0, -30.0, 3600.0, -3600.0)  # seconds
 
 
-class Witness:
-    """Counts an exchange's requests, and the codes of the requests it rejects."""
+def rejections_by(exchange: Exchange) -> Counter[int]:
+    """Return the codes of the requests that an exchange rejects from now on, as they are counted."""
+    codes = Counter[int]()
 
-    def __init__(self, exchange: Exchange) -> None:
-        self._exchange = exchange
-        self.refusals = Counter[int]()
-        exchange.replace_answer(None, None, self._see)
-
-    def request_count(self, method: str) -> int:
-        """Count the requests of a method."""
-        return sum(received.method == method for received in self._exchange.received)
-
-    def _see(self, answer: Answer) -> Answer:
+    def see(answer: Answer) -> Answer:
         if "error" in answer:
-            self.refusals[answer["error"]["code"]] += 1
+            codes[answer["error"]["code"]] += 1
         return answer
+
+    exchange.replace_answer(None, None, see)
+    return codes
 
 
 def rejected_time(exchange: Exchange, source: str) -> Replacement:
@@ -58,13 +54,13 @@ def rejected_time(exchange: Exchange, source: str) -> Replacement:
 async def test_host_clock_that_is_wrong_from_the_start(wrong: float) -> None:
     """Whatever the error of the host's clock, no poll fails and none needs a second attempt."""
     async with Exchange(3) as exchange:
-        witness = Witness(exchange)
+        rejections = rejections_by(exchange)
         async with running(exchange, Host(wrong)) as fleet:
             await asyncio.sleep(120)
 
-    assert Counter() == failures(fleet) == witness.refusals
+    assert Counter() == failures(fleet) == rejections
     assert (
-        20 < successful_polls(fleet) <= witness.request_count(STATUS) <= successful_polls(fleet) + 1
+        20 < successful_polls(fleet) <= count_requests(exchange, STATUS) <= successful_polls(fleet) + 1
     )  # one may have been running
 
 
@@ -72,21 +68,21 @@ async def test_host_clock_that_is_stepped() -> None:
     """Steps of the host's clock make no poll fail, and none needs a second attempt."""
     host = Host()
     async with Exchange(3) as exchange:
-        witness = Witness(exchange)
+        rejections = rejections_by(exchange)
         async with running(exchange, host) as fleet:
             for step in (0.0, *STEPS):
                 host.ahead_seconds += step
                 await asyncio.sleep(25)
 
-    assert Counter() == failures(fleet) == witness.refusals
-    assert 20 < successful_polls(fleet) <= witness.request_count(STATUS) <= successful_polls(fleet) + 1
+    assert Counter() == failures(fleet) == rejections
+    assert 20 < successful_polls(fleet) <= count_requests(exchange, STATUS) <= successful_polls(fleet) + 1
 
 
 @pytest.mark.parametrize("wrong", [0.0, 3600.0])
 async def test_exchange_clock_that_is_stepped(wrong: float) -> None:
     """After each step of the exchange's clock one poll needs a second attempt of both queries."""
     async with Exchange(3) as exchange:
-        witness = Witness(exchange)
+        rejections = rejections_by(exchange)
         async with running(exchange, Host(wrong), asset_mode=AssetMode.SINGLE) as fleet:
             await asyncio.sleep(26)
             for skew in STEPS:
@@ -95,8 +91,8 @@ async def test_exchange_clock_that_is_stepped(wrong: float) -> None:
 
     assert Counter() == failures(fleet)
     assert 20 < successful_polls(fleet)
-    assert {-1021: 2 * len(STEPS)} == witness.refusals
-    assert 1 + len(STEPS) == witness.request_count(SESSION)
+    assert {-1021: 2 * len(STEPS)} == rejections
+    assert 1 + len(STEPS) == count_requests(exchange, SESSION)
 
 
 @pytest.mark.parametrize("source", ["date", "data"])
@@ -104,14 +100,14 @@ async def test_exchange_clock_that_is_stepped(wrong: float) -> None:
 async def test_time_from_another_source(wrong: float, source: str) -> None:
     """If session.status is rejected, the time is that of the handshake's Date or of the error's serverTime."""
     async with Exchange(3) as exchange:
-        witness = Witness(exchange)
+        rejections = rejections_by(exchange)
         with exchange.replace_answer(SESSION, None, rejected_time(exchange, source)):
             async with running(exchange, Host(wrong)) as fleet:
                 await asyncio.sleep(60)
                 (offset,) = [connection.clock.offset_seconds for connection in fleet.connections]
 
     assert -wrong == pytest.approx(offset, abs=0.6 if source == "date" else 0.1)  # the Date has whole seconds
-    assert Counter() == failures(fleet) == witness.refusals
+    assert Counter() == failures(fleet) == rejections
     assert 10 < successful_polls(fleet)
 
 
@@ -135,7 +131,6 @@ async def test_time_from_another_source_is_updated(source: str) -> None:
 async def test_timestamp_that_is_never_right(method: str | None) -> None:
     """A permanent -1021 fails polls with reason clock, after two attempts each, with growing intervals."""
     async with Exchange() as exchange:
-        witness = Witness(exchange)
         with exchange.replace_answer(method, None, error(400, code=-1021, msg="Timestamp is outside the recvWindow.")):
             async with running(exchange, asset_mode=AssetMode.SINGLE, configuration=False) as fleet:
                 await asyncio.sleep(600)
@@ -143,23 +138,22 @@ async def test_timestamp_that_is_never_right(method: str | None) -> None:
     # Polls are sent after 0, 15, 45, 105 seconds and then each minute.
     assert {Reason.CLOCK} == set(failures(fleet))
     assert 0 == successful_polls(fleet)
-    assert 20 <= witness.request_count(method or STATUS) <= 26
-    assert witness.request_count(STATUS) <= 26
-    assert witness.request_count(POSITION) <= 26
-    assert witness.request_count(SESSION) <= 16
+    assert 20 <= count_requests(exchange, method or STATUS) <= 26
+    assert count_requests(exchange, STATUS) <= 26
+    assert count_requests(exchange, POSITION) <= 26
+    assert count_requests(exchange, SESSION) <= 16
 
 
 async def test_v1_that_rejects_every_timestamp() -> None:
     """If v1 rejects every timestamp it is requested twice each time, with growing intervals, and no poll fails."""
     async with Exchange() as exchange:
-        witness = Witness(exchange)
         with exchange.replace_answer("account.status", None, error(400, code=-1021, msg="Timestamp is outside.")):
             async with running(exchange) as fleet:
                 await asyncio.sleep(300)
 
     assert Counter() == failures(fleet)
     assert 15 < successful_polls(fleet)
-    assert 2 * 5 == witness.request_count("account.status")  # twice each after 0, 1, 3, 7 and 15 intervals
+    assert 2 * 5 == count_requests(exchange, "account.status")  # twice each after 0, 1, 3, 7 and 15 intervals
 
 
 async def test_end_of_a_ban_is_by_the_exchanges_clock() -> None:

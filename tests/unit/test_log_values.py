@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 import structlog
+from support.config_files import API_KEY
 from support.log_lines import Terminal, logged, only_event, only_logfmt
 from support.logs import alone
 
@@ -16,8 +17,6 @@ from exporter import log, redaction
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-API_KEY = "vmPUZE6mv9SD5VNHk4HlWFsOr6aKE2zvsw0MuIgwCIPy6utIco14y7Ju91duEh8A"
 
 
 class Unprintable:

@@ -7,11 +7,11 @@ import secrets
 import string
 
 import pytest
+from support.config_files import API_KEY
 from support.processor_time import CHARACTERS, long_text, processor_seconds
 
 from exporter.redaction import hidden, hide, redact
 
-API_KEY = "vmPUZE6mv9SD5VNHk4HlWFsOr6aKE2zvsw0MuIgwCIPy6utIco14y7Ju91duEh8A"
 MANY_SLASHES = "9FUXr4RHJyrWvr//n3yGJ4dmXvAOxxD/UhiTJ5c0rswfj/GM1BZ2jsZ4qIo1/ThqZFCRecAEsuXgJfksWQrdXE=="
 SIGNATURE = "2Mu8YP1UgYNWRKYAhuTJXuWEOYMN9CNsQgnLd9sEItbSJzmYct74epOgRFUK+48UkZT72SazvQ1091khexmBDw=="
 PEM = f"-----BEGIN PRIVATE KEY-----\n{API_KEY}\nshort\n-----END PRIVATE KEY-----\n"

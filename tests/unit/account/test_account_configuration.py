@@ -8,7 +8,7 @@ import pytest
 from support.builders import samples
 from support.clocks import Monotonic
 from support.methods import V1
-from support.polling import Polled, altered, connected, error, pass_time, traders
+from support.polling import Polled, altered, connected, count_requests, error, pass_time, traders
 
 from exporter.account.asset_mode import AssetMode
 from exporter.metrics.catalog import ACCOUNTS
@@ -86,7 +86,7 @@ async def test_position_opened_later_has_a_leverage_at_once(exchange: SimulatedE
 
     assert {} == before
     assert {("ETHUSDT", "BOTH"): 33.0} == leverages(polled)
-    assert 1 == sum(request.method == V1 for request in exchange.received)
+    assert 1 == count_requests(exchange, V1)
 
 
 @pytest.mark.parametrize("mode", [None, AssetMode.SINGLE])
@@ -99,7 +99,7 @@ async def test_configuration_that_is_not_wanted(exchange: SimulatedExchange, mod
         await polled.poll()
 
     assert {} == series(polled)
-    assert (mode is None) == sum(request.method == V1 for request in exchange.received)
+    assert (mode is None) == count_requests(exchange, V1)
 
 
 async def test_configuration_of_an_account_with_a_configured_mode(exchange: SimulatedExchange) -> None:

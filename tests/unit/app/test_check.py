@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 import yaml
-from support.polling import FAST
+from support.polling import FAST, count_requests
 from support.rest import replace_rest
 
 from exporter.app.check import AccountReport, check
@@ -83,7 +83,7 @@ async def test_api_keys(exchange: SimulatedExchange, tmp_path: Path) -> None:
     assert "from any IP" not in text["alice"]
     assert "can be used from any IP" in text["bob"]
     assert not any(word in text["bob"] for word in ("can move money", "can trade"))
-    assert 2 == sum(request.method == RestPath.API_RESTRICTIONS for request in exchange.received)
+    assert 2 == count_requests(exchange, RestPath.API_RESTRICTIONS)
 
 
 async def test_accounts_that_share_a_key(exchange: SimulatedExchange, tmp_path: Path) -> None:
@@ -95,7 +95,7 @@ async def test_accounts_that_share_a_key(exchange: SimulatedExchange, tmp_path: 
     reports = await check(exporter_yml.load(path, {}), FAST)
 
     assert all(report.key_permissions for report in reports)
-    assert 1 == sum(request.method == RestPath.API_RESTRICTIONS for request in exchange.received)
+    assert 1 == count_requests(exchange, RestPath.API_RESTRICTIONS)
 
 
 async def test_api_keys_that_cannot_be_checked(exchange: SimulatedExchange, tmp_path: Path) -> None:

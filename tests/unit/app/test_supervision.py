@@ -7,12 +7,11 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 import bcrypt
-import httpx
 import pytest
 from support.builders import OPENMETRICS
 from support.polling import FAST, Polled, connected
-from support.service import configured
-from support.waiting import DEADLINE_SECONDS, until
+from support.service import configured, running
+from support.waiting import until
 
 from exporter import supervision
 from exporter.app.service import Service, WebSettings
@@ -109,17 +108,12 @@ async def test_scrapes_and_reload_without_threads(
     """Without threads every form of /metrics is answered, and a reload fails with an error that says why."""
     web = WebSettings(addresses=(ListenAddress("127.0.0.1", 0),), lifecycle=True)
     service = Service(configured(exchange, tmp_path), web, FAST)
-    (url,) = service.bind()
-    stop = asyncio.Event()
-    running = asyncio.create_task(service.run(stop))
-    async with httpx.AsyncClient(base_url=url, timeout=DEADLINE_SECONDS) as client:
+    async with running(service) as client:
         await until(lambda: all(state.last_poll_succeeded for state in service._fleet.states))
         no_threads()
         answer = await client.get("/metrics", params={"name[]": names}, headers={"Accept": accept})
         reload = await client.post("/-/reload")
         after = (await client.get("/metrics")).text
-    stop.set()
-    await running
 
     assert 200 == answer.status_code
     assert 'binance_futures_up{account="alice"} 1.0' in answer.text

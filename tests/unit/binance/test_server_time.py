@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from support.polling import FAST, connected, request_status
+from support.polling import FAST, connected, count_requests, request_status
 from support.waiting import until
 
 from exporter.binance.errors import ExchangeError
@@ -71,13 +71,13 @@ async def test_resyncs_the_clock_once_for_all(exchange: SimulatedExchange) -> No
             await request_status(connection, exchange.accounts["alice"])
 
         assert -1021 == refusal.value.code
-        assert 2 == len([received for received in exchange.received if received.method == "session.status"])
+        assert 2 == count_requests(exchange, "session.status")
 
 
 async def test_clock_is_kept_fresh(exchange: SimulatedExchange) -> None:
     """The exchange's time is requested at regular intervals while connected."""
     async with connected(exchange.url, timing=replace(FAST, clock_interval=0.01)):
-        await until(lambda: len([request for request in exchange.received if request.method == "session.status"]) >= 3)
+        await until(lambda: count_requests(exchange, "session.status") >= 3)
 
 
 async def test_clock_keeper_that_fails_ends_the_link(
