@@ -6,6 +6,7 @@ and become float64; a figure that is missing or null is None.
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Annotated, Final
 
 import msgspec
@@ -126,4 +127,9 @@ FIGURES: Final = (
 
 def wire_name(row: type[Struct], name: str) -> str:
     """Return the name of a field in Binance's response."""
-    return next(field.encode_name for field in msgspec.structs.fields(row) if field.name == name)
+    return _wire_names(row)[name]
+
+
+@cache  # msgspec evaluates all annotations of the class for each call
+def _wire_names(row: type[Struct]) -> dict[str, str]:
+    return {field.name: field.encode_name for field in msgspec.structs.fields(row)}
