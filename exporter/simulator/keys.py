@@ -13,6 +13,7 @@ import random
 import secrets
 import string
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Final, Literal
 
 from cryptography.exceptions import InvalidSignature
@@ -69,17 +70,18 @@ class Key:
 
 
 def new_key(key_type: KeyType, seed: str | None = None) -> Key:
-    """Return a new key; a seed determines the API key and an HMAC secret, but no RSA or Ed25519 pair."""
+    """Return a new key; a seed determines the API key and an HMAC secret, but no private key."""
     draw: random.Random = secrets.SystemRandom() if seed is None else random.Random(seed)
     api_key = "".join(draw.choices(_LETTERS, k=64))
     if key_type == "HMAC":
         return Key("HMAC", api_key, secret_key="".join(draw.choices(_LETTERS, k=64)))
-    private_key = (
-        rsa.generate_private_key(public_exponent=65537, key_size=2048)
-        if key_type == "RSA"
-        else ed25519.Ed25519PrivateKey.generate()
-    )
+    private_key = _rsa_key(api_key) if key_type == "RSA" else ed25519.Ed25519PrivateKey.generate()
     pem = private_key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
     return Key(key_type, api_key, private_key_pem=pem.decode(), public_key=private_key.public_key())
+
+
+@cache  # generating one takes 0.1 s, and many exchanges with the same seed may be started
+def _rsa_key(_api_key: str) -> rsa.RSAPrivateKey:
+    return rsa.generate_private_key(public_exponent=65537, key_size=2048)
