@@ -9,6 +9,7 @@ import itertools
 import json
 from contextlib import asynccontextmanager
 from decimal import Decimal
+from functools import cache
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import quote, urlencode
 
@@ -22,6 +23,8 @@ from exporter.simulator import Market, SimulatedAccount, SimulatedExchange
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+
+    from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 
     from support.clocks import Clock
 
@@ -100,13 +103,18 @@ def signature_of(account: SimulatedAccount, text: str) -> str:
     if account.secret_key is not None:
         return hmac.new(account.secret_key.encode(), payload, hashlib.sha256).hexdigest()
     assert account.private_key_pem is not None
-    key = serialization.load_pem_private_key(account.private_key_pem.encode(), password=None)
+    key = _private_key(account.private_key_pem)
     if isinstance(key, rsa.RSAPrivateKey):
         raw = key.sign(payload, padding.PKCS1v15(), hashes.SHA256())
     else:
         assert isinstance(key, ed25519.Ed25519PrivateKey)
         raw = key.sign(payload)
     return base64.b64encode(raw).decode()
+
+
+@cache  # loading an RSA key takes longer than signing
+def _private_key(pem: str) -> PrivateKeyTypes:
+    return serialization.load_pem_private_key(pem.encode(), password=None)
 
 
 def funded_account(**options: Any) -> SimulatedAccount:
