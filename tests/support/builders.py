@@ -9,7 +9,6 @@ from contextlib import asynccontextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-import httpx
 import msgspec
 from hypothesis import strategies as st
 from msgspec import Raw
@@ -30,10 +29,13 @@ from exporter.metrics.openmetrics import OpenMetricsExposition
 from exporter.web.listen_address import ListenAddress
 from exporter.web.page import render_page
 from exporter.web.server import WebServer
+from support.http_clients import http_client
 from support.waiting import DEADLINE_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+
+    import httpx
 
     from exporter.account.asset_mode import AssetMode
     from exporter.binance.configuration import AccountConfiguration
@@ -147,7 +149,7 @@ async def serving(
     server = WebServer(tuple(addresses), path, text, openmetrics, waiting, page, reload=reload, limits=limits)
     urls = server.bind()
     task = asyncio.create_task(server.run())
-    client = httpx.AsyncClient(base_url=urls[0], trust_env=False, timeout=DEADLINE_SECONDS)
+    client = http_client(urls[0])
     try:
         yield client, server
     finally:

@@ -11,18 +11,20 @@ from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any, Final
 
-import httpx
 import yaml
 
 from monitoring.rules.build import PROMETHEUS
+from support.http_clients import blocking_http_client
 from support.program import Program, started
 from support.prometheus_server import LISTENING, PROMETHEUS_FLAGS, alertmanager
 from support.tools import needs
-from support.waiting import DEADLINE_SECONDS, wait_for
+from support.waiting import wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
+
+    import httpx
 
 # For all waiting, from the start of the servers. The draw-down repeats: a round that is missed on a busy machine is
 # followed by the next. Below pytest's own limit.
@@ -122,7 +124,7 @@ def monitored_demo(
         _write(folder / "prometheus.yml", _configuration(list(rules), target, alertmanager_address, interval_seconds))
         prometheus = running.enter_context(started(folder, *PROMETHEUS_FLAGS, program="prometheus"))
         url = f"http://{prometheus.wait_for(LISTENING, deadline)}"
-        client = running.enter_context(httpx.Client(base_url=url, trust_env=False, timeout=DEADLINE_SECONDS))
+        client = running.enter_context(blocking_http_client(url))
         wait_for(lambda: client.get("/-/ready").is_success, lambda: prometheus.output, deadline)
         yield MonitoredDemo(client, prometheus, webhook, since, interval_seconds, deadline)
 

@@ -11,8 +11,7 @@ from pathlib import Path
 from tempfile import NamedTemporaryFile
 from typing import TYPE_CHECKING
 
-import httpx
-
+from support.http_clients import blocking_http_client
 from support.waiting import DEADLINE_SECONDS, wait_for
 
 if TYPE_CHECKING:
@@ -49,7 +48,7 @@ class Program:
     def scrape(self, accounts: int) -> str:
         """Wait until so many accounts are up, and return that scrape."""
         url = self.wait_for(r" url=(http\S+)\n")
-        with httpx.Client(trust_env=False, timeout=DEADLINE_SECONDS) as client:
+        with blocking_http_client() as client:
             wait_for(lambda: len(UP.findall(client.get(url).text)) == accounts)
             return client.get(url).text
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import httpx
 
 from bench.prometheus import warnings_in
+from support.http_clients import http_client
 from support.program import Program, started
 from support.tools import missing, needs
 from support.waiting import DEADLINE_SECONDS
@@ -48,7 +49,7 @@ async def scraping(folder: Path, configuration: str, *flags: str) -> AsyncIterat
     complaints: list[str] = []
     with started(folder, *PROMETHEUS_FLAGS, *flags, program="prometheus") as prometheus:
         url = f"http://{await asyncio.to_thread(prometheus.wait_for, LISTENING)}"
-        async with httpx.AsyncClient(base_url=url, trust_env=False, timeout=DEADLINE_SECONDS) as client:
+        async with http_client(url) as client:
             yield client, complaints
         await asyncio.to_thread(prometheus.end, signal.SIGTERM)
     complaints += warnings_in(prometheus.output)

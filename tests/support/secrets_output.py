@@ -8,10 +8,9 @@ import signal
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-import httpx
-
 from exporter import log
 from exporter.simulator.fault_catalog import FAULTS
+from support.http_clients import http_client
 from support.program import Program, started
 from support.secrets_echoed_requests import CONNECTIONS, CUT_SIGNATURES, FRAMES, TEXTS, switch_answers
 from support.secrets_search import Search
@@ -28,7 +27,6 @@ from support.secrets_system import (
     refusing_socks_proxy,
     socks_proxy,
 )
-from support.waiting import DEADLINE_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -97,7 +95,7 @@ async def watch(program: Program) -> dict[str, list[str]]:
     """Wait until every account has been polled, and return all that was served."""
     served: dict[str, list[str]] = {"page": [], "metrics": []}
     url = await asyncio.to_thread(program.wait_for, URL)
-    async with httpx.AsyncClient(base_url=url, trust_env=False, timeout=DEADLINE_SECONDS) as client:
+    async with http_client(url) as client:
 
         async def get(path: str, place: str = "metrics", **headers: str) -> str:
             answer = await client.get(path, headers=headers)

@@ -7,19 +7,21 @@ import contextlib
 from functools import cache
 from typing import TYPE_CHECKING
 
-import httpx
 from prometheus_client.parser import text_string_to_metric_families
 
 from exporter.app.service import Service, WebSettings
 from exporter.config import exporter_yml
 from exporter.simulator.demo import write_configuration
 from exporter.web.listen_address import ListenAddress
+from support.http_clients import http_client
 from support.polling import FAST
 from support.waiting import DEADLINE_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
     from pathlib import Path
+
+    import httpx
 
     from exporter.binance.host_clock import HostClock
     from exporter.config.exporter_yml import Config
@@ -53,7 +55,7 @@ async def running(service: Service) -> AsyncIterator[httpx.AsyncClient]:
     stop = asyncio.Event()
     task = asyncio.create_task(service.run(stop))
     try:
-        async with httpx.AsyncClient(base_url=url, trust_env=False, timeout=DEADLINE_SECONDS) as client:
+        async with http_client(url) as client:
             yield client
     finally:
         stop.set()

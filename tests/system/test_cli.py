@@ -9,9 +9,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-import httpx
 import pytest
 from support.config_files import API_KEY, SECRET_KEY, leaks
+from support.http_clients import blocking_http_client
 from support.program import UP, started
 from support.waiting import DEADLINE_SECONDS, wait_for
 
@@ -79,7 +79,7 @@ def test_simulate_and_run(tmp_path: Path) -> None:
         checked = run(["--config.check", "--config.file", path])
         with started(tmp_path, "run", "--config.file", path, *serving) as program:
             url = program.wait_for(r'"url": "([^"]+)"')
-            with httpx.Client(trust_env=False, timeout=DEADLINE_SECONDS) as client:
+            with blocking_http_client() as client:
                 wait_for(lambda: len(UP.findall(client.get(url).text)) == 4)
                 text = client.get(url).text
             code = program.end(signal.SIGTERM)
@@ -111,7 +111,7 @@ def test_simulate_with_faults(tmp_path: Path) -> None:
     with started(tmp_path, "simulate", "--listen-address", "127.0.0.1:0", *faults) as exchange:
         url = exchange.wait_for(r"exchange listening on (ws://\S+)\n")
         exchange.wait_for(r"(--config\.file)")
-        with httpx.Client(trust_env=False, timeout=DEADLINE_SECONDS) as client:
+        with blocking_http_client() as client:
             answer = client.get(url.replace("ws:", "http:"))
         code = exchange.end(signal.SIGTERM)
 

@@ -14,9 +14,9 @@ import signal
 from base64 import b64encode
 from typing import TYPE_CHECKING, Any, Final
 
-import httpx
 import pytest
 import structlog
+from support.http_clients import http_client
 from support.log_lines import Terminal
 from support.paths import ROOT
 from support.program import started
@@ -34,7 +34,7 @@ from support.secrets_system import (
     funded_account,
     proxy,
 )
-from support.waiting import DEADLINE_SECONDS, until
+from support.waiting import until
 
 from exporter import log, redaction
 from exporter.cli import main as cli
@@ -102,7 +102,7 @@ async def test_account_and_proxy_of_the_environment(tmp_path: Path) -> None:
         with started(tmp_path, *RUN, **variables) as program:
             url = await asyncio.to_thread(program.wait_for, URL)
             await until(lambda: "poll failed" in program.output)
-            async with httpx.AsyncClient(base_url=url, trust_env=False, timeout=DEADLINE_SECONDS) as client:
+            async with http_client(url) as client:
                 served = [(await client.get(path)).text for path in ("/", "/metrics", "/-/ready")]
             code = await asyncio.to_thread(program.end, signal.SIGTERM)
 
@@ -132,7 +132,7 @@ async def test_bug_of_the_program(fault: str, format_: str, tmp_path: Path) -> N
             else:
                 url = await asyncio.to_thread(program.wait_for, URL)
                 await until(lambda: "internal error" in program.output)
-                async with httpx.AsyncClient(base_url=url, trust_env=False, timeout=DEADLINE_SECONDS) as client:
+                async with http_client(url) as client:
                     page = await client.get("/")
                 assert (500, "Internal Server Error\n") == (page.status_code, page.text)
             await asyncio.to_thread(program.end, signal.SIGTERM)

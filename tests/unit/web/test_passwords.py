@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import bcrypt
 import httpx
 import pytest
+from support.http_clients import http_client
 from support.tls import BODY, curl, guarded
 from support.waiting import DEADLINE_SECONDS, until
 
@@ -68,7 +69,7 @@ async def serving(folder: Path, document: str = DOCUMENT) -> AsyncIterator[httpx
     limits = httpx.Limits(max_connections=None)
     async with (
         guarded(folder, document) as (url, _),
-        httpx.AsyncClient(base_url=url, trust_env=False, timeout=DEADLINE_SECONDS, limits=limits) as client,
+        http_client(url, limits=limits) as client,
     ):
         yield client
 
