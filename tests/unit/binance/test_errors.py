@@ -252,6 +252,7 @@ class TestScrub:
         assert text == scrub(text)
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("characters", CHARACTERS)
 def test_long_text_costs_no_more_than_reading_it(characters: str) -> None:
     """Cleaning 4 MiB of any characters takes no longer than a few scans of the text, whatever secrets are hidden."""

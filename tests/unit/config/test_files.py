@@ -230,6 +230,7 @@ DIGITS = {
 }
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("number", DIGITS.values(), ids=DIGITS)
 @pytest.mark.parametrize(
     "document",
@@ -254,6 +255,7 @@ def test_huge_numbers(document: str, number: str, tmp_path: Path, capsys: pytest
     assert "a number with too many digits" in errors
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("number", DIGITS.values(), ids=DIGITS)
 @pytest.mark.parametrize(
     "document",

@@ -128,6 +128,7 @@ def test_second_half_of_the_month_counts_since_its_first() -> None:
     assert [(Decimal(5), Decimal(2))] == list(values[TURN + 20 * DAY].values())
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("since", Since)
 def test_samples_do_not_depend_on_the_start(since: Since) -> None:
     """A day's samples are the same in each window that contains it, however it starts."""
