@@ -61,7 +61,7 @@ def test_both_helms_render_the_same(name: str) -> None:
 def test_kubernetes_knows_every_field(kubernetes: str) -> None:
     """The oldest and the newest Kubernetes accept every object of every feature, and know every field."""
     checked = set()
-    for name, each in every_feature():
+    for name, each in {json.dumps(each): (name, each) for name, each in every_feature()}.values():
         if each["apiVersion"] in FOREIGN:
             continue
         try:
