@@ -81,10 +81,16 @@ class MonitoredDemo:
         wait_for(condition, explain, self.deadline)
 
     def get(self, path: str, **parameters: Any) -> Any:
-        """Return the data of a response of Prometheus' API, which must have no errors and no warnings."""
+        """Return the data of a response of Prometheus' API, which must have no error, warning or info."""
         response = self.client.get(path, params=parameters).json()
-        complaints = {name: response[name] for name in ("error", "warnings", "infos") if response.get(name)}
-        assert {} == complaints, f"{path} {parameters}: {complaints}"
+        assert "success" == response["status"], f"{path} {parameters}: {response}"
+        # Prometheus 3 recognizes a counter by the end of its name; the names of recording rules end differently.
+        complaints = [
+            text
+            for text in (*response.get("warnings", ()), *response.get("infos", ()))
+            if "might not be a counter" not in text or '"account:' not in text
+        ]
+        assert [] == complaints, f"{path} {parameters}"
         return response["data"]
 
     def has_data(self, expression: str) -> bool:
