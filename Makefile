@@ -151,7 +151,7 @@ $(VENV)/.dev: requirements-dev.txt $(VENV)/.runtime
 	$(BIN)/pip install -q --require-hashes --no-deps -r requirements-dev.txt
 	@touch $@
 
-# The runtime alone: what dependencies import if it is installed would add to the memory.
+# The runtime alone: packages for development could add to the memory.
 $(VENV)/bench/.installed: requirements.txt | $(VENV)/.dev
 	$(BIN)/uv venv -q --clear --python $(BIN)/python $(VENV)/bench
 	$(BIN)/uv pip install -q --python $(VENV)/bench --require-hashes --no-deps -r requirements.txt

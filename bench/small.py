@@ -70,5 +70,5 @@ def report(seconds: float = SECONDS) -> str:
     return (
         "**A small installation**: the demo's four accounts, polled with position risk and scraped with gzip every 15 "
         f"s, measured for {seconds:.0f} s once everything had been read"
-        f"{'' if _RUNTIME.exists() else '; libraries for development may add to the memory'}.\n\n"
+        f"{'' if _RUNTIME.exists() else '; packages for development may add to the memory'}.\n\n"
     ) + markdown(["", "series", "CPU, % of one core", "target", "peak memory, MiB", "target"], rows)

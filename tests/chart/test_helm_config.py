@@ -17,6 +17,7 @@ import pytest
 import trustme
 from support.config_files import pem
 from support.helm_chart import CHART, FEATURES, configuration_of, feature, helm_test_of
+from support.http_clients import http_client
 from support.ports import closed_port
 from support.program import started
 from support.waiting import DEADLINE_SECONDS
@@ -252,7 +253,7 @@ async def test_pod_answers_probes_and_the_test(name: str, tmp_path: Path) -> Non
         assert 0 != (await asyncio.to_thread(helm_test, objects, port)).returncode
     with demo_as_in(objects, tmp_path) as port:
         probe = exporter_of(objects)["readinessProbe"]
-        async with asyncio.timeout(DEADLINE_SECONDS), httpx.AsyncClient() as client:
+        async with asyncio.timeout(DEADLINE_SECONDS), http_client() as client:
             while not await answers(probe, port, client):  # noqa: ASYNC110 - another process
                 await asyncio.sleep(0.1)
         done = await asyncio.to_thread(helm_test, objects, port)

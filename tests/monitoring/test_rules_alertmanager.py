@@ -7,12 +7,12 @@ import subprocess
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
-import httpx
 import pytest
 import yaml
+from support.http_clients import blocking_http_client
 from support.prometheus_server import LISTENING, alertmanager
 from support.tools import needs
-from support.waiting import DEADLINE_SECONDS, wait_for
+from support.waiting import wait_for
 
 from monitoring.rules.build import ALERTS, PROMETHEUS
 from monitoring.rules.rule import JOB
@@ -113,7 +113,7 @@ def test_inhibition(tmp_path: Path) -> None:
     seen: list[dict[str, str]] = []
     with alertmanager(tmp_path, SAMPLE) as server:
         url = f"http://{server.wait_for(LISTENING)}/api/v2"
-        with httpx.Client(base_url=url, trust_env=False, timeout=DEADLINE_SECONDS) as client:
+        with blocking_http_client(url) as client:
             client.post("/alerts", json=sent).raise_for_status()
 
             def all_are_known() -> bool:

@@ -17,7 +17,7 @@ _OPTIONS: Final[dict[str, Any]] = {
 }
 
 
-def http_client(url: str, **options: Any) -> httpx.AsyncClient:
+def http_client(url: str = "", **options: Any) -> httpx.AsyncClient:
     """Return a client of a server."""
     return httpx.AsyncClient(base_url=url, **_OPTIONS, **options)
 
@@ -25,3 +25,8 @@ def http_client(url: str, **options: Any) -> httpx.AsyncClient:
 def blocking_http_client(url: str = "") -> httpx.Client:
     """Return a client for threads that have no event loop."""
     return httpx.Client(base_url=url, **_OPTIONS)
+
+
+def get(url: str) -> httpx.Response:
+    """Request a page once, over a new connection."""
+    return httpx.get(url, **_OPTIONS)

@@ -11,6 +11,7 @@ import json
 from base64 import b64encode
 from collections import defaultdict
 from dataclasses import replace
+from functools import cache
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import parse_qs, quote
 
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Collection
     from pathlib import Path
 
-    from exporter.simulator import Key
+    from exporter.simulator import Key, KeyType
     from exporter.simulator.answer_edits import Answer
     from exporter.simulator.auth import Session
     from exporter.simulator.handlers import Answered
@@ -48,19 +49,22 @@ _WITH_RSA: Final = {
     "signature alone",
     "signature at the limit",
 }
-_pairs: Final[dict[str, Key]] = {}
 
 
-def funded_account(name: str, kind: str = "HMAC") -> SimulatedAccount:
+def funded_account(name: str, kind: KeyType = "HMAC") -> SimulatedAccount:
     """Return an account with money and its own API key; there is one private key of each type."""
     account = SimulatedAccount(name)
     account.deposit("USDT", "10000")
     if kind != "HMAC":
-        pair = _pairs.setdefault(kind, new_key("RSA" if kind == "RSA" else "Ed25519"))
-        account.key = replace(pair, api_key=account.api_key)
+        account.key = replace(_pair(kind), api_key=account.api_key)
         account.key_type, account.secret_key = account.key.key_type, None
         account.private_key_pem = account.key.private_key_pem
     return account
+
+
+@cache
+def _pair(key_type: KeyType) -> Key:
+    return new_key(key_type)
 
 
 class Recorder(SimulatedExchange):
@@ -177,7 +181,7 @@ def encrypted(pem: str) -> str:
     return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, protection).decode()
 
 
-def kind_of(name: str) -> str:
+def kind_of(name: str) -> KeyType:
     """Return the key type of an account; RSA is rare, since it is slow to load."""
     if name in _WITH_RSA:
         return "RSA"

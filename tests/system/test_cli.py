@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from support.config_files import API_KEY, SECRET_KEY, leaks
-from support.http_clients import blocking_http_client
+from support.http_clients import blocking_http_client, get
 from support.program import UP, started
 from support.waiting import DEADLINE_SECONDS, wait_for
 
@@ -111,8 +111,7 @@ def test_simulate_with_faults(tmp_path: Path) -> None:
     with started(tmp_path, "simulate", "--listen-address", "127.0.0.1:0", *faults) as exchange:
         url = exchange.wait_for(r"exchange listening on (ws://\S+)\n")
         exchange.wait_for(r"(--config\.file)")
-        with blocking_http_client() as client:
-            answer = client.get(url.replace("ws:", "http:"))
+        answer = get(url.replace("ws:", "http:"))
         code = exchange.end(signal.SIGTERM)
 
     assert (451, 0) == (answer.status_code, code)

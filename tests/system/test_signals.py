@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import httpx
 import pytest
+from support.http_clients import get
 from support.program import Program, started
 from support.waiting import DEADLINE_SECONDS, read_next
 
@@ -189,7 +190,7 @@ def test_end_while_passwords_are_checked(tmp_path: Path) -> None:
             client.sendall(f"GET / HTTP/1.1\r\nHost: localhost\r\nAuthorization: {credentials}\r\n\r\n".encode())
             clients.append(client)
         healthy = f"http://{address[0]}:{address[1]}/-/healthy"
-        assert 200 == httpx.get(healthy, trust_env=False, timeout=DEADLINE_SECONDS).status_code
+        assert 200 == get(healthy).status_code
         code = program.end(signal.SIGTERM)
 
     assert 0 == code
@@ -230,7 +231,7 @@ def test_end_while_the_log_is_not_read() -> None:
                 os.write(filling, b".")
         for _ in range(5):
             process.send_signal(signal.SIGHUP)
-            assert "binance_futures_up" in httpx.get(url, trust_env=False, timeout=DEADLINE_SECONDS).text
+            assert "binance_futures_up" in get(url).text
         process.send_signal(signal.SIGTERM)
         code = process.wait(DEADLINE_SECONDS)
     finally:

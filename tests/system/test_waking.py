@@ -15,6 +15,7 @@ import httpx
 import pytest
 from support.clock_events import THREE_HOURS, ClockEvent, pause, set_ahead, suspend
 from support.counting_exchange import Host
+from support.http_clients import http_client
 from support.methods import SESSION, STATUS
 from support.polling import count_requests
 from support.service import Samples, configured, scrape, serving, until_sample, until_scraped, value
@@ -60,7 +61,7 @@ async def exporting(
         for name in ("alice", "bob"):
             await until_sample(client, 1.0, "up", account=name)
         # Connections that were idle for hours are closed.
-        async with httpx.AsyncClient(base_url=client.base_url, limits=_NO_KEEP_ALIVE) as fresh:
+        async with http_client(str(client.base_url), limits=_NO_KEEP_ALIVE) as fresh:
             yield fresh
 
 

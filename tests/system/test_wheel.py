@@ -10,10 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from zipfile import ZipFile
 
-import httpx
+from support.http_clients import get
 from support.paths import ROOT
 from support.program import started
-from support.waiting import DEADLINE_SECONDS
 
 if TYPE_CHECKING:
     import pytest
@@ -38,7 +37,7 @@ def test_wheel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with started(tmp_path, "demo", "--web.listen-address", "127.0.0.1:0", program=program) as demo:
         demo.scrape(accounts=4)
         url = demo.wait_for(r" url=(http\S+)/metrics\n")
-        page = httpx.get(url, trust_env=False, timeout=DEADLINE_SECONDS)
+        page = get(url)
         code = demo.end(signal.SIGTERM)
 
     name, version, *_ = wheel.name.split("-")
